@@ -1,0 +1,1 @@
+"""A prepared dataset as it lies on disk or in an object store: files, manifest, sidecars."""

@@ -1,0 +1,5 @@
+"""What can be wrong with files and datasets that a user names."""
+
+
+class DatasetError(Exception):
+    """A path, a dataset or a parameter is not usable; the message is one line for its user."""

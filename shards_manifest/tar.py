@@ -1,0 +1,163 @@
+"""Tar headers, read and written as 512-byte blocks: the fast path under millions of members.
+
+The standard library's tarfile reads 12,000 to 25,000 members a second; this reader is several times as fast and
+understands what dumps hold: USTAR, GNU and pax long names and sizes (docs/performance.md). It never extracts.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+"""The end-of-archive mark."""
+
+_MAX_EXTENSION = 1 << 20
+
+
+class TarError(Exception):
+    """The bytes are no tar, or a damaged one; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """A member of a tar."""
+
+    name: str
+    """As stored; undecodable bytes are kept as surrogate escapes."""
+    offset: int
+    """Where its content begins."""
+    size: int
+    """Its content's length in bytes."""
+    type: str
+    """Tar's type flag; "0" for regular files."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return self.type == "0"
+
+    @property
+    def end(self) -> int:
+        """Where the next header begins."""
+        return self.offset + padded(self.size)
+
+
+def padded(size: int) -> int:
+    """Return a size rounded up to whole blocks."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def member_header(name: str, size: int) -> bytes:
+    """Return the USTAR header of a regular file with fixed owner, mode and time: the same input gives the same bytes.
+
+    Raises:
+        ValueError: the name is not ASCII of at most 100 bytes, or the size is over 8 GiB.
+    """
+    encoded = name.encode("ascii")
+    if not 0 < len(encoded) <= 100 or not 0 <= size < 8**11:
+        raise ValueError(f"no USTAR header for {name!r} of {size} bytes")
+    header = bytearray(BLOCK)
+    header[0 : len(encoded)] = encoded
+    header[100:156] = b"0000644\0" b"0000000\0" b"0000000\0" b"%011o\0" b"00000000000\0" b"        " % size
+    header[156:265] = b"0" + bytes(100) + b"ustar\x0000"
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def member_bytes(name: str, content: bytes) -> bytes:
+    """Return a regular file's header, content and padding."""
+    return b"".join((member_header(name, len(content)), content, bytes(-len(content) % BLOCK)))
+
+
+def read_members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[TarMember]:
+    """Yield the members of the tar that lies in the bytes `start` to `end`, hopping from header to header.
+
+    Args:
+        read: returns the bytes of (offset, size), fewer at the end of the file.
+        start: where the tar begins.
+        end: where it ends; its end-of-archive mark must come before.
+
+    Raises:
+        TarError: a header is damaged, a member reaches past the end, or the end-of-archive mark is missing.
+    """
+    position = start
+    name: str | None = None
+    size: int | None = None
+    while position + BLOCK <= end:
+        header = read(position, BLOCK)
+        if len(header) < BLOCK:
+            break
+        if not header[0]:
+            if header.count(0) == BLOCK:
+                return
+            raise TarError(f"no tar header at byte {position - start}")
+        member = _parse(header, position, start, name, size)
+        if member.offset + member.size > end:
+            raise TarError(f"{member.name!r} at byte {position - start} reaches {member.offset + member.size - end} bytes past the end")
+        position = member.end
+        if member.type in "LKxg":
+            name, size = _extension(member, read(member.offset, member.size), name, size)
+            continue
+        name = size = None
+        yield member
+    raise TarError(f"the end-of-archive mark is missing after byte {position - start}")
+
+
+def _parse(header: bytes, position: int, start: int, name: str | None, size: int | None) -> TarMember:
+    """Return the member of a header; `name` and `size` come from extension headers before it."""
+    # adler32's low half is 1 + the sum of all bytes, modulo 65,521: the header checksum at C speed. The sum counts the
+    # checksum field itself as eight spaces.
+    stored = header[148:156].split(b"\0", 1)[0].strip()
+    counted = (zlib.adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 256
+    try:
+        if (int(stored, 8) - counted) % 65521:
+            raise TarError(f"the header at byte {position - start} has a wrong checksum")
+        if size is None:
+            size = _number(header[124:136])
+    except ValueError:
+        raise TarError(f"no tar header at byte {position - start}") from None
+    if name is None:
+        name = _text(header[:100])
+        if header[345] and header[257:263] == b"ustar\0":
+            name = f"{_text(header[345:500])}/{name}"
+    kind = "0" if header[156] in b"\x007" else chr(header[156])
+    return TarMember(name, position + BLOCK, size if kind in "0LKxg" else 0, kind)
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def _number(field: bytes) -> int:
+    if field[0] & 0x80:  # GNU's base-256, for sizes of 8 GiB and more
+        return int.from_bytes(field[1:], "big")
+    return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
+
+
+def _extension(member: TarMember, content: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
+    """Return the name and size that a GNU or pax extension gives to the next member."""
+    if member.size > _MAX_EXTENSION:
+        raise TarError(f"an extension header of {member.size} bytes")
+    if member.type == "L":
+        return _text(content), size
+    if member.type == "x":
+        records = _pax_records(content)
+        name = _text(records["path"]) if "path" in records else name
+        size = int(records["size"]) if "size" in records else size
+    return name, size
+
+
+def _pax_records(content: bytes) -> dict[str, bytes]:
+    records = {}
+    try:
+        while content:
+            length = int(content[: content.index(b" ")])
+            record, content = content[:length], content[length:]
+            key, value = record[record.index(b" ") + 1 : -1].split(b"=", 1)
+            records[key.decode("utf-8")] = value
+            if length <= 0:
+                raise ValueError
+    except ValueError:
+        raise TarError("a pax header is damaged") from None
+    return records

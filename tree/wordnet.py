@@ -1,0 +1,134 @@
+"""WordNet 3.0's nouns: the packaged table, and the command that makes it from a WordNet folder through nltk.
+
+    python -m in21k.tree.wordnet /usr/share/wordnet tree/data/wordnet30-nouns.parquet
+"""
+
+import io
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SYNSETS = 82_115
+"""Noun synsets in WordNet 3.0."""
+
+TABLE = "wordnet30-nouns.parquet"
+SCHEMA = pa.schema(
+    [
+        pa.field("wnid", pa.string(), nullable=False),
+        pa.field("lemmas", pa.list_(pa.string()), nullable=False),
+        pa.field("hypernyms", pa.list_(pa.string()), nullable=False),
+        pa.field("instance_hypernyms", pa.list_(pa.string()), nullable=False),
+    ],
+    metadata={"source": "WordNet 3.0, noun synsets"},
+)
+
+# Debian's WordNet folder leaves out the list of lexicographer files, which nltk reads before all else.
+# Only its line count matters for nouns; the names are those of WordNet's manual page lexnames(5WN).
+_LEXICOGRAPHER_FILES = (
+    "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "
+    "noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object noun.person "
+    "noun.phenomenon noun.plant noun.possession noun.process noun.quantity noun.relation noun.shape noun.state "
+    "noun.substance noun.time verb.body verb.change verb.cognition verb.communication verb.competition "
+    "verb.consumption verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession verb.social "
+    "verb.stative verb.weather adj.ppl"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class Synset:
+    """A noun synset of WordNet 3.0."""
+
+    wnid: str
+    """`n` and the eight digits of its offset in WordNet 3.0's noun file."""
+    lemmas: tuple[str, ...]
+    """Its words, most usual first, with spaces."""
+    hypernyms: tuple[str, ...]
+    """wnids of its hypernyms, in WordNet's order."""
+    instance_hypernyms: tuple[str, ...]
+    """wnids of what it is an instance of; no parents in the hierarchy."""
+
+    @property
+    def name(self) -> str:
+        """The first lemma."""
+        return self.lemmas[0]
+
+
+@cache
+def load_wordnet() -> Mapping[str, Synset]:
+    """Return WordNet 3.0's 82,115 noun synsets by wnid, from the packaged table."""
+    with resources.files("in21k.tree.data").joinpath(TABLE).open("rb") as file:
+        columns = pq.read_table(file).to_pydict()
+    rows = zip(
+        columns["wnid"], columns["lemmas"], columns["hypernyms"], columns["instance_hypernyms"], strict=True
+    )
+    return {wnid: Synset(wnid, tuple(lemmas), tuple(up), tuple(of)) for wnid, lemmas, up, of in rows}
+
+
+def read_wordnet_folder(folder: Path) -> Iterator[Synset]:
+    """Yield the noun synsets of a WordNet 3.0 database folder (`data.noun`, `index.noun`, …) in order of wnid.
+
+    Raises:
+        OSError: a database file is missing.
+    """
+    for synset in sorted(_reader(folder).all_synsets("n"), key=lambda synset: int(synset.offset())):
+        yield Synset(
+            wnid=_wnid(synset),
+            lemmas=tuple(name.replace("_", " ") for name in synset.lemma_names()),
+            hypernyms=tuple(map(_wnid, synset.hypernyms())),
+            instance_hypernyms=tuple(map(_wnid, synset.instance_hypernyms())),
+        )
+
+
+def write_wordnet_table(folder: Path, output: Path) -> int:
+    """Write the packaged table from a WordNet 3.0 folder and return its number of synsets.
+
+    Raises:
+        ValueError: the folder does not hold WordNet 3.0.
+    """
+    synsets = list(read_wordnet_folder(folder))
+    if len(synsets) != SYNSETS:
+        raise ValueError(f"{folder} has {len(synsets)} noun synsets, WordNet 3.0 has {SYNSETS}")
+    columns = {field.name: [getattr(synset, field.name) for synset in synsets] for field in SCHEMA}
+    temporary = output.with_name(f".{output.name}.tmp")
+    pq.write_table(pa.table(columns, schema=SCHEMA), temporary, compression="zstd", compression_level=19)
+    temporary.replace(output)
+    return len(synsets)
+
+
+def _reader(folder: Path) -> Any:
+    import nltk.data
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
+    if str(folder) not in nltk.data.path:  # nltk opens files below its search path alone
+        nltk.data.path.append(str(folder))
+
+    class NounReader(WordNetCorpusReader):  # type: ignore[misc]
+        def open(self, file: str) -> Any:
+            if file == "lexnames" and not (folder / file).exists():
+                return io.StringIO("".join(f"{i:02d}\t{name}\t0\n" for i, name in enumerate(_LEXICOGRAPHER_FILES)))
+            return super().open(file)
+
+        def map_wn(self, version: str = "wordnet") -> None:  # noqa: ARG002 - to other versions, for other languages
+            return None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nltk warns that other languages are not at hand
+        return NounReader(nltk.data.FileSystemPathPointer(str(folder)), None)
+
+
+def _wnid(synset: Any) -> str:
+    return f"n{synset.offset():08d}"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    sys.stdout.write(f"{write_wordnet_table(Path(sys.argv[1]), Path(sys.argv[2]))} synsets\n")
