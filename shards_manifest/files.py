@@ -1,4 +1,4 @@
-"""Where files lie and how they are read and written: local paths and pyarrow.fs URIs, ranges, atomic writes, digests."""
+"""Files, local and in object stores: where they lie, ranges of them, atomic writes, digests."""
 
 import errno
 import hashlib

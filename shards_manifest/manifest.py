@@ -64,7 +64,7 @@ class Manifest:
         """Return the number of samples of a split."""
         return sum(shard.samples for shard in self.splits[split])
 
-    def bytes(self, split: str) -> int:
+    def size(self, split: str) -> int:
         """Return the length of a split's shards in bytes."""
         return sum(shard.bytes for shard in self.splits[split])
 
@@ -108,7 +108,9 @@ def _from_fields(fields: dict[str, Any]) -> Manifest:
             _check_shard(shard)
     for name in tables:
         _check_relative(name)
-    rest = {name: fields[name] for name in ("classes", "class_list_sha256", "source", "parameters", "counts", "versions")}
+    rest = {
+        name: fields[name] for name in ("classes", "class_list_sha256", "source", "parameters", "counts", "versions")
+    }
     return Manifest(splits=splits, tables=tables, schema_version=fields["schema_version"], **rest)
 
 

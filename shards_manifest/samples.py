@@ -78,5 +78,7 @@ class SampleTable:
 
     def keys(self, split: str, shard: int) -> list[str]:
         """Return the keys of a shard's samples, in order."""
-        keys: list[str] = self._file.read_row_group(self._first_group[split] + shard, columns=["key"])["key"].to_pylist()
+        keys: list[str] = self._file.read_row_group(self._first_group[split] + shard, columns=["key"])[
+            "key"
+        ].to_pylist()
         return keys

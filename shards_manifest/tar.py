@@ -59,7 +59,7 @@ def member_header(name: str, size: int) -> bytes:
         raise ValueError(f"no USTAR header for {name!r} of {size} bytes")
     header = bytearray(BLOCK)
     header[0 : len(encoded)] = encoded
-    header[100:156] = b"0000644\0" b"0000000\0" b"0000000\0" b"%011o\0" b"00000000000\0" b"        " % size
+    header[100:156] = b"0000644\00000000\00000000\0%011o\000000000000\0        " % size
     header[156:265] = b"0" + bytes(100) + b"ustar\x0000"
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header)
@@ -94,7 +94,9 @@ def read_members(read: Callable[[int, int], bytes], start: int, end: int) -> Ite
             raise TarError(f"no tar header at byte {position - start}")
         member = _parse(header, position, start, name, size)
         if member.offset + member.size > end:
-            raise TarError(f"{member.name!r} at byte {position - start} reaches {member.offset + member.size - end} bytes past the end")
+            raise TarError(
+                f"{member.name!r} at byte {position - start} ends {member.offset + member.size - end} bytes past the end"
+            )
         position = member.end
         if member.type in "LKxg":
             name, size = _extension(member, read(member.offset, member.size), name, size)

@@ -1,4 +1,4 @@
-"""The hierarchy of a class list: parents, paths, levels, and what the semantic losses need of them (paper, section 3.2)."""
+"""The hierarchy of a class list: parents, paths, levels, and what the semantic losses need (paper, section 3.2)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,9 @@ class Hierarchy:
 
     def __post_init__(self) -> None:
         if len(set(self.wnids)) != len(self.wnids):
-            raise TreeError(f"class {_first_repeated(self.wnids)!r} is listed twice; a class list names each class once")
+            raise TreeError(
+                f"class {_first_repeated(self.wnids)!r} is listed twice; a class list names each class once"
+            )
         if self.parents.shape != (len(self.wnids),):
             raise TreeError(f"{len(self.wnids)} classes but parents of shape {self.parents.shape}")
         if len(self.parents) and not (self.parents.min() >= ROOT and self.parents.max() < len(self.wnids)):
@@ -70,14 +72,15 @@ class Hierarchy:
 
     @cached_property
     def active(self) -> npt.NDArray[np.bool_]:
-        """bool [L]: levels with two classes or more; a level of one class has nothing to learn, so no softmax."""
+        """Bool [L]: levels with two classes or more; a level of one class has nothing to learn, so no softmax."""
         return self.level_sizes >= 2
 
     @cached_property
     def level_weights(self) -> npt.NDArray[np.float64]:
-        """float64 [L]: W_k = min(20, O_0 / O_k), with O_k the number of classes at level k and below (paper, eq. 3, scaled)."""
+        """float64 [L]: W_k = min(20, O_0 / O_k), O_k classes at level k and below (paper, eq. 3, scaled)."""
         at_or_below = np.cumsum(self.level_sizes[::-1])[::-1]
-        return np.minimum(MAX_LEVEL_WEIGHT, at_or_below[0] / at_or_below)
+        weights: npt.NDArray[np.float64] = np.minimum(MAX_LEVEL_WEIGHT, at_or_below[0] / at_or_below)
+        return weights
 
     @cached_property
     def ancestors(self) -> IntArray:

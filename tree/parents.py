@@ -47,7 +47,7 @@ def primary_parents(rule: ParentRule = ParentRule.PUBLISHED) -> Callable[[str], 
 @cache
 def published_parents() -> Mapping[str, str]:
     """Return the published parents of the synsets above ImageNet's classes that have several hypernyms."""
-    with resources.files("in21k.tree.data").joinpath("primary_parents.csv").open(encoding="ascii", newline="") as file:
+    with resources.files("in21k.tree.data").joinpath("primary_parents.csv").open(encoding="ascii") as file:
         return {row["wnid"]: row["parent"] for row in csv.DictReader(file)}
 
 

@@ -111,7 +111,9 @@ def read_hierarchy(source: Path | BinaryIO, name: str) -> Hierarchy:
     try:
         table = pq.read_table(source, columns=["class_index", "wnid", "parent_index", "level"])
     except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
-        raise TreeError(f"{name} is no hierarchy table ({_first_line(error)}); write it anew with in21k-prep") from error
+        raise TreeError(
+            f"{name} is no hierarchy table ({_first_line(error)}); write it anew with in21k-prep"
+        ) from error
     indices = table["class_index"].to_numpy()
     if not np.array_equal(indices, np.arange(len(indices))):
         raise TreeError(f"{name}: the rows are not in order of class_index, 0 to {len(indices) - 1}")
@@ -144,7 +146,9 @@ def read_class_list(path: Path) -> list[str]:
         if not (wnid := line.strip()):
             continue
         if wnid not in wordnet:
-            raise TreeError(f"{path}, line {number}: {wnid[:80]!r} is no noun synset of WordNet 3.0 (a wnid such as n02084071)")
+            raise TreeError(
+                f"{path}, line {number}: {wnid[:80]!r} is no noun synset of WordNet 3.0 (a wnid such as n02084071)"
+            )
         wnids.append(wnid)
     if not wnids:
         raise TreeError(f"{path} lists no wnid; write one a line, such as n02084071")

@@ -1,6 +1,6 @@
 """WordNet 3.0's nouns: the packaged table, and the command that makes it from a WordNet folder through nltk.
 
-    python -m in21k.tree.wordnet /usr/share/wordnet tree/data/wordnet30-nouns.parquet
+python -m in21k.tree.wordnet /usr/share/wordnet tree/data/wordnet30-nouns.parquet
 """
 
 import io
@@ -66,9 +66,7 @@ def load_wordnet() -> Mapping[str, Synset]:
     """Return WordNet 3.0's 82,115 noun synsets by wnid, from the packaged table."""
     with resources.files("in21k.tree.data").joinpath(TABLE).open("rb") as file:
         columns = pq.read_table(file).to_pydict()
-    rows = zip(
-        columns["wnid"], columns["lemmas"], columns["hypernyms"], columns["instance_hypernyms"], strict=True
-    )
+    rows = zip(columns["wnid"], columns["lemmas"], columns["hypernyms"], columns["instance_hypernyms"], strict=True)
     return {wnid: Synset(wnid, tuple(lemmas), tuple(up), tuple(of)) for wnid, lemmas, up, of in rows}
 
 

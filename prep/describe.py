@@ -1,0 +1,119 @@
+"""What lies beside the shards: the hierarchy, the classes, the rejects, timm's index, and the manifest of it all."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from in21k.prep import filter as filter_stage
+from in21k.prep import split as split_stage
+from in21k.prep.merge import MergeOrder
+from in21k.prep.parts import count_parts, read_part_rejects
+from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA
+from in21k.prep.stages import CLASSES as WORK_CLASSES
+from in21k.prep.stages import PARTS, StageRecord
+from in21k.prep.tables import write_table
+from in21k.shards_manifest.files import sha256_file, write_atomic
+from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, Manifest, Shard, TableFile
+from in21k.shards_manifest.sidecars import TIMM_INFO, timm_info
+from in21k.tree.parents import ParentRule
+from in21k.tree.table import class_list_digest, hierarchy_table, wordnet_hierarchy
+from in21k.tree.wordnet import load_wordnet
+
+IntArray = npt.NDArray[np.int64]
+
+
+def describe(
+    work: Path,
+    output: Path,
+    stages: Mapping[str, StageRecord],
+    parameters: Mapping[str, Any],
+    splits: Mapping[str, tuple[Shard, ...]],
+    orders: Mapping[str, MergeOrder],
+) -> Manifest:
+    """Write the tables and sidecars of a dataset and return its manifest, which the caller writes last.
+
+    Args:
+        work: the work folder.
+        output: the dataset, with all its shards and its sample table.
+        stages: the records of filter, split and resize.
+        parameters: those of shard.
+        splits: the shards.
+        orders: the samples behind them.
+    """
+    classes = pq.read_table(work / WORK_CLASSES)
+    wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
+    train, val = (np.bincount(orders[split].class_indices, minlength=len(wnids)) for split in ("train", "val"))
+    rule = ParentRule(parameters["parents"])
+    rejects = _rejects(work)
+    write_table(output / HIERARCHY, hierarchy_table(wordnet_hierarchy(wnids, rule), rule, train, val))
+    write_table(output / CLASSES, _dataset_classes(classes, rejects, train, val))
+    write_table(output / REJECTS, rejects)
+    filtered, resized = stages["filter"], stages["resize"]
+    manifest = Manifest(
+        classes=len(wnids),
+        class_list_sha256=class_list_digest(wnids),
+        source={"name": filtered.notes["raw"].split("?")[0].rstrip("/").rpartition("/")[2], **filtered.inputs},
+        parameters={stage: dict(record.parameters) for stage, record in stages.items()} | {"shard": dict(parameters)},
+        counts=_counts(stages, len(rejects)),
+        versions={
+            "in21k": version("in21k"),
+            "pyarrow": pa.__version__,
+            **{name: found for name, found in resized.inputs.items() if not name.endswith(".parquet")},
+        },
+        splits=splits,
+        tables={name: _table_file(output / name) for name in (HIERARCHY, CLASSES, SAMPLES, REJECTS)},
+    )
+    write_atomic(output / TIMM_INFO, timm_info(manifest))
+    return manifest
+
+
+def _counts(stages: Mapping[str, StageRecord], rejected: int) -> dict[str, int]:
+    filtered, resized = stages["filter"].counts, stages["resize"].counts
+    return {
+        "classes_raw": filtered["classes"],
+        "images_raw": filtered["images"],
+        "classes_kept": filtered["classes_kept"],
+        "images_kept": filtered["images_kept"],
+        "train": resized["train"],
+        "val": resized["val"],
+        "rejected": rejected,
+        "classes_short_of_val": resized["classes_short_of_val"],
+    }
+
+
+def _rejects(work: Path) -> pa.Table:
+    """Return the rejects of all stages, by class and name."""
+    folder = work / PARTS
+    tables = [pq.read_table(work / name, schema=REJECTS_SCHEMA) for name in (filter_stage.REJECTS, split_stage.REJECTS)]
+    tables += [read_part_rejects(folder, number) for number in range(count_parts(folder))]
+    return pa.concat_tables(tables).sort_by([(name, "ascending") for name in REJECTS_SCHEMA.names])
+
+
+def _dataset_classes(classes: pa.Table, rejects: pa.Table, train: IntArray, val: IntArray) -> pa.Table:
+    """Return the work folder's class table with what became of the images."""
+    wordnet = load_wordnet()
+    after_filter = rejects.filter(pc.not_equal(rejects["stage"], filter_stage.STAGE))
+    counted = after_filter.group_by("wnid").aggregate([([], "count_all")]).to_pydict()
+    rejected = dict(zip(counted["wnid"], counted["count_all"], strict=True))
+    wnids = classes["wnid"].to_pylist()
+    indices = classes["class_index"].to_numpy()
+    columns = [
+        [wordnet[wnid].name if wnid in wordnet else None for wnid in wnids],
+        np.where(indices >= 0, train[indices], 0),
+        np.where(indices >= 0, val[indices], 0),
+        [rejected.get(wnid, 0) for wnid in wnids],
+    ]
+    fields = list(DATASET_CLASSES_SCHEMA)[len(classes.schema) :]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
+    return pa.Table.from_arrays([*classes.columns, *arrays], schema=DATASET_CLASSES_SCHEMA)
+
+
+def _table_file(path: Path) -> TableFile:
+    return TableFile(pq.read_metadata(path).num_rows, path.stat().st_size, sha256_file(path))

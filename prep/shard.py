@@ -1,0 +1,211 @@
+"""Stage 4, shard: merge the sorted parts into globally shuffled WebDataset shards, and describe the dataset."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from in21k.prep.describe import describe
+from in21k.prep.errors import PrepError
+from in21k.prep.executor import run_tasks
+from in21k.prep.merge import MergeOrder, merge_orders
+from in21k.prep.parts import count_parts, part_path
+from in21k.prep.progress import progress_bar
+from in21k.prep.stages import PARTS, locked, require_same, required
+from in21k.prep.tables import table_writer
+from in21k.shards_manifest.files import atomic_path, locate, make_folder, remove_temporaries, write_atomic
+from in21k.shards_manifest.manifest import MANIFEST, SAMPLES, SPLITS, Manifest, Shard, read_manifest
+from in21k.shards_manifest.samples import IMAGE_SUFFIX, SCHEMA
+from in21k.shards_manifest.tar import END
+from in21k.tree.parents import ParentRule
+
+STAGE = "shard"
+UNFINISHED = ".unfinished"
+"""The folder in a dataset that holds what a run has done so far; gone when the dataset is complete."""
+
+
+@dataclass(frozen=True)
+class ShardParameters:
+    """What `shard` lets its user choose."""
+
+    samples_per_shard: int = 10_000
+    parents: ParentRule = ParentRule.PUBLISHED
+    """Which hypernym is the parent, in the hierarchy table."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShardTask:
+    """A shard to write."""
+
+    parts: Path
+    output: Path
+    split: str
+    number: int
+    samples: MergeOrder
+
+    @property
+    def path(self) -> str:
+        """The shard's path relative to the dataset."""
+        return f"{self.split}/in21k-{self.split}-{self.number:06d}.tar"
+
+    @property
+    def record(self) -> Path:
+        """The file whose presence says that the shard is complete."""
+        return self.output / UNFINISHED / f"{self.split}-{self.number:06d}.json"
+
+
+def write_shards(work: Path, output: Path, parameters: ShardParameters, workers: int) -> Manifest:
+    """Write the shards, the tables and, last of all, the manifest of a dataset; return the manifest.
+
+    Goes on where a run before was killed. Every file is a function of the dump and the parameters alone.
+
+    Args:
+        work: the work folder, with `resize` done.
+        output: the dataset's folder, made where it is missing.
+        parameters: the choices.
+        workers: processes; each holds one shard in memory.
+
+    Raises:
+        PrepError: a stage before is missing, or `output` holds something else.
+    """
+    if parameters.samples_per_shard < 1:
+        raise PrepError(f"--samples-per-shard {parameters.samples_per_shard}: give 1 or more")
+    stages = {stage: required(work, stage) for stage in ("filter", "split", "resize")}
+    begun: dict[str, Any] = {
+        "source": dict(stages["filter"].inputs),
+        **{stage: dict(record.parameters) for stage, record in stages.items()},
+        STAGE: asdict(parameters),
+        "decoders": {k: v for k, v in stages["resize"].inputs.items() if not k.endswith(".parquet")},
+    }
+    manifest = _finished(output, begun)
+    if manifest is not None:
+        return manifest
+    _refuse_strangers(output)
+    with locked(work), locked(output / UNFINISHED):
+        _begin(output, begun)
+        orders = merge_orders(work / PARTS, count_parts(work / PARTS))
+        tasks = list(_tasks(work / PARTS, output, orders, parameters.samples_per_shard))
+        todo = [task for task in tasks if not _is_complete(task)]
+        total = sum(len(order) for order in orders.values())
+        with progress_bar(STAGE, "img", total, total - sum(len(task.samples) for task in todo)) as bar:
+            for samples in run_tasks(write_shard, todo, workers):
+                bar.update(samples)
+        _write_sample_table(output, tasks)
+        splits = {split: tuple(_record(task) for task in tasks if task.split == split) for split in SPLITS}
+        manifest = describe(work, output, stages, asdict(parameters), splits, orders)
+        write_atomic(output / MANIFEST, manifest.to_json())
+        shutil.rmtree(output / UNFINISHED)
+    return manifest
+
+
+def write_shard(task: ShardTask) -> int:
+    """Write one shard with its rows of the sample table, and return its number of samples (a worker's task)."""
+    digest = hashlib.sha256()
+    keys: list[str] = []
+    offsets: list[int] = []
+    position = 0
+    with atomic_path(task.output / task.path) as temporary, temporary.open("wb") as file:
+        for sample in _merged(task):
+            keys.append(sample[:100].split(b"\0", 1)[0].decode().removesuffix(IMAGE_SUFFIX))
+            offsets.append(position)
+            position += len(sample)
+            digest.update(sample)
+            file.write(sample)
+        digest.update(END)
+        file.write(END)
+    count = len(task.samples)
+    with table_writer(task.record.with_suffix(".parquet"), SCHEMA) as table:
+        samples = task.samples
+        table.extend(
+            [task.split] * count,
+            [task.number] * count,
+            keys,
+            samples.class_indices.tolist(),
+            offsets,
+            samples.sizes.tolist(),
+        )
+    shard = Shard(task.path, count, position + len(END), digest.hexdigest())
+    write_atomic(task.record, json.dumps(asdict(shard)).encode())
+    return count
+
+
+def _merged(task: ShardTask) -> Iterator[bytes]:
+    """Yield the bytes of a shard's samples in order: one range read a part, held until the shard is written."""
+    ranges: dict[int, tuple[int, bytes]] = {}
+    for part, offset, size in task.samples.ranges():
+        path = part_path(task.parts, part, ".tar")
+        reader = locate(path).open_ranges()
+        ranges[part] = offset, reader.read(offset, size)
+        reader.close()
+        if len(ranges[part][1]) < size:
+            raise PrepError(f"{path} ends before byte {offset + size}; delete it with its .parquet and resize again")
+    samples = task.samples
+    for part, offset, size in zip(
+        samples.parts.tolist(), samples.offsets.tolist(), samples.sizes.tolist(), strict=True
+    ):
+        start, data = ranges[part]
+        yield data[offset - start : offset - start + size]
+
+
+def _finished(output: Path, begun: Mapping[str, Any]) -> Manifest | None:
+    """Return the manifest of a complete dataset that was made the same way, None where there is still work to do."""
+    if not (output / MANIFEST).exists():
+        return None
+    manifest = read_manifest(locate(output))
+    source = {name: value for name, value in manifest.source.items() if name != "name"}
+    decoders = {name: manifest.versions.get(name) for name in begun["decoders"]}
+    _require_same_run(output, {"source": source, **manifest.parameters, "decoders": decoders}, begun)
+    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
+    return manifest
+
+
+def _refuse_strangers(output: Path) -> None:
+    """Refuse a folder that holds something which no run of ours has begun."""
+    if output.exists() and not output.is_dir():
+        raise PrepError(f"{output} is a file; name a folder for the dataset")
+    if output.exists() and not (output / UNFINISHED).exists() and (found := next(output.iterdir(), None)):
+        raise PrepError(f"{output} holds {found.name} and no dataset; name an empty folder or a new one")
+
+
+def _begin(output: Path, begun: Mapping[str, Any]) -> None:
+    """Make the folders, or make sure that what was begun there is the same."""
+    plan = output / UNFINISHED / "begun.json"
+    if plan.exists():
+        _require_same_run(output, json.loads(plan.read_bytes()), begun)
+    else:
+        write_atomic(plan, json.dumps(begun).encode())
+    for folder in (output, output / UNFINISHED, *(output / split for split in SPLITS)):
+        make_folder(folder)
+        remove_temporaries(folder)
+
+
+def _require_same_run(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for stage in now:
+        require_same(f"{output}: a dataset was made there by {stage}", before[stage], now[stage])
+
+
+def _tasks(parts: Path, output: Path, orders: Mapping[str, MergeOrder], samples_per_shard: int) -> Iterator[ShardTask]:
+    for split in SPLITS:
+        for number, start in enumerate(range(0, len(orders[split]), samples_per_shard)):
+            yield ShardTask(parts, output, split, number, orders[split].slice(start, start + samples_per_shard))
+
+
+def _is_complete(task: ShardTask) -> bool:
+    path = task.output / task.path
+    return task.record.exists() and path.exists() and path.stat().st_size == _record(task).bytes
+
+
+def _record(task: ShardTask) -> Shard:
+    return Shard(**json.loads(task.record.read_bytes()))
+
+
+def _write_sample_table(output: Path, tasks: list[ShardTask]) -> None:
+    """Put the shards' rows together, a row group a shard."""
+    with atomic_path(output / SAMPLES) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+        for task in tasks:
+            writer.write_table(pq.read_table(task.record.with_suffix(".parquet"), schema=SCHEMA))

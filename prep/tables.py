@@ -1,0 +1,63 @@
+"""Parquet tables written row by row in bounded memory, atomically."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from in21k.shards_manifest.files import atomic_path
+
+
+class TableWriter:
+    """Collects columns of rows and writes them as row groups."""
+
+    def __init__(self, path: Path, schema: pa.Schema, rows_per_group: int) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._schema = schema
+        self._rows_per_group = rows_per_group
+        self._columns: list[list[Any]] = [[] for _ in schema]
+
+    def extend(self, *columns: Sequence[Any]) -> None:
+        """Add rows, given as columns of one length in the schema's order; they come to lie in one row group."""
+        for column, new in zip(self._columns, columns, strict=True):
+            column.extend(new)
+        if len(self._columns[0]) >= self._rows_per_group:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left and finish the file."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._columns[0]:
+            arrays = [pa.array(column, field.type) for column, field in zip(self._columns, self._schema, strict=True)]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+            for column in self._columns:
+                column.clear()
+
+
+@contextmanager
+def table_writer(path: Path, schema: pa.Schema, rows_per_group: int = 1 << 14) -> Iterator[TableWriter]:
+    """Give a writer of a Parquet table that appears under its name only when complete.
+
+    Raises:
+        DatasetError: the file system is full or refuses the write.
+    """
+    with atomic_path(path) as temporary:
+        writer = TableWriter(temporary, schema, rows_per_group)
+        yield writer
+        writer.close()
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a whole table atomically.
+
+    Raises:
+        DatasetError: the file system is full or refuses the write.
+    """
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
