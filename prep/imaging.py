@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, features
 from in21k.prep.errors import PrepError
 from in21k.prep.records import Reason
 
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF")  # not EPS, which would start a program
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")  # not EPS, which would start a program
 _EXIF_TAG_ORIENTATION = 0x0112
 _EXIF_SEARCH = 1 << 16
 _END_OF_IMAGE = b"\xff\xd9"

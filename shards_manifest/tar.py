@@ -59,8 +59,13 @@ def member_header(name: str, size: int) -> bytes:
         raise ValueError(f"no USTAR header for {name!r} of {size} bytes")
     header = bytearray(BLOCK)
     header[0 : len(encoded)] = encoded
-    header[100:156] = b"0000644\00000000\00000000\0%011o\000000000000\0        " % size
-    header[156:265] = b"0" + bytes(100) + b"ustar\x0000"
+    header[100:107] = b"0000644"
+    header[108:115] = header[116:123] = b"0000000"
+    header[124:135] = b"%011o" % size
+    header[136:147] = b"00000000000"
+    header[148:156] = b" " * 8
+    header[156:157] = b"0"
+    header[257:265] = b"ustar\x0000"
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header)
 

@@ -1,0 +1,83 @@
+# `make` lists the targets. All of them make or renew the virtual environment first, where that is needed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := uv==0.13.9
+TYPES := build/types/in21k
+DEMO := build/demo
+PACKAGES := prep train tree shards_manifest
+
+# Demo training: about two minutes on two CPU cores.
+DEMO_TRAIN := --model resnet18 --recipe semantic-softmax --image-size 64 --epochs 12 --batch-size 64 --lr 1e-3
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help deps setup demo test test-slow lint format bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: $(VENV)/.deps ## install the locked packages into .venv (PYTHON=… names the interpreter)
+
+setup: $(VENV)/.ready ## the same, and the project itself, editable
+
+$(VENV)/.deps: requirements/lock.txt requirements/pillow-simd.txt requirements/pillow.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.deps pyproject.toml
+	@$(BIN)/python -m pip -qq --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@echo "setup: in21k-prep and in21k-train are in $(BIN)"
+	@touch $@
+
+demo: setup $(DEMO)/raw.tar ## draw a small dump, prepare it and train on it
+	@rm -rf $(DEMO)/work $(DEMO)/dataset $(DEMO)/run
+	$(BIN)/in21k-prep run $(DEMO)/raw.tar $(DEMO)/work $(DEMO)/dataset \
+		--min-images 20 --val-per-class 8 --size 64 --samples-per-shard 200
+	$(BIN)/in21k-train pretrain $(DEMO)/dataset $(DEMO_TRAIN) --output $(DEMO)/run
+	@echo
+	@echo "raw dump    $(DEMO)/raw.tar"
+	@echo "dataset     $(DEMO)/dataset (shards, manifest, hierarchy)"
+	@echo "training    $(DEMO)/run (checkpoints, curves)"
+	@echo "run next    $(BIN)/in21k-prep --help, $(BIN)/in21k-train --help, $(BIN)/tensorboard --logdir $(DEMO)/run"
+
+$(DEMO)/raw.tar: prep/demo.py | $(VENV)/.ready
+	$(BIN)/in21k-prep demo $@
+
+test: setup ## the everyday test suite
+	@$(BIN)/python -m pytest -n 2 -q
+
+test-slow: setup ## the tests that the everyday suite leaves out
+	@$(BIN)/python -m pytest -n 2 -q -m slow
+
+lint: setup ## formatting, style and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@mkdir -p $(TYPES)
+	@$(foreach package,$(PACKAGES),ln -sfn ../../../$(package) $(TYPES)/$(package);)
+	@$(BIN)/mypy $(PACKAGES:%=-p in21k.%)
+
+format: setup ## write what lint asks for, where ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup ## run each benchmark in bench/
+	@set -e; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+# The versions in the lock stay where they still serve; remove requirements/lock.txt first to renew them all.
+# No pillow in it: see scripts/setup.sh. For the two imaging backends the project's own override is out of place.
+COMPILE = build/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock: ## resolve requirements/ anew from pyproject.toml
+	@python3 -m venv --clear build/lock
+	@build/lock/bin/python -m pip -qq --disable-pip-version-check install $(UV)
+	@$(COMPILE) --all-extras --no-emit-package pillow --output-file requirements/lock.txt pyproject.toml requirements/pins.in >/dev/null
+	@echo pillow-simd==12.1.1.post0 | $(COMPILE) --no-config --output-file requirements/pillow-simd.txt - >/dev/null
+	@echo pillow==12.1.1 | $(COMPILE) --no-config --output-file requirements/pillow.txt - >/dev/null
+	@sed -i '1i # Made by `make lock`. Install with pip install --no-deps --require-hashes -r: see scripts/setup.sh for why.' \
+		requirements/lock.txt requirements/pillow-simd.txt requirements/pillow.txt
+	@echo "lock: requirements/ is up to date"
+
+clean: ## remove .venv, build/ and all caches
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +

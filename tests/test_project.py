@@ -1,0 +1,158 @@
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("prep", "shards_manifest", "train", "tree")
+FOREIGN_TO = {  # what the modules of each package may not import
+    "prep": {"in21k.train", "torch"},
+    "shards_manifest": {"in21k.prep", "in21k.train", "in21k.tree", "torch"},
+    "train": {"in21k.prep"},
+    "tree": {"in21k.prep", "in21k.shards_manifest", "in21k.train", "torch"},
+}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the absolute names that a module imports, those within functions too."""
+    package = ("in21k", *path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) + 1 - node.level]] if node.level else []
+            yield from (".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names)
+
+
+def is_within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_only_downwards(package):
+    broken = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules(package)
+        for name in imports(path)
+        if any(is_within(name, foreign) for foreign in FOREIGN_TO[package])
+    ]
+    assert broken == []
+
+
+def test_only_command_line_modules_import_click():
+    importers = {
+        path
+        for package in PACKAGES
+        for path in modules(package)
+        if any(is_within(name, "click") for name in imports(path))
+    }
+    assert {
+        path.relative_to(ROOT).as_posix() for path in importers if path.name not in {"cli.py", "__main__.py"}
+    } == set()
+
+
+def test_imports_are_absolute():
+    relative = [
+        path.relative_to(ROOT)
+        for package in PACKAGES
+        for path in modules(package)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def test_prep_starts_without_torch():
+    script = Path(sys.executable).with_name("in21k-prep")
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", script, "--help"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "Usage:" in run.stdout
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+    assert "in21k.prep.cli" in imported
+    assert {name for name in imported if is_within(name, "torch") or is_within(name, "timm")} == set()
+
+
+def test_wheel_ships_every_file_of_the_packages(tmp_path):
+    source, wheels = tmp_path / "source", tmp_path / "wheels"
+    source.mkdir()
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    run = subprocess.run([*pip, "--wheel-dir", wheels, source], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    (wheel,) = wheels.glob("in21k-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
+    wanted = {
+        f"in21k/{path.relative_to(ROOT).as_posix()}"
+        for name in PACKAGES
+        for path in (ROOT / name).rglob("*")
+        if path.is_file()
+    }
+    assert shipped == {name for name in wanted if "__pycache__" not in name}
+    assert {f"in21k/{name}/py.typed" for name in PACKAGES} <= shipped
+
+
+def locked(name: str) -> dict[str, set[Version]]:
+    """Return the versions that a file in requirements/ pins, by normalized name."""
+    pins: dict[str, set[Version]] = {}
+    for line in (ROOT / "requirements" / name).read_text(encoding="ascii").splitlines():
+        if match := re.match(r"([a-z0-9][a-z0-9.-]*)==(\S+)", line):
+            pins.setdefault(match[1], set()).add(Version(match[2]))
+    return pins
+
+
+@pytest.mark.parametrize("name", ["lock.txt", "pillow.txt", "pillow-simd.txt"])
+def test_locked_packages_have_hashes_and_no_address(name):
+    text = (ROOT / "requirements" / name).read_text(encoding="ascii")
+    assert "://" not in text
+    assert not re.search(
+        r"^\s*-", re.sub(r"^ +--hash=sha256:[0-9a-f]{64}( \\)?$", "", text, flags=re.MULTILINE), re.MULTILINE
+    )
+    assert not re.search(r"^\S*==[^\\\n]*$", text, re.MULTILINE), "a pin without a hash"
+
+
+def test_lock_satisfies_pyproject_and_leaves_the_imaging_backend_open():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = [
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        project["build-system"]["requires"],
+    ]
+    pins = locked("lock.txt")
+    assert not {"pillow", "pillow-simd"} & pins.keys()
+    pins |= locked("pillow.txt")
+    unmet = [line for group in groups for line in group if not satisfied(Requirement(line), pins)]
+    assert unmet == [], "run make lock"
+
+
+def satisfied(requirement: Requirement, pins: dict[str, set[Version]]) -> bool:
+    versions = pins.get(requirement.name.lower(), set())
+    return bool(versions) and all(version in requirement.specifier for version in versions)
+
+
+def test_dockerfile_builds_with_make_targets_that_exist():
+    dockerfile = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    commands = [line.removeprefix("RUN ") for line in dockerfile.splitlines() if line.startswith("RUN ")]
+    ours = [command.split() for command in commands if not command.startswith("apt-get ")]
+    targets = set(re.findall(r"^([a-z][a-z-]*):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert ours
+    assert all(words[0] == "make" and set(words[1:]) <= targets for words in ours), ours
+    assert 'ENTRYPOINT ["in21k-prep"]' in dockerfile
