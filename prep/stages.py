@@ -1,4 +1,4 @@
-"""The record that each stage leaves in the work folder, last of all: so that a run can be resumed and a mistake seen."""
+"""The record that each stage leaves in the work folder, last of all: so that runs resume and mistakes show."""
 
 import fcntl
 import json
