@@ -1,20 +1,25 @@
 """The commands that take a raw dump to a dataset: filter, split, resize, shard, run, and demo, which draws a dump."""
 
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from in21k.prep import filter as filter_stage
 from in21k.prep.cli_group import Bytes, json_option, parents_option, print_summary
 from in21k.prep.demo import draw_dump
-from in21k.prep.executor import available_cores
-from in21k.prep.imaging import Filter, ResizeParameters, is_simd
+from in21k.prep.executor import Workers, available_cores
+from in21k.prep.imaging import Filter, Format, Mode, OnWarning, ResizeParameters, is_simd
 from in21k.prep.resize import DEFAULT_MEMORY, resize_images
 from in21k.prep.shard import ShardParameters, write_shards
 from in21k.prep.split import Order, SplitParameters, split_images
+from in21k.shards_manifest.files import Location, locate
 from in21k.shards_manifest.manifest import Manifest
 from in21k.tree.parents import ParentRule
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _SLOW_PILLOW = (
     "note: stock Pillow resizes at about 0.6 of the speed of pillow-simd; docs/decisions.md says how to install that"
@@ -22,135 +27,146 @@ _SLOW_PILLOW = (
 
 
 raw_argument = click.argument("raw", metavar="RAW")
-work_argument = click.argument("work", metavar="WORK", type=click.Path(path_type=Path))
-out_argument = click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
-min_images_option = click.option(
-    "--min-images", default=500, show_default=True, help="Drop classes with fewer images than this."
+work_argument = click.argument("work", metavar="WORK")
+out_argument = click.argument("out", metavar="OUT")
+
+
+def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Command]:
+    """Return an option whose values are those of the default's enumeration."""
+    values = click.Choice([member.value for member in type(default)])
+    return click.option(name, type=values, default=default.value, show_default=True, help=text)
+
+
+filter_options = (
+    click.option("--min-images", default=500, show_default=True, help="Drop classes with fewer images than this."),
 )
-val_option = click.option(
-    "--val-per-class", default=50, show_default=True, help="Images of each class to hold out for validation."
+split_options = (
+    click.option(
+        "--val-per-class", default=50, show_default=True, help="Images of each class to hold out for validation."
+    ),
+    _choice(
+        "--order", Order.NAME, "Hold out the first by name (as the published split) or by a keyed hash (unbiased)."
+    ),
+    click.option("--seed", default=0, show_default=True, help="Of the global shuffle and of --order hash."),
 )
-order_option = click.option(
-    "--order",
-    type=click.Choice([order.value for order in Order]),
-    default=Order.NAME.value,
-    show_default=True,
-    help="Hold out the first images by name (as the published split) or by a keyed hash (unbiased).",
+resize_options = (
+    click.option("--size", default=224, show_default=True, help="Side of the images, in pixels."),
+    _choice("--mode", Mode.SQUISH, "Squish to a square, keep the shape, or keep it and cut the middle out."),
+    _choice("--filter", Filter.BICUBIC, "Resampling filter, always antialiased."),
+    _choice("--format", Format.JPEG, "How images are encoded."),
+    click.option("--quality", default=95, show_default=True, help="Of the JPEG or WebP, 1 to 100."),
+    _choice("--on-warning", OnWarning.KEEP, "What to do with a JPEG that decodes over damage; counted either way."),
+    click.option(
+        "--compat",
+        type=click.Choice(["", "reference"]),
+        default="",
+        help="reference: the authors' pixels, to compare with published numbers (OpenCV, no antialiasing).",
+    ),
+    click.option(
+        "--memory", type=Bytes(), default=DEFAULT_MEMORY, show_default="600MB", help="Memory that a worker may take."
+    ),
 )
-seed_option = click.option("--seed", default=0, show_default=True, help="Of the global shuffle and of --order hash.")
-size_option = click.option("--size", default=224, show_default=True, help="Side of the square images, in pixels.")
-quality_option = click.option("--quality", default=95, show_default=True, help="JPEG quality, 1 to 100.")
-filter_option = click.option(
-    "--filter",
-    "resampling",
-    type=click.Choice([name.value for name in Filter]),
-    default=Filter.BICUBIC.value,
-    show_default=True,
-    help="Resampling filter, always antialiased.",
+shard_options = (
+    click.option("--samples-per-shard", default=10_000, show_default=True, help="Samples in each shard but the last."),
+    parents_option,
 )
-workers_option = click.option("--workers", type=int, default=None, help="Processes.  [default: the cores at hand]")
-memory_option = click.option(
-    "--memory", type=Bytes(), default=DEFAULT_MEMORY, show_default="600MB", help="Memory that a worker may take."
+worker_options = (
+    click.option("--workers", type=int, help="Processes on this machine.  [default: the cores at hand]"),
+    click.option(
+        "--executor",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="Processes here, or a Dask cluster.",
+    ),
+    click.option("--scheduler", default="", help="Address of the Dask scheduler, such as tcp://host:8786."),
+    json_option,
 )
-samples_option = click.option(
-    "--samples-per-shard", default=10_000, show_default=True, help="Samples in each shard but the last."
-)
+
+
+def with_options(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds groups of options, in order."""
+
+    def add(command: _Command) -> _Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return add
 
 
 @click.command("filter")
 @raw_argument
 @work_argument
-@min_images_option
-@json_option
-def filter_command(raw: str, work: Path, min_images: int, as_json: bool) -> None:
+@with_options(filter_options, [json_option])
+def filter_command(raw: str, work: str, min_images: int, as_json: bool) -> None:
     """List what the dump RAW holds and drop classes with too few images.
 
-    RAW is a tar of class tars as it was downloaded, a path or an s3:// URI; it is only read. WORK is the folder for
-    what the stages hand on.
+    RAW is the dump as it was downloaded: a tar of class tars, gzipped or not, a folder of class tars or of class
+    folders, or the official processed release; a path or an s3:// URI. It is only read. WORK is the folder for what the
+    stages hand on.
 
     \b
     Example:
       in21k-prep filter fall11_whole.tar work/ --min-images 500
     """
-    record = filter_stage.filter_classes(raw, work, filter_stage.FilterParameters(min_images))
+    record = filter_stage.filter_classes(raw, locate(work), filter_stage.FilterParameters(min_images))
     print_summary("filter", record.counts, as_json)
 
 
 @click.command("split")
 @work_argument
-@val_option
-@order_option
-@seed_option
-@json_option
-def split_command(work: Path, val_per_class: int, order: str, seed: int, as_json: bool) -> None:
+@with_options(split_options, [json_option])
+def split_command(work: str, as_json: bool, **chosen: Any) -> None:
     """Choose the validation images of each class, and the place of every image in the global shuffle.
 
     \b
     Example:
       in21k-prep split work/ --val-per-class 50 --order hash --seed 1
     """
-    print_summary("split", split_images(work, SplitParameters(val_per_class, Order(order), seed)).counts, as_json)
+    print_summary("split", split_images(locate(work), _split(chosen)).counts, as_json)
 
 
 @click.command("resize")
 @work_argument
-@size_option
-@quality_option
-@filter_option
-@workers_option
-@memory_option
-@json_option
-def resize_command(
-    work: Path, size: int, quality: int, resampling: str, workers: int | None, memory: int, as_json: bool
-) -> None:
-    """Decode, squish and encode every image once, into sorted parts.
+@with_options(resize_options, worker_options)
+def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
+    """Decode, resize and encode every image once, into sorted parts.
 
     \b
-    Example:
+    Examples:
       in21k-prep resize work/ --size 224 --workers 16
+      in21k-prep resize work/ --executor dask --scheduler tcp://head:8786
     """
-    parameters = ResizeParameters(size, quality, Filter(resampling))
+    parameters, workers = _resize(chosen), _workers(chosen)
     _note_backend()
-    print_summary("resize", resize_images(work, parameters, workers or available_cores(), memory).counts, as_json)
+    print_summary("resize", resize_images(locate(work), parameters, workers, chosen["memory"]).counts, as_json)
 
 
 @click.command("shard")
 @work_argument
 @out_argument
-@samples_option
-@parents_option
-@workers_option
-@json_option
-def shard_command(
-    work: Path, out: Path, samples_per_shard: int, parents: str, workers: int | None, as_json: bool
-) -> None:
+@with_options(shard_options, worker_options)
+def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
     """Merge the parts into shuffled shards, and write the tables and the manifest beside them.
 
+    OUT is a folder or an s3:// URI.
+
     \b
-    Example:
+    Examples:
       in21k-prep shard work/ imagenet21k/ --samples-per-shard 10000
+      in21k-prep shard work/ 's3://bucket/imagenet21k?endpoint_override=http://minio:9000'
     """
-    parameters = ShardParameters(samples_per_shard, ParentRule(parents))
-    print_summary("shard", _dataset(write_shards(work, out, parameters, workers or available_cores()), out), as_json)
+    manifest = write_shards(locate(work), locate(out), _shard(chosen), _workers(chosen))
+    print_summary("shard", _dataset(manifest, locate(out)), as_json)
 
 
 @click.command("run")
 @raw_argument
 @work_argument
 @out_argument
-@min_images_option
-@val_option
-@order_option
-@seed_option
-@size_option
-@quality_option
-@filter_option
-@memory_option
-@samples_option
-@parents_option
-@workers_option
-@json_option
-def run_command(raw: str, work: Path, out: Path, workers: int | None, as_json: bool, **chosen: Any) -> None:
+@with_options(filter_options, split_options, resize_options, shard_options, worker_options)
+def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> None:
     """Filter, split, resize and shard, one after the other.
 
     What is done already is passed over, so the same command goes on after a kill.
@@ -159,15 +175,13 @@ def run_command(raw: str, work: Path, out: Path, workers: int | None, as_json: b
     Example:
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --workers 16
     """
-    cores = workers or available_cores()
-    split = SplitParameters(chosen["val_per_class"], Order(chosen["order"]), chosen["seed"])
-    resize = ResizeParameters(chosen["size"], chosen["quality"], Filter(chosen["resampling"]))
-    shard = ShardParameters(chosen["samples_per_shard"], ParentRule(chosen["parents"]))
+    split, resize, shard, workers = _split(chosen), _resize(chosen), _shard(chosen), _workers(chosen)
+    folder, output = locate(work), locate(out)
     _note_backend()
-    filter_stage.filter_classes(raw, work, filter_stage.FilterParameters(chosen["min_images"]))
-    split_images(work, split)
-    resize_images(work, resize, cores, chosen["memory"])
-    print_summary("run", _dataset(write_shards(work, out, shard, cores), out), as_json)
+    filter_stage.filter_classes(raw, folder, filter_stage.FilterParameters(chosen["min_images"]))
+    split_images(folder, split)
+    resize_images(folder, resize, workers, chosen["memory"])
+    print_summary("run", _dataset(write_shards(folder, output, shard, workers), output), as_json)
 
 
 @click.command("demo")
@@ -185,12 +199,39 @@ def demo_command(output: Path, seed: int, as_json: bool) -> None:
     print_summary("demo", draw_dump(output, seed=seed).summary(), as_json)
 
 
-def _dataset(manifest: Manifest, out: Path) -> dict[str, Any]:
+def _split(chosen: Mapping[str, Any]) -> SplitParameters:
+    return SplitParameters(chosen["val_per_class"], Order(chosen["order"]), chosen["seed"])
+
+
+def _resize(chosen: Mapping[str, Any]) -> ResizeParameters:
+    return ResizeParameters(
+        size=chosen["size"],
+        quality=chosen["quality"],
+        filter=Filter(chosen["filter"]),
+        mode=Mode(chosen["mode"]),
+        format=Format(chosen["format"]),
+        on_warning=OnWarning(chosen["on_warning"]),
+        compat=chosen["compat"],
+    )
+
+
+def _shard(chosen: Mapping[str, Any]) -> ShardParameters:
+    return ShardParameters(chosen["samples_per_shard"], ParentRule(chosen["parents"]))
+
+
+def _workers(chosen: Mapping[str, Any]) -> Workers:
+    if (chosen["executor"] == "dask") != bool(chosen["scheduler"]):
+        raise click.UsageError("--executor dask and --scheduler ADDRESS go together; give both or neither")
+    count = available_cores() if chosen["workers"] is None else chosen["workers"]
+    return Workers(count, chosen["scheduler"])
+
+
+def _dataset(manifest: Manifest, out: Location) -> dict[str, Any]:
     return {
         **manifest.counts,
         "shards": sum(map(len, manifest.splits.values())),
         "bytes": sum(manifest.size(split) for split in manifest.splits),
-        "dataset": str(out),
+        "dataset": out.text,
     }
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from in21k.prep.parts import count_parts, read_part_rejects
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA
 from in21k.prep.stages import CLASSES as WORK_CLASSES
 from in21k.prep.stages import PARTS, StageRecord
-from in21k.prep.tables import write_table
-from in21k.shards_manifest.files import sha256_file, write_atomic
+from in21k.prep.tables import read_table, write_table
+from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, Manifest, Shard, TableFile
 from in21k.shards_manifest.sidecars import TIMM_INFO, timm_info
 from in21k.tree.parents import ParentRule
@@ -30,8 +29,8 @@ IntArray = npt.NDArray[np.int64]
 
 
 def describe(
-    work: Path,
-    output: Path,
+    work: Location,
+    output: Location,
     stages: Mapping[str, StageRecord],
     parameters: Mapping[str, Any],
     splits: Mapping[str, tuple[Shard, ...]],
@@ -47,7 +46,7 @@ def describe(
         splits: the shards.
         orders: the samples behind them.
     """
-    classes = pq.read_table(work / WORK_CLASSES)
+    classes = read_table(work / WORK_CLASSES)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
     train, val = (np.bincount(orders[split].class_indices, minlength=len(wnids)) for split in ("train", "val"))
     rule = ParentRule(parameters["parents"])
@@ -70,7 +69,7 @@ def describe(
         splits=splits,
         tables={name: _table_file(output / name) for name in (HIERARCHY, CLASSES, SAMPLES, REJECTS)},
     )
-    write_atomic(output / TIMM_INFO, timm_info(manifest))
+    (output / TIMM_INFO).write_bytes(timm_info(manifest))
     return manifest
 
 
@@ -84,14 +83,15 @@ def _counts(stages: Mapping[str, StageRecord], rejected: int) -> dict[str, int]:
         "train": resized["train"],
         "val": resized["val"],
         "rejected": rejected,
+        "damaged_kept": resized["damaged_kept"],
         "classes_short_of_val": resized["classes_short_of_val"],
     }
 
 
-def _rejects(work: Path) -> pa.Table:
+def _rejects(work: Location) -> pa.Table:
     """Return the rejects of all stages, by class and name."""
     folder = work / PARTS
-    tables = [pq.read_table(work / name, schema=REJECTS_SCHEMA) for name in (filter_stage.REJECTS, split_stage.REJECTS)]
+    tables = [read_table(work / name, schema=REJECTS_SCHEMA) for name in (filter_stage.REJECTS, split_stage.REJECTS)]
     tables += [read_part_rejects(folder, number) for number in range(count_parts(folder))]
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in REJECTS_SCHEMA.names])
 
@@ -115,5 +115,7 @@ def _dataset_classes(classes: pa.Table, rejects: pa.Table, train: IntArray, val:
     return pa.Table.from_arrays([*classes.columns, *arrays], schema=DATASET_CLASSES_SCHEMA)
 
 
-def _table_file(path: Path) -> TableFile:
-    return TableFile(pq.read_metadata(path).num_rows, path.stat().st_size, sha256_file(path))
+def _table_file(location: Location) -> TableFile:
+    with location.open_input() as file:
+        rows: int = pq.read_metadata(file).num_rows
+    return TableFile(rows, location.size() or 0, location.sha256())

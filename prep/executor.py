@@ -1,22 +1,58 @@
-"""Tasks on worker processes, through the concurrent.futures interface."""
+"""Tasks on workers, processes here or a Dask cluster, through concurrent.futures; a death loses nothing."""
 
 import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for_any
-from typing import TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from in21k.prep.errors import PrepError
+from in21k.shards_manifest.errors import NoSpaceError
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+ATTEMPTS = 3
+"""How often a task is tried."""
 
 _AHEAD = 2
-"""Tasks that wait for each worker; more would only hold memory."""
+"""Tasks that wait beside those under way; more would only hold memory."""
+
+
+class Named(Protocol):
+    """A task that says what it is about."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in an error."""
+        ...
+
+
+Task = TypeVar("Task", bound=Named)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work."""
+
+    count: int
+    """Processes on this machine; on a cluster, its scheduler decides."""
+    scheduler: str = ""
+    """Address of a Dask scheduler; empty for this machine."""
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise PrepError(f"--workers {self.count}: give 1 or more")
+
+
+@dataclass
+class _Attempt(Generic[Task]):
+    task: Task
+    failures: int = 0
 
 
 def available_cores() -> int:
@@ -24,39 +60,139 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[Result]:
-    """Yield the results of a picklable function over tasks, as they come, from worker processes.
+def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], workers: Workers) -> Iterator[Result]:
+    """Yield the results of a picklable function over picklable tasks, as they come.
 
-    Tasks are taken from the iterable only as workers get free. The first exception of a task ends the run: tasks that
-    have begun are finished, no other is started.
+    Tasks are taken from the iterable only as workers get free. A worker that dies is replaced and its tasks run again;
+    a task that fails three times is left, the others are done first. Only a full disk ends the run at once.
 
     Raises:
-        PrepError: a worker process died (killed, out of memory).
+        PrepError: at the end, where tasks failed three times; it names the first.
+        NoSpaceError: a disk is full.
     """
-    if workers < 1:
-        raise PrepError(f"--workers {workers}: give 1 or more")
-    context = multiprocessing.get_context("spawn")
     waiting = iter(tasks)
-    running: set[Future[Result]] = set()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
-        try:
-            while True:
-                for task in waiting:
-                    running.add(pool.submit(function, task))
-                    if len(running) >= workers + _AHEAD:
-                        break
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
+    again: deque[_Attempt[Task]] = deque()
+    running: dict[Future[Result], _Attempt[Task]] = {}
+    failed: list[str] = []
+    with _Pool(workers) as pool:
+        while True:
+            while len(running) < pool.capacity() and (attempt := _next(again, waiting)) is not None:
+                running[pool.submit(function, attempt.task)] = attempt
+            if not running:
+                break
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            suspects = []
+            for future in done:
+                attempt = running.pop(future)
+                try:
                     yield future.result()
-        except BrokenProcessPool as error:
-            raise PrepError(
-                "a worker process died (out of memory, or killed); run the same command again to go on, "
-                "with fewer --workers if memory ran out"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                except BrokenProcessPool:
+                    suspects.append(attempt)
+                except NoSpaceError:
+                    raise
+                except Exception as error:
+                    _failed(attempt, error, again, failed)
+            if suspects:
+                wait(running)
+                suspects += [running.pop(future) for future in list(running) if _died(future)]
+                yield from _alone(pool, function, suspects, failed)
+    if failed:
+        raise PrepError(
+            f"{len(failed)} task(s) failed {ATTEMPTS} times, all others are done; the first: {failed[0]}; "
+            "run the same command again to try once more"
+        )
+
+
+def _next(again: deque[_Attempt[Task]], waiting: Iterator[Task]) -> _Attempt[Task] | None:
+    if again:
+        return again.popleft()
+    return next((_Attempt(task) for task in waiting), None)
+
+
+def _failed(attempt: _Attempt[Task], error: Exception, again: deque[_Attempt[Task]], failed: list[str]) -> None:
+    """Put a task back in line, or give it up."""
+    attempt.failures += 1
+    if attempt.failures < ATTEMPTS:
+        again.append(attempt)
+    else:
+        failed.append(f"{attempt.task.name}: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _died(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def _alone(
+    pool: "_Pool", function: Callable[[Task], Result], suspects: list[_Attempt[Task]], failed: list[str]
+) -> Iterator[Result]:
+    """Run the tasks that were under way when a worker died one at a time: so it shows which of them kills workers."""
+    for attempt in suspects:
+        again = deque([attempt])
+        while again:
+            pool.replace()
+            try:
+                yield pool.submit(function, again.popleft().task).result()
+            except BrokenProcessPool:
+                _failed(attempt, PrepError("its worker process died (out of memory, or killed)"), again, failed)
+            except NoSpaceError:
+                raise
+            except Exception as error:
+                _failed(attempt, error, again, failed)
+    pool.replace()
+
+
+class _Pool:
+    """An executor that can be had anew."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._client: Any = _dask_client(workers.scheduler) if workers.scheduler else None
+        self._executor = self._new()
+
+    def __enter__(self) -> "_Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+
+    def capacity(self) -> int:
+        """Return how many tasks may be under way or wait."""
+        if self._client is None:
+            return self._workers.count + _AHEAD
+        threads: int = sum(self._client.nthreads().values())
+        return max(1, threads) + _AHEAD
+
+    def submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
+        """Hand a task to a worker."""
+        return self._executor.submit(function, task)
+
+    def replace(self) -> None:
+        """Take new worker processes; a Dask cluster replaces its workers itself."""
+        if self._client is None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = self._new()
+
+    def _new(self) -> Executor:
+        if self._client is not None:
+            executor: Executor = self._client.get_executor(pure=False)
+            return executor
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._workers.count, mp_context=context, initializer=_begin_worker)
+
+
+def _dask_client(scheduler: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise PrepError("--executor dask needs distributed: pip install 'in21k[dask]'") from None
+    try:
+        return Client(scheduler, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise PrepError(
+            f"--scheduler {scheduler}: no Dask scheduler answers ({' '.join(str(error).split())})"
+        ) from error
 
 
 def _begin_worker() -> None:

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import repeat
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -13,7 +12,7 @@ from in21k.prep.raw import RawDump, open_raw
 from in21k.prep.records import CLASSES_SCHEMA, IMAGES_SCHEMA, Kept, Reject, rejects_table
 from in21k.prep.stages import CLASSES, IMAGES, StageRecord, digests, finished, locked, write_record
 from in21k.prep.tables import table_writer, write_table
-from in21k.shards_manifest.files import locate
+from in21k.shards_manifest.files import Location, locate
 from in21k.tree.wordnet import load_wordnet
 
 STAGE = "filter"
@@ -28,7 +27,7 @@ class FilterParameters:
     """Classes with fewer raw images are dropped; one with exactly as many stays."""
 
 
-def filter_classes(raw: str, work: Path, parameters: FilterParameters) -> StageRecord:
+def filter_classes(raw: str, work: Location, parameters: FilterParameters) -> StageRecord:
     """List the images of a raw dump and decide which classes stay; return the stage's record.
 
     Writes `images.parquet`, `classes.parquet` and the rejects into `work`. Memory is bounded by one class.
@@ -43,7 +42,7 @@ def filter_classes(raw: str, work: Path, parameters: FilterParameters) -> StageR
     """
     if parameters.min_images < 1:
         raise PrepError(f"min_images {parameters.min_images}: a class needs at least one image to stay; give 1 or more")
-    dump = open_raw(raw)
+    dump = open_raw(raw, work)
     identity = dump.identity()
     with locked(work):
         record = finished(work, STAGE, asdict(parameters), identity)
@@ -60,16 +59,17 @@ def filter_classes(raw: str, work: Path, parameters: FilterParameters) -> StageR
         return write_record(work, StageRecord(STAGE, asdict(parameters), identity, counts, outputs, {"raw": path}))
 
 
-def _list_images(dump: RawDump, work: Path) -> tuple[Counter[str], list[Reject]]:
+def _list_images(dump: RawDump, work: Location) -> tuple[Counter[str], list[Reject]]:
     """Write a row per image; return the number of images of each class, and what is no image."""
     images: Counter[str] = Counter()
-    rejects = dump.rejects()
+    rejects: list[Reject] = []
     with (
         table_writer(work / IMAGES, IMAGES_SCHEMA) as writer,
-        progress_bar(STAGE, "B", dump.size) as bar,
+        progress_bar(STAGE, dump.unit, dump.size) as bar,
     ):
         for found in dump.classes():
-            images[found.wnid] += len(found.images)
+            if found.wnid:
+                images[found.wnid] += len(found.images)
             rejects += found.rejects
             if found.images:
                 writer.extend(list(repeat(found.wnid, len(found.images))), *zip(*found.images, strict=True))
@@ -77,13 +77,13 @@ def _list_images(dump: RawDump, work: Path) -> tuple[Counter[str], list[Reject]]
     return images, rejects
 
 
-def _write_classes(images: Counter[str], parameters: FilterParameters, work: Path, raw: str) -> dict[str, int]:
+def _write_classes(images: Counter[str], parameters: FilterParameters, work: Location, raw: str) -> dict[str, int]:
     wordnet = load_wordnet()
     wnids = sorted(images, key=str.encode)
     verdicts = [_verdict(wnid in wordnet, images[wnid], parameters.min_images) for wnid in wnids]
     kept = [verdict is Kept.KEPT for verdict in verdicts]
     if not any(kept):
-        most = max(images.values())
+        most = max(images.values(), default=0)
         raise PrepError(
             f"{raw}: no class of its {len(wnids)} has {parameters.min_images} images and a wnid of WordNet 3.0 "
             f"(the largest has {most}); lower --min-images"

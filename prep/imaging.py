@@ -1,4 +1,4 @@
-"""One image: bytes as they lie in the dump in, a squished RGB JPEG out, or the reason why not."""
+"""One image: bytes as they lie in the dump in, an RGB image of the wanted size out, or the reason why not."""
 
 import io
 from collections.abc import Mapping
@@ -7,18 +7,13 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-import numpy as np
 import PIL
 import simplejpeg
-from PIL import Image, ImageOps, features
+from PIL import Image, features
 
+from in21k.prep.decoding import ImageRejectedError, decode
 from in21k.prep.errors import PrepError
 from in21k.prep.records import Reason
-
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")  # not EPS, which would start a program
-_EXIF_TAG_ORIENTATION = 0x0112
-_EXIF_SEARCH = 1 << 16
-_END_OF_IMAGE = b"\xff\xd9"
 
 
 class Filter(StrEnum):
@@ -29,15 +24,45 @@ class Filter(StrEnum):
     LANCZOS = "lanczos"
 
 
+class Mode(StrEnum):
+    """How an image of any shape comes to its size."""
+
+    SQUISH = "squish"
+    """size × size, whatever the shape was: the paper's."""
+    SHORT_EDGE = "short-edge"
+    """The short side becomes size, the shape is kept."""
+    CENTER_CROP = "center-crop"
+    """The short side becomes size, and size × size are cut from the middle."""
+
+
+class Format(StrEnum):
+    """How images are encoded."""
+
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+
+class OnWarning(StrEnum):
+    """What becomes of a JPEG that libjpeg decodes with a warning, such as one damaged in the middle."""
+
+    KEEP = "keep"
+    REJECT = "reject"
+
+
 @dataclass(frozen=True)
 class ResizeParameters:
     """What `resize` lets its user choose."""
 
     size: int = 224
-    """Side of the square images, in pixels."""
+    """Side of the images, in pixels."""
     quality: int = 95
-    """JPEG quality, 1 to 100."""
+    """Of the JPEG or WebP, 1 to 100."""
     filter: Filter = Filter.BICUBIC
+    mode: Mode = Mode.SQUISH
+    format: Format = Format.JPEG
+    on_warning: OnWarning = OnWarning.KEEP
+    compat: str = ""
+    """`reference`: the authors' pixels (OpenCV bilinear without antialiasing, small images copied); empty: ours."""
     max_pixels: int = 128_000_000
     """Images with more pixels than this are refused before they are decoded."""
 
@@ -46,33 +71,46 @@ class ResizeParameters:
             raise PrepError(f"--size {self.size}: give 8 to 4096 pixels")
         if not 1 <= self.quality <= 100:
             raise PrepError(f"--quality {self.quality}: give 1 to 100")
+        if self.compat and (self.mode is not Mode.SQUISH or self.format is not Format.JPEG):
+            raise PrepError(f"--compat {self.compat} squishes and writes JPEGs; leave --mode and --format out")
 
 
-class ImageRejectedError(Exception):
-    """An image that cannot be used, with its reason."""
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """A resized image."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
+    data: bytes
+    """A JPEG or WebP."""
+    warned: bool
+    """Whether libjpeg decoded over damage."""
 
 
-def resize_image(data: bytes, parameters: ResizeParameters) -> bytes:
-    """Return an image of any kind and size as an RGB JPEG of size × size pixels (4:2:0), orientation applied.
+def resize_image(data: bytes, parameters: ResizeParameters) -> Resized:
+    """Return an image of any kind and size as the parameters want it: RGB, upright, 4:2:0.
 
-    Plain JPEGs are decoded by simplejpeg, bit for bit as Pillow would; what it refuses goes to Pillow.
+    A color JPEG that has the size already is kept byte for byte.
 
     Raises:
-        ImageRejectedError: the bytes are no image, are cut short, or decode to too many pixels.
+        ImageRejectedError: the bytes are no image, are cut short, decode to too many pixels, or, where the parameters
+            say so, decode with a warning.
+        PrepError: `compat` needs a package that is not installed.
     """
-    if not data:
-        raise ImageRejectedError(Reason.EMPTY, "0 bytes")
-    image = _decode_plain_jpeg(data, parameters.max_pixels) or _decode_any(data, parameters.max_pixels)
-    side = parameters.size
-    squished = image.resize((side, side), Image.Resampling[parameters.filter.name])
-    encoded = io.BytesIO()
-    squished.save(encoded, "JPEG", quality=parameters.quality, subsampling="4:2:0")
-    return encoded.getvalue()
+    if parameters.compat:
+        from in21k.prep.compat import resize_as_reference
+
+        return Resized(resize_as_reference(data, parameters), warned=False)
+    picture = decode(data, parameters.max_pixels)
+    if picture.warning and parameters.on_warning is OnWarning.REJECT:
+        raise ImageRejectedError(Reason.DAMAGED, picture.warning)
+    size = _target(picture.pixels.size, parameters)
+    crop = (parameters.size, parameters.size) if parameters.mode is Mode.CENTER_CROP else size
+    if picture.is_plain and picture.pixels.size == size == crop and parameters.format is Format.JPEG:
+        return Resized(data, warned=False)
+    fitted = picture.pixels.resize(size, Image.Resampling[parameters.filter.name])
+    if crop != size:
+        left, top = (size[0] - crop[0]) // 2, (size[1] - crop[1]) // 2
+        fitted = fitted.crop((left, top, left + crop[0], top + crop[1]))
+    return Resized(_encode(fitted, parameters), warned=bool(picture.warning))
 
 
 @cache
@@ -88,90 +126,22 @@ def is_simd() -> bool:
     return ".post" in PIL.__version__
 
 
-def _decode_plain_jpeg(data: bytes, max_pixels: int) -> Image.Image | None:
-    """Return a grayscale or YCbCr JPEG in mode RGBX, None for anything else.
-
-    The pixels lie in a buffer that the next call overwrites.
-    """
-    if not data.startswith(b"\xff\xd8"):
-        return None
-    try:
-        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
-        if colorspace not in ("YCbCr", "Gray") or width * height > max_pixels or _orientation(data) != 1:
-            return None
-        pixels = _strictly(data, height * width * 4)
-    except ValueError:
-        return None
-    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
+def _target(size: tuple[int, int], parameters: ResizeParameters) -> tuple[int, int]:
+    """Return the width and height that an image is resized to, before any crop."""
+    side = parameters.size
+    if parameters.mode is Mode.SQUISH:
+        return side, side
+    width, height = size
+    short = min(width, height)
+    return max(side, round(width * side / short)), max(side, round(height * side / short))
 
 
-def _strictly(data: bytes, size: int) -> Any:
-    buffer = _buffer(size)
-    try:
-        return simplejpeg.decode_jpeg(data, "RGBX", buffer=buffer)
-    except ValueError:
-        if data.endswith(_END_OF_IMAGE):
-            raise
-        # Only the end mark may be missing: then the image is whole. What is really cut short is refused here again.
-        return simplejpeg.decode_jpeg(data + _END_OF_IMAGE, "RGBX", buffer=buffer)
-
-
-def _buffer(size: int) -> memoryview:
-    """Return `size` bytes of a buffer that grows as needed: fresh memory for each image costs page faults."""
-    global _pixels
-    if len(_pixels) < size:
-        _pixels = np.empty(size, np.uint8)
-    return memoryview(_pixels)[:size]
-
-
-_pixels: Any = np.empty(0, np.uint8)
-
-
-def _orientation(data: bytes) -> int:
-    """Return the EXIF orientation of a JPEG, 1 (upright) where it has none."""
-    start = data.find(b"Exif\0\0", 0, _EXIF_SEARCH)
-    if start < 0:
-        return 1
-    exif = Image.Exif()
-    try:
-        exif.load(data[start : start + _EXIF_SEARCH])
-        return int(exif.get(_EXIF_TAG_ORIENTATION, 1))
-    except Exception:
-        return 1
-
-
-def _decode_any(data: bytes, max_pixels: int) -> Image.Image:
-    """Return what Pillow decodes, in mode RGB and upright."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        if image.width * image.height > max_pixels:
-            raise ImageRejectedError(Reason.TOO_MANY_PIXELS, f"{image.width} × {image.height} pixels")
-        image.load()
-        return _to_rgb(_upright(image))
-    except (ImageRejectedError, MemoryError):
-        raise
-    except PIL.UnidentifiedImageError:
-        raise ImageRejectedError(Reason.NOT_AN_IMAGE, f"{len(data)} bytes beginning {data[:16]!r}") from None
-    except Image.DecompressionBombError as error:
-        raise ImageRejectedError(Reason.TOO_MANY_PIXELS, str(error)) from None
-    except Exception as error:
-        reason = Reason.TRUNCATED if "truncated" in str(error).lower() else Reason.DAMAGED
-        raise ImageRejectedError(reason, f"{type(error).__name__}: {error}") from None
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image in mode RGB: 16-bit samples scaled, transparency dropped, as OpenCV and torchvision do."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        samples = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((samples.clip(0, 65535) >> 8).astype(np.uint8))
-    return image.convert("RGB")
-
-
-Image.MAX_IMAGE_PIXELS = None  # ours is checked before decoding, for every format
+def _encode(image: Image.Image, parameters: ResizeParameters) -> bytes:
+    encoded = io.BytesIO()
+    options: dict[str, Any] = {"quality": parameters.quality}
+    if parameters.format is Format.JPEG:
+        options["subsampling"] = "4:2:0"
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    image.save(encoded, parameters.format.name, **options)
+    return encoded.getvalue()

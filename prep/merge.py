@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from in21k.prep.parts import read_part
+from in21k.shards_manifest.files import Location
 
 IntArray = npt.NDArray[np.int64]
 
@@ -47,7 +47,7 @@ class MergeOrder:
             yield int(self.parts[at]), start, int(self.offsets[end]) + int(self.sizes[end]) - start
 
 
-def merge_orders(folder: Path, parts: int) -> dict[str, MergeOrder]:
+def merge_orders(folder: Location, parts: int) -> dict[str, MergeOrder]:
     """Return the global order of each split over the parts in a folder: by shuffle key, then class, then rank.
 
     Holds some 50 bytes a sample while it sorts.

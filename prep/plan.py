@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.stages import PARTS, SPLIT, require_same
-from in21k.shards_manifest.files import write_atomic
+from in21k.shards_manifest.files import Location
 
 PLAN = "plan.json"
 
@@ -32,7 +31,7 @@ class Part:
     images: int
 
 
-def plan_parts(work: Path, parameters: Mapping[str, Any], inputs: Mapping[str, Any], memory: int) -> list[Part]:
+def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[str, Any], memory: int) -> list[Part]:
     """Return the parts of a work folder: those of the run that began, or new ones.
 
     Args:
@@ -50,25 +49,28 @@ def plan_parts(work: Path, parameters: Mapping[str, Any], inputs: Mapping[str, A
             plan = json.loads(path.read_bytes())
             parts = [Part(tuple(p["classes"]), tuple(p["row_groups"]), p["images"]) for p in plan["parts"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise PrepError(f"{path} is no plan of resize ({error}); delete the folder {path.parent}") from error
+            raise PrepError(
+                f"{path.text} is no plan of resize ({error}); delete the folder {path.parent.text}"
+            ) from error
         for name, now in (("parameters", parameters), ("inputs", inputs)):
-            require_same(f"{work}: resize was begun", plan[name], now)
+            require_same(f"{work.text}: resize was begun", plan[name], now)
         return parts
     parts = list(_group(_classes_in_order(work / SPLIT), _images_per_part(work, int(parameters["size"]), memory)))
     plan = {"parameters": parameters, "inputs": inputs, "parts": [asdict(part) for part in parts]}
-    write_atomic(path, json.dumps(plan).encode())
+    path.write_bytes(json.dumps(plan).encode())
     return parts
 
 
-def _images_per_part(work: Path, size: int, memory: int) -> int:
+def _images_per_part(work: Location, size: int, memory: int) -> int:
     of_memory = int(memory * _MEMORY_FOR_IMAGES / (size * size * _BYTES_PER_PIXEL + _BYTES_PER_SAMPLE))
-    images: int = pq.read_metadata(work / SPLIT).num_rows
+    with (work / SPLIT).open_input() as file:
+        images: int = pq.read_metadata(file).num_rows
     return min(of_memory, images // _LEAST_PARTS)
 
 
-def _classes_in_order(split: Path) -> Iterator[Part]:
+def _classes_in_order(split: Location) -> Iterator[Part]:
     """Yield each class as a part of its own, in the order of the split table."""
-    with pq.ParquetFile(split) as file:
+    with pq.ParquetFile(split.open_input()) as file:
         for group in range(file.num_row_groups):
             column = file.read_row_group(group, columns=["class_index"])["class_index"].to_numpy()
             indices, first, images = np.unique(column, return_index=True, return_counts=True)

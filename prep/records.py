@@ -21,8 +21,10 @@ class Reason(StrEnum):
 
     # filter: what lies in the dump
     NOT_A_CLASS_TAR = "not-a-class-tar"
+    NOT_IN_A_CLASS = "not-in-a-class"
     CORRUPT_TAR = "corrupt-tar"
     NOT_A_FILE = "not-a-file"
+    NOT_AN_IMAGE_NAME = "not-an-image-name"
     UNSAFE_NAME = "unsafe-name"
     MACOS_METADATA = "macos-metadata"
     # split: what is there twice
@@ -46,6 +48,8 @@ class RawImage(NamedTuple):
     """Where its bytes begin in that file."""
     size: int
     """Its length in bytes."""
+    given_split: str = ""
+    """`train` or `val` where the dump says so, as the official processed release does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ IMAGES_SCHEMA = pa.schema(
         pa.field("archive", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
+        pa.field("given_split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # empty where none is given
     ]
 )
 """`images.parquet`: a row per raw image, in the dump's order."""
@@ -94,6 +99,7 @@ SPLIT_SCHEMA = pa.schema(
         pa.field("archive", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
+        pa.field("given_split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # by the dump; mostly empty
     ]
 )
 """`split.parquet`: a row per image of a kept class; row groups hold whole classes."""
@@ -106,6 +112,7 @@ PART_SCHEMA = pa.schema(
         pa.field("rank", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),  # of the sample's first header in the part's tar
         pa.field("size", pa.int64(), nullable=False),  # of all its members with headers and padding
+        pa.field("warned", pa.bool_(), nullable=False),  # libjpeg decoded over damage
     ]
 )
 """`parts/part-NNNNN.parquet`: a row per resized image in the order of the part's tar: train before val, then by key."""

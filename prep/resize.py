@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from in21k.prep.decoding import ImageRejectedError
 from in21k.prep.errors import PrepError
-from in21k.prep.executor import run_tasks
-from in21k.prep.imaging import ImageRejectedError, ResizeParameters, decoder_versions, resize_image
+from in21k.prep.executor import Workers, run_tasks
+from in21k.prep.imaging import Resized, ResizeParameters, decoder_versions, resize_image
 from in21k.prep.parts import ResizedImage, is_complete, read_part, read_part_rejects, sample_bytes, write_part
 from in21k.prep.plan import Part, plan_parts
 from in21k.prep.progress import progress_bar
@@ -20,7 +20,9 @@ from in21k.prep.raw import open_raw
 from in21k.prep.read_ahead import read_ahead
 from in21k.prep.records import Reject
 from in21k.prep.stages import CLASSES, PARTS, SPLIT, StageRecord, finished, locked, required, write_record
-from in21k.shards_manifest.files import make_folder, remove_temporaries
+from in21k.prep.tables import read_table
+from in21k.shards_manifest.files import Location
+from in21k.shards_manifest.samples import IMAGE_SUFFIXES
 
 STAGE = "resize"
 
@@ -32,7 +34,7 @@ DEFAULT_MEMORY = 600 << 20
 class PartTask:
     """A part to make."""
 
-    work: Path
+    work: Location
     raw: str
     number: int
     part: Part
@@ -41,8 +43,16 @@ class PartTask:
     val_per_class: int
     parameters: ResizeParameters
 
+    @property
+    def name(self) -> str:
+        """Its classes."""
+        wnids = list(self.wnids.values())
+        return f"classes {wnids[0]} to {wnids[-1]}" if len(wnids) > 1 else f"class {wnids[0]}"
 
-def resize_images(work: Path, parameters: ResizeParameters, workers: int, memory: int = DEFAULT_MEMORY) -> StageRecord:
+
+def resize_images(
+    work: Location, parameters: ResizeParameters, workers: Workers, memory: int = DEFAULT_MEMORY
+) -> StageRecord:
     """Resize the images of the kept classes into sorted parts and return the stage's record.
 
     Goes on where a run before was killed. The images do not depend on `workers` or `memory`; how they are grouped into
@@ -51,7 +61,7 @@ def resize_images(work: Path, parameters: ResizeParameters, workers: int, memory
     Args:
         work: the work folder, with `filter` and `split` done.
         parameters: the choices.
-        workers: processes.
+        workers: who does it.
         memory: bytes that each of them may take.
 
     Raises:
@@ -65,8 +75,8 @@ def resize_images(work: Path, parameters: ResizeParameters, workers: int, memory
             return record
         raw = _unchanged_dump(work)
         folder = work / PARTS
-        make_folder(folder)
-        remove_temporaries(folder)
+        folder.make_folder()
+        folder.remove_temporaries()
         parts = plan_parts(work, asdict(parameters), inputs, memory)
         wnids = _kept_wnids(work)
         val_per_class = int(split.parameters["val_per_class"])
@@ -89,42 +99,48 @@ def resize_images(work: Path, parameters: ResizeParameters, workers: int, memory
 def make_part(task: PartTask) -> int:
     """Make one part and return the number of images gone through (a worker's task)."""
     rows = _rows(task)
-    decoded: dict[int, list[tuple[dict[str, Any], bytes]]] = {index: [] for index in task.part.classes}
+    decoded: dict[int, list[tuple[dict[str, Any], Resized]]] = {index: [] for index in task.part.classes}
     rejects: list[Reject] = []
-    for row, data in read_ahead(task.raw, rows):
+    for row, data in read_ahead(task.raw, task.work, rows):
         index = row["class_index"]
         try:
             image = resize_image(data, task.parameters)
         except ImageRejectedError as refusal:
             rejects.append(Reject(task.wnids[index], row["name"], STAGE, refusal.reason, refusal.detail))
         else:
-            decoded[index].append((row, sample_bytes(row["key"], image, index)))
-    images = [image for of_class in decoded.values() for image in _with_splits(of_class, task.val_per_class)]
+            decoded[index].append((row, image))
+    images = [image for of_class in decoded.values() for image in _with_splits(of_class, task)]
     write_part(task.work / PARTS, task.number, images, rejects)
     return len(rows)
 
 
-def _with_splits(decoded: list[tuple[dict[str, Any], bytes]], val_per_class: int) -> list[ResizedImage]:
-    """Return a class's images, the lowest ranks that could be decoded for validation."""
+def _with_splits(decoded: list[tuple[dict[str, Any], Resized]], task: PartTask) -> list[ResizedImage]:
+    """Return a class's images: for validation what the dump says, or the lowest ranks that decode."""
+    suffix = IMAGE_SUFFIXES[task.parameters.format]
     by_rank = sorted(decoded, key=lambda image: image[0]["rank"])
     return [
         ResizedImage(
-            "val" if position < val_per_class else "train", row["shuffle_key"], row["class_index"], row["rank"], sample
+            split=row["given_split"] or ("val" if position < task.val_per_class else "train"),
+            shuffle_key=row["shuffle_key"],
+            class_index=row["class_index"],
+            rank=row["rank"],
+            sample=sample_bytes(row["key"], suffix, image.data, row["class_index"]),
+            warned=image.warned,
         )
-        for position, (row, sample) in enumerate(by_rank)
+        for position, (row, image) in enumerate(by_rank)
     ]
 
 
 def _rows(task: PartTask) -> list[dict[str, Any]]:
     """Return the split table's rows of a part's classes, in the order in which they lie in the dump."""
-    with pq.ParquetFile(task.work / SPLIT) as file:
+    with pq.ParquetFile((task.work / SPLIT).open_input()) as file:
         table = file.read_row_groups(list(task.part.row_groups), use_threads=False)
     table = table.filter(pc.is_in(table["class_index"], value_set=pa.array(task.part.classes, pa.int32())))
     rows: list[dict[str, Any]] = table.to_pylist()
     return sorted(rows, key=lambda row: (row["archive"], row["offset"]))
 
 
-def _unchanged_dump(work: Path) -> str:
+def _unchanged_dump(work: Location) -> str:
     """Return the path or URI of the dump that `filter` read.
 
     Raises:
@@ -132,19 +148,19 @@ def _unchanged_dump(work: Path) -> str:
     """
     record = required(work, "filter")
     raw = record.notes["raw"]
-    if open_raw(raw).identity() != record.inputs:
+    if open_raw(raw, work).identity() != record.inputs:
         raise PrepError(f"{raw} has changed since `in21k-prep filter` read it; use another work folder")
     return raw
 
 
-def _kept_wnids(work: Path) -> list[str]:
+def _kept_wnids(work: Location) -> list[str]:
     """Return the wnids of the kept classes in order of class index."""
-    wnids: list[str] = pq.read_table(work / CLASSES, filters=[("kept", "=", True)])["wnid"].to_pylist()
+    wnids: list[str] = read_table(work / CLASSES, filters=[("kept", "=", True)])["wnid"].to_pylist()
     return wnids
 
 
-def _counts(folder: Path, parts: int, classes: int, val_per_class: int) -> dict[str, int]:
-    counts = {"train": 0, "val": 0, "rejected": 0}
+def _counts(folder: Location, parts: int, classes: int, val_per_class: int) -> dict[str, int]:
+    counts = {"train": 0, "val": 0, "rejected": 0, "damaged_kept": 0}
     val_of_class = np.zeros(classes, np.int64)
     for number in range(parts):
         table = read_part(folder, number)
@@ -152,5 +168,6 @@ def _counts(folder: Path, parts: int, classes: int, val_per_class: int) -> dict[
         val_of_class += np.bincount(table["class_index"].to_numpy()[is_val], minlength=classes)
         counts["train"] += int((~is_val).sum())
         counts["val"] += int(is_val.sum())
+        counts["damaged_kept"] += pc.sum(table["warned"]).as_py() or 0
         counts["rejected"] += len(read_part_rejects(folder, number))
     return {**counts, "classes_short_of_val": int((val_of_class < val_per_class).sum())}

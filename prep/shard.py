@@ -2,26 +2,24 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from in21k.prep.describe import describe
 from in21k.prep.errors import PrepError
-from in21k.prep.executor import run_tasks
+from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.merge import MergeOrder, merge_orders
 from in21k.prep.parts import count_parts, part_path
 from in21k.prep.progress import progress_bar
 from in21k.prep.stages import PARTS, locked, require_same, required
-from in21k.prep.tables import table_writer
-from in21k.shards_manifest.files import atomic_path, locate, make_folder, remove_temporaries, write_atomic
+from in21k.prep.tables import read_table, table_writer
+from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.manifest import MANIFEST, SAMPLES, SPLITS, Manifest, Shard, read_manifest
-from in21k.shards_manifest.samples import IMAGE_SUFFIX, SCHEMA
-from in21k.shards_manifest.tar import END
+from in21k.shards_manifest.samples import SCHEMA
+from in21k.shards_manifest.tar import END, content_size
 from in21k.tree.parents import ParentRule
 
 STAGE = "shard"
@@ -42,11 +40,16 @@ class ShardParameters:
 class ShardTask:
     """A shard to write."""
 
-    parts: Path
-    output: Path
+    parts: Location
+    output: Location
     split: str
     number: int
     samples: MergeOrder
+
+    @property
+    def name(self) -> str:
+        """The shard's path."""
+        return self.path
 
     @property
     def path(self) -> str:
@@ -54,12 +57,21 @@ class ShardTask:
         return f"{self.split}/in21k-{self.split}-{self.number:06d}.tar"
 
     @property
-    def record(self) -> Path:
+    def record(self) -> Location:
         """The file whose presence says that the shard is complete."""
-        return self.output / UNFINISHED / f"{self.split}-{self.number:06d}.json"
+        return self.output / UNFINISHED / f"{self._stem}.json"
+
+    @property
+    def rows(self) -> Location:
+        """The file that holds the shard's rows of the sample table."""
+        return self.output / UNFINISHED / f"{self._stem}.parquet"
+
+    @property
+    def _stem(self) -> str:
+        return f"{self.split}-{self.number:06d}"
 
 
-def write_shards(work: Path, output: Path, parameters: ShardParameters, workers: int) -> Manifest:
+def write_shards(work: Location, output: Location, parameters: ShardParameters, workers: Workers) -> Manifest:
     """Write the shards, the tables and, last of all, the manifest of a dataset; return the manifest.
 
     Goes on where a run before was killed. Every file is a function of the dump and the parameters alone.
@@ -68,7 +80,7 @@ def write_shards(work: Path, output: Path, parameters: ShardParameters, workers:
         work: the work folder, with `resize` done.
         output: the dataset's folder, made where it is missing.
         parameters: the choices.
-        workers: processes; each holds one shard in memory.
+        workers: who does it; each worker holds one shard in memory.
 
     Raises:
         PrepError: a stage before is missing, or `output` holds something else.
@@ -98,28 +110,32 @@ def write_shards(work: Path, output: Path, parameters: ShardParameters, workers:
         _write_sample_table(output, tasks)
         splits = {split: tuple(_record(task) for task in tasks if task.split == split) for split in SPLITS}
         manifest = describe(work, output, stages, asdict(parameters), splits, orders)
-        write_atomic(output / MANIFEST, manifest.to_json())
-        shutil.rmtree(output / UNFINISHED)
+        (output / MANIFEST).write_bytes(manifest.to_json())
+        (output / UNFINISHED).delete_folder()
     return manifest
 
 
 def write_shard(task: ShardTask) -> int:
     """Write one shard with its rows of the sample table, and return its number of samples (a worker's task)."""
-    digest = hashlib.sha256()
+    digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     keys: list[str] = []
     offsets: list[int] = []
+    image_bytes: list[int] = []
     position = 0
-    with atomic_path(task.output / task.path) as temporary, temporary.open("wb") as file:
+    with (task.output / task.path).write() as file:
         for sample in _merged(task):
-            keys.append(sample[:100].split(b"\0", 1)[0].decode().removesuffix(IMAGE_SUFFIX))
+            keys.append(sample[:100].split(b"\0", 1)[0].decode().partition(".")[0])
             offsets.append(position)
+            image_bytes.append(content_size(sample))
             position += len(sample)
             digest.update(sample)
+            md5.update(sample)
             file.write(sample)
         digest.update(END)
+        md5.update(END)
         file.write(END)
     count = len(task.samples)
-    with table_writer(task.record.with_suffix(".parquet"), SCHEMA) as table:
+    with table_writer(task.rows, SCHEMA) as table:
         samples = task.samples
         table.extend(
             [task.split] * count,
@@ -128,9 +144,10 @@ def write_shard(task: ShardTask) -> int:
             samples.class_indices.tolist(),
             offsets,
             samples.sizes.tolist(),
+            image_bytes,
         )
-    shard = Shard(task.path, count, position + len(END), digest.hexdigest())
-    write_atomic(task.record, json.dumps(asdict(shard)).encode())
+    shard = Shard(task.path, count, position + len(END), digest.hexdigest(), md5.hexdigest())
+    task.record.write_bytes(json.dumps(asdict(shard)).encode())
     return count
 
 
@@ -139,11 +156,13 @@ def _merged(task: ShardTask) -> Iterator[bytes]:
     ranges: dict[int, tuple[int, bytes]] = {}
     for part, offset, size in task.samples.ranges():
         path = part_path(task.parts, part, ".tar")
-        reader = locate(path).open_ranges()
+        reader = path.open_ranges()
         ranges[part] = offset, reader.read(offset, size)
         reader.close()
         if len(ranges[part][1]) < size:
-            raise PrepError(f"{path} ends before byte {offset + size}; delete it with its .parquet and resize again")
+            raise PrepError(
+                f"{path.text} ends before byte {offset + size}; delete it with its .parquet and resize again"
+            )
     samples = task.samples
     for part, offset, size in zip(
         samples.parts.tolist(), samples.offsets.tolist(), samples.sizes.tolist(), strict=True
@@ -152,60 +171,62 @@ def _merged(task: ShardTask) -> Iterator[bytes]:
         yield data[offset - start : offset - start + size]
 
 
-def _finished(output: Path, begun: Mapping[str, Any]) -> Manifest | None:
+def _finished(output: Location, begun: Mapping[str, Any]) -> Manifest | None:
     """Return the manifest of a complete dataset that was made the same way, None where there is still work to do."""
     if not (output / MANIFEST).exists():
         return None
-    manifest = read_manifest(locate(output))
+    manifest = read_manifest(output)
     source = {name: value for name, value in manifest.source.items() if name != "name"}
     decoders = {name: manifest.versions.get(name) for name in begun["decoders"]}
     _require_same_run(output, {"source": source, **manifest.parameters, "decoders": decoders}, begun)
-    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
+    (output / UNFINISHED).delete_folder()
     return manifest
 
 
-def _refuse_strangers(output: Path) -> None:
+def _refuse_strangers(output: Location) -> None:
     """Refuse a folder that holds something which no run of ours has begun."""
-    if output.exists() and not output.is_dir():
-        raise PrepError(f"{output} is a file; name a folder for the dataset")
-    if output.exists() and not (output / UNFINISHED).exists() and (found := next(output.iterdir(), None)):
-        raise PrepError(f"{output} holds {found.name} and no dataset; name an empty folder or a new one")
+    if output.exists():
+        raise PrepError(f"{output.text} is a file; name a folder for the dataset")
+    found = output.names()
+    if found and UNFINISHED not in found:
+        raise PrepError(f"{output.text} holds {found[0]} and no dataset; name an empty folder or a new one")
 
 
-def _begin(output: Path, begun: Mapping[str, Any]) -> None:
+def _begin(output: Location, begun: Mapping[str, Any]) -> None:
     """Make the folders, or make sure that what was begun there is the same."""
     plan = output / UNFINISHED / "begun.json"
     if plan.exists():
         _require_same_run(output, json.loads(plan.read_bytes()), begun)
     else:
-        write_atomic(plan, json.dumps(begun).encode())
+        plan.write_bytes(json.dumps(begun).encode())
     for folder in (output, output / UNFINISHED, *(output / split for split in SPLITS)):
-        make_folder(folder)
-        remove_temporaries(folder)
+        folder.make_folder()
+        folder.remove_temporaries()
 
 
-def _require_same_run(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _require_same_run(output: Location, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for stage in now:
-        require_same(f"{output}: a dataset was made there by {stage}", before[stage], now[stage])
+        require_same(f"{output.text}: a dataset was made there by {stage}", before[stage], now[stage])
 
 
-def _tasks(parts: Path, output: Path, orders: Mapping[str, MergeOrder], samples_per_shard: int) -> Iterator[ShardTask]:
+def _tasks(
+    parts: Location, output: Location, orders: Mapping[str, MergeOrder], samples_per_shard: int
+) -> Iterator[ShardTask]:
     for split in SPLITS:
         for number, start in enumerate(range(0, len(orders[split]), samples_per_shard)):
             yield ShardTask(parts, output, split, number, orders[split].slice(start, start + samples_per_shard))
 
 
 def _is_complete(task: ShardTask) -> bool:
-    path = task.output / task.path
-    return task.record.exists() and path.exists() and path.stat().st_size == _record(task).bytes
+    return task.record.exists() and (task.output / task.path).size() == _record(task).bytes
 
 
 def _record(task: ShardTask) -> Shard:
     return Shard(**json.loads(task.record.read_bytes()))
 
 
-def _write_sample_table(output: Path, tasks: list[ShardTask]) -> None:
+def _write_sample_table(output: Location, tasks: list[ShardTask]) -> None:
     """Put the shards' rows together, a row group a shard."""
-    with atomic_path(output / SAMPLES) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+    with (output / SAMPLES).write() as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for task in tasks:
-            writer.write_table(pq.read_table(task.record.with_suffix(".parquet"), schema=SCHEMA))
+            writer.write_table(read_table(task.rows, schema=SCHEMA))

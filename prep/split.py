@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from in21k.prep.errors import PrepError
 from in21k.prep.progress import progress_bar
 from in21k.prep.records import SPLIT_SCHEMA, RawImage, Reason, Reject, rejects_table
 from in21k.prep.stages import CLASSES, IMAGES, SPLIT, StageRecord, digests, finished, locked, required, write_record
-from in21k.prep.tables import table_writer, write_table
+from in21k.prep.tables import read_table, table_writer, write_table
+from in21k.shards_manifest.files import Location
 
 STAGE = "split"
 REJECTS = "split-rejects.parquet"
@@ -45,7 +45,7 @@ class SplitParameters:
     """Of the global shuffle, and of the order by hash."""
 
 
-def split_images(work: Path, parameters: SplitParameters) -> StageRecord:
+def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
     """Rank the images of each kept class, mark the first for validation, and return the stage's record.
 
     Reads what `filter` left in `work`, writes `split.parquet` and the rejects. Memory is bounded by a few classes.
@@ -97,9 +97,9 @@ def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
     )
 
 
-def _kept_classes(work: Path, val_per_class: int) -> dict[str, tuple[int, int]]:
+def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, int]]:
     """Return class index and number of raw images of each kept class."""
-    table = pq.read_table(work / CLASSES, filters=[("kept", "=", True)]).to_pydict()
+    table = read_table(work / CLASSES, filters=[("kept", "=", True)]).to_pydict()
     kept = {
         wnid: (index, images)
         for wnid, index, images in zip(table["wnid"], table["class_index"], table["images"], strict=True)
@@ -107,16 +107,16 @@ def _kept_classes(work: Path, val_per_class: int) -> dict[str, tuple[int, int]]:
     smallest = min(kept, key=lambda wnid: kept[wnid][1])
     if kept[smallest][1] <= val_per_class:
         raise PrepError(
-            f"{work}: --val-per-class {val_per_class} leaves nothing to train on of {smallest}, which has "
+            f"{work.text}: --val-per-class {val_per_class} leaves nothing to train on of {smallest}, which has "
             f"{kept[smallest][1]} images; lower it, or filter with a higher --min-images"
         )
     return kept
 
 
-def _images_by_class(path: Path, counts: dict[str, int]) -> Iterator[tuple[str, list[RawImage]]]:
+def _images_by_class(table: Location, counts: dict[str, int]) -> Iterator[tuple[str, list[RawImage]]]:
     """Yield each kept class with all its images, as soon as the last one has been read."""
     pending: dict[str, list[RawImage]] = {}
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(table.open_input())
     for group in range(file.num_row_groups):
         columns = file.read_row_group(group).to_pydict()
         for wnid, *image in zip(*(columns[name] for name in ("wnid", *RawImage._fields)), strict=True):
@@ -145,7 +145,10 @@ def _split_class(
         list(repeat(class_index, count)),
         list(unique),
         ranks,
-        ["val" if rank < parameters.val_per_class else "train" for rank in ranks],
+        [
+            image.given_split or ("val" if rank < parameters.val_per_class else "train")
+            for image, rank in zip(unique.values(), ranks, strict=True)
+        ],
         [keyed_hash(parameters.seed, b"shuffle", key) for key in unique],
         *(list(column) for column in zip(*unique.values(), strict=True)),
     ]

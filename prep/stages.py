@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from in21k.prep.errors import PrepError
-from in21k.shards_manifest.files import make_folder, remove_temporaries, sha256_file, write_atomic
+from in21k.shards_manifest.files import Location
 
 IMAGES = "images.parquet"
 CLASSES = "classes.parquet"
@@ -34,24 +34,31 @@ class StageRecord:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Location) -> Iterator[None]:
     """Hold a folder against a second process that would write to it; the lock goes with the process.
+
+    Object stores have no locks: there it is up to the user that no two commands write to one place.
 
     Raises:
         PrepError: another process holds it.
     """
-    make_folder(folder)
-    with (folder / ".lock").open("a") as lock:
+    folder.make_folder()
+    if not folder.is_local:
+        yield
+        return
+    with Path((folder / ".lock").path).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PrepError(
-                f"{folder}: another in21k-prep is at work there; wait for it or name another folder"
+                f"{folder.text}: another in21k-prep is at work there; wait for it or name another folder"
             ) from None
         yield
 
 
-def finished(work: Path, stage: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> StageRecord | None:
+def finished(
+    work: Location, stage: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> StageRecord | None:
     """Return the record of a stage that was done with the same parameters and inputs, None where it is still to do.
 
     Raises:
@@ -59,17 +66,17 @@ def finished(work: Path, stage: str, parameters: Mapping[str, Any], inputs: Mapp
     """
     record = read_record(work, stage)
     if record is None:
-        remove_temporaries(work)
+        work.remove_temporaries()
         return None
-    require_same(f"{work}: {stage} was done", record.parameters, parameters)
-    require_same(f"{work}: {stage} was done", record.inputs, inputs)
+    require_same(f"{work.text}: {stage} was done", record.parameters, parameters)
+    require_same(f"{work.text}: {stage} was done", record.inputs, inputs)
     missing = [name for name in record.outputs if not (work / name).exists()]
     if missing:
-        raise PrepError(f"{work / missing[0]}: {stage} wrote it and it is gone; use another work folder")
+        raise PrepError(f"{(work / missing[0]).text}: {stage} wrote it and it is gone; use another work folder")
     return record
 
 
-def required(work: Path, stage: str) -> StageRecord:
+def required(work: Location, stage: str) -> StageRecord:
     """Return the record of a stage that must have been done before.
 
     Raises:
@@ -77,11 +84,11 @@ def required(work: Path, stage: str) -> StageRecord:
     """
     record = read_record(work, stage)
     if record is None:
-        raise PrepError(f"{work}: no finished {stage} there; run `in21k-prep {stage}` on it first")
+        raise PrepError(f"{work.text}: no finished {stage} there; run `in21k-prep {stage}` on it first")
     return record
 
 
-def read_record(work: Path, stage: str) -> StageRecord | None:
+def read_record(work: Location, stage: str) -> StageRecord | None:
     """Return a stage's record, None where it has none.
 
     Raises:
@@ -93,18 +100,18 @@ def read_record(work: Path, stage: str) -> StageRecord | None:
     try:
         return StageRecord(**json.loads(path.read_bytes()))
     except (ValueError, TypeError) as error:
-        raise PrepError(f"{path} is no stage record ({error}); use another work folder") from error
+        raise PrepError(f"{path.text} is no stage record ({error}); use another work folder") from error
 
 
-def write_record(work: Path, record: StageRecord) -> StageRecord:
+def write_record(work: Location, record: StageRecord) -> StageRecord:
     """Write a stage's record, the last thing that a stage does, and return it."""
-    write_atomic(work / f"{record.stage}.json", json.dumps(asdict(record), indent=1).encode() + b"\n")
+    (work / f"{record.stage}.json").write_bytes(json.dumps(asdict(record), indent=1).encode() + b"\n")
     return record
 
 
-def digests(work: Path, *names: str) -> dict[str, str]:
+def digests(work: Location, *names: str) -> dict[str, str]:
     """Return the SHA-256 of files in the work folder, by name."""
-    return {name: sha256_file(work / name) for name in names}
+    return {name: (work / name).sha256() for name in names}
 
 
 def require_same(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

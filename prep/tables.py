@@ -1,21 +1,20 @@
-"""Parquet tables written row by row in bounded memory, atomically."""
+"""Parquet tables, written row by row in bounded memory and atomically, read from anywhere."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from in21k.shards_manifest.files import atomic_path
+from in21k.shards_manifest.files import Location
 
 
 class TableWriter:
     """Collects columns of rows and writes them as row groups."""
 
-    def __init__(self, path: Path, schema: pa.Schema, rows_per_group: int) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+    def __init__(self, file: IO[bytes], schema: pa.Schema, rows_per_group: int) -> None:
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd")
         self._schema = schema
         self._rows_per_group = rows_per_group
         self._columns: list[list[Any]] = [[] for _ in schema]
@@ -28,7 +27,7 @@ class TableWriter:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left and finish the file."""
+        """Write what is left and finish the table."""
         self._flush()
         self._writer.close()
 
@@ -41,23 +40,33 @@ class TableWriter:
 
 
 @contextmanager
-def table_writer(path: Path, schema: pa.Schema, rows_per_group: int = 1 << 14) -> Iterator[TableWriter]:
+def table_writer(location: Location, schema: pa.Schema, rows_per_group: int = 1 << 14) -> Iterator[TableWriter]:
     """Give a writer of a Parquet table that appears under its name only when complete.
 
     Raises:
         DatasetError: the file system is full or refuses the write.
     """
-    with atomic_path(path) as temporary:
-        writer = TableWriter(temporary, schema, rows_per_group)
+    with location.write() as file:
+        writer = TableWriter(file, schema, rows_per_group)
         yield writer
         writer.close()
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(location: Location, table: pa.Table) -> None:
     """Write a whole table atomically.
 
     Raises:
         DatasetError: the file system is full or refuses the write.
     """
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    with location.write() as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def read_table(location: Location, **options: Any) -> pa.Table:
+    """Return a Parquet table, or what pyarrow.parquet.read_table's options choose of it.
+
+    Raises:
+        DatasetError: it is missing or cannot be read.
+    """
+    with location.open_input() as file:
+        return pq.read_table(file, **options)

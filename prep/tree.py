@@ -1,49 +1,84 @@
-"""The hierarchy table alone, of a prepared dataset or of a list of wnids."""
+"""The hierarchy table alone, and where it differs from another's."""
 
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from in21k.prep.errors import PrepError
 from in21k.prep.tables import write_table
+from in21k.prep.tree_source import read_tree
 from in21k.shards_manifest.files import locate
-from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST
+from in21k.tree.compare import compare_class_order, compare_hierarchies
+from in21k.tree.edges import read_names
+from in21k.tree.findings import Finding, count_codes
+from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.parents import ParentRule
-from in21k.tree.table import hierarchy_table, read_class_list, wordnet_hierarchy
+from in21k.tree.published_lists import PublishedList, published_class_list
+from in21k.tree.reference_tree import read_reference_tree
+from in21k.tree.table import class_list_digest, read_hierarchy
 
 
-def write_tree(source: str, output: Path, rule: ParentRule) -> dict[str, Any]:
-    """Write the hierarchy table of a source and return its summary: classes, levels, classes a level.
+def write_tree(
+    source: str | None,
+    output: Path,
+    rule: ParentRule,
+    edges: Path | None = None,
+    compare: str | None = None,
+) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    """Write the hierarchy table of a source; return its summary and what was found in its edges and by comparing.
 
     Args:
-        source: the folder or URI of a prepared dataset, or a text file with a wnid a line.
+        source: what `read_tree` takes.
         output: the Parquet file to write.
         rule: which hypernym of a synset with several is its parent.
+        edges: a CSV of child and parent that takes WordNet's place.
+        compare: what `compare_with` takes.
 
     Raises:
-        PrepError: the source is neither.
-        TreeError: a class is unknown to WordNet 3.0 or listed twice.
+        PrepError: the source is nothing that is known.
+        TreeError: a class is unknown or listed twice, or the edges make no hierarchy.
     """
-    location = locate(source)
-    if location.child(MANIFEST).exists():
-        listed = pq.read_table(location.child(HIERARCHY).open_input())
-        wnids: list[str] = listed["wnid"].to_pylist()
-        images = [listed[name].to_numpy() for name in ("images_train", "images_val")]
-    elif location.exists():
-        if not location.is_local:
-            raise PrepError(f"{source}: a list of wnids must be a local file")
-        wnids, images = read_class_list(Path(location.path)), [None, None]
-    else:
-        raise PrepError(
-            f"{source}: no dataset and no file there; give a prepared dataset or a list of wnids, one a line"
-        )
-    hierarchy = wordnet_hierarchy(wnids, rule)
-    write_table(output, hierarchy_table(hierarchy, rule, *images))
-    sizes = hierarchy.level_sizes.tolist()
-    return {
+    tree = read_tree(source, rule, edges)
+    findings = tree.findings
+    differences = compare_with(tree.hierarchy, compare) if compare is not None else []
+    write_table(locate(output), tree.table)
+    hierarchy = tree.hierarchy
+    summary: dict[str, Any] = {
         "classes": len(hierarchy),
         "levels": hierarchy.num_levels,
-        "classes_a_level": " ".join(map(str, sizes)),
+        "classes_a_level": " ".join(map(str, hierarchy.level_sizes.tolist())),
+        "class_list_sha256": class_list_digest(hierarchy.wnids),
         "table": str(output),
     }
+    if compare is not None:
+        counts = count_codes(differences)
+        told = ", ".join(f"{count:,} {code}" for code, count in counts.items())
+        summary["compared_with"] = f"{compare}: {told or 'no difference'}"
+    return summary, (*findings, *differences)
+
+
+def compare_with(hierarchy: Hierarchy, other: str) -> list[Finding]:
+    """Return where a hierarchy differs from another.
+
+    Args:
+        hierarchy: ours.
+        other: a file of the authors' `.pth` layout or a hierarchy table, to compare class order and parents with; or a
+            list of wnids, one a line, or the name of a published one, to compare class order with.
+
+    Raises:
+        PrepError: there is no such file.
+        TreeError: it is nothing of these.
+    """
+    if other in list(PublishedList):
+        return compare_class_order(hierarchy.wnids, published_class_list(PublishedList(other)))
+    path = Path(other)
+    if not path.is_file():
+        raise PrepError(
+            f"{other}: no file to compare with; give a .pth, a Parquet table, a class list or a list's name"
+        )
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"PAR1":
+        return compare_hierarchies(hierarchy, read_hierarchy(path, other))
+    if start.isascii() and start[:1].isalnum() and start[:2] != b"PK":
+        return compare_class_order(hierarchy.wnids, read_names(path))
+    return compare_hierarchies(hierarchy, read_reference_tree(path).hierarchy)

@@ -3,3 +3,7 @@
 
 class DatasetError(Exception):
     """A path, a dataset or a parameter is not usable; the message is one line for its user."""
+
+
+class NoSpaceError(DatasetError):
+    """A file system is full: to try again would not help."""

@@ -13,6 +13,8 @@ from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.manifest import SAMPLES, SPLITS, Manifest
 
 IMAGE_SUFFIX = ".jpg"
+IMAGE_SUFFIXES = {"jpeg": IMAGE_SUFFIX, "webp": ".webp"}
+"""Of image members, by the format that the manifest's resize parameters name."""
 LABEL_SUFFIX = ".cls"
 
 SCHEMA = pa.schema(
@@ -23,6 +25,7 @@ SCHEMA = pa.schema(
         pa.field("class_index", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),  # of the sample's first tar header
         pa.field("size", pa.int32(), nullable=False),  # of all its members with headers and padding, in bytes
+        pa.field("image_bytes", pa.int32(), nullable=False),  # of the image file, which begins 512 bytes after `offset`
     ]
 )
 
@@ -53,7 +56,7 @@ class SampleTable:
         self._shards = manifest.splits
         try:
             self._file: Any = pq.ParquetFile(self._location.open_input())
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise DatasetError(f"{self._location.text} is no Parquet table ({error})") from error
         groups = sum(len(manifest.splits[split]) for split in SPLITS)
         if self._file.num_row_groups != groups:
@@ -65,9 +68,7 @@ class SampleTable:
         Raises:
             DatasetError: the table contradicts the manifest.
         """
-        table = self._file.read_row_group(
-            self._first_group[split] + shard, columns=["offset", "size", "class_index"], use_threads=False
-        )
+        table = self._read(split, shard, ["offset", "size", "class_index"])
         offsets, sizes, classes = (
             table[name].to_numpy().astype(np.int64) for name in ("offset", "size", "class_index")
         )
@@ -77,8 +78,18 @@ class SampleTable:
         return ShardIndex(offsets, sizes, classes)
 
     def keys(self, split: str, shard: int) -> list[str]:
-        """Return the keys of a shard's samples, in order."""
-        keys: list[str] = self._file.read_row_group(self._first_group[split] + shard, columns=["key"])[
-            "key"
-        ].to_pylist()
+        """Return the keys of a shard's samples, in order.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        keys: list[str] = self._read(split, shard, ["key"])["key"].to_pylist()
         return keys
+
+    def _read(self, split: str, shard: int, columns: list[str]) -> pa.Table:
+        group = self._first_group[split] + shard
+        try:
+            return self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise DatasetError(f"{self._location.text}: row group {group} cannot be read ({reason})") from error

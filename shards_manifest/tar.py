@@ -75,6 +75,11 @@ def member_bytes(name: str, content: bytes) -> bytes:
     return b"".join((member_header(name, len(content)), content, bytes(-len(content) % BLOCK)))
 
 
+def content_size(member: bytes) -> int:
+    """Return the length in bytes of a regular file's content, from its header as `member_header` makes it."""
+    return int(member[124:135], 8)
+
+
 def read_members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[TarMember]:
     """Yield the members of the tar that lies in the bytes `start` to `end`, hopping from header to header.
 
@@ -100,10 +105,12 @@ def read_members(read: Callable[[int, int], bytes], start: int, end: int) -> Ite
         member = _parse(header, position, start, name, size)
         if member.offset + member.size > end:
             raise TarError(
-                f"{member.name!r} at byte {position - start} ends {member.offset + member.size - end} bytes past the end"
+                f"{member.name!r} at byte {position - start} ends {member.offset + member.size - end} bytes too late"
             )
         position = member.end
         if member.type in "LKxg":
+            if member.size > _MAX_EXTENSION:
+                raise TarError(f"an extension header of {member.size} bytes")
             name, size = _extension(member, read(member.offset, member.size), name, size)
             continue
         name = size = None
@@ -122,6 +129,8 @@ def _parse(header: bytes, position: int, start: int, name: str | None, size: int
             raise TarError(f"the header at byte {position - start} has a wrong checksum")
         if size is None:
             size = _number(header[124:136])
+        if size < 0:
+            raise ValueError
     except ValueError:
         raise TarError(f"no tar header at byte {position - start}") from None
     if name is None:
@@ -129,7 +138,9 @@ def _parse(header: bytes, position: int, start: int, name: str | None, size: int
         if header[345] and header[257:263] == b"ustar\0":
             name = f"{_text(header[345:500])}/{name}"
     kind = "0" if header[156] in b"\x007" else chr(header[156])
-    return TarMember(name, position + BLOCK, size if kind in "0LKxg" else 0, kind)
+    if not header[156] and name.endswith("/"):
+        kind = "5"  # as tars before POSIX mark folders
+    return TarMember(name, position + BLOCK, 0 if kind in "123456" else size, kind)
 
 
 def _text(field: bytes) -> str:
@@ -144,15 +155,20 @@ def _number(field: bytes) -> int:
 
 def _extension(member: TarMember, content: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
     """Return the name and size that a GNU or pax extension gives to the next member."""
-    if member.size > _MAX_EXTENSION:
-        raise TarError(f"an extension header of {member.size} bytes")
     if member.type == "L":
         return _text(content), size
     if member.type == "x":
         records = _pax_records(content)
         name = _text(records["path"]) if "path" in records else name
-        size = int(records["size"]) if "size" in records else size
+        size = _pax_size(records["size"]) if "size" in records else size
     return name, size
+
+
+def _pax_size(value: bytes) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise TarError(f"a pax header with size {value[:20]!r}") from None
 
 
 def _pax_records(content: bytes) -> dict[str, bytes]:
