@@ -153,8 +153,10 @@ class _Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        if self._client is not None:
+        if self._client is None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+        else:
+            self._executor.shutdown(wait=False)
             self._client.close()
 
     def capacity(self) -> int:

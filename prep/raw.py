@@ -8,7 +8,8 @@ import pyarrow.fs as pafs
 
 from in21k.prep.errors import PrepError
 from in21k.prep.records import RawImage, Reject
-from in21k.shards_manifest.files import Location, RangeReader, locate
+from in21k.shards_manifest.files import Location, locate
+from in21k.shards_manifest.ranges import RangeReader
 
 GZIP_INDEX = "raw.gzindex"
 """Where a work folder keeps the index that makes a gzipped dump seekable."""

@@ -11,7 +11,8 @@ from in21k.prep.gzip_ranges import GzipRanges
 from in21k.prep.raw import RawClass, open_tar
 from in21k.prep.raw_names import GIVEN_SPLITS, base_name, printable, refuse_name
 from in21k.prep.records import RawImage, Reason, Reject
-from in21k.shards_manifest.files import Location, RangeReader
+from in21k.shards_manifest.files import Location
+from in21k.shards_manifest.ranges import RangeReader
 from in21k.shards_manifest.tar import TarError, TarMember, read_members
 
 _FOLDER = "5"
@@ -75,7 +76,7 @@ class TarDump:
     def _nested(self, reader: RangeReader) -> Iterator[RawClass]:
         for outer in self._outer or read_members(reader.read, 0, reader.size):
             if _is_class_tar(outer):
-                wnid = PurePosixPath(outer.name).stem
+                wnid = printable(PurePosixPath(outer.name).stem)
                 images, rejects = class_tar_images(reader, wnid, "", outer.offset, outer.offset + outer.size)
                 yield RawClass(wnid, images, rejects, self._position(reader, outer.end))
             elif outer.type != _FOLDER:

@@ -8,7 +8,8 @@ from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw import open_archive
-from in21k.shards_manifest.files import Location, RangeReader
+from in21k.shards_manifest.files import Location
+from in21k.shards_manifest.ranges import RangeReader
 
 _READ_SIZE = 8 << 20
 _WIDEST_GAP = 64 << 10

@@ -1,5 +1,11 @@
 """What can be wrong with files and datasets that a user names."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
 
 class DatasetError(Exception):
     """A path, a dataset or a parameter is not usable; the message is one line for its user."""
@@ -7,3 +13,22 @@ class DatasetError(Exception):
 
 class NoSpaceError(DatasetError):
     """A file system is full: to try again would not help."""
+
+
+@contextmanager
+def named(text: str) -> Iterator[None]:
+    """Turn what a file system refuses within the block into a DatasetError that names the file."""
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        raise reworded(text, error) from error
+
+
+def reworded(text: str, error: Exception) -> DatasetError:
+    """Return what a file system refused as one line that names the file."""
+    if isinstance(error, FileNotFoundError):
+        return DatasetError(f"{text}: there is no such file or folder")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return NoSpaceError(f"{text}: no space left on the device; free some or name another folder")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return DatasetError(f"{text}: {' '.join(reason.split())}")
