@@ -11,8 +11,11 @@ from in21k.prep import filter as filter_stage
 from in21k.prep.cli_group import Bytes, json_option, parents_option, print_summary
 from in21k.prep.demo import draw_dump
 from in21k.prep.executor import Workers, available_cores
+from in21k.prep.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
+from in21k.prep.forecast import summary as forecast_summary
 from in21k.prep.imaging import Filter, Format, Mode, OnWarning, ResizeParameters, is_simd
-from in21k.prep.resize import DEFAULT_MEMORY, resize_images
+from in21k.prep.rejects import counts_by_reason, lines, read_rejects
+from in21k.prep.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.shard import ShardParameters, write_shards
 from in21k.prep.split import Order, SplitParameters, split_images
 from in21k.shards_manifest.files import Location, locate
@@ -165,23 +168,54 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
 @raw_argument
 @work_argument
 @out_argument
+@click.option("--dry-run", is_flag=True, help="Filter and split, then say what the rest will need.")
+@click.option("--force", is_flag=True, help="Begin even where the disk seems too small.")
 @with_options(filter_options, split_options, resize_options, shard_options, worker_options)
 def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> None:
     """Filter, split, resize and shard, one after the other.
 
-    What is done already is passed over, so the same command goes on after a kill.
+    What is done already is passed over, so the same command goes on after a kill. Before it resizes, it makes sure that
+    the disk will do.
 
     \b
-    Example:
+    Examples:
+      in21k-prep run fall11_whole.tar work/ imagenet21k/ --dry-run
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --workers 16
     """
     split, resize, shard, workers = _split(chosen), _resize(chosen), _shard(chosen), _workers(chosen)
     folder, output = locate(work), locate(out)
     _note_backend()
-    filter_stage.filter_classes(raw, folder, filter_stage.FilterParameters(chosen["min_images"]))
+    found = filter_stage.filter_classes(raw, folder, filter_stage.FilterParameters(chosen["min_images"]))
     split_images(folder, split)
+    if chosen["dry_run"] or not is_resized(folder):
+        seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
+        needed = forecast(folder, output, resize, workers.count, seconds)
+        if chosen["dry_run"]:
+            print_summary("dry run", forecast_summary(found.counts, needed), as_json)
+        if not chosen["force"]:
+            require_space(folder, output, needed)
+    if chosen["dry_run"]:
+        return
     resize_images(folder, resize, workers, chosen["memory"])
     print_summary("run", _dataset(write_shards(folder, output, shard, workers), output), as_json)
+
+
+@click.command("rejects")
+@out_argument
+@click.option("--reason", default="", help="Only those of this reason.")
+@json_option
+def rejects_command(out: str, reason: str, as_json: bool) -> None:
+    """List what is in the dump and not in the dataset OUT, by reason: a tab-separated line each, then the counts.
+
+    \b
+    Example:
+      in21k-prep rejects imagenet21k/ --reason truncated
+    """
+    rows = read_rejects(locate(out), reason)
+    if not as_json:
+        for line in lines(rows):
+            click.echo(line)
+    print_summary("rejects", {"rejected": len(rows), **counts_by_reason(rows)}, as_json)
 
 
 @click.command("demo")

@@ -19,7 +19,7 @@ from in21k.prep.progress import progress_bar
 from in21k.prep.raw import open_raw
 from in21k.prep.read_ahead import read_ahead
 from in21k.prep.records import Reject
-from in21k.prep.stages import CLASSES, PARTS, SPLIT, StageRecord, finished, locked, required, write_record
+from in21k.prep.stages import CLASSES, PARTS, SPLIT, StageRecord, finished, locked, read_record, required, write_record
 from in21k.prep.tables import read_table
 from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.samples import IMAGE_SUFFIXES
@@ -94,6 +94,11 @@ def resize_images(
                 bar.update(images)
         counts = _counts(folder, len(parts), len(wnids), val_per_class)
         return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts))
+
+
+def is_resized(work: Location) -> bool:
+    """Return whether resize has been done in a work folder."""
+    return read_record(work, STAGE) is not None
 
 
 def make_part(task: PartTask) -> int:
