@@ -1,0 +1,1 @@
+"""Pretraining of vision backbones on a prepared dataset."""

@@ -1,0 +1,199 @@
+"""The loader over real shards: what it reads, in which order, and what it says of damaged ones."""
+
+import io
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import jpeg, picture, write_dataset
+from PIL import Image
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.files import locate
+from in21k.shards_manifest.manifest import read_manifest
+from in21k.shards_manifest.samples import SampleTable
+from in21k.train.augment import Augmentation
+from in21k.train.errors import TrainError
+from in21k.train.partition import EvalPlan, TrainPlan
+from in21k.train.shard_reader import ShardReader
+from in21k.train.stream import Source, default_workers, open_stream
+
+AUGMENTATION = Augmentation(3, 0.5, 2, 9)
+
+
+def source_of(folder: Path, split="train", size=32, augmentation=None) -> Source:
+    location = locate(folder)
+    return Source(location, read_manifest(location), split, size, augmentation)
+
+
+def stream(source: Source, batch=8, epochs=1, rank=0, world=1, **options):
+    if source.split == "val":
+        plan = EvalPlan(source.manifest.samples("val"), batch, rank, world)
+    else:
+        lengths = tuple(shard.samples for shard in source.manifest.splits["train"])
+        plan = TrainPlan(lengths, 5, epochs, batch, rank, world)
+    return list(open_stream(source, plan, **options))
+
+
+def equal(left, right):
+    return len(left) == len(right) and all(
+        torch.equal(a.images, b.images)
+        and torch.equal(a.class_indices, b.class_indices)
+        and torch.equal(a.valid, b.valid)
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def test_batches_hold_the_images_that_pillow_decodes(dataset_folder):
+    source = source_of(dataset_folder, "val")
+    batches = stream(source)
+    images = torch.cat([batch.images for batch in batches])
+    valid = torch.cat([batch.valid for batch in batches])
+    assert images.shape == (24, 3, 32, 32)
+    assert images.dtype == torch.uint8
+    assert valid.tolist() == [True] * 17 + [False] * 7
+    reader = ShardReader(source.location, source.manifest, "val")
+    for number, sample in enumerate(reader.read(np.arange(17))):
+        expected = np.asarray(Image.open(io.BytesIO(sample.image)))
+        np.testing.assert_array_equal(images[number].permute(1, 2, 0).numpy(), expected)
+        assert sample.key.startswith(f"n{sample.key[1:9]}_val")
+    reader.close()
+
+
+def test_labels_and_keys_are_the_tables(dataset_folder):
+    source = source_of(dataset_folder)
+    table = SampleTable(source.location, source.manifest)
+    indices = [table.index("train", shard).class_indices for shard in range(5)]
+    keys = [key for shard in range(5) for key in table.keys("train", shard)]
+    reader = ShardReader(source.location, source.manifest, "train", open_shards=2)
+    numbers = np.random.default_rng(0).permutation(93)
+    samples = reader.read(numbers)
+    assert [sample.class_index for sample in samples] == np.concatenate(indices)[numbers].tolist()
+    assert [sample.key for sample in samples] == [keys[number] for number in numbers]
+    reader.close()
+
+
+def test_workers_and_ranks_see_the_same_batches(dataset_folder):
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    alone = stream(source, epochs=2)
+    assert len(alone) == 2 * (93 // 8)
+    assert equal(stream(source, epochs=2, workers=2), alone)
+    halves = [stream(source, epochs=2, rank=rank, world=2) for rank in (0, 1)]
+    joined = [torch.cat([left.images, right.images]) for left, right in zip(*halves, strict=True)]
+    assert all(torch.equal(both, one.images) for both, one in zip(joined, alone, strict=True))
+
+
+def test_a_resumed_stream_is_the_rest(dataset_folder):
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    assert equal(stream(source, epochs=2, start_step=9), stream(source, epochs=2)[9:])
+
+
+def test_an_augmented_epoch_differs_from_the_next(dataset_folder):
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    assert not equal(stream(source, 93, epochs=2)[:1], stream(source, 93, epochs=2)[1:])
+
+
+def test_the_global_random_state_stays(dataset_folder):
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    stream(source_of(dataset_folder, augmentation=AUGMENTATION))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_size_is_resized(dataset_folder):
+    source = source_of(dataset_folder, "val", size=20)
+    (batch,) = stream(source, 17)
+    assert batch.images.shape == (17, 3, 20, 20)
+    (full,) = stream(replace(source, image_size=32), 17)
+    means = [b.images.float().mean((2, 3)) for b in (batch, full)]
+    torch.testing.assert_close(*means, atol=2, rtol=0)
+
+
+def test_images_that_do_not_decode_are_skipped_and_named(tmp_path):
+    def damage(split, number, sample):
+        cut = {4: sample.image[:150], 9: b"", 30: b"no picture"}
+        return replace(sample, image=cut.get(number, sample.image)) if split == "train" else sample
+
+    source = source_of(write_dataset(tmp_path, replace=damage))
+    batches = stream(source, 93)
+    assert batches[0].valid.sum() == 90
+    assert sorted(key.split("_")[1] for key in batches[0].skipped) == ["train30", "train4", "train9"]
+
+
+def test_png_gray_and_cmyk_decode_too(tmp_path):
+    def other(split, number, sample):
+        kinds = {0: ("PNG", "RGBA"), 1: ("JPEG", "L"), 2: ("JPEG", "CMYK"), 3: ("GIF", "P")}
+        if number not in kinds:
+            return sample
+        file = io.BytesIO()
+        picture(sample.class_index, number).convert(kinds[number][1]).save(file, kinds[number][0])
+        return replace(sample, image=file.getvalue())
+
+    source = source_of(write_dataset(tmp_path, replace=other), "val")
+    (batch,) = stream(source, 17)
+    assert batch.valid.all()
+    assert not batch.skipped
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_shard_is_one_line(tmp_path, workers):
+    folder = write_dataset(tmp_path)
+    path = folder / "train/in21k-train-000001.tar"
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(TrainError, match=r"in21k-train-000001.tar is \d+ bytes long, not the manifest's") as caught:
+        stream(source_of(folder), workers=workers)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_shard_is_one_line(tmp_path):
+    folder = write_dataset(tmp_path)
+    (folder / "train/in21k-train-000003.tar").unlink()
+    with pytest.raises(DatasetError, match=r"in21k-train-000003.tar: there is no such file"):
+        stream(source_of(folder))
+
+
+def overwrite(folder: Path, shard: int, sample: int, at: int, content: bytes) -> Path:
+    location = locate(folder)
+    index = SampleTable(location, read_manifest(location)).index("train", shard)
+    path = folder / f"train/in21k-train-{shard:06d}.tar"
+    data = bytearray(path.read_bytes())
+    place = int(index.offsets[sample]) + at if at >= 0 else int(index.offsets[sample] + index.sizes[sample]) + at
+    data[place : place + len(content)] = content
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("at", "content", "message"),
+    [
+        (0, b"x", "wrong checksum"),  # the image's header
+        (-1024, bytes(1024), "not an image and its label"),  # no label
+        (-512, b"7", "the label 7, the sample table says 4"),
+        (-512, b"d", "invalid literal"),
+    ],
+)
+def test_a_sample_without_its_label_is_an_error_that_names_the_shard(tmp_path, at, content, message):
+    folder = write_dataset(tmp_path)
+    overwrite(folder, 1, 6, at, content)
+    with pytest.raises(TrainError, match=rf"in21k-train-000001.tar: the sample at byte \d+ is damaged \(.*{message}"):
+        stream(source_of(folder), 93)
+
+
+def test_a_shard_with_the_samples_of_another_is_an_error(tmp_path):
+    folder = write_dataset(tmp_path, train=(20, 20), replace=lambda s, n, sample: replace(sample, image=jpeg(1, 1)))
+    shutil.copy(folder / "train/in21k-train-000000.tar", folder / "train/in21k-train-000001.tar")
+    with pytest.raises(TrainError, match=r"in21k-train-000001.tar"):
+        stream(source_of(folder), 40)
+
+
+def test_a_source_travels_to_workers(dataset_folder):
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    assert pickle.loads(pickle.dumps(source)).manifest == source.manifest
+
+
+def test_workers_are_bounded_by_cpus_and_processes():
+    assert 0 <= default_workers(8) <= default_workers(1) <= 8

@@ -1,0 +1,211 @@
+"""Checkpoints: a folder a step, written whole or not at all, without pickle.
+
+RUN/checkpoints/step-00001234/model.safetensors      weights, classes in class order; what they are, in its metadata
+                              optimizer.safetensors  `parameter/state` tensors
+                              state.json             position, configuration, loss scale; written last
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from in21k.shards_manifest.files import TEMPORARY_PREFIX
+from in21k.train.config import Config, config_from_dict
+from in21k.train.errors import TrainError, one_line
+from in21k.train.model import Weights
+
+FORMAT_VERSION = 1
+FOLDER = "checkpoints"
+MODEL = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a file of weights is, kept in its own metadata."""
+
+    model: str
+    """timm's name."""
+    num_classes: int
+    image_size: int
+    """Side of the images that it was trained on, in pixels."""
+    class_list_sha256: str
+    """Of the wnids in order of class index."""
+    step: int
+    """Steps that it was trained for."""
+    config: Config
+    """Of the run that trained it."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands."""
+
+    step: int
+    """Steps done."""
+    epoch: int
+    """Whole epochs done."""
+    samples: int
+    """Places of training batches filled so far, over all processes."""
+    skipped: int
+    """Images among them that did not decode."""
+    dataset_sha256: str
+    """Of the dataset's manifest."""
+    config: Config
+    scaler: Mapping[str, Any]
+    """State of the loss scale; empty where there is none."""
+    groups: tuple[Mapping[str, Any], ...]
+    """Hyperparameters of the optimizer's parameter groups."""
+    format_version: int = FORMAT_VERSION
+
+
+def save_checkpoint(
+    run: Path, card: ModelCard, state: RunState, weights: Weights, optimizer: Weights, keep: int
+) -> Path:
+    """Write a checkpoint, then delete all but the newest `keep`; return its folder.
+
+    Raises:
+        TrainError: the disk is full or refuses the write.
+    """
+    folder = run / FOLDER
+    target = folder / f"step-{state.step:08d}"
+    temporary = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{target.name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
+            shutil.rmtree(left)  # a killed process of this run left it
+        temporary.mkdir()
+        save_file(_plain(weights), temporary / MODEL, _metadata(card))
+        save_file(_plain(optimizer), temporary / OPTIMIZER)
+        (temporary / STATE).write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
+        for path in (*temporary.iterdir(), temporary):
+            _sync(path)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+        _sync(folder)
+        for old in _checkpoints(run)[:-keep]:
+            shutil.rmtree(old)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise TrainError(f"{target} cannot be written: {one_line(error)}") from error
+    return target
+
+
+def latest_checkpoint(run: Path) -> Path | None:
+    """Return the folder of a run's newest checkpoint, None where it has none."""
+    return found[-1] if (found := _checkpoints(run)) else None
+
+
+def load_state(checkpoint: Path) -> RunState:
+    """Return where the run of a checkpoint stood.
+
+    Raises:
+        TrainError: it is damaged or of a newer version.
+    """
+    path = checkpoint / STATE
+    try:
+        values = json.loads(path.read_bytes())
+        if values["format_version"] > FORMAT_VERSION:
+            raise TrainError(f"{path} is of format {values['format_version']}, newer than this in21k; upgrade it")
+        values["config"] = config_from_dict(values["config"])
+        values["groups"] = tuple(values["groups"])
+        return RunState(**values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainError(f"{path} cannot be read: {one_line(error)}; name an older checkpoint") from error
+
+
+def load_tensors(path: Path) -> Weights:
+    """Return the tensors of a safetensors file.
+
+    Raises:
+        TrainError: it is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
+
+
+def find_model(path: Path) -> Path:
+    """Return the file of weights that a run folder, a checkpoint's folder or the file itself names.
+
+    Raises:
+        TrainError: there is none.
+    """
+    newest = latest_checkpoint(path)
+    for candidate in (path, path / MODEL, *([newest / MODEL] if newest else [])):
+        if candidate.is_file():
+            return candidate
+    raise TrainError(f"{path}: no checkpoint there; name a run's folder, one of its checkpoints or a {MODEL}")
+
+
+def read_card(path: Path) -> ModelCard:
+    """Return what a file of weights says of itself.
+
+    Raises:
+        TrainError: it is damaged, or no checkpoint of in21k.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            stored = file.metadata() or {}
+        numbers = {key: int(stored[key]) for key in ("num_classes", "image_size", "step")}
+        texts = {key: stored[key] for key in ("model", "class_list_sha256")}
+        config = config_from_dict(json.loads(stored["config"]))
+    except (OSError, SafetensorError, ValueError, AttributeError) as error:
+        raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
+    except KeyError as error:
+        raise TrainError(f"{path} is no checkpoint of in21k: its metadata has no {error}") from error
+    return ModelCard(**numbers, **texts, config=config)  # type: ignore[arg-type]
+
+
+def check_classes(path: Path, card: ModelCard, classes: int, class_list_sha256: str) -> None:
+    """Refuse a checkpoint whose classes are not the dataset's.
+
+    Raises:
+        TrainError: the number of classes or the class list differs.
+    """
+    if card.num_classes != classes:
+        raise TrainError(
+            f"{path} has {card.num_classes} classes, the dataset {classes}; name the dataset that it was trained on"
+        )
+    if card.class_list_sha256 != class_list_sha256:
+        raise TrainError(
+            f"{path} has other {classes} classes than the dataset (class list {card.class_list_sha256[:12]}, "
+            f"the dataset's {class_list_sha256[:12]})"
+        )
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    return sorted(path for path in (run / FOLDER).glob("step-*") if path.name[5:].isdigit() and path.is_dir())
+
+
+def _metadata(card: ModelCard) -> dict[str, str]:
+    values = asdict(card)
+    config = json.dumps(values.pop("config"))
+    return {"format": "pt", **{key: str(value) for key, value in values.items()}, "config": config}
+
+
+def _plain(tensors: Weights) -> Weights:
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

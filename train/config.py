@@ -1,0 +1,233 @@
+"""The configuration of a run: frozen dataclasses, read from a recipe's TOML and overridden from the command line."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from importlib import resources
+from typing import Any
+
+from in21k.train.errors import TrainError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network."""
+
+    name: str = ""
+    """A model of timm."""
+    pretrained: bool = False
+    """Start from timm's weights for the name; they are downloaded, or come from its cache."""
+    init: str = ""
+    """Start from this file's weights: safetensors, or a torch file of tensors alone."""
+    drop_path: float = 0.0
+    """Stochastic depth, for models that have it."""
+    sync_bn: bool = False
+    """Share batch norm statistics among GPUs."""
+    channels_last: bool = True
+    """Keep images and weights in channels-last order on a GPU."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Images, batches and augmentation."""
+
+    image_size: int = 0
+    """Side of the training images in pixels; 0 is the dataset's."""
+    batch_size: int = 256
+    """Images of a step over all processes."""
+    eval_batch_size: int = 256
+    """Images of a validation step of one process."""
+    cutout: float = 0.5
+    """Side of Cutout's square over the image's; 0 turns it off."""
+    randaugment_ops: int = 2
+    """RandAugment's operations an image; 0 turns it off."""
+    randaugment_magnitude: int = 9
+    """RandAugment's strength, 0 to 30."""
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimizer and schedule."""
+
+    epochs: int = 80
+    lr: float = 3e-4
+    """The one-cycle schedule's peak; it is taken as given, whatever the batch size."""
+    weight_decay: float = 1e-4
+    """L2 penalty, kept off biases, norms and what the model names."""
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    pct_start: float = 0.1
+    """Share of the run in which the learning rate rises."""
+    div_factor: float = 20.0
+    """Peak over the first learning rate."""
+    final_div_factor: float = 1e4
+    """First learning rate over the last."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The training scheme."""
+
+    scheme: str = "semantic-softmax"
+    label_smoothing: float = 0.2
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How the run goes."""
+
+    seed: int = 0
+    amp: bool = True
+    """Mixed precision on a GPU: bfloat16 where it has it, else float16. The CPU computes in float32."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    workers: int = -1
+    """Loader processes of each training process; -1 chooses by the CPUs at hand."""
+    log_steps: int = 50
+    """Steps from one logged loss to the next; a checkpoint logs too."""
+    eval_epochs: int = 1
+    """Epochs from one validation to the next; the run ends with one."""
+    checkpoint_steps: int = 0
+    """Steps from one checkpoint to the next; 0 is an epoch. The run ends with one."""
+    keep_checkpoints: int = 2
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of a run's configuration."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    optim: OptimConfig = OptimConfig()
+    loss: LossConfig = LossConfig()
+    run: RunConfig = RunConfig()
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return the configuration as nested plain values."""
+        return asdict(self)
+
+
+RESUMABLE = frozenset(
+    {"data.eval_batch_size", *(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")}
+)
+"""What may change when a run is resumed: it does not decide which batches the model sees."""
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "model.drop_path": (0, 1),
+    "data.image_size": (0, 4096),
+    "data.batch_size": (1, 2**24),
+    "data.eval_batch_size": (1, 2**24),
+    "data.cutout": (0, 1),
+    "data.randaugment_ops": (0, 14),
+    "data.randaugment_magnitude": (0, 30),
+    "optim.epochs": (1, 2**20),
+    "optim.lr": (0, 1e6),
+    "optim.weight_decay": (0, 1e6),
+    "optim.beta1": (0, 0.999999),
+    "optim.beta2": (0, 0.999999),
+    "optim.pct_start": (0, 1),
+    "optim.div_factor": (1e-6, 1e12),
+    "optim.final_div_factor": (1e-6, 1e12),
+    "loss.label_smoothing": (0, 1),
+    "run.seed": (0, 2**63 - 1),
+    "run.workers": (-1, 1024),
+    "run.log_steps": (1, 2**40),
+    "run.eval_epochs": (1, 2**20),
+    "run.checkpoint_steps": (0, 2**40),
+    "run.keep_checkpoints": (1, 2**20),
+}
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the packaged recipes."""
+    folder = resources.files("in21k.train.recipes")
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def read_recipe(name: str) -> Config:
+    """Return the configuration of a packaged recipe.
+
+    Raises:
+        TrainError: there is no recipe of that name.
+    """
+    if name not in (names := recipe_names()):
+        raise TrainError(f"there is no recipe {name!r}; name one of: {', '.join(names)}")
+    text = resources.files("in21k.train.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return with_values(Config(), flatten(tomllib.loads(text)))
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return a configuration with other values.
+
+    Args:
+        config: the values that stay.
+        values: by dotted key, such as `optim.lr`.
+
+    Raises:
+        TrainError: a key is unknown, or a value of another type or outside its range.
+    """
+    known = flatten(config.to_dict())
+    for key, value in values.items():
+        if key not in known:
+            raise TrainError(f"there is no setting {key!r}; the settings are: {', '.join(known)}")
+        section, name = key.split(".")
+        converted = _converted(key, value, type(known[key]))
+        config = replace(config, **{section: replace(getattr(config, section), **{name: converted})})
+    return config
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return the key and the value of `key=value`; the value is read as TOML, and as text where it is none.
+
+    Raises:
+        TrainError: there is no `=`.
+    """
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise TrainError(f"--set {text!r} is not of the form key=value, such as optim.lr=2e-4")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def config_from_dict(sections: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Return the configuration that `to_dict` gave, perhaps by an older version that had fewer settings."""
+    return with_values(Config(), flatten({field.name: sections.get(field.name, {}) for field in fields(Config)}))
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Return what a run may not be resumed with, a `key: old → new` each."""
+    before, after = flatten(old.to_dict()), flatten(new.to_dict())
+    return [
+        f"{key}: {before[key]!r} → {value!r}"
+        for key, value in after.items()
+        if before[key] != value and key not in RESUMABLE
+    ]
+
+
+def flatten(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values by dotted key."""
+    flat: dict[str, Any] = {}
+    for section, values in sections.items():
+        if isinstance(values, Mapping):
+            flat.update({f"{section}.{name}": value for name, value in values.items()})
+        else:
+            flat[section] = values
+    return flat
+
+
+def _converted(key: str, value: Any, kind: type) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:  # a bool is no int here
+        raise TrainError(f"{key} takes a value of type {kind.__name__}, not {value!r}")
+    if key in _RANGES:
+        _check_range(key, value, *_RANGES[key])
+    return value
+
+
+def _check_range(key: str, value: Any, low: float, high: float) -> None:
+    if not low <= value <= high:  # nor is nan
+        raise TrainError(f"{key} lies between {low:g} and {high:g}, and {value!r} does not")

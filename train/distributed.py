@@ -1,0 +1,101 @@
+"""The processes of a run: what torchrun says about them, and sums over all of them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from in21k.train.errors import TrainError, one_line
+
+TIMEOUT = timedelta(minutes=10)
+"""How long a process waits for the others; the first batch and a slow store take their time."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process among those of a run."""
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+    local_world_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and progress."""
+        return self.rank == 0
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the sum of a tensor over all processes, made in place; every process must call it."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def broadcast(self, tensor: torch.Tensor) -> None:
+        """Give a tensor the first process's values, in place; every process must call it."""
+        if self.world_size > 1:
+            dist.broadcast(tensor, 0)
+
+
+@contextmanager
+def join_ranks(device: str) -> Iterator[Ranks]:
+    """Give this process's place in the run: alone, or among those that torchrun started (nccl on GPUs, gloo on CPUs).
+
+    A process that fails leaves without waiting for the others: torchrun then ends them.
+
+    Args:
+        device: auto, cpu or cuda.
+
+    Raises:
+        TrainError: the device is unknown, not there or out of memory, or the processes do not find or lose each other.
+    """
+    chosen = _device(device)
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        with _device_errors():
+            yield Ranks(chosen)
+        return
+    try:
+        if chosen.type == "cuda":
+            dist.init_process_group("nccl", timeout=TIMEOUT, device_id=chosen)
+        else:
+            dist.init_process_group("gloo", timeout=TIMEOUT)
+    except (dist.DistError, ValueError, RuntimeError) as error:
+        raise TrainError(f"the {world_size} processes do not find each other: {one_line(error)}") from error
+    with _device_errors():
+        yield Ranks(chosen, dist.get_rank(), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    dist.destroy_process_group()
+
+
+@contextmanager
+def _device_errors() -> Iterator[None]:
+    """Turn what a device and a process group fail with into an error of one line."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainError(
+            f"out of GPU memory; try a smaller --batch-size or --image-size ({one_line(error)})"
+        ) from error
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise TrainError(f"another process of the run failed, see its error ({one_line(error)})") from error
+
+
+def _device(name: str) -> torch.device:
+    if name not in {"auto", "cpu", "cuda"}:
+        raise TrainError(f"there is no device {name!r}; name auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainError("no CUDA device is at hand; name --device cpu, or install a torch build for your GPU's driver")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    if index >= torch.cuda.device_count():
+        raise TrainError(f"process {index} of this machine has no GPU: it has {torch.cuda.device_count()}")
+    device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    return device

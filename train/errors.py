@@ -1,0 +1,17 @@
+"""What can be wrong with a run that a user asks for."""
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.tree.errors import TreeError
+
+
+class TrainError(DatasetError):
+    """A run, a checkpoint, a parameter or a shard is not usable; the message is one line for its user."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception of another library says, on one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+USER_ERRORS = (DatasetError, TreeError)
+"""What the command line answers with one line and exit status 1."""

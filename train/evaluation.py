@@ -1,0 +1,118 @@
+"""One pass over the val split: semantic top-1 and loss, the same on any number of processes."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from in21k.train.checkpoint import check_classes, find_model, load_tensors, read_card
+from in21k.train.config import Config, DataConfig, RunConfig
+from in21k.train.dataset import Dataset, open_dataset
+from in21k.train.distributed import Ranks, join_ranks
+from in21k.train.errors import TrainError, one_line
+from in21k.train.levels import level_order
+from in21k.train.losses import build_loss
+from in21k.train.metrics import SemanticCounter, SemanticTop1, majority_guess
+from in21k.train.model import Network, build_network
+from in21k.train.partition import EvalPlan
+from in21k.train.precision import autocast, to_inputs
+from in21k.train.stream import Source, default_workers, open_stream
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a pass over the val split found."""
+
+    loss: float
+    """Mean over the images that decode, with the recipe's label smoothing."""
+    top1: SemanticTop1
+    images: int
+    """Images that decode."""
+    skipped: int
+    """Images that do not."""
+
+    def to_dict(self, dataset: Dataset) -> dict[str, Any]:
+        """Return it as plain values, beside the majority guess: each level's most frequent class of the train split."""
+        guess = majority_guess(dataset.hierarchy, dataset.images_train, dataset.images_val)
+        return {
+            "val_images": self.images,
+            "val_skipped": self.skipped,
+            "val_loss": self.loss,
+            "val_semantic_top1": self.top1.micro,
+            "majority_semantic_top1": guess.micro,
+            "val_semantic_top1_by_level": {str(level): self.top1.level(level) for level in self.top1.levels},
+            "majority_semantic_top1_by_level": {str(level): guess.level(level) for level in guess.levels},
+        }
+
+
+def evaluate_val(network: Network, loss: nn.Module, dataset: Dataset, config: Config, ranks: Ranks) -> Evaluation:
+    """Return the evaluation of a network on the val split; every process must call it, and all get the same.
+
+    The network is left in eval mode.
+
+    Raises:
+        TrainError: a shard is damaged, or no image decodes.
+    """
+    for buffer in network.module.buffers():
+        ranks.broadcast(buffer)  # batch norm's running statistics differ between processes
+    plan = EvalPlan(dataset.manifest.samples("val"), config.data.eval_batch_size, ranks.rank, ranks.world_size)
+    source = Source(dataset.location, dataset.manifest, "val", config.data.image_size)
+    counter = SemanticCounter(network.order, ranks.device)
+    totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
+    network.module.eval()
+    workers = min(config.run.workers, plan.steps)
+    with torch.inference_mode(), autocast(ranks.device, config.run.amp):
+        for batch in open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda"):
+            classes = batch.class_indices.to(ranks.device, non_blocking=True)
+            valid = batch.valid.to(ranks.device, non_blocking=True)
+            logits = network.module(to_inputs(batch.images, ranks.device))
+            counter.update(logits, classes, valid)
+            totals[0] += loss(logits, classes, valid).double() * len(valid)
+            totals[1] += valid.sum()
+            totals[2] += len(batch.skipped)
+    ranks.sum(counter.counts)
+    summed, images, skipped = ranks.sum(totals).tolist()
+    if not images:
+        raise TrainError(f"{dataset.location.text}: none of the {int(skipped)} val images decodes")
+    loss_value = float(f"{summed / images:.9g}")  # sums of floats depend on their order, the ninth digit does not
+    return Evaluation(loss_value, counter.result(), int(images), int(skipped))
+
+
+def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: RunConfig) -> dict[str, Any] | None:
+    """Return what a checkpoint scores on the val split of a dataset, and None on all processes but the first.
+
+    Args:
+        data: the dataset's folder or URI.
+        checkpoint: a run's folder, a checkpoint's folder, or a file of weights.
+        settings: image size (0: the checkpoint's) and eval batch size.
+        run: device, precision, workers.
+
+    Raises:
+        DatasetError: the dataset or the checkpoint cannot be read.
+        TrainError: the checkpoint is damaged, or its classes are not the dataset's.
+    """
+    path = find_model(checkpoint)
+    card = read_card(path)
+    with join_ranks(run.device) as ranks:
+        dataset = open_dataset(data)
+        check_classes(path, card, len(dataset.hierarchy), dataset.manifest.class_list_sha256)
+        size = settings.image_size or card.image_size
+        workers = default_workers(ranks.local_world_size) if run.workers < 0 else run.workers
+        config = replace(
+            card.config,
+            model=replace(card.config.model, pretrained=False, init=""),
+            data=DataConfig(image_size=size, eval_batch_size=settings.eval_batch_size),
+            run=replace(run, workers=workers),
+        )
+        order = level_order(dataset.hierarchy)
+        network = build_network(config.model, order, size)
+        try:
+            network.load(load_tensors(path))
+        except RuntimeError as error:
+            raise TrainError(f"{path} does not fit timm's {card.model}: {one_line(error)}") from error
+        network.module.to(ranks.device)
+        loss = build_loss(config.loss, order).to(ranks.device)
+        evaluation = evaluate_val(network, loss, dataset, config, ranks)
+    return {"checkpoint": str(path), "model": card.model, **evaluation.to_dict(dataset)} if ranks.is_first else None

@@ -1,0 +1,248 @@
+"""The training loop: steps, curves, validation and checkpoints."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from in21k.shards_manifest.files import write_atomic
+from in21k.train.config import Config
+from in21k.train.curves import CurvePoint, CurveWriter
+from in21k.train.dataset import open_dataset
+from in21k.train.distributed import Ranks, join_ranks
+from in21k.train.errors import TrainError
+from in21k.train.evaluation import Evaluation, evaluate_val
+from in21k.train.run_folder import SUMMARY, Start, begin_run, find_start, log_skipped
+from in21k.train.session import Session, open_session, resolved
+from in21k.train.stream import Batch, open_stream
+
+
+@dataclass
+class Meter:
+    """What is measured from one logged step to the next."""
+
+    device: torch.device
+    steps: int = 0
+    wait: float = 0.0
+    """Seconds that the process waited for data."""
+    skipped: int = 0
+    loss: torch.Tensor = field(init=False)
+    """float64 scalar on the device: the sum of the steps' losses."""
+    started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
+
+    def add(self, loss: torch.Tensor, batch: Batch) -> None:
+        """Count a step."""
+        self.loss += loss
+        self.steps += 1
+        self.skipped += len(batch.skipped)
+
+
+@dataclass
+class Progress:
+    """Where a running run stands, on one process."""
+
+    step: int
+    """Steps done."""
+    skipped: int
+    """Images skipped so far, over all processes."""
+    meter: Meter
+    curves: CurveWriter | None
+    """None on all processes but the first."""
+    bar: Any
+    """A tqdm bar; disabled where nobody looks."""
+    train_loss: float = math.nan
+    evaluation: Evaluation | None = None
+    checkpoint: Path | None = None
+
+
+def pretrain(
+    data: str, run: Path, config: Config, *, resume: bool = False, progress: bool = True
+) -> dict[str, Any] | None:
+    """Train a model on a prepared dataset and return the run's summary; None on all processes but the first.
+
+    The run's folder gets config.json, metrics.csv, tensorboard/, checkpoints/ and, last, summary.json; skipped.csv
+    names the images that do not decode.
+
+    Args:
+        data: the dataset's folder or URI.
+        run: the run's folder.
+        config: an image size of 0 is the dataset's.
+        resume: go on with the run that the folder holds, on any number of processes and workers.
+        progress: show a bar where a terminal looks on.
+
+    Raises:
+        DatasetError: the dataset or the run's folder is not usable.
+        TrainError: the run cannot begin, or its loss is no longer a number.
+    """
+    with join_ranks(config.run.device) as ranks:
+        dataset = open_dataset(data)
+        config = resolved(config, dataset)
+        start = find_start(run, config, dataset, resume=resume)
+        _check_same_start(start, ranks)
+        session = open_session(config, dataset, ranks, start)
+        if ranks.is_first:
+            begin_run(run, config, dataset)
+        began = time.perf_counter()
+        state = _train(session, run, start, progress)
+        summary = _summary(session, run, start, state, time.perf_counter() - began)
+        if ranks.is_first:
+            write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
+    return summary if ranks.is_first else None
+
+
+def _train(session: Session, run: Path, start: Start, progress: bool) -> Progress:
+    first = session.ranks.is_first
+    total = session.plan.total_steps
+    state = Progress(
+        start.step,
+        start.skipped,
+        Meter(session.ranks.device),
+        CurveWriter(run, start.step) if first else None,
+        tqdm(total=total, initial=start.step, unit="step", disable=None if first and progress else True),
+        checkpoint=start.checkpoint,
+    )
+    stream = open_stream(
+        session.source,
+        session.plan,
+        start_step=start.step,
+        workers=session.config.run.workers,
+        pin_memory=session.ranks.device.type == "cuda",
+    )
+    session.replica.train()
+    try:
+        for batch in _timed(stream, state):
+            state.meter.add(session.train_step(batch, state.step), batch)
+            state.step += 1
+            if batch.skipped:
+                log_skipped(run, state.step, batch.skipped)
+            state.bar.update()
+            _after_step(session, run, state)
+        if state.evaluation is None:  # resumed when all steps were done
+            _validate(session, state)
+    finally:
+        state.bar.close()
+        if state.curves is not None:
+            state.curves.close()
+    return state
+
+
+def _after_step(session: Session, run: Path, state: Progress) -> None:
+    """Log, validate and save where it is time; the checkpoint comes last, so that a resumed run misses no row."""
+    settings, per_epoch, total = session.config.run, session.plan.steps_per_epoch, session.plan.total_steps
+    last = state.step == total
+    saves = last or state.step % (settings.checkpoint_steps or per_epoch) == 0
+    validates = last or state.step % (settings.eval_epochs * per_epoch) == 0
+    if not (saves or validates or state.step % settings.log_steps == 0):
+        return
+    _log(session, state)
+    if validates:
+        _validate(session, state)
+    if saves and session.ranks.is_first:
+        state.checkpoint = session.save(run, state.step, state.skipped)
+    state.meter = Meter(session.ranks.device)
+
+
+def _timed(stream: Iterator[Batch], state: Progress) -> Iterator[Batch]:
+    """Yield the batches, and add the time that they were waited for to the meter."""
+    while True:
+        began = time.perf_counter()
+        batch = next(stream, None)
+        if batch is None:
+            return
+        state.meter.wait += time.perf_counter() - began
+        yield batch
+
+
+def _log(session: Session, state: Progress) -> None:
+    """Write a row of the curves; the one place where training waits for the device.
+
+    Raises:
+        TrainError: the loss is infinite or no number.
+    """
+    meter, ranks, plan = state.meter, session.ranks, session.plan
+    summed = torch.stack([meter.loss / (meter.steps * ranks.world_size), meter.loss.new_tensor(meter.skipped)])
+    loss, skipped = ranks.sum(summed).tolist()
+    seconds = time.perf_counter() - meter.started
+    if not math.isfinite(loss):
+        raise TrainError(f"the loss is {loss} by step {state.step}; begin a new run with a lower --lr")
+    state.train_loss = loss
+    state.skipped += int(skipped)
+    rate = meter.steps * plan.global_batch / seconds
+    state.bar.set_postfix(loss=f"{loss:.4f}", images_per_s=f"{rate:.0f}", refresh=False)
+    if state.curves is None:
+        return
+    on_gpu = ranks.device.type == "cuda"
+    state.curves.write(
+        CurvePoint(
+            step=state.step,
+            epoch=round(state.step / plan.steps_per_epoch, 4),
+            split="train",
+            loss=loss,
+            lr=session.learning_rate(state.step - 1),
+            images_per_second=round(rate, 2),
+            data_wait=round(meter.wait / seconds, 4),
+            gpu_memory_mb=round(torch.cuda.max_memory_allocated(ranks.device) / 2**20, 1) if on_gpu else None,
+            skipped=int(skipped),
+        )
+    )
+
+
+def _validate(session: Session, state: Progress) -> None:
+    evaluation = evaluate_val(session.network, session.loss, session.dataset, session.config, session.ranks)
+    session.replica.train()
+    state.evaluation = evaluation
+    if state.curves is not None:
+        epoch = round(state.step / session.plan.steps_per_epoch, 4)
+        state.curves.write(
+            CurvePoint(
+                state.step,
+                epoch,
+                "val",
+                evaluation.loss,
+                semantic_top1=evaluation.top1.micro,
+                skipped=evaluation.skipped,
+            )
+        )
+
+
+def _check_same_start(start: Start, ranks: Ranks) -> None:
+    steps = ranks.sum(torch.tensor([start.step], dtype=torch.int64, device=ranks.device))
+    if int(steps) != start.step * ranks.world_size:
+        raise TrainError(
+            "the processes find different checkpoints; --output must lie on a file system that all of them share"
+        )
+
+
+def _summary(session: Session, run: Path, start: Start, state: Progress, seconds: float) -> dict[str, Any]:
+    assert state.evaluation is not None
+    plan, dataset = session.plan, session.dataset
+    return {
+        "run": str(run),
+        "checkpoint": str(state.checkpoint),
+        "model": session.config.model.name,
+        "scheme": session.config.loss.scheme,
+        "classes": dataset.manifest.classes,
+        "image_size": session.config.data.image_size,
+        "processes": session.ranks.world_size,
+        "device": session.ranks.device.type,
+        "batch_size": plan.global_batch,
+        "epochs": plan.epochs,
+        "steps": state.step,
+        "resumed_at_step": start.step,
+        "train_images": sum(plan.shard_lengths),
+        "carried_over_images": plan.carried_over,
+        "skipped_images": state.skipped,
+        "train_loss": None if math.isnan(state.train_loss) else state.train_loss,
+        **state.evaluation.to_dict(dataset),
+        "seconds": round(seconds, 2),
+        "images_per_second": round((state.step - start.step) * plan.global_batch / seconds, 2),
+    }

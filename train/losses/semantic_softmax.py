@@ -1,0 +1,70 @@
+"""Semantic softmax: a softmax with label smoothing for every level of the hierarchy (paper, section 3.2.2, eq. 4)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from in21k.train.levels import LevelOrder
+
+Slice = tuple[int, int, float]
+"""A level's first row, the row after its last one, and its weight W_k."""
+
+
+class SemanticSoftmaxLoss(nn.Module):
+    """The sum over active levels of W_k times the mean over the batch of the level's smoothed cross entropy.
+
+    An image without an ancestor at a level, and one that is not valid, adds zero there and still counts in the mean.
+    Nothing in it waits for the device: targets come from a table, and all shapes are fixed.
+    """
+
+    table: Tensor
+
+    def __init__(self, order: LevelOrder, smoothing: float) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+        self.levels: tuple[Slice, ...] = tuple((*order.bounds[level], order.weights[level]) for level in order.active)
+        targets = torch.from_numpy(order.targets[:, list(order.active)])
+        self.register_buffer("table", targets, persistent=False)  # int64 [C, K], -1 where a class has no ancestor
+
+    def forward(self, logits: Tensor, class_indices: Tensor, valid: Tensor) -> Tensor:
+        """Return the loss, a scalar of float32 (float64 for float64 logits).
+
+        Args:
+            logits: [B, C] in level order, any float type.
+            class_indices: int64 [B], each a class, also where not valid.
+            valid: bool [B].
+        """
+        targets = torch.where(valid[:, None], self.table[class_indices], -1)
+        loss: Tensor = _SemanticSoftmax.apply(logits, targets, self.levels, self.smoothing)
+        return loss
+
+
+class _SemanticSoftmax(torch.autograd.Function):
+    """Makes the gradient beside the value: softmax - smoothed target is at hand there, and logits are read once."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, levels: tuple[Slice, ...], smoothing: float) -> Tensor:
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        loss = logits.new_zeros((), dtype=dtype)
+        gradient = torch.zeros_like(logits) if ctx.needs_input_grad[0] else None
+        for column, (start, stop, weight) in enumerate(levels):
+            target = targets[:, column : column + 1]
+            share = (target >= 0).to(dtype) * (weight / len(logits))  # [B, 1]: what the image weighs in the loss
+            index = target.clamp(min=0)
+            log_probs = torch.log_softmax(logits[:, start:stop], 1, dtype=dtype)
+            smooth = log_probs.mean(1, keepdim=True)
+            hard = log_probs.gather(1, index)
+            loss -= (share * ((1 - smoothing) * hard + smoothing * smooth)).sum()
+            if gradient is not None:
+                uniform = share * (-smoothing / (stop - start))
+                level = torch.addcmul(uniform, log_probs.exp_(), share)
+                gradient[:, start:stop] = level.scatter_add_(1, index, share * (smoothing - 1))
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * outputs[0].to(gradient.dtype), None, None, None

@@ -1,0 +1,54 @@
+"""Adam, its parameter groups, and its state as named tensors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from timm.optim import param_groups_weight_decay
+from torch import Tensor
+
+from in21k.train.config import OptimConfig
+from in21k.train.errors import TrainError
+from in21k.train.model import Network, Weights
+
+SEPARATOR = "/"
+"""Stands between a parameter's name, which has none, and that of its state."""
+
+
+def build_optimizer(network: Network, config: OptimConfig) -> torch.optim.Adam:
+    """Return Adam over a network; weight decay spares biases, norms and what the model itself names."""
+    named: Any = getattr(network.module, "no_weight_decay", tuple)
+    groups = param_groups_weight_decay(network.module, config.weight_decay, no_weight_decay_list=named())
+    return torch.optim.Adam(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps)
+
+
+def optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer) -> Weights:
+    """Return an optimizer's state as `parameter/state` tensors, classes in class order."""
+    return {
+        f"{name}{SEPARATOR}{key}": network.to_classes(name, value)
+        for name, parameter in network.module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Take an optimizer's state as `optimizer_tensors` gave it.
+
+    Raises:
+        TrainError: it is of another model.
+    """
+    parameters = dict(network.module.named_parameters())
+    states: dict[str, dict[str, Tensor]] = {}
+    for flat, value in tensors.items():
+        name, _, key = flat.rpartition(SEPARATOR)
+        if name not in parameters or (value.ndim and value.shape != parameters[name].shape):
+            raise TrainError(f"the optimizer's state {flat!r} is of another model")
+        value = network.to_rows(name, value)
+        if value.ndim:  # in the parameter's own memory order, or Adam takes its slow path
+            value = torch.empty_like(parameters[name], dtype=value.dtype, requires_grad=False).copy_(value)
+        states.setdefault(name, {})[key] = value
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[str, Any] = optimizer.state_dict()
+    state["state"] = {number: states[name] for number, name in enumerate(order) if name in states}
+    optimizer.load_state_dict(state)

@@ -1,0 +1,1 @@
+"""The training recipes, a TOML file a scheme; `in21k.train.config` says what each setting is."""

@@ -1,0 +1,186 @@
+"""All that a training process holds: dataset, network, loss, optimizer and plan, built from the configuration."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from in21k.train.augment import Augmentation
+from in21k.train.checkpoint import (
+    MODEL,
+    OPTIMIZER,
+    ModelCard,
+    RunState,
+    check_classes,
+    load_tensors,
+    read_card,
+    save_checkpoint,
+)
+from in21k.train.config import Config
+from in21k.train.dataset import Dataset
+from in21k.train.distributed import Ranks
+from in21k.train.errors import TrainError, one_line
+from in21k.train.levels import level_order
+from in21k.train.losses import build_loss
+from in21k.train.model import Network, build_network
+from in21k.train.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
+from in21k.train.partition import TrainPlan
+from in21k.train.precision import autocast, loss_scaler, to_inputs
+from in21k.train.run_folder import Start
+from in21k.train.schedule import one_cycle
+from in21k.train.stream import Batch, Source, default_workers
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One training process of a run."""
+
+    config: Config
+    dataset: Dataset
+    ranks: Ranks
+    plan: TrainPlan
+    network: Network
+    replica: nn.Module
+    """The network's module, wrapped for several processes where there are several."""
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    """Scales the loss for float16, does nothing otherwise."""
+
+    @property
+    def source(self) -> Source:
+        """The stream of training images."""
+        data = self.config.data
+        augmentation = Augmentation(self.config.run.seed, data.cutout, data.randaugment_ops, data.randaugment_magnitude)
+        return Source(self.dataset.location, self.dataset.manifest, "train", data.image_size, augmentation)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        optim = self.config.optim
+        return one_cycle(
+            step, self.plan.total_steps, optim.lr, optim.pct_start, optim.div_factor, optim.final_div_factor
+        )
+
+    def train_step(self, batch: Batch, step: int) -> torch.Tensor:
+        """Take one step and return its loss on this process, a detached scalar; nothing waits for the device."""
+        device = self.ranks.device
+        seed = np.random.SeedSequence([self.config.run.seed, step, self.ranks.rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(seed[0] >> np.uint64(1)))  # dropout: a resumed run draws what the whole one drew
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(step)
+        classes = batch.class_indices.to(device, non_blocking=True)
+        valid = batch.valid.to(device, non_blocking=True)
+        with autocast(device, self.config.run.amp):
+            loss: torch.Tensor = self.loss(self.replica(to_inputs(batch.images, device)), classes, valid)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+    def save(self, run: Path, step: int, skipped: int) -> Path:
+        """Write a checkpoint of the state after `step` steps, and return its folder; for the first process alone."""
+        config, manifest = self.config, self.dataset.manifest
+        card = ModelCard(
+            model=config.model.name,
+            num_classes=manifest.classes,
+            image_size=config.data.image_size,
+            class_list_sha256=manifest.class_list_sha256,
+            step=step,
+            config=config,
+        )
+        groups = tuple({k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups)
+        state = RunState(
+            step=step,
+            epoch=step // self.plan.steps_per_epoch,
+            samples=step * self.plan.global_batch,
+            skipped=skipped,
+            dataset_sha256=self.dataset.digest,
+            config=config,
+            scaler=self.scaler.state_dict(),
+            groups=groups,
+        )
+        tensors = optimizer_tensors(self.network, self.optimizer)
+        return save_checkpoint(run, card, state, self.network.weights(), tensors, config.run.keep_checkpoints)
+
+    def restore(self, start: Start) -> None:
+        """Take the state of the checkpoint from which a run goes on.
+
+        Raises:
+            TrainError: it is damaged, or of another model or class list.
+        """
+        if start.checkpoint is None or start.state is None:
+            return
+        path = start.checkpoint / MODEL
+        check_classes(path, read_card(path), self.dataset.manifest.classes, self.dataset.manifest.class_list_sha256)
+        try:
+            self.network.load(load_tensors(path))
+        except RuntimeError as error:
+            raise TrainError(f"{path} does not fit timm's {self.config.model.name}: {one_line(error)}") from error
+        load_optimizer_tensors(self.network, self.optimizer, load_tensors(start.checkpoint / OPTIMIZER))
+        if start.state.scaler and self.scaler.is_enabled():
+            self.scaler.load_state_dict(dict(start.state.scaler))
+
+
+def resolved(config: Config, dataset: Dataset) -> Config:
+    """Return a configuration whose image size is a number of pixels, not 0 for the dataset's.
+
+    Raises:
+        TrainError: neither the configuration nor the dataset says it.
+    """
+    if config.data.image_size:
+        return config
+    try:
+        size = dataset.manifest.image_size()
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainError(f"{dataset.location.text} does not say how large its images are; name --image-size") from error
+    return replace(config, data=replace(config.data, image_size=size))
+
+
+def open_session(config: Config, dataset: Dataset, ranks: Ranks, start: Start) -> Session:
+    """Return a process's session, at the point from which the run goes on.
+
+    Args:
+        config: resolved.
+        dataset: to train on.
+        ranks: this process among the others.
+        start: where the run begins.
+
+    Raises:
+        TrainError: the configuration does not fit the dataset or the processes, or a file of weights is not usable.
+    """
+    run, optim = config.run, config.optim
+    if run.workers < 0:
+        config = replace(config, run=replace(run, workers=default_workers(ranks.local_world_size)))
+    plan = TrainPlan(
+        dataset.shard_lengths("train"), run.seed, optim.epochs, config.data.batch_size, ranks.rank, ranks.world_size
+    )
+    torch.manual_seed(run.seed)
+    order = level_order(dataset.hierarchy)
+    loss = build_loss(config.loss, order).to(ranks.device)
+    resumed = start.state is not None  # its weights come from the checkpoint
+    model = replace(config.model, pretrained=False, init="") if resumed else config.model
+    network = build_network(model, order, config.data.image_size)
+    module = network.module.to(ranks.device)
+    on_gpu = ranks.device.type == "cuda"
+    torch.backends.cudnn.benchmark = on_gpu  # all batches have one shape
+    if on_gpu and config.model.channels_last:
+        module.to(memory_format=torch.channels_last)
+    if on_gpu and config.model.sync_bn and ranks.world_size > 1:
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        network = replace(network, module=module)
+    optimizer = build_optimizer(network, optim)
+    scaler = loss_scaler(ranks.device, run.amp)
+    session = Session(config, dataset, ranks, plan, network, network.module, loss, optimizer, scaler)
+    session.restore(start)
+    return replace(session, replica=_replicated(network.module, ranks))
+
+
+def _replicated(module: nn.Module, ranks: Ranks) -> nn.Module:
+    if ranks.world_size == 1:
+        return module
+    devices = [ranks.device.index] if ranks.device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
