@@ -114,6 +114,14 @@ def _reader(folder: Path) -> Any:
                 return io.StringIO("".join(f"{i:02d}\t{name}\t0\n" for i, name in enumerate(_LEXICOGRAPHER_FILES)))
             return super().open(file)
 
+        def _synset_from_pos_and_line(self, pos: str, line: str) -> Any:
+            # nltk keeps a synset's pointers in a set, whose order changes from run to run; the line has WordNet's.
+            synset = super()._synset_from_pos_and_line(pos, line)
+            for symbol, targets in synset._pointers.items():
+                place = {target: line.index(f" {symbol} {target[1]:08d} {target[0]} ") for target in targets}
+                synset._pointers[symbol] = sorted(targets, key=place.__getitem__)
+            return synset
+
         def map_wn(self, version: str = "wordnet") -> None:  # noqa: ARG002 - to other versions, for other languages
             return None
 

@@ -1,0 +1,51 @@
+"""What several test files share: a small raw dump with all that real ones have, and the dataset made of it."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from commands import call
+from dumps import HTML, KEPT, MIN_IMAGES, PIPELINE, TRUNCATED, images_of, make_dump, odd_images, read_dump
+from hypothesis import settings
+
+from in21k.shards_manifest.files import locate
+from in21k.shards_manifest.manifest import read_manifest
+
+settings.register_profile("in21k", deadline=None)
+settings.load_profile("in21k")
+
+
+@pytest.fixture(scope="session")
+def small_dump(tmp_path_factory) -> Path:
+    """A dump of five classes that stay, one too small, one unknown; dogs are odd, some cows are broken."""
+    classes = {wnid: images_of(wnid, count) for wnid, count in KEPT.items()}
+    for at, data in enumerate(odd_images().values()):
+        classes["n02084071"][at] = (classes["n02084071"][at][0], data)
+    for at, data in {0: TRUNCATED, 1: b"", 10: HTML}.items():
+        classes["n01887787"][at] = (f"n01887787_{at}.JPEG", data)
+    classes["n04146614"] = images_of("n04146614", MIN_IMAGES - 1)
+    classes["n99999999"] = images_of("n99999999", MIN_IMAGES + 1)
+    backwards = dict(sorted(classes.items(), reverse=True))
+    return make_dump(tmp_path_factory.mktemp("dump") / "small.tar", backwards)
+
+
+@pytest.fixture(scope="session")
+def dataset(small_dump, tmp_path_factory) -> SimpleNamespace:
+    """The small dump prepared: `raw`, `work`, `out`, `files` (the dump's by wnid and name) …; not to be changed."""
+    folder = tmp_path_factory.mktemp("dataset")
+    work, out = folder / "work", folder / "out"
+    summary = call("run", small_dump, work, out, *PIPELINE, "--workers", 1)
+    manifest = read_manifest(locate(out))
+    return SimpleNamespace(
+        raw=small_dump, work=work, out=out, files=read_dump(small_dump), manifest=manifest, summary=summary
+    )
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images; tests that want it are marked `real`."""
+    folder = os.environ.get("IN21K_REAL_DATA")
+    if not folder:
+        pytest.skip("IN21K_REAL_DATA names no folder of real images")
+    return Path(folder)
