@@ -2,7 +2,7 @@
 
 import click
 
-from in21k.prep import cli_pipeline, cli_tree
+from in21k.prep import cli_dataset, cli_pipeline, cli_tree
 from in21k.prep.cli_group import OneLineErrors
 
 
@@ -31,7 +31,14 @@ for command in (
     cli_pipeline.resize_command,
     cli_pipeline.shard_command,
     cli_pipeline.run_command,
+    cli_pipeline.rejects_command,
     cli_pipeline.demo_command,
     cli_tree.tree_command,
+    cli_tree.report_command,
+    cli_dataset.verify_command,
+    cli_dataset.repair_command,
+    cli_dataset.sidecars_command,
+    cli_dataset.inspect_command,
+    cli_dataset.compare_command,
 ):
     main.add_command(command)

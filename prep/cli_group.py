@@ -62,7 +62,7 @@ class Bytes(click.ParamType[int]):
         unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(text[-1:], 1)
         try:
             return int(float(text.rstrip("KMGT")) * unit)
-        except ValueError:
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no amount of memory; give one such as 600MB or 2GB", param, ctx)
 
 

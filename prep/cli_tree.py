@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from in21k.prep.cli_group import json_option, parents_option, print_summary
+from in21k.prep.cli_group import Bytes, json_option, parents_option, print_summary
+from in21k.prep.report import write_report
 from in21k.prep.tree import write_tree
 from in21k.tree.findings import Finding, FindingsError, count_codes
 from in21k.tree.parents import ParentRule
@@ -66,6 +67,42 @@ def tree_command(
         return
     print_summary("tree", summary, as_json)
     _print_findings(findings)
+
+
+@click.command("report")
+@click.argument("source", metavar="[SOURCE]", required=False)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("report"),
+    show_default=True,
+    help="The folder to write to.",
+)
+@edges_option
+@click.option(
+    "--thumbnails",
+    "budget",
+    type=Bytes(),
+    default=12 << 20,
+    show_default="12MB",
+    help="Bytes of sample pictures that the page may hold.",
+)
+@parents_option
+@json_option
+def report_command(
+    source: str | None, output: Path, edges: Path | None, budget: int, parents: str, as_json: bool
+) -> None:
+    """Draw what a dataset holds, and write a page to explore its classes in.
+
+    SOURCE is a prepared dataset; or, without pictures and counts, what `in21k-prep tree` takes. The page report.html
+    needs no network. Plots need matplotlib: pip install 'in21k[report]'.
+
+    \b
+    Example:
+      in21k-prep report imagenet21k/ --output report/
+      in21k-prep report fall11-p --output report/
+    """
+    print_summary("report", write_report(source, output, ParentRule(parents), edges, budget), as_json)
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

@@ -81,13 +81,13 @@ def read_classes(source: str, of_wordnet: bool = True) -> ClassList:
     location = locate(source)
     if location.child(MANIFEST).exists():
         return _classes_of_table(location.child(HIERARCHY))
+    path = Path(location.path)
+    if location.is_local and path.is_dir():
+        raise PrepError(f"{source}: a folder without a finished dataset; give {SOURCES}")
     if not location.exists():
         raise PrepError(f"{source}: nothing there; give {SOURCES}")
     if not location.is_local:
         raise PrepError(f"{source}: a class list must be a local file")
-    path = Path(location.path)
-    if path.is_dir():
-        raise PrepError(f"{source}: a folder without a finished dataset; give {SOURCES}")
     return ClassList(read_class_list(path) if of_wordnet else read_names(path))
 
 

@@ -94,6 +94,60 @@ class Hierarchy:
         return table
 
     @cached_property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """int64 [C, L]: for each class its target in each level's softmax, -1 below its own level.
+
+        The softmax of level k goes over the classes of that level in order of class index; a class's target there is
+        the place of its ancestor (or itself) among them.
+        """
+        order = np.argsort(self.levels, kind="stable")
+        starts = np.cumsum(self.level_sizes) - self.level_sizes
+        place = np.empty(len(self), np.int64)
+        place[order] = np.arange(len(self)) - np.repeat(starts, self.level_sizes)
+        return np.where(self.ancestors == ROOT, -1, place[self.ancestors])
+
+    def multi_hot(self, indices: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return bool [n, C]: for each of n classes, given by index, itself and all its ancestors.
+
+        Raises:
+            TreeError: an index is none of a class.
+        """
+        rows = self._indices(indices)
+        hot = np.zeros((*rows.shape, len(self) + 1), np.bool_)  # one column more for the -1 of levels below
+        np.put_along_axis(hot, self.ancestors[rows].astype(np.int64) % (len(self) + 1), values=True, axis=-1)
+        return hot[..., :-1]
+
+    def lowest_common_ancestor(self, first: npt.ArrayLike, second: npt.ArrayLike) -> IntArray:
+        """Return int32 [n]: the deepest class on the paths of both classes of each pair, ROOT (-1) where there is none.
+
+        Args:
+            first: the class indices of one side; a class is its own ancestor here.
+            second: those of the other, of the same shape or broadcastable to it.
+
+        Raises:
+            TreeError: an index is none of a class.
+        """
+        left, right = (self.ancestors[self._indices(side)] for side in (first, second))
+        shared = ((left == right) & (left != ROOT)).sum(axis=-1)  # paths agree from the root to the common ancestor
+        left = np.broadcast_to(left, (*shared.shape, self.num_levels))
+        deepest = np.take_along_axis(left, np.maximum(shared - 1, 0)[..., None], axis=-1)[..., 0]
+        return np.where(shared > 0, deepest, ROOT).astype(np.int32)
+
+    def tree_distance(self, first: npt.ArrayLike, second: npt.ArrayLike) -> IntArray:
+        """Return int32 [n]: the edges on the way from one class of each pair to the other, -1 where no way leads there.
+
+        Args:
+            first: the class indices of one side.
+            second: those of the other, of the same shape or broadcastable to it.
+
+        Raises:
+            TreeError: an index is none of a class.
+        """
+        common = self.lowest_common_ancestor(first, second)
+        climbs = self.levels[self._indices(first)] + self.levels[self._indices(second)]
+        return np.where(common == ROOT, -1, climbs - 2 * self.levels[common]).astype(np.int32)
+
+    @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
         """The class indices of each class's children, ascending."""
         children: list[list[int]] = [[] for _ in self.wnids]
@@ -114,6 +168,12 @@ class Hierarchy:
             at_level = np.flatnonzero(self.levels == level)
             np.add.at(sums, self.parents[at_level], sums[at_level])
         return sums
+
+    def _indices(self, indices: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        found = np.asarray(indices, np.int64)
+        if found.size and not (found.min() >= 0 and found.max() < len(self)):
+            raise TreeError(f"class indices must lie in 0 to {len(self) - 1}")
+        return found
 
 
 def build_hierarchy(wnids: Sequence[str], parent: Callable[[str], str | None]) -> Hierarchy:

@@ -1,0 +1,66 @@
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from in21k.tree.edges import edge_hierarchy, edges_of
+from in21k.tree.explorer import explorer_page
+from in21k.tree.labels import edge_labels
+from in21k.tree.table import labelled_table
+
+NASTY = "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"&'\u2028{{data}}<!--"
+
+
+def table_of(rows):
+    edges = edges_of(rows, "labels.csv")
+    hierarchy, _ = edge_hierarchy(edges)
+    return labelled_table(hierarchy, edge_labels(hierarchy.wnids, edges.parents, edges.name))
+
+
+class Elements(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+@pytest.fixture(scope="module")
+def page():
+    table = table_of([(name, "root") for name in NASTY])
+    return explorer_page(table, NASTY[0], {0: [b"\xff\xd8"]}, {NASTY[1]: b"\x89PNG"})
+
+
+def test_names_stay_text_whatever_they_are(page):
+    elements = Elements(page).found
+    assert [tag for tag, _ in elements].count("script") == 3
+    assert not any("onerror" in attributes for _, attributes in elements)
+    assert [tag for tag, _ in elements].count("img") == 1
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert sorted(data["names"]) == sorted([*NASTY, "root"])
+    assert data["source"] == "labels.csv"
+
+
+def test_the_page_loads_nothing(page):
+    for tag, attributes in Elements(page).found:
+        assert tag not in ("link", "iframe", "object")
+        assert attributes.get("src", "data:").startswith("data:")
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_its_policy_allows_its_own_script_and_style_alone(page):
+    policy = next(a["content"] for tag, a in Elements(page).found if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "unsafe" not in policy
+    assert policy.count("'sha256-") == 2
+
+
+def test_pictures_are_carried_inside(page):
+    thumbnails = json.loads(re.search(r'id="thumbnails">(.*?)</script>', page, re.DOTALL)[1])
+    assert {index: list(map(base64.b64decode, images)) for index, images in thumbnails.items()} == {"0": [b"\xff\xd8"]}
+    assert [a["src"] for tag, a in Elements(page).found if tag == "img"] == ["data:image/png;base64,iVBORw=="]

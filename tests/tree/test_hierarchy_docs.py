@@ -1,0 +1,55 @@
+"""What docs/hierarchy.md shows is run, in order, and gives what it promises."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from in21k.tree.findings import Code
+from in21k.tree.parents import ParentRule
+from in21k.tree.published_lists import PublishedList, published_class_list
+from in21k.tree.table import hierarchy_table, wordnet_hierarchy, write_table
+
+DOCS = Path(__file__).parents[2] / "docs" / "hierarchy.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("docs")
+    hierarchy = wordnet_hierarchy(published_class_list(PublishedList.FALL11))
+    write_table(hierarchy_table(hierarchy, ParentRule.PUBLISHED), folder / "hierarchy.parquet")
+    return folder
+
+
+@pytest.fixture
+def answers(folder, monkeypatch):
+    """The values of the five one-liners."""
+    monkeypatch.chdir(folder)
+    names: dict = {}
+    exec(BLOCKS[0], names)  # the docs' own code
+    return [eval(block, names) for block in BLOCKS[1:6]]
+
+
+def test_the_five_one_liners_answer(answers):
+    dogs, levels, path, siblings, deepest = answers
+    assert len(dogs) == 155
+    assert "Samoyed" in set(dogs["name"])
+    assert levels["classes"].tolist() == [302, 1378, 2100, 2605, 2204, 1371, 716, 290, 146, 82, 26, 1]
+    assert path == "animal > domestic animal > dog > spitz > Samoyed"
+    assert {"Samoyed", "chow", "keeshond", "Pomeranian"} == set(siblings)
+    assert [chain.count(" > ") for chain in deepest] == [11, 10, 10, 10, 10]
+
+
+def test_the_python_interface_gives_what_its_comments_say(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    names: dict = {}
+    exec(BLOCKS[6], names)
+    hierarchy, dog, samoyed, cow = (names[name] for name in ("hierarchy", "dog", "samoyed", "cow"))
+    assert hierarchy.tree_distance(samoyed, [dog, cow]).tolist() == [2, 8]
+    assert hierarchy.lowest_common_ancestor(samoyed, [dog, cow]).tolist() == [dog, names["index"]["n00015388"]]
+
+
+def test_every_code_is_explained():
+    explained = re.findall(r"^\| ([EW]7\d\d) \|", DOCS.read_text(), re.MULTILINE)
+    assert sorted(explained) == sorted(code.value for code in Code)

@@ -1,0 +1,84 @@
+"""Targets, multi-hot rows, common ancestors and distances, against a walk from each class."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from in21k.tree.errors import TreeError
+from in21k.tree.hierarchy import ROOT, Hierarchy
+from in21k.tree.published_lists import PublishedList, published_class_list
+from in21k.tree.table import wordnet_hierarchy
+
+
+def hierarchy_of(parents):
+    return Hierarchy(tuple(f"class{i}" for i in range(len(parents))), np.array(parents, np.int32))
+
+
+@st.composite
+def hierarchies(draw):
+    above = draw(st.lists(st.integers(0, 1 << 20), min_size=1, max_size=16))
+    parents = [value % (i + 1) - 1 for i, value in enumerate(above)]
+    place = draw(st.permutations(range(len(parents))))
+    shuffled = [ROOT] * len(parents)
+    for node, parent in enumerate(parents):
+        shuffled[place[node]] = ROOT if parent == ROOT else place[parent]
+    return hierarchy_of(shuffled)
+
+
+@given(hierarchies())
+def test_targets_are_places_among_the_classes_of_each_level(hierarchy):
+    assert hierarchy.targets.dtype == np.int64
+    assert hierarchy.targets.shape == (len(hierarchy), hierarchy.num_levels)
+    for index, row in enumerate(hierarchy.targets.tolist()):
+        path = hierarchy.path(index)
+        for level, target in enumerate(row):
+            at_level = np.flatnonzero(hierarchy.levels == level).tolist()
+            assert target == (at_level.index(path[level]) if level < len(path) else -1)
+
+
+@given(hierarchies())
+def test_multi_hot_rows_hold_the_path_and_nothing_else(hierarchy):
+    hot = hierarchy.multi_hot(np.arange(len(hierarchy)))
+    assert hot.dtype == np.bool_
+    assert [tuple(np.flatnonzero(row)) for row in hot] == [
+        tuple(sorted(hierarchy.path(index))) for index in range(len(hierarchy))
+    ]
+
+
+@given(hierarchies())
+def test_common_ancestors_and_distances_of_all_pairs_equal_a_walk(hierarchy):
+    size = len(hierarchy)
+    every = np.arange(size)
+    common = hierarchy.lowest_common_ancestor(every[:, None], every)
+    distance = hierarchy.tree_distance(every[:, None], every)
+    for first in range(size):
+        for second in range(size):
+            paths = hierarchy.path(first), hierarchy.path(second)
+            shared = [a for a, b in zip(*paths, strict=False) if a == b]
+            assert common[first, second] == (shared[-1] if shared else ROOT)
+            edges = len(paths[0]) + len(paths[1]) - 2 * len(shared)
+            assert distance[first, second] == (edges if shared else -1)
+
+
+def test_single_indices_serve_as_well_as_arrays():
+    hierarchy = hierarchy_of([-1, 0, 0, -1])
+    assert int(hierarchy.lowest_common_ancestor(1, 2)) == 0
+    assert int(hierarchy.tree_distance(1, 3)) == -1
+    assert hierarchy.multi_hot(2).tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("wrong", [-1, 4, [0, 9]])
+def test_an_index_of_no_class_is_refused(wrong):
+    hierarchy = hierarchy_of([-1, 0, 0, -1])
+    for call in (hierarchy.multi_hot, lambda at: hierarchy.tree_distance(at, 0)):
+        with pytest.raises(TreeError, match="0 to 3"):
+            call(wrong)
+
+
+def test_targets_equal_those_that_the_trainer_computes():
+    pytest.importorskip("torch")
+    from in21k.train.levels import level_order
+
+    hierarchy = wordnet_hierarchy(published_class_list(PublishedList.FALL11)[:800])
+    assert np.array_equal(level_order(hierarchy).targets, hierarchy.targets)

@@ -1,0 +1,58 @@
+"""Where two hierarchies differ: class order, classes, parents."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from in21k.tree.findings import Code, Finding
+from in21k.tree.hierarchy import ROOT, Hierarchy
+
+
+def compare_class_order(ours: Sequence[str], theirs: Sequence[str]) -> list[Finding]:
+    """Return where two class lists differ: in class index, or in the classes themselves."""
+    here, there = ({wnid: index for index, wnid in enumerate(wnids)} for wnids in (ours, theirs))
+    findings = [
+        Finding(Code.ONLY_HERE, wnid, f"class {i}, not listed there") for wnid, i in here.items() if wnid not in there
+    ]
+    findings += [Finding(Code.ONLY_THERE, wnid, f"class {i} there") for wnid, i in there.items() if wnid not in here]
+    findings += [
+        Finding(Code.ORDER_DIFFERS, wnid, f"class {i} here, {there[wnid]} there")
+        for wnid, i in here.items()
+        if there.get(wnid, i) != i
+    ]
+    return findings
+
+
+def compare_hierarchies(ours: Hierarchy, theirs: Hierarchy) -> list[Finding]:
+    """Return where two hierarchies differ: in class order, and in the parents of the classes that both have."""
+    findings = compare_class_order(ours.wnids, theirs.wnids)
+    here, there = _parents(ours), _parents(theirs)
+    findings += [
+        Finding(Code.PARENT_DIFFERS, wnid, f"parent {parent or 'none'} here, {there[wnid] or 'none'} there")
+        for wnid, parent in here.items()
+        if wnid in there and there[wnid] != parent
+    ]
+    return findings
+
+
+def moved_classes(before: Hierarchy, after: Hierarchy) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return two int64 [L]: of the classes at each level of `before`, how many `after` gives another parent or level.
+
+    Args:
+        before: a hierarchy of L levels.
+        after: one of the same classes in the same order.
+    """
+    parent_moved, level_moved = before.parents != after.parents, before.levels != after.levels
+    counts = [
+        np.bincount(before.levels[moved], minlength=before.num_levels).astype(np.int64)
+        for moved in (parent_moved, level_moved)
+    ]
+    return counts[0], counts[1]
+
+
+def _parents(hierarchy: Hierarchy) -> dict[str, str | None]:
+    return {
+        wnid: None if parent == ROOT else hierarchy.wnids[parent]
+        for wnid, parent in zip(hierarchy.wnids, hierarchy.parents.tolist(), strict=True)
+    }
