@@ -15,6 +15,10 @@ from in21k.prep.records import Reason
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")  # not EPS, which would start a program
 _EXIF_TAG_ORIENTATION = 0x0112
 _EXIF_SEARCH = 1 << 16
+_EXIF = b"Exif\0\0"
+_APP1 = b"\xe1"
+_START_OF_SCAN = b"\xda"
+_IN_XMP = 0
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
 
@@ -72,8 +76,10 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 
 def orientation(data: bytes) -> int:
-    """Return the EXIF orientation of a JPEG, 1 (upright) where it has none."""
-    start = data.find(b"Exif\0\0", 0, _EXIF_SEARCH)
+    """Return the EXIF orientation of a JPEG, 1 (upright) where it has none, and 0 where Pillow must look into its XMP."""
+    if data.find(b"tiff:Orientation", 0, _EXIF_SEARCH) >= 0:
+        return _IN_XMP
+    start = _exif_start(data)
     if start < 0:
         return 1
     exif = Image.Exif()
@@ -82,6 +88,16 @@ def orientation(data: bytes) -> int:
         return int(exif.get(_EXIF_TAG_ORIENTATION, 1))
     except Exception:
         return 1
+
+
+def _exif_start(data: bytes) -> int:
+    """Return where a JPEG's EXIF begins, -1 where it has none: from segment to segment, which costs next to nothing."""
+    at = len(_START_OF_IMAGE)
+    while data[at : at + 1] == b"\xff" and (segment := data[at + 1 : at + 2]) != _START_OF_SCAN:
+        if segment == _APP1 and data.startswith(_EXIF, at + 4):
+            return at + 4
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return -1 if data[at : at + 1] == b"\xff" else data.find(_EXIF, 0, _EXIF_SEARCH)
 
 
 def _strictly(data: bytes, size: int) -> tuple[Any, bool]:

@@ -67,8 +67,8 @@ def resize_images(
     Raises:
         PrepError: a stage before is missing, the dump is gone or another one, or `work` was made with other parameters.
     """
+    split = required(work, "split")
     with locked(work):
-        split = required(work, "split")
         inputs = {SPLIT: split.outputs[SPLIT], **decoder_versions()}
         record = finished(work, STAGE, asdict(parameters), inputs)
         if record is not None:

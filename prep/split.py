@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import repeat
+from itertools import groupby, repeat
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,12 @@ class SplitParameters:
     seed: int = 0
     """Of the global shuffle, and of the order by hash."""
 
+    def __post_init__(self) -> None:
+        if self.val_per_class < 0:
+            raise PrepError(f"--val-per-class {self.val_per_class}: give 0 or more images")
+        if not 0 <= self.seed < 1 << 63:
+            raise PrepError(f"--seed {self.seed}: give 0 to 2^63 - 1")
+
 
 def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
     """Rank the images of each kept class, mark the first for validation, and return the stage's record.
@@ -53,10 +60,8 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
     Raises:
         PrepError: `filter` has not been done, a class is too small, or `work` was made with other parameters.
     """
-    if parameters.val_per_class < 0:
-        raise PrepError(f"val_per_class {parameters.val_per_class}: give 0 or more images")
+    before = required(work, "filter")
     with locked(work):
-        before = required(work, "filter")
         inputs = {name: before.outputs[name] for name in (IMAGES, CLASSES)}
         record = finished(work, STAGE, asdict(parameters), inputs)
         if record is not None:
@@ -119,11 +124,12 @@ def _images_by_class(table: Location, counts: dict[str, int]) -> Iterator[tuple[
     file = pq.ParquetFile(table.open_input())
     for group in range(file.num_row_groups):
         columns = file.read_row_group(group).to_pydict()
-        for wnid, *image in zip(*(columns[name] for name in ("wnid", *RawImage._fields)), strict=True):
+        rows = map(RawImage, *(columns[name] for name in RawImage._fields))
+        for wnid, run in groupby(zip(columns["wnid"], rows, strict=True), key=itemgetter(0)):
             if wnid not in counts:
                 continue
             images = pending.setdefault(wnid, [])
-            images.append(RawImage(*image))
+            images.extend(image for _, image in run)
             if len(images) == counts[wnid]:
                 yield wnid, pending.pop(wnid)
 
