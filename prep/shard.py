@@ -14,7 +14,7 @@ from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.merge import MergeOrder, merge_orders
 from in21k.prep.parts import count_parts, part_path
 from in21k.prep.progress import progress_bar
-from in21k.prep.stages import PARTS, locked, require_same, required
+from in21k.prep.stages import PARTS, StageRecord, locked, require_same, required
 from in21k.prep.tables import read_table, table_writer
 from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.manifest import MANIFEST, SAMPLES, SPLITS, Manifest, Shard, read_manifest
@@ -87,32 +87,70 @@ def write_shards(work: Location, output: Location, parameters: ShardParameters, 
     """
     if parameters.samples_per_shard < 1:
         raise PrepError(f"--samples-per-shard {parameters.samples_per_shard}: give 1 or more")
-    stages = {stage: required(work, stage) for stage in ("filter", "split", "resize")}
-    begun: dict[str, Any] = {
-        "source": dict(stages["filter"].inputs),
-        **{stage: dict(record.parameters) for stage, record in stages.items()},
-        STAGE: asdict(parameters),
-        "decoders": {k: v for k, v in stages["resize"].inputs.items() if not k.endswith(".parquet")},
-    }
+    stages = finished_stages(work)
+    begun = run_identity(stages, parameters)
     manifest = _finished(output, begun)
     if manifest is not None:
         return manifest
     _refuse_strangers(output)
     with locked(work), locked(output / UNFINISHED):
         _begin(output, begun)
-        orders = merge_orders(work / PARTS, count_parts(work / PARTS))
-        tasks = list(_tasks(work / PARTS, output, orders, parameters.samples_per_shard))
+        orders = _merge_order(work, stages["resize"])
+        tasks = list(shard_tasks(work / PARTS, output, orders, parameters.samples_per_shard))
         todo = [task for task in tasks if not _is_complete(task)]
         total = sum(len(order) for order in orders.values())
         with progress_bar(STAGE, "img", total, total - sum(len(task.samples) for task in todo)) as bar:
             for samples in run_tasks(write_shard, todo, workers):
                 bar.update(samples)
-        _write_sample_table(output, tasks)
-        splits = {split: tuple(_record(task) for task in tasks if task.split == split) for split in SPLITS}
+        write_sample_table(output, tasks)
+        splits = {split: tuple(shard_record(task) for task in tasks if task.split == split) for split in SPLITS}
         manifest = describe(work, output, stages, asdict(parameters), splits, orders)
         (output / MANIFEST).write_bytes(manifest.to_json())
         (output / UNFINISHED).delete_folder()
     return manifest
+
+
+def _merge_order(work: Location, resized: StageRecord) -> dict[str, MergeOrder]:
+    """Return the global order of all that `resize` left.
+
+    Raises:
+        PrepError: some of it is gone.
+    """
+    parts = count_parts(work / PARTS)
+    orders = merge_orders(work / PARTS, parts) if parts else {}
+    if any(split not in orders or len(orders[split]) != resized.counts[split] for split in SPLITS):
+        raise PrepError(f"{work / PARTS}: parts that `in21k-prep resize` wrote are gone; use another work folder")
+    return orders
+
+
+def finished_stages(work: Location) -> dict[str, StageRecord]:
+    """Return the records of the stages before this one.
+
+    Raises:
+        PrepError: one is missing.
+    """
+    return {stage: required(work, stage) for stage in ("filter", "split", "resize")}
+
+
+def run_identity(stages: Mapping[str, StageRecord], parameters: ShardParameters) -> dict[str, Any]:
+    """Return what tells this dataset from others: source, parameters of all stages, decoders."""
+    return {
+        "source": dict(stages["filter"].inputs),
+        **{stage: dict(record.parameters) for stage, record in stages.items()},
+        STAGE: asdict(parameters),
+        "decoders": {k: v for k, v in stages["resize"].inputs.items() if not k.endswith(".parquet")},
+    }
+
+
+def require_made_by(output: Location, manifest: Manifest, identity: Mapping[str, Any]) -> None:
+    """Refuse a dataset that another run has made.
+
+    Raises:
+        PrepError: it names the first difference.
+    """
+    source = {name: value for name, value in manifest.source.items() if name != "name"}
+    decoders = {name: manifest.versions.get(name) for name in identity["decoders"]}
+    _require_same_run(output, {"source": source, **manifest.parameters, "decoders": decoders}, identity)
 
 
 def write_shard(task: ShardTask) -> int:
@@ -134,21 +172,25 @@ def write_shard(task: ShardTask) -> int:
         digest.update(END)
         md5.update(END)
         file.write(END)
+    write_rows(task, keys, offsets, image_bytes)
+    shard = Shard(task.path, len(keys), position + len(END), digest.hexdigest(), md5.hexdigest())
+    task.record.write_bytes(json.dumps(asdict(shard)).encode())
+    return len(keys)
+
+
+def write_rows(task: ShardTask, keys: list[str], offsets: list[int], image_bytes: list[int]) -> None:
+    """Write a shard's rows of the sample table."""
     count = len(task.samples)
     with table_writer(task.rows, SCHEMA) as table:
-        samples = task.samples
         table.extend(
             [task.split] * count,
             [task.number] * count,
             keys,
-            samples.class_indices.tolist(),
+            task.samples.class_indices.tolist(),
             offsets,
-            samples.sizes.tolist(),
+            task.samples.sizes.tolist(),
             image_bytes,
         )
-    shard = Shard(task.path, count, position + len(END), digest.hexdigest(), md5.hexdigest())
-    task.record.write_bytes(json.dumps(asdict(shard)).encode())
-    return count
 
 
 def _merged(task: ShardTask) -> Iterator[bytes]:
@@ -176,9 +218,7 @@ def _finished(output: Location, begun: Mapping[str, Any]) -> Manifest | None:
     if not (output / MANIFEST).exists():
         return None
     manifest = read_manifest(output)
-    source = {name: value for name, value in manifest.source.items() if name != "name"}
-    decoders = {name: manifest.versions.get(name) for name in begun["decoders"]}
-    _require_same_run(output, {"source": source, **manifest.parameters, "decoders": decoders}, begun)
+    require_made_by(output, manifest, begun)
     (output / UNFINISHED).delete_folder()
     return manifest
 
@@ -209,23 +249,25 @@ def _require_same_run(output: Location, before: Mapping[str, Any], now: Mapping[
         require_same(f"{output.text}: a dataset was made there by {stage}", before[stage], now[stage])
 
 
-def _tasks(
+def shard_tasks(
     parts: Location, output: Location, orders: Mapping[str, MergeOrder], samples_per_shard: int
 ) -> Iterator[ShardTask]:
+    """Yield the shards of a dataset, those of train first, in order."""
     for split in SPLITS:
         for number, start in enumerate(range(0, len(orders[split]), samples_per_shard)):
             yield ShardTask(parts, output, split, number, orders[split].slice(start, start + samples_per_shard))
 
 
 def _is_complete(task: ShardTask) -> bool:
-    return task.record.exists() and (task.output / task.path).size() == _record(task).bytes
+    return task.record.exists() and (task.output / task.path).size() == shard_record(task).bytes
 
 
-def _record(task: ShardTask) -> Shard:
+def shard_record(task: ShardTask) -> Shard:
+    """Return what the manifest will say of a complete shard."""
     return Shard(**json.loads(task.record.read_bytes()))
 
 
-def _write_sample_table(output: Location, tasks: list[ShardTask]) -> None:
+def write_sample_table(output: Location, tasks: list[ShardTask]) -> None:
     """Put the shards' rows together, a row group a shard."""
     with (output / SAMPLES).write() as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for task in tasks:

@@ -123,4 +123,5 @@ def require_same(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name), now.get(name)
         if old != new:
+            old, new = (str(value) if isinstance(value, str) else value for value in (old, new))  # of enumerations, too
             raise PrepError(f"{what} with {name} {old!r}, not {new!r}; give the same, or use another folder")

@@ -15,6 +15,14 @@ class NoSpaceError(DatasetError):
     """A file system is full: to try again would not help."""
 
 
+class StoreError(DatasetError):
+    """An object store failed every one of several tries: to try again at once would not help."""
+
+
+class TriedOftenError(OSError):
+    """What the last of several tries of a call to an object store said."""
+
+
 @contextmanager
 def named(text: str) -> Iterator[None]:
     """Turn what a file system refuses within the block into a DatasetError that names the file."""
@@ -30,5 +38,7 @@ def reworded(text: str, error: Exception) -> DatasetError:
         return DatasetError(f"{text}: there is no such file or folder")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return NoSpaceError(f"{text}: no space left on the device; free some or name another folder")
+    if isinstance(error, TriedOftenError):
+        return StoreError(f"{text}: {' '.join(str(error).split())}")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return DatasetError(f"{text}: {' '.join(reason.split())}")

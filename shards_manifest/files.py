@@ -151,7 +151,9 @@ class Location:
             DatasetError: the file system refuses.
         """
         with named(self.text):
-            if self.filesystem.get_file_info(self.path).type == pafs.FileType.File:
+            if not self.is_local:
+                remote.delete_file(self.filesystem, self.path)
+            elif self.filesystem.get_file_info(self.path).type == pafs.FileType.File:
                 self.filesystem.delete_file(self.path)
 
     def delete_folder(self) -> None:

@@ -1,5 +1,6 @@
 """The manifest: one JSON file that says what a prepared dataset holds, where it came from and how it was made."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,8 @@ CLASSES = "classes.parquet"
 SAMPLES = "samples.parquet"
 REJECTS = "rejects.parquet"
 SPLITS = ("train", "val")
+SEAL = "manifest_sha256"
+"""The manifest's last key: the SHA-256 of the same JSON without it."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Shard:
     samples: int
     bytes: int
     sha256: str
+    md5: str = ""
+    """What wids compares; empty in datasets that were made without."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,17 @@ class Manifest:
         """Return the side of the images in pixels."""
         return int(self.parameters["resize"]["size"])
 
+    def digest(self) -> str:
+        """Return the SHA-256 that stands under the manifest's last key."""
+        return hashlib.sha256(_json(self._fields())).hexdigest()
+
     def to_json(self) -> bytes:
-        """Return the manifest as UTF-8 JSON."""
+        """Return the manifest as UTF-8 JSON, sealed with its own digest."""
+        return _sealed(self._fields())
+
+    def _fields(self) -> dict[str, Any]:
         fields = asdict(self)
-        ordered = {"schema_version": fields.pop("schema_version"), **fields}
-        return json.dumps(ordered, indent=1).encode() + b"\n"
+        return {"schema_version": fields.pop("schema_version"), **fields}
 
 
 def read_manifest(dataset: Location) -> Manifest:
@@ -98,6 +109,24 @@ def read_manifest(dataset: Location) -> Manifest:
         return _from_fields(fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{location.text} is no manifest of in21k ({type(error).__name__}: {error})") from error
+
+
+def is_intact(content: bytes) -> bool:
+    """Return whether the bytes of a manifest are as they were written; those made before the seal must be canonical."""
+    try:
+        fields = json.loads(content)
+        sealed = fields.pop(SEAL, None)
+        return content == (_json(fields) if sealed is None else _sealed(fields))
+    except (ValueError, TypeError, AttributeError):
+        return False
+
+
+def _sealed(fields: dict[str, Any]) -> bytes:
+    return _json({**fields, SEAL: hashlib.sha256(_json(fields)).hexdigest()})
+
+
+def _json(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, indent=1).encode() + b"\n"
 
 
 def _from_fields(fields: dict[str, Any]) -> Manifest:

@@ -7,6 +7,8 @@ from typing import IO, Any, TypeVar
 
 import pyarrow.fs as pafs
 
+from in21k.shards_manifest.errors import TriedOftenError
+
 Result = TypeVar("Result")
 
 DELAYS = (1, 2, 4, 8, 16)
@@ -15,13 +17,14 @@ DELAYS = (1, 2, 4, 8, 16)
 _CHUNK = 8 << 20
 
 
-def persist(call: Callable[[], Result], delays: tuple[float, ...] = DELAYS) -> Result:
+def persist(call: Callable[[], Result]) -> Result:
     """Return what a call to an object store returns, tried again while the store fails.
 
     Raises:
-        OSError: the last try's, or at once what another try would not change: no such file, no permission.
+        TriedOftenError: the last try failed, too.
+        OSError: at once, what another try would not change: no such file, no permission.
     """
-    for delay in delays:
+    for delay in DELAYS:
         try:
             return call()
         except (FileNotFoundError, PermissionError):
@@ -30,7 +33,12 @@ def persist(call: Callable[[], Result], delays: tuple[float, ...] = DELAYS) -> R
             if "ACCESS_DENIED" in str(error) or "INVALID_ACCESS_KEY" in str(error) or "NO_SUCH_BUCKET" in str(error):
                 raise
             time.sleep(delay)
-    return call()
+    try:
+        return call()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise TriedOftenError(str(error)) from error
 
 
 def upload(filesystem: Any, path: str, file: IO[bytes]) -> None:
@@ -42,14 +50,28 @@ def upload(filesystem: Any, path: str, file: IO[bytes]) -> None:
 
     def attempt() -> None:
         file.seek(0)
+        stream = filesystem.open_output_stream(path)
         try:
-            with filesystem.open_output_stream(path) as stream:
+            with stream:
                 while chunk := file.read(_CHUNK):
                     stream.write(chunk)
         except BaseException:
             with suppress(OSError):
                 filesystem.delete_file(path)
             raise
+
+    persist(attempt)
+
+
+def delete_file(filesystem: Any, path: str) -> None:
+    """Delete an object; a server that refuses pyarrow's folder mark has deleted it none the less."""
+
+    def attempt() -> None:
+        try:
+            filesystem.delete_file(path)
+        except OSError:
+            if filesystem.get_file_info(path).type == pafs.FileType.File:
+                raise
 
     persist(attempt)
 

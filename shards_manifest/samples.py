@@ -86,6 +86,15 @@ class SampleTable:
         keys: list[str] = self._read(split, shard, ["key"])["key"].to_pylist()
         return keys
 
+    def rows(self, split: str, shard: int) -> pa.Table:
+        """Return a shard's rows, in order: the columns after `shard`.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        columns = [name for name in self._file.schema_arrow.names if name not in ("split", "shard")]
+        return self._read(split, shard, columns)
+
     def _read(self, split: str, shard: int, columns: list[str]) -> pa.Table:
         group = self._first_group[split] + shard
         try:

@@ -1,10 +1,84 @@
-"""Files beside the shards that other readers want, made from the manifest alone."""
+"""Files beside the shards that other readers want, made from the manifest and the tables that it lists, never by hand.
+
+No shard is read for them: `samples.parquet` knows where each member lies, which is all that DALI's index holds.
+"""
 
 import json
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any
 
-from in21k.shards_manifest.manifest import Manifest
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from in21k.shards_manifest.datasheet import datasheet
+from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.files import Location
+from in21k.shards_manifest.manifest import HIERARCHY, SPLITS, Manifest
+from in21k.shards_manifest.samples import IMAGE_SUFFIXES, LABEL_SUFFIX, SampleTable
+from in21k.shards_manifest.tar import BLOCK, padded
 
 TIMM_INFO = "_info.json"
+CARD = "README.md"
+SYNSETS = "synsets.txt"
+CLASS_NAMES = "classes.txt"
+CLASS_LISTS = (SYNSETS, CLASS_NAMES)
+SIZES = "sizes.json"
+DALI_VERSION = "v1.2"
+
+
+def sidecars(manifest: Manifest, classes: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+    """Return all sidecars but DALI's indexes, by path relative to the dataset.
+
+    Args:
+        manifest: the dataset's.
+        classes: (wnid, name) of each class, in order of class index.
+    """
+    files = {
+        TIMM_INFO: timm_info(manifest),
+        SYNSETS: "".join(f"{wnid}\n" for wnid, _ in classes).encode(),
+        CLASS_NAMES: "".join(f"{name}\n" for _, name in classes).encode(),
+        CARD: datasheet(manifest),
+    }
+    for split in filter(manifest.splits.get, SPLITS):
+        files[f"{split}-wids.json"] = wids_index(manifest, split)
+        for folder, sizes in shard_sizes(manifest, split).items():
+            files[f"{folder}/{SIZES}"] = sizes
+    return files
+
+
+def all_sidecars(dataset: Location, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
+    """Yield every sidecar of a dataset with its relative path, DALI's indexes too.
+
+    Raises:
+        DatasetError: `hierarchy.parquet` or `samples.parquet` cannot be read.
+    """
+    yield from sidecars(manifest, class_names(dataset)).items()
+    table = SampleTable(dataset, manifest)
+    suffix = image_suffix(manifest)
+    for split in SPLITS:
+        for number, shard in enumerate(manifest.splits[split]):
+            yield dali_path(shard.path), dali_index(table.rows(split, number), suffix)
+
+
+def class_names(dataset: Location) -> list[tuple[str, str]]:
+    """Return the wnid and the name of each class, in order of class index.
+
+    Raises:
+        DatasetError: `hierarchy.parquet` cannot be read.
+    """
+    location = dataset / HIERARCHY
+    try:
+        with location.open_input() as file:
+            table = pq.read_table(file, columns=["wnid", "name"])
+        return list(zip(table["wnid"].to_pylist(), table["name"].to_pylist(), strict=True))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise DatasetError(f"{location.text} cannot be read ({' '.join(str(error).split())})") from error
+
+
+def image_suffix(manifest: Manifest) -> str:
+    """Return the suffix of a dataset's image members."""
+    return IMAGE_SUFFIXES[manifest.parameters.get("resize", {}).get("format", "jpeg")]
 
 
 def timm_info(manifest: Manifest) -> bytes:
@@ -18,4 +92,56 @@ def timm_info(manifest: Manifest) -> bytes:
         }
         for name, shards in manifest.splits.items()
     }
-    return json.dumps({"splits": splits}, indent=1).encode() + b"\n"
+    return _json({"splits": splits})
+
+
+def wids_index(manifest: Manifest, split: str) -> bytes:
+    """Return a split's wids index: shards with their lengths and MD5s, relative to the dataset."""
+    shards = [
+        {"url": shard.path, "nsamples": shard.samples, "filesize": shard.bytes}
+        | ({"md5sum": shard.md5} if shard.md5 else {})
+        for shard in manifest.splits[split]
+    ]
+    return _json({"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": f"in21k-{split}", "shardlist": shards})
+
+
+def shard_sizes(manifest: Manifest, split: str) -> dict[str, bytes]:
+    """Return open_clip's `sizes.json` for each folder with shards of a split: samples by file name."""
+    folders: dict[str, dict[str, int]] = {}
+    for shard in manifest.splits[split]:
+        path = PurePosixPath(shard.path)
+        folders.setdefault(str(path.parent), {})[path.name] = shard.samples
+    return {folder: _json(sizes) for folder, sizes in folders.items()}
+
+
+def dali_path(shard: str) -> str:
+    """Return the path of the DALI index of a shard."""
+    return f"{shard.removesuffix('.tar')}.idx"
+
+
+def dali_index(rows: pa.Table, suffix: str) -> bytes:
+    """Return DALI's index of a shard: for each member extension, offset, size and name, as its `wds2idx` writes them.
+
+    Args:
+        rows: the shard's rows of the sample table.
+        suffix: of the image members.
+
+    Raises:
+        DatasetError: the table was made before it held `image_bytes`.
+    """
+    if "image_bytes" not in rows.column_names:
+        raise DatasetError("samples.parquet has no column image_bytes; make the dataset anew with `in21k-prep shard`")
+    image, label = suffix[1:], LABEL_SUFFIX[1:]
+    lines = [f"{DALI_VERSION} {len(rows)}\n"]
+    columns = (rows[name].to_pylist() for name in ("key", "class_index", "offset", "image_bytes"))
+    for key, class_index, offset, size in zip(*columns, strict=True):
+        at_image = offset + BLOCK
+        at_label = at_image + padded(size) + BLOCK
+        lines.append(
+            f"{image} {at_image} {size} {key}{suffix} {label} {at_label} {len(str(class_index))} {key}{LABEL_SUFFIX}\n"
+        )
+    return "".join(lines).encode()
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, indent=1).encode() + b"\n"
