@@ -187,7 +187,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     _note_backend()
     found = filter_stage.filter_classes(raw, folder, filter_stage.FilterParameters(chosen["min_images"]))
     split_images(folder, split)
-    if chosen["dry_run"] or not is_resized(folder):
+    if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
         seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
         needed = forecast(folder, output, resize, workers.count, seconds)
         if chosen["dry_run"]:

@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 import PIL
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from in21k.prep.records import Reason
 
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")  # not EPS, which would start a program
+_FORMATS = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "BMP",
+    "TIFF",
+    *(("WEBP",) if features.check("webp") else ()),
+)  # not EPS, which would start a program
 _EXIF_TAG_ORIENTATION = 0x0112
 _EXIF_SEARCH = 1 << 16
-_EXIF = b"Exif\0\0"
-_APP1 = b"\xe1"
 _START_OF_SCAN = b"\xda"
 _IN_XMP = 0
 _START_OF_IMAGE = b"\xff\xd8"
@@ -76,10 +81,11 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 
 def orientation(data: bytes) -> int:
-    """Return the EXIF orientation of a JPEG, 1 (upright) where it has none, and 0 where Pillow must look into its XMP."""
-    if data.find(b"tiff:Orientation", 0, _EXIF_SEARCH) >= 0:
+    """Return the EXIF orientation of a JPEG: 1 (upright) where it has none, 0 where Pillow must look into its XMP."""
+    end = _header_end(data)
+    if data.find(b"tiff:Orientation", 0, end) >= 0:
         return _IN_XMP
-    start = _exif_start(data)
+    start = data.find(b"Exif\0\0", 0, end)
     if start < 0:
         return 1
     exif = Image.Exif()
@@ -90,14 +96,14 @@ def orientation(data: bytes) -> int:
         return 1
 
 
-def _exif_start(data: bytes) -> int:
-    """Return where a JPEG's EXIF begins, -1 where it has none: from segment to segment, which costs next to nothing."""
+def _header_end(data: bytes) -> int:
+    """Return where the pixels of a JPEG begin, so that nobody searches them; the furthest that EXIF is searched for."""
     at = len(_START_OF_IMAGE)
-    while data[at : at + 1] == b"\xff" and (segment := data[at + 1 : at + 2]) != _START_OF_SCAN:
-        if segment == _APP1 and data.startswith(_EXIF, at + 4):
-            return at + 4
+    while data[at : at + 1] == b"\xff" and at < _EXIF_SEARCH:
+        if data[at + 1 : at + 2] == _START_OF_SCAN:
+            return at
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return -1 if data[at : at + 1] == b"\xff" else data.find(_EXIF, 0, _EXIF_SEARCH)
+    return _EXIF_SEARCH
 
 
 def _strictly(data: bytes, size: int) -> tuple[Any, bool]:
@@ -133,7 +139,10 @@ def _decode_any(data: bytes, max_pixels: int) -> Image.Image:
     except (ImageRejectedError, MemoryError):
         raise
     except PIL.UnidentifiedImageError:
-        raise ImageRejectedError(Reason.NOT_AN_IMAGE, f"{len(data)} bytes beginning {data[:16]!r}") from None
+        detail = f"{len(data)} bytes beginning {data[:16]!r}"
+        if data[8:12] == b"WEBP" and "WEBP" not in _FORMATS:
+            detail += "; PIL was built without WebP"
+        raise ImageRejectedError(Reason.NOT_AN_IMAGE, detail) from None
     except Exception as error:
         reason = Reason.TRUNCATED if "truncated" in str(error).lower() else Reason.DAMAGED
         raise ImageRejectedError(reason, f"{type(error).__name__}: {error}") from None

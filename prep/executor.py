@@ -13,7 +13,7 @@ from multiprocessing.connection import wait as wait_for_any
 from typing import Any, Generic, Protocol, TypeVar
 
 from in21k.prep.errors import PrepError
-from in21k.shards_manifest.errors import NoSpaceError
+from in21k.shards_manifest.errors import NoSpaceError, StoreError
 
 ATTEMPTS = 3
 """How often a task is tried."""
@@ -64,11 +64,13 @@ def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], workers
     """Yield the results of a picklable function over picklable tasks, as they come.
 
     Tasks are taken from the iterable only as workers get free. A worker that dies is replaced and its tasks run again;
-    a task that fails three times is left, the others are done first. Only a full disk ends the run at once.
+    a task that fails three times is left, the others are done first. Only a full disk, or an object store that has
+    failed often enough, ends the run at once.
 
     Raises:
         PrepError: at the end, where tasks failed three times; it names the first.
         NoSpaceError: a disk is full.
+        StoreError: an object store does not answer.
     """
     waiting = iter(tasks)
     again: deque[_Attempt[Task]] = deque()
@@ -88,7 +90,7 @@ def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], workers
                     yield future.result()
                 except BrokenProcessPool:
                     suspects.append(attempt)
-                except NoSpaceError:
+                except (NoSpaceError, StoreError):
                     raise
                 except Exception as error:
                     _failed(attempt, error, again, failed)
@@ -134,7 +136,7 @@ def _alone(
                 yield pool.submit(function, again.popleft().task).result()
             except BrokenProcessPool:
                 _failed(attempt, PrepError("its worker process died (out of memory, or killed)"), again, failed)
-            except NoSpaceError:
+            except (NoSpaceError, StoreError):
                 raise
             except Exception as error:
                 _failed(attempt, error, again, failed)

@@ -73,6 +73,10 @@ class ResizeParameters:
             raise PrepError(f"--quality {self.quality}: give 1 to 100")
         if self.compat and (self.mode is not Mode.SQUISH or self.format is not Format.JPEG):
             raise PrepError(f"--compat {self.compat} squishes and writes JPEGs; leave --mode and --format out")
+        if self.format is Format.WEBP and not features.check("webp"):
+            raise PrepError(
+                "--format webp: PIL was built without WebP here; install libwebp's headers and build it again"
+            )
 
 
 @dataclass(frozen=True, slots=True)

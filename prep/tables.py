@@ -31,6 +31,10 @@ class TableWriter:
         self._flush()
         self._writer.close()
 
+    def abandon(self) -> None:
+        """Leave the table unfinished, without the complaint of a writer that nobody closed."""
+        self._writer.is_open = False
+
     def _flush(self) -> None:
         if self._columns[0]:
             arrays = [pa.array(column, field.type) for column, field in zip(self._columns, self._schema, strict=True)]
@@ -48,8 +52,12 @@ def table_writer(location: Location, schema: pa.Schema, rows_per_group: int = 1 
     """
     with location.write() as file:
         writer = TableWriter(file, schema, rows_per_group)
-        yield writer
-        writer.close()
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            writer.abandon()
+            raise
 
 
 def write_table(location: Location, table: pa.Table) -> None:
