@@ -7,8 +7,9 @@ TYPES := build/types/in21k
 DEMO := build/demo
 PACKAGES := prep train tree shards_manifest
 
-# Demo training: about two minutes on two CPU cores.
-DEMO_TRAIN := --model resnet18 --recipe semantic-softmax --image-size 64 --epochs 12 --batch-size 64 --lr 1e-3
+# Demo training: a minute and a half on two busy CPU cores. The pictures are too plain for RandAugment.
+DEMO_TRAIN := --model test_resnet --recipe semantic-softmax --epochs 12 --batch-size 32 --lr 5e-3 \
+	--set data.randaugment_ops=0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -37,10 +38,15 @@ demo: setup $(DEMO)/raw.tar ## draw a small dump, prepare it and train on it
 		--min-images 20 --val-per-class 8 --size 64 --samples-per-shard 200
 	$(BIN)/in21k-train pretrain $(DEMO)/dataset $(DEMO_TRAIN) --output $(DEMO)/run
 	@echo
-	@echo "raw dump    $(DEMO)/raw.tar"
-	@echo "dataset     $(DEMO)/dataset (shards, manifest, hierarchy)"
-	@echo "training    $(DEMO)/run (checkpoints, curves)"
-	@echo "run next    $(BIN)/in21k-prep --help, $(BIN)/in21k-train --help, $(BIN)/tensorboard --logdir $(DEMO)/run"
+	@echo "A raw dump was drawn, prepared, and trained on. Val semantic top-1, beside the majority guess, stands above."
+	@echo "  raw dump    $(DEMO)/raw.tar"
+	@echo "  dataset     $(DEMO)/dataset (shards, manifest, hierarchy, what was rejected)"
+	@echo "  training    $(DEMO)/run (checkpoints, curves, summary)"
+	@echo "Run next:"
+	@echo "  $(BIN)/in21k-prep verify $(DEMO)/dataset"
+	@echo "  $(BIN)/in21k-prep report $(DEMO)/dataset --output $(DEMO)/report    # then open report.html"
+	@echo "  $(BIN)/tensorboard --logdir $(DEMO)/run"
+	@echo "  $(BIN)/in21k-prep run fall11_whole.tar work/ imagenet21k/ --dry-run   # on the real thing"
 
 $(DEMO)/raw.tar: prep/demo.py | $(VENV)/.ready
 	$(BIN)/in21k-prep demo $@
