@@ -57,17 +57,27 @@ def member_header(name: str, size: int) -> bytes:
     encoded = name.encode("ascii")
     if not 0 < len(encoded) <= 100 or not 0 <= size < 8**11:
         raise ValueError(f"no USTAR header for {name!r} of {size} bytes")
+    length = b"%011o" % size
+    checksum = b"%06o\0 " % (_HEADER_SUM + sum(encoded) + sum(length))
+    return b"".join(
+        (encoded, _HEADER[len(encoded) : 124], length, _HEADER[135:148], checksum, _HEADER[156:])
+    )  # from a template: two of them are made for every image
+
+
+def _header_template() -> bytes:
+    """Return a header without name and size, its checksum field filled with spaces as the checksum wants it."""
     header = bytearray(BLOCK)
-    header[0 : len(encoded)] = encoded
     header[100:107] = b"0000644"
     header[108:115] = header[116:123] = b"0000000"
-    header[124:135] = b"%011o" % size
-    header[136:147] = b"00000000000"
+    header[136:147] = b"0" * 11
     header[148:156] = b" " * 8
     header[156:157] = b"0"
     header[257:265] = b"ustar\x0000"
-    header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header)
+
+
+_HEADER = _header_template()
+_HEADER_SUM = sum(_HEADER)
 
 
 def member_bytes(name: str, content: bytes) -> bytes:

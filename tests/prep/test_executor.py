@@ -141,14 +141,20 @@ def cluster():
     pytest.importorskip("distributed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    dask = [sys.executable, "-m", "distributed.cli"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    scheduler = [*dask[:2], "distributed.cli.dask_scheduler", "--no-dashboard", "--no-show"]
-    host, port = address.removeprefix("tcp://").split(":")
-    processes = [subprocess.Popen([*scheduler, "--host", host, "--port", port], **quiet)]
-    worker = [*dask[:2], "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
-    processes += [subprocess.Popen(worker, **quiet) for _ in range(2)]
+        port = str(free.getsockname()[1])
+    address = f"tcp://127.0.0.1:{port}"
+    commands = [
+        ("dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-show"),
+        *[("dask_worker", address, "--no-nanny", "--nthreads", "1")] * 2,
+    ]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{module}", "--no-dashboard", *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for module, *options in commands
+    ]
     try:
         yield address, processes[1:]
     finally:
@@ -164,17 +170,29 @@ def wait_for_workers(address: str, count: int) -> None:
         client.wait_for_workers(count, timeout=60)
 
 
-def test_dask_gives_the_same_files_though_a_worker_is_killed(long_dump, cluster, tmp_path, undisturbed):
+def test_dask_gives_the_same_files_though_a_worker_is_killed(long_dump, cluster, tmp_path):
+    calm, with_dask = digests_of_both(long_dump, cluster, tmp_path, LONG)
+    assert with_dask == calm
+
+
+@pytest.mark.real
+def test_dask_gives_the_same_files_of_mini21k_though_a_worker_is_killed(real_data, cluster, tmp_path):
+    calm, with_dask = digests_of_both(real_data / "mini21k.tar", cluster, tmp_path, ("--samples-per-shard", 2000))
+    assert with_dask == calm
+
+
+def digests_of_both(raw: Path, cluster, folder: Path, options: tuple) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the digests of a run on this machine, and of one on the cluster that loses a worker in mid resize."""
     address, workers = cluster
+    call("run", raw, folder / "calm-work", folder / "calm", *options, "--workers", 2)
     wait_for_workers(address, 2)
-    folder = tmp_path / "work"
-    killed = threading.Thread(target=kill_when_parts_appear, args=(folder / "parts", workers[0]))
-    killed.start()
-    call("run", long_dump, folder, tmp_path / "out", *LONG, "--executor", "dask", "--scheduler", address)
-    killed.join()
+    killer = threading.Thread(target=kill_when_parts_appear, args=(folder / "work" / "parts", workers[0]))
+    killer.start()
+    call("run", raw, folder / "work", folder / "out", *options, "--executor", "dask", "--scheduler", address)
+    killer.join()
     assert workers[0].poll() == -signal.SIGKILL
     assert workers[1].poll() is None
-    assert digests(tmp_path / "out") == undisturbed
+    return digests(folder / "calm"), digests(folder / "out")
 
 
 def kill_when_parts_appear(parts: Path, worker: subprocess.Popen) -> None:
@@ -182,14 +200,6 @@ def kill_when_parts_appear(parts: Path, worker: subprocess.Popen) -> None:
     while len(list(parts.glob("part-*[0-9].parquet"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
     worker.kill()
-
-
-@pytest.fixture
-def undisturbed(long_dump, tmp_path_factory):
-    """The digests of a run on this machine."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    call("run", long_dump, folder / "work", folder / "out", *LONG, "--workers", 1)
-    return digests(folder / "out")
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(long_dump, tmp_path, monkeypatch):
