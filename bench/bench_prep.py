@@ -1,6 +1,6 @@
 """From a raw dump to shards: `in21k-prep`, the reference's way, and a plain Pillow script, on the same photographs.
 
-    python bench/bench_prep.py --data FOLDER [--images 4000] [--rounds 5]
+    python bench/bench_prep.py --data FOLDER [--images 4000] [--rounds 3]
 
 FOLDER holds photos.tar, a tar of class tars of full-size photographs; they are repeated until there are enough. Every
 contender is a process of its own on the same cores, in interleaved rounds; figures are medians.
@@ -40,11 +40,14 @@ Figures = dict[str, dict[str, list[float]]]
 def main() -> None:
     """Build the dumps, run the rounds, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=os.environ.get("IN21K_REAL_DATA"))
     parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scratch", type=Path, default=None, help="a folder with some GB free, on no tmpfs")
     options = parser.parse_args()
+    if options.data is None:
+        print("passed over: neither --data nor IN21K_REAL_DATA names a folder with photos.tar")
+        return
     install_stock_pillow()
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         scratch = Path(folder)
