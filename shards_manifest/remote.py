@@ -1,5 +1,7 @@
 """Object stores fail now and then: calls that are tried again, and uploads that appear whole or not at all."""
 
+import os
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,30 +9,88 @@ from typing import IO, Any, TypeVar
 
 import pyarrow.fs as pafs
 
+from in21k.shards_manifest.errors import DatasetError
+
 Result = TypeVar("Result")
 
-DELAYS = (1, 2, 4, 8, 16)
-"""Seconds to wait before each further try."""
+PATIENCE_VARIABLE = "IN21K_RETRY_SECONDS"
+"""The environment variable that says how long a failing call is tried again; it reaches every worker process."""
+
+PATIENCE = 60.0
+"""Seconds, where the variable is not set."""
+
+_FIRST_DELAY = 0.25
+_LONGEST_DELAY = 16.0
 
 _CHUNK = 8 << 20
 
 
-def persist(call: Callable[[], Result], delays: tuple[float, ...] = DELAYS) -> Result:
+def patience() -> float:
+    """Return for how many seconds a failing call is tried again.
+
+    Raises:
+        DatasetError: the environment variable holds no number of seconds.
+    """
+    text = os.environ.get(PATIENCE_VARIABLE, "")
+    try:
+        seconds = float(text or PATIENCE)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise DatasetError(f"{PATIENCE_VARIABLE}={text!r} is no number of seconds")
+    return seconds
+
+
+def persist(call: Callable[[], Result]) -> Result:
     """Return what a call to an object store returns, tried again while the store fails.
 
     Raises:
         OSError: the last try's, or at once what another try would not change: no such file, no permission.
     """
-    for delay in delays:
+    backoff = Backoff()
+    while True:
         try:
             return call()
-        except (FileNotFoundError, PermissionError):
-            raise
         except OSError as error:
-            if "ACCESS_DENIED" in str(error) or "INVALID_ACCESS_KEY" in str(error) or "NO_SUCH_BUCKET" in str(error):
+            if is_final(error) or not backoff.wait():
                 raise
-            time.sleep(delay)
-    return call()
+
+
+def is_final(error: OSError) -> bool:
+    """Return whether another try would fail in the same way."""
+    marks = ("ACCESS_DENIED", "INVALID_ACCESS_KEY", "NO_SUCH_BUCKET", "HTTP status 403")
+    return isinstance(error, FileNotFoundError | PermissionError) or any(mark in str(error) for mark in marks)
+
+
+class Backoff:
+    """The waits between tries: each twice as long as the one before, all within the time of `patience`."""
+
+    def __init__(self) -> None:
+        self.tries = 1
+        """Tries so far, the one under way included."""
+        self._began = time.monotonic()
+        self._patience = patience()
+        self._delay = _FIRST_DELAY
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first try."""
+        return time.monotonic() - self._began
+
+    def wait(self) -> bool:
+        """Wait until the next try; return whether there is to be one."""
+        left = self._patience - self.seconds
+        if left <= 0:
+            return False
+        jitter = 0.75 + random.random() / 2  # noqa: S311  # many workers are not to come back in step
+        time.sleep(min(self._delay * jitter, left))
+        self._delay = min(2 * self._delay, _LONGEST_DELAY)
+        self.tries += 1
+        return True
+
+    def restart(self) -> None:
+        """Begin the time anew: the last try brought something."""
+        self._began, self._delay = time.monotonic(), _FIRST_DELAY
 
 
 def upload(filesystem: Any, path: str, file: IO[bytes]) -> None:

@@ -41,6 +41,11 @@ class Ranks:
             dist.broadcast(tensor, 0)
 
 
+def was_restarted() -> bool:
+    """Return whether torchrun has started the processes again, after one of them failed."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in {"", "0"}
+
+
 @contextmanager
 def join_ranks(device: str) -> Iterator[Ranks]:
     """Give this process's place in the run: alone, or among those that torchrun started (nccl on GPUs, gloo on CPUs).
