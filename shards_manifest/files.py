@@ -41,6 +41,9 @@ class Location:
     text: str
     """What to call it in messages."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.filesystem, self.path, self.text)
+
     @property
     def is_local(self) -> bool:
         """Whether it lies on this machine."""
@@ -199,6 +202,10 @@ class Location:
         return RemoteRanges(lambda: self.filesystem.open_input_file(self.path), self.text)
 
 
+def _unpickled(filesystem: Any, path: str, text: str) -> Location:
+    return Location(remote.quick_to_fail(filesystem), path, text)
+
+
 def locate(text: "str | os.PathLike[str] | Location") -> Location:
     """Return the location that a path or a URI (`s3://bucket/key?endpoint_override=…`, `file://…`) names.
 
@@ -212,6 +219,7 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
         return Location(pafs.LocalFileSystem(), str(Path(text).absolute()), text)
     with named(text):
         filesystem, path = pafs.FileSystem.from_uri(text)
+        filesystem = remote.quick_to_fail(filesystem)
     return Location(filesystem, path.rstrip("/"), _CREDENTIALS.sub("//", text))
 
 

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from in21k.shards_manifest import remote
 from in21k.shards_manifest.errors import DatasetError, named, reworded
 
+_SMALLEST = 1 << 16
+"""Bytes to read at a time where larger reads fail again and again."""
+
 
 class RangeReader(Protocol):
     """An open file that is read by offset, from any thread."""
@@ -82,13 +85,13 @@ class RemoteRanges:
         end = min(offset + size, self.size)
         parts: list[bytes] = []
         backoff: remote.Backoff | None = None
-        reached, file = offset, self._file
+        reached, most, file = offset, size, self._file
         while reached < end:
             try:
                 if backoff is not None:
                     file = self._reopened(file)
-                part = bytes(file.read_at(end - reached, reached))
-                problem: OSError = OSError(f"the answer ends {end - reached - len(part)} bytes early")
+                part = bytes(file.read_at(min(most, end - reached), reached))
+                problem: OSError = OSError(f"the answer ends after {len(part)} bytes")
             except OSError as error:
                 part, problem = b"", error
             if part:
@@ -96,9 +99,10 @@ class RemoteRanges:
                 reached += len(part)
                 if backoff is not None:
                     backoff.restart()
-            if reached < end:
+            if len(part) < min(most, end - reached + len(part)):
                 backoff = backoff or remote.Backoff()
                 self._go_on(backoff, problem, reached)
+                most = max(most // 4, _SMALLEST)  # a failed read gives nothing of what had come: so that some stays
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:

@@ -19,8 +19,10 @@ PATIENCE_VARIABLE = "IN21K_RETRY_SECONDS"
 PATIENCE = 60.0
 """Seconds, where the variable is not set."""
 
-_FIRST_DELAY = 0.25
+_FIRST_DELAY = 0.05
 _LONGEST_DELAY = 16.0
+
+_TRIES_OF_CLIENT = 3
 
 _CHUNK = 8 << 20
 
@@ -91,6 +93,17 @@ class Backoff:
     def restart(self) -> None:
         """Begin the time anew: the last try brought something."""
         self._began, self._delay = time.monotonic(), _FIRST_DELAY
+
+
+def quick_to_fail(filesystem: Any) -> Any:
+    """Return a file system that gives up soon: pyarrow's own tries take half a minute, are not told and not bounded.
+
+    Pickling forgets it, hence it is to be called again then.
+    """
+    if not isinstance(filesystem, pafs.S3FileSystem):
+        return filesystem
+    rebuild, (options, *_) = filesystem.__reduce__()
+    return rebuild({**options, "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_TRIES_OF_CLIENT)})
 
 
 def upload(filesystem: Any, path: str, file: IO[bytes]) -> None:
