@@ -90,7 +90,7 @@ def pretrain(
     with join_ranks(config.run.device) as ranks:
         dataset = open_dataset(data)
         config = resolved(config, dataset)
-        start = find_start(run, config, dataset, resume=resume or was_restarted())
+        start = find_start(run, config, dataset, resume=was_restarted(ranks) or resume)
         _check_same_start(start, ranks)
         session = open_session(config, dataset, ranks, start)
         began = time.perf_counter()

@@ -123,7 +123,7 @@ def test_what_is_in_use_stays(dataset_folder, tmp_path):
     cache.close()
 
 
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_processes_share_it_within_its_bound(dataset_folder, tmp_path, killed):
     source = remote_source(dataset_folder)
     sizes = lengths(source)
