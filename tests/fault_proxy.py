@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_: object) -> None:  # noqa: A002
         pass
 
     def _forward(self) -> None:
