@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 from in21k.shards_manifest import remote
 from in21k.shards_manifest.errors import named
-from in21k.shards_manifest.ranges import LocalRanges, RangeReader, RemoteRanges
+from in21k.shards_manifest.ranges import LocalRanges, RangeFile, RangeReader, RemoteRanges
 
 TEMPORARY_PREFIX = ".tmp-"
 """Files of this prefix are unfinished; whoever finds one that no process writes may delete it."""
 
+CHUNK = 8 << 20
+"""Bytes read at a time where a whole file is read."""
 
 Result = TypeVar("Result")
 
@@ -37,6 +40,9 @@ class Location:
     """The path within the file system."""
     text: str
     """What to call it in messages."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.filesystem, self.path, self.text)
 
     @property
     def is_local(self) -> bool:
@@ -73,22 +79,22 @@ class Location:
         Raises:
             DatasetError: there is no such file, or it cannot be read.
         """
-
-        def read() -> bytes:
-            with self.filesystem.open_input_stream(self.path) as stream:
-                return bytes(stream.read())
-
-        with named(self.text):
-            return self._persist(read)
+        ranges = self.open_ranges()
+        try:
+            return ranges.read(0, ranges.size)
+        finally:
+            ranges.close()
 
     def open_input(self) -> Any:
-        """Return the file as a pyarrow NativeFile with random access.
+        """Return the file as a pyarrow NativeFile with random access; reads that a store fails are tried again.
 
         Raises:
             DatasetError: there is no such file, or it cannot be read.
         """
+        if not self.is_local:
+            return pa.PythonFile(RangeFile(self.open_ranges()), mode="r")
         with named(self.text):
-            return self._persist(lambda: self.filesystem.open_input_file(self.path))
+            return self.filesystem.open_input_file(self.path)
 
     def size(self) -> int | None:
         """Return the file's length in bytes, None where there is no such file."""
@@ -179,9 +185,12 @@ class Location:
             DatasetError: it cannot be read.
         """
         digest = hashlib.sha256()
-        with named(self.text), self.filesystem.open_input_stream(self.path) as stream:
-            while chunk := stream.read(8 << 20):
-                digest.update(chunk)
+        ranges = self.open_ranges()
+        try:
+            for offset in range(0, ranges.size, CHUNK):
+                digest.update(ranges.read(offset, CHUNK))
+        finally:
+            ranges.close()
         return digest.hexdigest()
 
     def open_ranges(self) -> RangeReader:
@@ -190,7 +199,13 @@ class Location:
         Raises:
             DatasetError: there is no such file, or it cannot be read.
         """
-        return LocalRanges(self.path, self.text) if self.is_local else RemoteRanges(self.open_input(), self.text)
+        if self.is_local:
+            return LocalRanges(self.path, self.text)
+        return RemoteRanges(lambda: self.filesystem.open_input_file(self.path), self.text)
+
+
+def _unpickled(filesystem: Any, path: str, text: str) -> Location:
+    return Location(remote.quick_to_fail(filesystem), path, text)
 
 
 def locate(text: "str | os.PathLike[str] | Location") -> Location:
@@ -206,6 +221,7 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
         return Location(pafs.LocalFileSystem(), str(Path(text).absolute()), text)
     with named(text):
         filesystem, path = pafs.FileSystem.from_uri(text)
+        filesystem = remote.quick_to_fail(filesystem)
     return Location(filesystem, path.rstrip("/"), _CREDENTIALS.sub("//", text))
 
 

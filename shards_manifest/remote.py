@@ -1,5 +1,7 @@
 """Object stores fail now and then: calls that are tried again, and uploads that appear whole or not at all."""
 
+import os
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,38 +9,104 @@ from typing import IO, Any, TypeVar
 
 import pyarrow.fs as pafs
 
-from in21k.shards_manifest.errors import TriedOftenError
+from in21k.shards_manifest.errors import DatasetError, TriedOftenError
 
 Result = TypeVar("Result")
 
-DELAYS = (1, 2, 4, 8, 16)
-"""Seconds to wait before each further try."""
+PATIENCE_VARIABLE = "IN21K_RETRY_SECONDS"
+"""The environment variable that says how long a failing call is tried again; it reaches every worker process."""
+
+PATIENCE = 60.0
+"""Seconds, where the variable is not set."""
+
+_FIRST_DELAY = 0.05
+_LONGEST_DELAY = 16.0
+
+_TRIES_OF_CLIENT = 3
 
 _CHUNK = 8 << 20
+
+
+def patience() -> float:
+    """Return for how many seconds a failing call is tried again.
+
+    Raises:
+        DatasetError: the environment variable holds no number of seconds.
+    """
+    text = os.environ.get(PATIENCE_VARIABLE, "")
+    try:
+        seconds = float(text or PATIENCE)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise DatasetError(f"{PATIENCE_VARIABLE}={text!r} is no number of seconds")
+    return seconds
 
 
 def persist(call: Callable[[], Result]) -> Result:
     """Return what a call to an object store returns, tried again while the store fails.
 
     Raises:
-        TriedOftenError: the last try failed, too.
+        TriedOftenError: it failed for as long as `patience` says.
         OSError: at once, what another try would not change: no such file, no permission.
     """
-    for delay in DELAYS:
+    backoff = Backoff()
+    while True:
         try:
             return call()
-        except (FileNotFoundError, PermissionError):
-            raise
         except OSError as error:
-            if "ACCESS_DENIED" in str(error) or "INVALID_ACCESS_KEY" in str(error) or "NO_SUCH_BUCKET" in str(error):
+            if is_final(error):
                 raise
-            time.sleep(delay)
-    try:
-        return call()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise TriedOftenError(str(error)) from error
+            if not backoff.wait():
+                raise TriedOftenError(str(error)) from error
+
+
+def is_final(error: OSError) -> bool:
+    """Return whether another try would fail in the same way."""
+    marks = ("ACCESS_DENIED", "INVALID_ACCESS_KEY", "NO_SUCH_BUCKET", "HTTP status 403")
+    return isinstance(error, FileNotFoundError | PermissionError) or any(mark in str(error) for mark in marks)
+
+
+class Backoff:
+    """The waits between tries: each twice as long as the one before, all within the time of `patience`."""
+
+    def __init__(self) -> None:
+        self.tries = 1
+        """Tries so far, the one under way included."""
+        self._began = time.monotonic()
+        self._patience = patience()
+        self._delay = _FIRST_DELAY
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first try."""
+        return time.monotonic() - self._began
+
+    def wait(self) -> bool:
+        """Wait until the next try; return whether there is to be one."""
+        left = self._patience - self.seconds
+        if left <= 0:
+            return False
+        jitter = 0.75 + random.random() / 2  # noqa: S311  # many workers are not to come back in step
+        time.sleep(min(self._delay * jitter, left))
+        self._delay = min(2 * self._delay, _LONGEST_DELAY)
+        self.tries += 1
+        return True
+
+    def restart(self) -> None:
+        """Begin the time anew: the last try brought something."""
+        self._began, self._delay = time.monotonic(), _FIRST_DELAY
+
+
+def quick_to_fail(filesystem: Any) -> Any:
+    """Return a file system that gives up soon: pyarrow's own tries take half a minute, are not told and not bounded.
+
+    Pickling forgets it, hence it is to be called again then.
+    """
+    if not isinstance(filesystem, pafs.S3FileSystem):
+        return filesystem
+    rebuild, (options, *_) = filesystem.__reduce__()
+    return rebuild({**options, "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_TRIES_OF_CLIENT)})
 
 
 def upload(filesystem: Any, path: str, file: IO[bytes]) -> None:

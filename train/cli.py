@@ -1,6 +1,7 @@
 """The command line of the trainer: it parses, calls one core function, and prints its summary."""
 
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,9 @@ def _shared(command: _Command) -> _Command:
             "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes a GPU where there is one."
         ),
         click.option("--amp/--no-amp", default=None, help="Mixed precision on a GPU; on by default."),
+        click.option("--strict", is_flag=True, default=None, help="A damaged sample is an error; else it is skipped."),
+        click.option("--cache", metavar="FOLDER", help="Keep shards of an object store in this folder."),
+        click.option("--cache-size", metavar="SIZE", help="How large the cache may become; 100GB by default."),
         click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
     ]
     for option in reversed(options):
@@ -119,6 +123,9 @@ _KEYS: Mapping[str, str] = {
     "pretrained": "model.pretrained",
     "init": "model.init",
     "image_size": "data.image_size",
+    "strict": "data.strict",
+    "cache": "data.cache",
+    "cache_size": "data.cache_size",
     "batch_size": "data.batch_size",
     "epochs": "optim.epochs",
     "lr": "optim.lr",
@@ -133,6 +140,7 @@ _KEYS: Mapping[str, str] = {
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 when done, 1 with one line on stderr for an error, 2 for a wrong usage."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in arguments
     try:
         status = cli.main(arguments, PROGRAM, standalone_mode=False)
@@ -147,6 +155,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (*USER_ERRORS, OSError) as error:
         _fail(str(error), 1, debug)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _terminate(*_: object) -> NoReturn:
+    """End as an error does: loader processes, temporary files and shared memory go first."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    click.echo(f"{PROGRAM}: error: stopped by SIGTERM", err=True)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _fail(message: str, status: int, debug: bool) -> NoReturn:

@@ -43,6 +43,16 @@ class DataConfig:
     """RandAugment's operations an image; 0 turns it off."""
     randaugment_magnitude: int = 9
     """RandAugment's strength, 0 to 30."""
+    augment_device: str = "cpu"
+    """Where images are augmented: cpu (the loader's processes) or gpu (the batch on the training device)."""
+    strict: bool = False
+    """A sample that does not decode is an error; otherwise it is skipped and named."""
+    verify_digest: bool = False
+    """Compare each shard's SHA-256 with the manifest's before it is used."""
+    cache: str = ""
+    """A folder of this machine that keeps shards of an object store; empty for none."""
+    cache_size: str = "100GB"
+    """How large the cache may become."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +118,9 @@ class Config:
         return asdict(self)
 
 
-RESUMABLE = frozenset(
-    {"data.eval_batch_size", *(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")}
-)
+_READING = ("data.eval_batch_size", "data.strict", "data.verify_digest", "data.cache", "data.cache_size")
+
+RESUMABLE = frozenset({*_READING, *(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")})
 """What may change when a run is resumed: it does not decide which batches the model sees."""
 
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -137,6 +147,9 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "run.checkpoint_steps": (0, 2**40),
     "run.keep_checkpoints": (1, 2**20),
 }
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {"data.augment_device": ("cpu", "gpu"), "run.device": ("auto", "cpu", "cuda")}
 
 
 def recipe_names() -> list[str]:
@@ -223,6 +236,8 @@ def _converted(key: str, value: Any, kind: type) -> Any:
         value = float(value)
     if type(value) is not kind:  # a bool is no int here
         raise TrainError(f"{key} takes a value of type {kind.__name__}, not {value!r}")
+    if key in _CHOICES and value not in _CHOICES[key]:
+        raise TrainError(f"{key} is one of {', '.join(_CHOICES[key])}, and not {value!r}")
     if key in _RANGES:
         _check_range(key, value, *_RANGES[key])
     return value

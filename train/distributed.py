@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from in21k.train.errors import TrainError, one_line
 
@@ -41,6 +44,28 @@ class Ranks:
             dist.broadcast(tensor, 0)
 
 
+def was_restarted(ranks: Ranks) -> bool:
+    """Return whether torchrun has started processes again, on any machine; every process must call it."""
+    return bool(ranks.sum(torch.tensor([_restarts()], dtype=torch.int64, device=ranks.device)))
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0")
+
+
+def _find_each_other(device: torch.device, world_size: int) -> None:
+    store, rank, _ = next(rendezvous("env://", timeout=TIMEOUT))
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(world_size):
+        # torchrun's store keeps the addresses of the processes before a restart; the agents of several machines count
+        # restarts each for itself, so there it takes TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+        store = PrefixStore(f"restart-{_restarts()}", store)
+    options: dict[str, Any] = {"store": store, "rank": rank, "world_size": world_size, "timeout": TIMEOUT}
+    if device.type == "cuda":
+        dist.init_process_group("nccl", device_id=device, **options)
+    else:
+        dist.init_process_group("gloo", **options)
+
+
 @contextmanager
 def join_ranks(device: str) -> Iterator[Ranks]:
     """Give this process's place in the run: alone, or among those that torchrun started (nccl on GPUs, gloo on CPUs).
@@ -60,10 +85,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
             yield Ranks(chosen)
         return
     try:
-        if chosen.type == "cuda":
-            dist.init_process_group("nccl", timeout=TIMEOUT, device_id=chosen)
-        else:
-            dist.init_process_group("gloo", timeout=TIMEOUT)
+        _find_each_other(chosen, world_size)
     except (dist.DistError, ValueError, RuntimeError) as error:
         raise TrainError(f"the {world_size} processes do not find each other: {one_line(error)}") from error
     with _device_errors():

@@ -18,7 +18,10 @@ from in21k.train.metrics import SemanticCounter, SemanticTop1, majority_guess
 from in21k.train.model import Network, build_network
 from in21k.train.partition import EvalPlan
 from in21k.train.precision import autocast, to_inputs
-from in21k.train.stream import Source, default_workers, open_stream
+from in21k.train.prefetch import on_device
+from in21k.train.shard_cache import usable_cache
+from in21k.train.sources import read_options, val_source
+from in21k.train.stream import default_workers, open_stream
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,18 @@ def evaluate_val(network: Network, loss: nn.Module, dataset: Dataset, config: Co
     for buffer in network.module.buffers():
         ranks.broadcast(buffer)  # batch norm's running statistics differ between processes
     plan = EvalPlan(dataset.manifest.samples("val"), config.data.eval_batch_size, ranks.rank, ranks.world_size)
-    source = Source(dataset.location, dataset.manifest, "val", config.data.image_size)
+    source = val_source(dataset, config)
     counter = SemanticCounter(network.order, ranks.device)
     totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
     network.module.eval()
     workers = min(config.run.workers, plan.steps)
     with torch.inference_mode(), autocast(ranks.device, config.run.amp):
-        for batch in open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda"):
-            classes = batch.class_indices.to(ranks.device, non_blocking=True)
-            valid = batch.valid.to(ranks.device, non_blocking=True)
+        stream = open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda")
+        for batch in on_device(stream, ranks.device):
             logits = network.module(to_inputs(batch.images, ranks.device))
-            counter.update(logits, classes, valid)
-            totals[0] += loss(logits, classes, valid).double() * len(valid)
-            totals[1] += valid.sum()
+            counter.update(logits, batch.class_indices, batch.valid)
+            totals[0] += loss(logits, batch.class_indices, batch.valid).double() * len(batch.valid)
+            totals[1] += batch.valid.sum()
             totals[2] += len(batch.skipped)
     ranks.sum(counter.counts)
     summed, images, skipped = ranks.sum(totals).tolist()
@@ -103,7 +105,7 @@ def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: 
         config = replace(
             card.config,
             model=replace(card.config.model, pretrained=False, init=""),
-            data=DataConfig(image_size=size, eval_batch_size=settings.eval_batch_size),
+            data=replace(settings, image_size=size),
             run=replace(run, workers=workers),
         )
         order = level_order(dataset.hierarchy)
@@ -114,5 +116,6 @@ def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: 
             raise TrainError(f"{path} does not fit timm's {card.model}: {one_line(error)}") from error
         network.module.to(ranks.device)
         loss = build_loss(config.loss, order).to(ranks.device)
-        evaluation = evaluate_val(network, loss, dataset, config, ranks)
+        with usable_cache(read_options(config.data).cache, dataset.manifest):
+            evaluation = evaluate_val(network, loss, dataset, config, ranks)
     return {"checkpoint": str(path), "model": card.model, **evaluation.to_dict(dataset)} if ranks.is_first else None

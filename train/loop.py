@@ -15,11 +15,14 @@ from in21k.shards_manifest.files import write_atomic
 from in21k.train.config import Config
 from in21k.train.curves import CurvePoint, CurveWriter
 from in21k.train.dataset import open_dataset
-from in21k.train.distributed import Ranks, join_ranks
+from in21k.train.distributed import Ranks, join_ranks, was_restarted
 from in21k.train.errors import TrainError
 from in21k.train.evaluation import Evaluation, evaluate_val
+from in21k.train.prefetch import on_device
 from in21k.train.run_folder import SUMMARY, Start, begin_run, find_start, log_skipped
 from in21k.train.session import Session, open_session, resolved
+from in21k.train.shard_cache import usable_cache
+from in21k.train.sources import read_options, train_source
 from in21k.train.stream import Batch, open_stream
 
 
@@ -76,7 +79,8 @@ def pretrain(
         data: the dataset's folder or URI.
         run: the run's folder.
         config: an image size of 0 is the dataset's.
-        resume: go on with the run that the folder holds, on any number of processes and workers.
+        resume: go on with the run that the folder holds, on any number of processes and workers; what torchrun has
+            started again goes on in any case.
         progress: show a bar where a terminal looks on.
 
     Raises:
@@ -86,13 +90,14 @@ def pretrain(
     with join_ranks(config.run.device) as ranks:
         dataset = open_dataset(data)
         config = resolved(config, dataset)
-        start = find_start(run, config, dataset, resume=resume)
+        start = find_start(run, config, dataset, resume=was_restarted(ranks) or resume)
         _check_same_start(start, ranks)
         session = open_session(config, dataset, ranks, start)
-        if ranks.is_first:
-            begin_run(run, config, dataset)
         began = time.perf_counter()
-        state = _train(session, run, start, progress)
+        with usable_cache(read_options(config.data).cache, dataset.manifest):
+            if ranks.is_first:
+                begin_run(run, config, dataset)
+            state = _train(session, run, start, progress)
         summary = _summary(session, run, start, state, time.perf_counter() - began)
         if ranks.is_first:
             write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
@@ -110,13 +115,14 @@ def _train(session: Session, run: Path, start: Start, progress: bool) -> Progres
         tqdm(total=total, initial=start.step, unit="step", disable=None if first and progress else True),
         checkpoint=start.checkpoint,
     )
-    stream = open_stream(
-        session.source,
+    loaded = open_stream(
+        train_source(session.dataset, session.config),
         session.plan,
         start_step=start.step,
         workers=session.config.run.workers,
         pin_memory=session.ranks.device.type == "cuda",
     )
+    stream = on_device(loaded, session.ranks.device)
     session.replica.train()
     try:
         for batch in _timed(stream, state):
@@ -129,6 +135,7 @@ def _train(session: Session, run: Path, start: Start, progress: bool) -> Progres
         if state.evaluation is None:  # resumed when all steps were done
             _validate(session, state)
     finally:
+        stream.close()
         state.bar.close()
         if state.curves is not None:
             state.curves.close()

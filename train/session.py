@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from in21k.train.augment import Augmentation
+from in21k.train.augment_device import augment_batch
 from in21k.train.checkpoint import (
     MODEL,
     OPTIMIZER,
@@ -31,7 +31,8 @@ from in21k.train.partition import TrainPlan
 from in21k.train.precision import autocast, loss_scaler, to_inputs
 from in21k.train.run_folder import Start
 from in21k.train.schedule import one_cycle
-from in21k.train.stream import Batch, Source, default_workers
+from in21k.train.sources import augmentation_of
+from in21k.train.stream import Batch, default_workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +51,6 @@ class Session:
     scaler: torch.amp.GradScaler
     """Scales the loss for float16, does nothing otherwise."""
 
-    @property
-    def source(self) -> Source:
-        """The stream of training images."""
-        data = self.config.data
-        augmentation = Augmentation(self.config.run.seed, data.cutout, data.randaugment_ops, data.randaugment_magnitude)
-        return Source(self.dataset.location, self.dataset.manifest, "train", data.image_size, augmentation)
-
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step."""
         optim = self.config.optim
@@ -65,16 +59,23 @@ class Session:
         )
 
     def train_step(self, batch: Batch, step: int) -> torch.Tensor:
-        """Take one step and return its loss on this process, a detached scalar; nothing waits for the device."""
+        """Take one step and return its loss on this process, a detached scalar; nothing waits for the device.
+
+        Args:
+            batch: on the device.
+            step: of the run.
+        """
         device = self.ranks.device
         seed = np.random.SeedSequence([self.config.run.seed, step, self.ranks.rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(seed[0] >> np.uint64(1)))  # dropout: a resumed run draws what the whole one drew
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
-        classes = batch.class_indices.to(device, non_blocking=True)
-        valid = batch.valid.to(device, non_blocking=True)
+        images = batch.images
+        if self.config.data.augment_device == "gpu":
+            images = augment_batch(images, augmentation_of(self.config), batch.epoch, batch.start)
         with autocast(device, self.config.run.amp):
-            loss: torch.Tensor = self.loss(self.replica(to_inputs(batch.images, device)), classes, valid)
+            outputs = self.replica(to_inputs(images, device))
+            loss: torch.Tensor = self.loss(outputs, batch.class_indices, batch.valid)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)

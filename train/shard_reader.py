@@ -1,7 +1,7 @@
 """Samples out of shards by number: one range read for each run of consecutive samples, local or in an object store."""
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +9,12 @@ import numpy.typing as npt
 
 from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.manifest import Manifest
-from in21k.shards_manifest.ranges import RangeReader
-from in21k.shards_manifest.samples import IMAGE_SUFFIX, LABEL_SUFFIX, SampleTable, ShardIndex
-from in21k.shards_manifest.tar import END, TarError, read_members
+from in21k.shards_manifest.samples import IMAGE_SUFFIXES
+from in21k.shards_manifest.tar import TarError
 from in21k.train.errors import TrainError
-from in21k.train.partition import PADDING, WINDOW
-
-OPEN_SHARDS = 2 * WINDOW
-"""Shards that stay open: those of a window and the ones of the next."""
+from in21k.train.open_shards import OPEN_SHARDS, OpenShard, OpenShards, ReadOptions
+from in21k.train.partition import PADDING
+from in21k.train.sample_parse import ForeignSampleError, parse_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +23,48 @@ class Sample:
 
     key: str
     image: memoryview
-    """The image file's bytes."""
+    """The image file's bytes; none where the sample is damaged."""
     class_index: int
+    damage: str = ""
+    """What is wrong with the sample's headers; empty as a rule."""
 
 
 @dataclass(frozen=True, eq=False)
-class _OpenShard:
-    file: RangeReader
-    index: ShardIndex
-    text: str
+class Request:
+    """A run of consecutive samples of one shard whose bytes are being read; without a shard it is padding."""
+
+    count: int
+    shard: "Future[OpenShard] | None" = None
+    number: int = PADDING
+    """The shard's."""
+    first: int = 0
+    """The run's first sample in the shard."""
+    content: "Future[bytes] | None" = None
 
 
 class ShardReader:
     """The samples of a split, numbered through all its shards; the shards last used stay open."""
 
-    def __init__(self, location: Location, manifest: Manifest, split: str, open_shards: int = OPEN_SHARDS) -> None:
+    def __init__(
+        self,
+        location: Location,
+        manifest: Manifest,
+        split: str,
+        options: ReadOptions | None = None,
+        open_shards: int = OPEN_SHARDS,
+    ) -> None:
         """Open the split's sample table.
 
         Raises:
             DatasetError: it is missing or does not belong to the manifest.
         """
-        self._location = location
-        self._split = split
         self._records = manifest.splits[split]
         self._classes = manifest.classes
         self._ends = np.cumsum([shard.samples for shard in self._records], dtype=np.int64)
-        self._table = SampleTable(location, manifest)
-        self._open: OrderedDict[int, _OpenShard] = OrderedDict()
-        self._limit = open_shards
+        self._suffix = image_suffix(manifest)
+        self._shards = OpenShards(location, manifest, split, options or ReadOptions(), open_shards)
+        self.reads_ahead = self._shards.reads_ahead
+        """Whether requests are worth making before their samples are needed."""
 
     def read(self, numbers: npt.NDArray[np.int64]) -> list[Sample | None]:
         """Return the samples of these numbers, in order; None for PADDING (-1).
@@ -61,18 +73,31 @@ class ShardReader:
             DatasetError: a shard cannot be read.
             TrainError: a shard is not what the manifest and the sample table say.
         """
+        return self.collect(self.request(numbers))
+
+    def request(self, numbers: npt.NDArray[np.int64]) -> list[Request]:
+        """Begin to read the samples of these numbers, and return what `collect` takes."""
+        return [self._request(*run) for run in self._runs(numbers)]
+
+    def collect(self, requests: Iterable[Request]) -> list[Sample | None]:
+        """Return the samples of a request, in order; raises what `read` does."""
         samples: list[Sample | None] = []
-        for shard, first, count in self._runs(numbers):
-            if shard == PADDING:
-                samples.extend([None] * count)
+        for request in requests:
+            if request.shard is None or request.content is None:
+                samples.extend([None] * request.count)
             else:
-                samples.extend(self._read_run(self._shard(shard), first, count))
+                samples.extend(self._samples(request, request.shard.result(), request.content.result()))
         return samples
 
     def close(self) -> None:
         """Close all shards."""
-        while self._open:
-            self._open.popitem()[1].file.close()
+        self._shards.close()
+
+    def _request(self, shard: int, first: int, count: int) -> Request:
+        if shard == PADDING:
+            return Request(count)
+        opened, content = self._shards.read(shard, first, count)
+        return Request(count, opened, shard, first, content)
 
     def _runs(self, numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
         """Yield (shard, first sample in it, count) for each run of consecutive samples of one shard."""
@@ -84,58 +109,34 @@ class ShardReader:
                 start = int(self._ends[shard]) - self._records[shard].samples
                 yield shard, number - start, len(run)
 
-    def _shard(self, number: int) -> _OpenShard:
-        if (shard := self._open.get(number)) is not None:
-            self._open.move_to_end(number)
-            return shard
-        record = self._records[number]
-        location = self._location.child(record.path)
-        index = self._table.index(self._split, number)
-        file = location.open_ranges()
-        if file.size != record.bytes:
-            file.close()
-            raise TrainError(
-                f"{location.text} is {file.size} bytes long, not the manifest's {record.bytes}; copy it anew"
-            )
-        if len(self._open) >= self._limit:
-            self._open.popitem(last=False)[1].file.close()
-        self._open[number] = shard = _OpenShard(file, index, location.text)
-        return shard
-
-    def _read_run(self, shard: _OpenShard, first: int, count: int) -> Iterator[Sample]:
-        offsets = shard.index.offsets[first : first + count].tolist()
-        sizes = shard.index.sizes[first : first + count].tolist()
-        labels = shard.index.class_indices[first : first + count].tolist()
-        start, end = offsets[0], offsets[-1] + sizes[-1]
-        content = shard.file.read(start, end - start)
-        if len(content) != end - start:
-            raise TrainError(
-                f"{shard.text} ends {end - start - len(content)} bytes before the end of a sample; copy it anew"
-            )
-        for offset, size, label in zip(offsets, sizes, labels, strict=True):
+    def _samples(self, request: Request, shard: OpenShard, content: bytes) -> Iterator[Sample]:
+        run = slice(request.first, request.first + request.count)
+        offsets, sizes = shard.index.offsets[run].tolist(), shard.index.sizes[run].tolist()
+        labels: Sequence[int] = shard.index.class_indices[run].tolist()
+        view, start = memoryview(content), offsets[0]
+        for place, (offset, size, label) in enumerate(zip(offsets, sizes, labels, strict=True)):
             try:
-                yield self._sample(memoryview(content)[offset - start : offset - start + size], label)
+                parsed = parse_sample(view[offset - start : offset - start + size], self._suffix)
+                if parsed.class_index != label or not 0 <= label < self._classes:
+                    raise ForeignSampleError(
+                        f"{parsed.key} has the label {parsed.class_index}, the sample table says {label} of "
+                        f"{self._classes} classes"
+                    )
+            except ForeignSampleError as error:
+                raise TrainError(f"{shard.text}: the sample at byte {offset} is not the table's ({error})") from error
             except (TarError, ValueError) as error:
-                raise TrainError(f"{shard.text}: the sample at byte {offset} is damaged ({error})") from error
+                key = self._shards.key(request.number, request.first + place)
+                yield Sample(key, memoryview(b""), label, f"{shard.text}, byte {offset}: {error}")
+            else:
+                yield Sample(parsed.key, parsed.image, label)
 
-    def _sample(self, content: memoryview, label: int) -> Sample:
-        """Return the sample that a stretch of tar holds: an image, then its label, both under one key.
 
-        Raises:
-            TarError: there is something else.
-            ValueError: the label is none, or not the table's.
-        """
-        size = len(content)
-
-        def read(offset: int, count: int) -> bytes:
-            return bytes(content[offset : offset + count]) if offset < size else END[:count]
-
-        members = list(read_members(read, 0, size + len(END)))
-        names = [member.name for member in members]
-        key = names[0].removesuffix(IMAGE_SUFFIX) if names else ""
-        if names != [key + IMAGE_SUFFIX, key + LABEL_SUFFIX]:
-            raise TarError(f"its members are {', '.join(names) or 'missing'}, not an image and its label")
-        image, number = (content[member.offset : member.offset + member.size] for member in members)
-        if (stored := int(bytes(number))) != label or not 0 <= label < self._classes:
-            raise ValueError(f"{key} has the label {stored}, the sample table says {label} of {self._classes} classes")
-        return Sample(key, image, label)
+def image_suffix(manifest: Manifest) -> str:
+    """Return the suffix of a dataset's image members."""
+    kind = manifest.parameters.get("resize", {}).get("format", "jpeg")
+    try:
+        return IMAGE_SUFFIXES[kind]
+    except KeyError:
+        raise TrainError(
+            f"the dataset's images are of format {kind!r}; known are: {', '.join(IMAGE_SUFFIXES)}"
+        ) from None

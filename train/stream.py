@@ -2,19 +2,19 @@
 
     plan → slots → samples, read by offset → batch of pixels
 
-The stages are generator functions. They run in the loader's worker processes, which share nothing: what each one reads
-follows from the plan and its own number.
+The stages are generator functions. They run in the loader's worker processes, which share nothing but the memory of the
+batches: what each one reads follows from the plan and its own number.
 """
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import torch
 import webdataset
@@ -22,32 +22,55 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.manifest import Manifest
-from in21k.train.augment import Augmentation, KeepsTorchRandomness
-from in21k.train.decode import decode_into
+from in21k.train.augment_plan import Augmentation
+from in21k.train.batch_buffers import BatchPool, BatchRing, RingShape, as_images, page_locked
+from in21k.train.batch_decoder import BatchDecoder, Labels
 from in21k.train.errors import USER_ERRORS, TrainError
+from in21k.train.open_shards import ReadOptions
 from in21k.train.partition import EvalPlan, Slots, TrainPlan
-from in21k.train.shard_reader import Sample, ShardReader
+from in21k.train.shard_reader import Request, Sample, ShardReader
 
 MAX_WORKERS = 8
+
+PREFETCH = 2
+"""Batches that a loader process makes before they are asked for."""
+
+_HELD = 3
+"""Batches that the training process holds: the one of the step, and those on their way to the device."""
+
+_READ_AHEAD = 2
+"""Batches that are read from an object store while one is decoded."""
 
 
 class Batch(NamedTuple):
     """The images of one step on one rank."""
 
     images: torch.Tensor
-    """uint8 [B, 3, H, W], RGB, 0 to 255; channels last in memory."""
+    """uint8 [B, 3, H, W], RGB, 0 to 255; channels last in memory, which is used again when nothing refers to it."""
     class_indices: torch.Tensor
     """int64 [B]; 0 where not valid."""
     valid: torch.Tensor
     """bool [B]: False for padding and for images that do not decode."""
     skipped: tuple[str, ...]
     """Keys of the images that do not decode."""
+    epoch: int = 0
+    start: int = 0
+    """The epoch's position of the first place."""
 
 
 class Failure(NamedTuple):
     """An error of a worker process, which the training process raises: its message stays one line on the way."""
 
     message: str
+
+
+class Packed(NamedTuple):
+    """A batch on its way from a loader process."""
+
+    labels: Labels
+    worker: int
+    slot: int
+    """Of the worker's buffers in the ring."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +83,17 @@ class Source:
     image_size: int
     """Side of the images in pixels."""
     augmentation: Augmentation | None = None
-    """None for validation."""
+    """None for validation, and where the device augments."""
+    crop_seed: int | None = None
+    """Of where images that are not square are cropped; None takes the middle."""
+    strict: bool = False
+    """Whether an image that does not decode is an error."""
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
 
 def open_stream(
     source: Source, plan: TrainPlan | EvalPlan, *, start_step: int = 0, workers: int = 0, pin_memory: bool = False
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yield the batches of a plan in order, from a step on.
 
     Args:
@@ -73,36 +101,33 @@ def open_stream(
         plan: which samples each step takes.
         start_step: the first step to read; what comes before is not touched.
         workers: loader processes; the batches do not depend on their number.
-        pin_memory: copy batches to page-locked memory, for a GPU.
+        pin_memory: keep the batches in page-locked memory, for a GPU.
 
     Raises:
         DatasetError: a shard cannot be read, or is not what the manifest says.
-        TrainError: a loader process died.
+        TrainError: a loader process died, or an image does not decode and the source is strict.
     """
+    shape = (plan.batch_size, source.image_size, source.image_size, 3)
+    slots = PREFETCH + 1 + -(-_HELD // max(workers, 1))
+    ring = BatchRing(RingShape(workers, slots, shape)) if workers else None
     pipeline = webdataset.DataPipeline(
         partial(_plan_slots, plan, start_step),
         partial(_read_samples, source),
-        partial(_decode_batches, source),
+        partial(_decode_batches, source, ring),
         _failures_as_items,
     )
     loader: DataLoader[Any] = DataLoader(
         pipeline,
         batch_size=None,
+        collate_fn=_as_it_is,
         num_workers=workers,
-        pin_memory=pin_memory,
+        prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=_start_worker,
         multiprocessing_context=_worker_context() if workers else None,
         generator=torch.Generator(),  # it draws a seed for its workers, which must not come from the model's randomness
     )
-    try:
-        for item in loader:
-            if isinstance(item, Failure):
-                raise TrainError(item.message)
-            yield item
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise TrainError("a loader process died, of too little memory as a rule; try fewer --workers") from error
+    with page_locked(ring if pin_memory else None):
+        yield from _unpacked(loader, ring)
 
 
 def default_workers(local_world_size: int) -> int:
@@ -111,46 +136,82 @@ def default_workers(local_world_size: int) -> int:
     return min(MAX_WORKERS, max(0, cpus - 1) // local_world_size)
 
 
+def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Batch]:
+    items: Any = iter(loader)
+    try:
+        for item in items:
+            if isinstance(item, Failure):
+                raise TrainError(item.message)
+            if isinstance(item, Packed):
+                assert ring is not None
+                item = _batch(ring.lend(item.worker, item.slot), item.labels)
+            yield item
+            del item  # or its memory would stay in use until the next one is there
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainError("a loader process died, of too little memory as a rule; try fewer --workers") from error
+    finally:  # a traceback may hold the iterator for long, and with it the loader's processes
+        if ring is not None:
+            items._shutdown_workers()
+
+
+def keeps_shape(manifest: Manifest) -> bool:
+    """Return whether the images of a dataset need not be square."""
+    return bool(manifest.parameters.get("resize", {}).get("mode") == "short-edge")
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _batch(pixels: Any, labels: Labels) -> Batch:
+    return Batch(
+        as_images(pixels),
+        torch.from_numpy(labels.class_indices),
+        torch.from_numpy(labels.valid),
+        labels.skipped,
+        labels.epoch,
+        labels.start,
+    )
+
+
 def _plan_slots(plan: TrainPlan | EvalPlan, start_step: int) -> Iterator[Slots]:
     info = get_worker_info()
     return plan.slots(start_step) if info is None else plan.slots(start_step, info.id, info.num_workers)
 
 
 def _read_samples(source: Source, batches: Iterable[Slots]) -> Iterator[tuple[Slots, list[Sample | None]]]:
-    reader = ShardReader(source.location, source.manifest, source.split)
+    reader = ShardReader(source.location, source.manifest, source.split, source.reading)
+    ahead: deque[tuple[Slots, list[Request]]] = deque()
     try:
         for slots in batches:
-            yield slots, reader.read(slots.samples)
+            ahead.append((slots, reader.request(slots.samples)))
+            if len(ahead) > (_READ_AHEAD if reader.reads_ahead else 0):
+                ready, requests = ahead.popleft()
+                yield ready, reader.collect(requests)
+        for ready, requests in ahead:
+            yield ready, reader.collect(requests)
     finally:
         reader.close()
 
 
-def _decode_batches(source: Source, batches: Iterable[tuple[Slots, list[Sample | None]]]) -> Iterator[Batch]:
+def _decode_batches(
+    source: Source, ring: BatchRing | None, batches: Iterable[tuple[Slots, list[Sample | None]]]
+) -> Iterator[Batch | Packed]:
+    decoder = BatchDecoder(source.augmentation, source.crop_seed, keeps_shape(source.manifest), source.strict)
+    info, pool = get_worker_info(), BatchPool()
     for slots, samples in batches:
-        with KeepsTorchRandomness():
-            batch = _decode_batch(source, slots, samples)
-        yield batch
+        slot = ring.take(info.id) if ring is not None and info is not None else None
+        if ring is None or info is None or slot is None:
+            pixels = pool.take((len(samples), source.image_size, source.image_size, 3))
+            yield _batch(pixels, decoder.decode(samples, slots, pixels))
+            del pixels
+        else:
+            yield Packed(decoder.decode(samples, slots, ring.array(info.id, slot)), info.id, slot)
 
 
-def _decode_batch(source: Source, slots: Slots, samples: list[Sample | None]) -> Batch:
-    pixels = np.empty((len(samples), source.image_size, source.image_size, 3), np.uint8)
-    class_indices = torch.zeros(len(samples), dtype=torch.int64)
-    valid = torch.zeros(len(samples), dtype=torch.bool)
-    skipped = []
-    for place, sample in enumerate(samples):
-        if sample is None or not decode_into(sample.image, pixels[place]):
-            pixels[place] = 0
-            if sample is not None:
-                skipped.append(sample.key)
-            continue
-        class_indices[place] = sample.class_index
-        valid[place] = True
-        if source.augmentation is not None:
-            source.augmentation.apply(pixels[place], slots.epoch, slots.start + place)
-    return Batch(torch.from_numpy(pixels).permute(0, 3, 1, 2), class_indices, valid, tuple(skipped))
-
-
-def _failures_as_items(batches: Iterable[Batch]) -> Iterator[Batch | Failure]:
+def _failures_as_items(batches: Iterable[Batch | Packed]) -> Iterator[Batch | Packed | Failure]:
     try:
         yield from batches
     except (*USER_ERRORS, OSError, pa.ArrowException) as error:

@@ -17,15 +17,15 @@ from in21k.shards_manifest.files import locate
 
 pytestmark = pytest.mark.usefixtures("inline")
 
-DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""Seconds between tries: quicker than by default, so that the tests are."""
+PATIENCE = "10"
+"""Seconds of trying: fewer than by default, so that the tests end soon."""
 
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """A server whose folder holds the empty bucket `b`."""
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-    monkeypatch.setattr(remote, "DELAYS", DELAYS)
+    monkeypatch.setenv(remote.PATIENCE_VARIABLE, PATIENCE)
     (tmp_path / "served" / "b").mkdir(parents=True)
     server = Server(tmp_path / "served")
     server.folder = tmp_path / "served" / "b"
@@ -84,7 +84,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing_but_time(dataset, 
 
 
 def test_a_server_that_is_gone_for_good_is_one_line_and_the_next_run_goes_on(dataset, server, monkeypatch):
-    monkeypatch.setattr(remote, "DELAYS", (0.1,))
+    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "0.2")
     data = server.folder / "data"
     killed = when(lambda: any(data.glob("train/*000002.tar")), server.kill)
     begun = time.monotonic()
@@ -132,15 +132,15 @@ def test_nothing_appears_of_a_write_that_fails(server):
 
 
 def test_a_bucket_that_is_not_there_is_one_line_at_once(dataset, server, monkeypatch):
-    monkeypatch.setattr(remote, "DELAYS", (60,))
+    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "60")
     begun = time.monotonic()
     with pytest.raises(RefusedError, match="nowhere"):
         call("shard", dataset.work, server.uri.format("nowhere/data"), "--samples-per-shard", 7)
     assert time.monotonic() - begun < 30
 
 
-def test_tries_end_with_the_last_delay(monkeypatch):
-    monkeypatch.setattr(remote, "DELAYS", (0, 0))
+def test_tries_end_with_the_patience(monkeypatch):
+    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "0.3")
     tries = []
 
     def fail() -> None:
@@ -149,8 +149,4 @@ def test_tries_end_with_the_last_delay(monkeypatch):
 
     with pytest.raises(TriedOftenError, match="the store is down"):
         remote.persist(fail)
-    assert len(tries) == 3
-
-
-def test_the_default_delays_add_up_to_half_a_minute():
-    assert 20 < sum(remote.DELAYS) < 60
+    assert len(tries) > 2

@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several small runs only stand in each other's way
@@ -70,6 +71,8 @@ def write_dataset(
     val: Sequence[int] = (11, 6),
     wnids: Sequence[str] = tuple(WNIDS),
     replace: Callable[[str, int, Sample], Sample] = lambda split, number, sample: sample,
+    suffix: str = ".jpg",
+    parameters: Mapping[str, Any] = MappingProxyType({"size": 32}),
 ) -> Path:
     """Write a prepared dataset with shards of these lengths; `replace` may change any sample."""
     hierarchy = wordnet_hierarchy(wnids)
@@ -86,7 +89,7 @@ def write_dataset(
                 sample = replace(split, number, made)
                 number += 1
                 counts[split][label] += 1
-                image = member_bytes(f"{sample.key}.jpg", sample.image)
+                image = member_bytes(f"{sample.key}{suffix}", sample.image)
                 data = image + member_bytes(f"{sample.key}.cls", str(sample.class_index).encode())
                 rows.append((split, shard, sample.key, sample.class_index, len(content), len(data), len(sample.image)))
                 content += data
@@ -104,7 +107,7 @@ def write_dataset(
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
     write_table(hierarchy_table(hierarchy, ParentRule.PUBLISHED, counts["train"], counts["val"]), folder / HIERARCHY)
-    manifest = Manifest(len(wnids), class_list_digest(wnids), {}, {"resize": {"size": 32}}, {}, {}, splits)
+    manifest = Manifest(len(wnids), class_list_digest(wnids), {}, {"resize": dict(parameters)}, {}, {}, splits)
     (folder / MANIFEST).write_bytes(manifest.to_json())
     return folder
 

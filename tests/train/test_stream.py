@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,9 @@ from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import read_manifest
 from in21k.shards_manifest.samples import SampleTable
-from in21k.train.augment import Augmentation
+from in21k.train.augment_plan import Augmentation
 from in21k.train.errors import TrainError
+from in21k.train.open_shards import ReadOptions
 from in21k.train.partition import EvalPlan, TrainPlan
 from in21k.train.shard_reader import ShardReader
 from in21k.train.stream import Source, default_workers, open_stream
@@ -170,17 +172,138 @@ def overwrite(folder: Path, shard: int, sample: int, at: int, content: bytes) ->
 @pytest.mark.parametrize(
     ("at", "content", "message"),
     [
-        (0, b"x", "wrong checksum"),  # the image's header
         (-1024, bytes(1024), "not an image and its label"),  # no label
         (-512, b"7", "the label 7, the sample table says 4"),
-        (-512, b"d", "invalid literal"),
     ],
 )
 def test_a_sample_without_its_label_is_an_error_that_names_the_shard(tmp_path, at, content, message):
     folder = write_dataset(tmp_path)
     overwrite(folder, 1, 6, at, content)
-    with pytest.raises(TrainError, match=rf"in21k-train-000001.tar: the sample at byte \d+ is damaged \(.*{message}"):
+    with pytest.raises(
+        TrainError, match=rf"in21k-train-000001.tar: the sample at byte \d+ is not the table's.*{message}"
+    ):
         stream(source_of(folder), 93)
+
+
+@pytest.mark.parametrize(
+    ("at", "content", "message"),
+    [
+        (0, b"x", "wrong checksum"),  # the image's header
+        (512, bytes(300), "does not decode"),
+        (-512, b"d", "invalid literal"),  # its label
+    ],
+)
+def test_a_damaged_sample_is_skipped_and_named_and_an_error_if_that_is_wanted(tmp_path, at, content, message):
+    folder = write_dataset(tmp_path)
+    overwrite(folder, 1, 6, at, content)
+    source = source_of(folder)
+    (batch,) = stream(source, 93)
+    assert [key.split("_")[1] for key in batch.skipped] == ["train13"]
+    assert (~batch.valid).sum() == 1
+    with pytest.raises(TrainError, match=rf"the sample \w+_train13 is damaged \(.*{message}"):
+        stream(replace(source, strict=True), 93)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_shard_damaged_in_the_middle_loses_what_is_damaged(tmp_path, strict):
+    """Noise over some thousand bytes: headers and images of neighbouring samples."""
+    folder = write_dataset(tmp_path)
+    noise = np.random.default_rng(0).integers(1, 256, 5000).astype(np.uint8).tobytes()
+    overwrite(folder, 1, 20, 700, noise)
+    source = replace(source_of(folder), strict=strict)
+    if strict:
+        with pytest.raises(TrainError, match="is damaged"):
+            stream(source, 93)
+        return
+    (batch,) = stream(source, 93)
+    numbers = sorted(int(key.rpartition("train")[2]) - 7 for key in batch.skipped)
+    assert numbers == list(range(20, 20 + len(numbers)))
+    assert 2 <= len(numbers) <= 5
+    assert batch.valid.sum() == 93 - len(numbers)
+
+
+def test_a_shard_without_its_end_mark_is_an_error(tmp_path):
+    folder = write_dataset(tmp_path)
+    path = folder / "train/in21k-train-000002.tar"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(TrainError, match=r"in21k-train-000002.tar does not end with tar's end-of-archive mark"):
+        stream(source_of(folder))
+
+
+def test_digests_are_compared_on_request(tmp_path):
+    folder = write_dataset(tmp_path)
+    overwrite(folder, 3, 6, 900, b"?")  # within an image
+    source = source_of(folder)
+    stream(source)
+    with pytest.raises(TrainError, match=r"in21k-train-000003.tar has another SHA-256"):
+        stream(replace(source, reading=ReadOptions(verify_digest=True)))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
+    """Holding one batch, few, or all: the memory is used again only when nobody refers to it."""
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    expected = [batch.images.clone() for batch in stream(source, epochs=3)]
+    for hold in (1, 2, 5, 100):
+        held: list[tuple[int, torch.Tensor]] = []
+        plan = TrainPlan(tuple(shard.samples for shard in source.manifest.splits["train"]), 5, 3, 8)
+        for number, batch in enumerate(open_stream(source, plan, workers=workers)):
+            held = [*held, (number, batch.images[2:])][-hold:]  # views of it count too
+            del batch
+            assert all(torch.equal(images, expected[at][2:]) for at, images in held)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_memory_is_used_again(dataset_folder, workers):
+    places = set()
+    source = source_of(dataset_folder)
+    plan = TrainPlan(tuple(shard.samples for shard in source.manifest.splits["train"]), 5, 4, 8)
+    for batch in open_stream(source, plan, workers=workers):
+        places.add(batch.images.data_ptr())
+        del batch
+    assert plan.total_steps == 44
+    assert len(places) <= 6
+
+
+def test_images_that_are_not_square_are_cropped(tmp_path):
+    """The middle for validation, anywhere for training; another mode squishes them."""
+
+    def wide(split, number, sample):
+        file = io.BytesIO()
+        pixels = np.zeros((32, 96, 3), np.uint8)
+        pixels[:, 32:64] = 255
+        Image.fromarray(pixels).save(file, "PNG")
+        return replace(sample, image=file.getvalue())
+
+    folder = write_dataset(tmp_path, replace=wide)
+    squished = source_of(folder, "val")
+    shape = {"resize": {"size": 32, "mode": "short-edge"}}
+    cropped = replace(squished, manifest=replace(squished.manifest, parameters=shape))
+    assert (stream(cropped, 17)[0].images == 255).all()
+    assert not (stream(squished, 17)[0].images == 255).all()
+    training = replace(cropped, split="train", crop_seed=1)
+    first, second = stream(training, 93, epochs=2)
+    whites = (first.images[:, 0] == 255).float().mean((1, 2))
+    assert 0 <= whites.min() < 0.3
+    assert 0.7 < whites.max() <= 1
+    assert not torch.equal(first.images, second.images)
+    assert equal([first, second], stream(training, 93, epochs=2, workers=2))
+
+
+def test_webp_is_read_where_the_manifest_says_so(tmp_path):
+    def webp(split, number, sample):
+        pixels = np.array(Image.open(io.BytesIO(sample.image)))
+        content = cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, 101])[1]
+        cut = 60 if (split, number) == ("val", 3) else None
+        return replace(sample, image=content.tobytes()[:cut])
+
+    folder = write_dataset(tmp_path, replace=webp, suffix=".webp", parameters={"size": 32, "format": "webp"})
+    (batch,) = stream(source_of(folder, "val"), 17)
+    assert batch.valid.tolist() == [number != 3 for number in range(17)]
+    labels = batch.class_indices.tolist()
+    np.testing.assert_array_equal(
+        batch.images[5].permute(1, 2, 0), np.array(Image.open(io.BytesIO(jpeg(labels[5], 1005))))
+    )
 
 
 def test_a_shard_with_the_samples_of_another_is_an_error(tmp_path):

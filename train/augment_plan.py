@@ -1,0 +1,144 @@
+"""What is done to each image of a batch: random numbers and the strengths of RandAugment's operations.
+
+Every number is a hash of (seed, epoch, the image's position in the epoch), so an image looks the same whatever process,
+worker, GPU or device handles it, and also after a resume.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+OPS = (
+    "Identity",
+    "ShearX",
+    "ShearY",
+    "TranslateX",
+    "TranslateY",
+    "Rotate",
+    "Brightness",
+    "Color",
+    "Contrast",
+    "Sharpness",
+    "Posterize",
+    "Solarize",
+    "AutoContrast",
+    "Equalize",
+)
+"""RandAugment's operations (arXiv 1909.13719), as in torchvision."""
+
+MAGNITUDES = 31
+_SIGNED = frozenset(OPS[1:10])
+
+_CUTOUT = 5
+"""Draws of an image before those of its operations: centre y, x, and three levels of colour."""
+CROP = 2
+"""Draws of an image's crop, which come last: y and x."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training image."""
+
+    seed: int
+    cutout: float
+    """Side of the square over the image's; 0 for none."""
+    ops: int
+    """RandAugment's operations; 0 for none."""
+    magnitude: int
+    """RandAugment's strength, 0 to 30."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The random numbers of B images."""
+
+    centre: npt.NDArray[np.float64]
+    """float64 [B, 2]: Cutout's centre, y and x, over the image's sides."""
+    colour: npt.NDArray[np.uint8]
+    """uint8 [B, 3]: Cutout's colour."""
+    ops: npt.NDArray[np.int64]
+    """int64 [B, n]: operations, as places in OPS."""
+    signs: npt.NDArray[np.int64]
+    """int64 [B, n]: 1 or -1."""
+
+
+def draw(augmentation: Augmentation, epoch: int, start: int, count: int) -> Draws:
+    """Return the random numbers of the images at `count` positions of an epoch, from `start`."""
+    numbers = _hashed(augmentation.seed, epoch, start, count, _CUTOUT + 2 * augmentation.ops)
+    ops = numbers[:, _CUTOUT::2]
+    signs = numbers[:, _CUTOUT + 1 :: 2]
+    return Draws(
+        fractions(numbers[:, :2]),
+        (numbers[:, 2:_CUTOUT] >> np.uint64(56)).astype(np.uint8),
+        ((ops >> np.uint64(32)) * np.uint64(len(OPS)) >> np.uint64(32)).astype(np.int64),
+        1 - 2 * (signs >> np.uint64(63)).astype(np.int64),
+    )
+
+
+def crop_offsets(seed: int, epoch: int, start: int, count: int) -> npt.NDArray[np.float64]:
+    """Return float64 [B, 2]: where a crop lies, y and x, over the room that it has."""
+    return fractions(_hashed(seed, epoch, start, count, CROP, stream=1))
+
+
+def fractions(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """Return numbers of 0 to 1, without 1, out of random 64-bit ones."""
+    return (numbers >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def cutout_box(centre: npt.NDArray[np.float64], factor: float, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return top, bottom, left and right of a Cutout square whose centre is any pixel, cut off at the image's edges."""
+    y, x = int(centre[0] * height), int(centre[1] * width)
+    half_y, half_x = int(factor * height + 0.5) // 2, int(factor * width + 0.5) // 2
+    return max(y - half_y, 0), min(y + half_y, height), max(x - half_x, 0), min(x + half_x, width)
+
+
+def strength(name: str, magnitude: int, sign: int, height: int, width: int) -> float:
+    """Return the strength of an operation at a magnitude, as in torchvision's RandAugment with 31 magnitudes."""
+    return _strengths(magnitude, height, width)[name] * (sign if name in _SIGNED else 1)
+
+
+@lru_cache(maxsize=64)
+def _strengths(magnitude: int, height: int, width: int) -> dict[str, float]:
+    share = magnitude / (MAGNITUDES - 1)
+    enhance = 0.9 * share
+    return {
+        **dict.fromkeys(OPS, 0.0),
+        "ShearX": 0.3 * share,
+        "ShearY": 0.3 * share,
+        "TranslateX": float(int(150.0 / 331.0 * width * share)),
+        "TranslateY": float(int(150.0 / 331.0 * height * share)),
+        "Rotate": 30.0 * share,
+        "Brightness": enhance,
+        "Color": enhance,
+        "Contrast": enhance,
+        "Sharpness": enhance,
+        "Posterize": float(8 - round(magnitude / ((MAGNITUDES - 1) / 4))),
+        "Solarize": 255.0 * (1 - share),
+    }
+
+
+def shear_matrix(along_x: float, along_y: float) -> tuple[float, float, float, float, float, float]:
+    """Return the matrix of a shear about the upper left corner, of pixel corners to pixel corners."""
+    # torchvision goes through degrees and back
+    x, y = math.radians(math.degrees(math.atan(along_x))), math.radians(math.degrees(math.atan(along_y)))
+    a, b = math.cos(-y) / math.cos(y), -math.cos(-y) * math.tan(x) / math.cos(y) - math.sin(0.0)
+    c, d = math.sin(-y) / math.cos(y), -math.sin(-y) * math.tan(x) / math.cos(y) + math.cos(0.0)
+    return d, -b, 0.0, -c, a, 0.0
+
+
+def _hashed(seed: int, epoch: int, start: int, count: int, draws: int, stream: int = 0) -> npt.NDArray[np.uint64]:
+    """Return uint64 [count, draws] of random bits, by SplitMix64's mixing of the position and the draw."""
+    words = np.random.SeedSequence([seed, epoch, stream]).generate_state(2, np.uint64)
+    places = np.arange(start, start + count, dtype=np.uint64)[:, None] * np.uint64(1 << 10)
+    mixed = _mix(places + np.arange(draws, dtype=np.uint64) + words[0])
+    return _mix(mixed ^ words[1])
+
+
+def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    values = values * np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
