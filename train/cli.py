@@ -4,7 +4,8 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -140,10 +141,10 @@ _KEYS: Mapping[str, str] = {
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 when done, 1 with one line on stderr for an error, 2 for a wrong usage."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in arguments
     try:
-        status = cli.main(arguments, PROGRAM, standalone_mode=False)
+        with _ended_by_sigterm():
+            status = cli.main(arguments, PROGRAM, standalone_mode=False)
     except click.ClickException as error:
         _fail(error.format_message(), 2 if isinstance(error, click.UsageError) else 1, debug)
     except click.Abort:
@@ -155,6 +156,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (*USER_ERRORS, OSError) as error:
         _fail(str(error), 1, debug)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Answer SIGTERM within the block; who calls `main` in a process of their own gets their handler back."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _terminate(*_: object) -> NoReturn:

@@ -1,6 +1,7 @@
 """The command line: one line for an error, and no torch for a help text."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -50,6 +51,18 @@ def test_a_wrong_value_is_one_line(capsys, dataset_folder, tmp_path, arguments, 
     assert err.count("\n") == 1
     assert message in err
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_callers_own_answer_to_sigterm_comes_back(capsys, tmp_path):
+    def own(*_: object) -> None:
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        status, _, _ = answer(capsys, "evaluate", tmp_path / "none", "--checkpoint", tmp_path)
+        assert (status, signal.getsignal(signal.SIGTERM)) == (1, own)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_batch_of_more_than_all_images_is_one_line(capsys, dataset_folder, tmp_path):
