@@ -86,11 +86,12 @@ def ours(inputs: Inputs, *, augmented: bool = False, workers: int = 0, start_ste
     from in21k.shards_manifest.manifest import read_manifest
     from in21k.train.augment_plan import Augmentation
     from in21k.train.partition import TrainPlan
+    from in21k.train.shard_reader import ShardReaders
     from in21k.train.stream import Source, open_stream
 
     location = locate(inputs.uri)
     augmentation = Augmentation(0, 0.5, 2, 9) if augmented else None
-    source = Source(location, read_manifest(location), "train", inputs.size, augmentation)
+    source = Source(ShardReaders(location, read_manifest(location), "train"), inputs.size, augmentation)
     plan = TrainPlan(inputs.lengths, 0, 1, BATCH)
     for batch in open_stream(source, plan, workers=workers, start_step=start_step):
         yield batch.images

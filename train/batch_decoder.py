@@ -12,7 +12,7 @@ from in21k.train.augment_plan import Augmentation, crop_offsets, draw
 from in21k.train.decode import CENTRE, decode_into
 from in21k.train.errors import TrainError
 from in21k.train.partition import Slots
-from in21k.train.shard_reader import Sample
+from in21k.train.samples import Sample
 
 
 class Labels(NamedTuple):

@@ -1,6 +1,7 @@
 """A prepared dataset as training sees it: manifest, hierarchy, images a class."""
 
 import hashlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ import pyarrow.parquet as pq
 from in21k.shards_manifest.files import Location, locate
 from in21k.shards_manifest.manifest import HIERARCHY, Manifest, read_manifest
 from in21k.train.errors import TrainError
+from in21k.train.open_shards import ReadOptions
+from in21k.train.shard_cache import usable_cache
+from in21k.train.shard_reader import ShardReaders
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.table import class_list_digest, read_hierarchy
 
@@ -28,13 +32,70 @@ class Dataset:
     """int64 [C]: validation images of each class."""
 
     @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.location.text
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the manifest: two datasets with the same one hold the same samples in the same order."""
         return hashlib.sha256(self.manifest.to_json()).hexdigest()
 
+    @property
+    def class_list_sha256(self) -> str:
+        """SHA-256 of the wnids in order of class index."""
+        return self.manifest.class_list_sha256
+
+    @property
+    def label_sets(self) -> npt.NDArray[np.int64]:
+        """int64 [C, L]: by class index, a class and all its ancestors, padded with -1."""
+        return self.hierarchy.ancestors.astype(np.int64)
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the images in pixels; None where the manifest does not say it."""
+        try:
+            return self.manifest.image_size()
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    @property
+    def crops(self) -> bool:
+        """Whether images were resized by their short edge, so that a square is cut out of them."""
+        return bool(self.manifest.parameters.get("resize", {}).get("mode") == "short-edge")
+
     def shard_lengths(self, split: str) -> tuple[int, ...]:
         """Return the number of samples in each shard of a split."""
         return tuple(shard.samples for shard in self.manifest.splits[split])
+
+    def samples(self, split: str) -> int:
+        """Return the number of samples of a split."""
+        return self.manifest.samples(split)
+
+    def reader(self, split: str, options: ReadOptions) -> ShardReaders:
+        """Return what opens a reader of a split's shards."""
+        return ShardReaders(self.location, self.manifest, split, options)
+
+    def cached(self, options: ReadOptions) -> AbstractContextManager[None]:
+        """Return the context within which readers may use the cache.
+
+        Raises:
+            TrainError: the cache's folder is not usable, or too small for a shard.
+        """
+        return usable_cache(options.cache, self.manifest)
+
+    def hierarchy_table(self) -> pa.Table:
+        """Return the dataset's hierarchy table.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        table = self.location.child(HIERARCHY)
+        try:
+            with table.open_input() as file:
+                return pq.read_table(file)
+        except pa.ArrowException as error:
+            raise TrainError(f"{table.text} cannot be read ({error})") from error
 
 
 def open_dataset(text: str) -> Dataset:

@@ -21,17 +21,20 @@ _reused = threading.local()
 Pixels = npt.NDArray[np.uint8]
 
 
-def decode_into(content: memoryview | bytes, row: Pixels, crop: tuple[float, float] | None = None) -> bool:
+def decode_into(content: memoryview | bytes | Pixels, row: Pixels, crop: tuple[float, float] | None = None) -> bool:
     """Decode an image to RGB into a row, and return whether that was possible; if not, the row is left undefined.
 
     An image of another size is squished to the row's, antialiased; or a square of its short side is cut out before. A
     JPEG that libjpeg warns about is refused: those of a prepared dataset have no fault until their bytes change.
 
     Args:
-        content: a JPEG, or any other file that Pillow reads.
+        content: a JPEG, or any other file that Pillow reads; or pixels, uint8 [H, W, 3].
         row: uint8 [H, W, 3], contiguous.
         crop: where to cut out a square, vertically and horizontally from 0 to 1; None squishes.
     """
+    if isinstance(content, np.ndarray):
+        _fit(content, row, crop)
+        return True
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return _decode_webp(content, row, crop)
     try:

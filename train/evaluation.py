@@ -9,7 +9,7 @@ from torch import nn
 
 from in21k.train.checkpoint import check_classes, find_model, load_tensors, read_card
 from in21k.train.config import Config, DataConfig, RunConfig
-from in21k.train.dataset import Dataset, open_dataset
+from in21k.train.dataset import open_dataset
 from in21k.train.distributed import Ranks, join_ranks
 from in21k.train.errors import TrainError, one_line
 from in21k.train.levels import level_order
@@ -19,9 +19,9 @@ from in21k.train.model import Network, build_network
 from in21k.train.partition import EvalPlan
 from in21k.train.precision import autocast, to_inputs
 from in21k.train.prefetch import on_device
-from in21k.train.shard_cache import usable_cache
 from in21k.train.sources import read_options, val_source
 from in21k.train.stream import default_workers, open_stream
+from in21k.train.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Evaluation:
     skipped: int
     """Images that do not."""
 
-    def to_dict(self, dataset: Dataset) -> dict[str, Any]:
+    def to_dict(self, dataset: TrainingData) -> dict[str, Any]:
         """Return it as plain values, beside the majority guess: each level's most frequent class of the train split."""
         guess = majority_guess(dataset.hierarchy, dataset.images_train, dataset.images_val)
         return {
@@ -50,7 +50,7 @@ class Evaluation:
         }
 
 
-def evaluate_val(network: Network, loss: nn.Module, dataset: Dataset, config: Config, ranks: Ranks) -> Evaluation:
+def evaluate_val(network: Network, loss: nn.Module, dataset: TrainingData, config: Config, ranks: Ranks) -> Evaluation:
     """Return the evaluation of a network on the val split; every process must call it, and all get the same.
 
     The network is left in eval mode.
@@ -60,7 +60,7 @@ def evaluate_val(network: Network, loss: nn.Module, dataset: Dataset, config: Co
     """
     for buffer in network.module.buffers():
         ranks.broadcast(buffer)  # batch norm's running statistics differ between processes
-    plan = EvalPlan(dataset.manifest.samples("val"), config.data.eval_batch_size, ranks.rank, ranks.world_size)
+    plan = EvalPlan(dataset.samples("val"), config.data.eval_batch_size, ranks.rank, ranks.world_size)
     source = val_source(dataset, config)
     counter = SemanticCounter(network.order, ranks.device)
     totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
@@ -77,7 +77,7 @@ def evaluate_val(network: Network, loss: nn.Module, dataset: Dataset, config: Co
     ranks.sum(counter.counts)
     summed, images, skipped = ranks.sum(totals).tolist()
     if not images:
-        raise TrainError(f"{dataset.location.text}: none of the {int(skipped)} val images decodes")
+        raise TrainError(f"{dataset.name}: none of the {int(skipped)} val images decodes")
     loss_value = float(f"{summed / images:.9g}")  # sums of floats depend on their order, the ninth digit does not
     return Evaluation(loss_value, counter.result(), int(images), int(skipped))
 
@@ -99,7 +99,7 @@ def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: 
     card = read_card(path)
     with join_ranks(run.device) as ranks:
         dataset = open_dataset(data)
-        check_classes(path, card, len(dataset.hierarchy), dataset.manifest.class_list_sha256)
+        check_classes(path, card, len(dataset.hierarchy), dataset.class_list_sha256)
         size = settings.image_size or card.image_size
         workers = default_workers(ranks.local_world_size) if run.workers < 0 else run.workers
         config = replace(
@@ -116,6 +116,6 @@ def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: 
             raise TrainError(f"{path} does not fit timm's {card.model}: {one_line(error)}") from error
         network.module.to(ranks.device)
         loss = build_loss(config.loss, order).to(ranks.device)
-        with usable_cache(read_options(config.data).cache, dataset.manifest):
+        with dataset.cached(read_options(config.data)):
             evaluation = evaluate_val(network, loss, dataset, config, ranks)
     return {"checkpoint": str(path), "model": card.model, **evaluation.to_dict(dataset)} if ranks.is_first else None

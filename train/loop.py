@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from in21k.train.evaluation import Evaluation, evaluate_val
 from in21k.train.prefetch import on_device
 from in21k.train.run_folder import SUMMARY, Start, begin_run, find_start, log_skipped
 from in21k.train.session import Session, open_session, resolved
-from in21k.train.shard_cache import usable_cache
 from in21k.train.sources import read_options, train_source
 from in21k.train.stream import Batch, open_stream
+from in21k.train.training_data import TrainingData
 
 
 @dataclass
@@ -70,13 +70,20 @@ class Progress:
 def pretrain(
     data: str, run: Path, config: Config, *, resume: bool = False, progress: bool = True
 ) -> dict[str, Any] | None:
-    """Train a model on a prepared dataset and return the run's summary; None on all processes but the first.
+    """Train a model on a prepared dataset, a folder or a URI; otherwise as `train_on`."""
+    return train_on(lambda: open_dataset(data), run, config, resume=resume, progress=progress)
+
+
+def train_on(
+    open_data: Callable[[], TrainingData], run: Path, config: Config, *, resume: bool = False, progress: bool = True
+) -> dict[str, Any] | None:
+    """Train a model on any data and return the run's summary; None on all processes but the first.
 
     The run's folder gets config.json, metrics.csv, tensorboard/, checkpoints/ and, last, summary.json; skipped.csv
     names the images that do not decode.
 
     Args:
-        data: the dataset's folder or URI.
+        open_data: returns the data; each process calls it.
         run: the run's folder.
         config: an image size of 0 is the dataset's.
         resume: go on with the run that the folder holds, on any number of processes and workers; what torchrun has
@@ -84,17 +91,17 @@ def pretrain(
         progress: show a bar where a terminal looks on.
 
     Raises:
-        DatasetError: the dataset or the run's folder is not usable.
+        DatasetError: the data or the run's folder is not usable.
         TrainError: the run cannot begin, or its loss is no longer a number.
     """
     with join_ranks(config.run.device) as ranks:
-        dataset = open_dataset(data)
+        dataset = open_data()
         config = resolved(config, dataset)
         start = find_start(run, config, dataset, resume=was_restarted(ranks) or resume)
         _check_same_start(start, ranks)
         session = open_session(config, dataset, ranks, start)
         began = time.perf_counter()
-        with usable_cache(read_options(config.data).cache, dataset.manifest):
+        with dataset.cached(read_options(config.data)):
             if ranks.is_first:
                 begin_run(run, config, dataset)
             state = _train(session, run, start, progress)
@@ -237,7 +244,7 @@ def _summary(session: Session, run: Path, start: Start, state: Progress, seconds
         "checkpoint": str(state.checkpoint),
         "model": session.config.model.name,
         "scheme": session.config.loss.scheme,
-        "classes": dataset.manifest.classes,
+        "classes": len(dataset.hierarchy),
         "image_size": session.config.data.image_size,
         "processes": session.ranks.world_size,
         "device": session.ranks.device.type,

@@ -8,8 +8,8 @@ from pathlib import Path
 from in21k.shards_manifest.files import make_folder, write_atomic
 from in21k.train.checkpoint import RunState, latest_checkpoint, load_state
 from in21k.train.config import Config, config_from_dict, differences
-from in21k.train.dataset import Dataset
 from in21k.train.errors import TrainError
+from in21k.train.training_data import TrainingData
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
@@ -38,7 +38,7 @@ class Start:
         return self.state.skipped if self.state else 0
 
 
-def find_start(run: Path, config: Config, dataset: Dataset, *, resume: bool) -> Start:
+def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool) -> Start:
     """Return where a run in this folder begins; nothing is written.
 
     Args:
@@ -63,7 +63,7 @@ def find_start(run: Path, config: Config, dataset: Dataset, *, resume: bool) -> 
     if changed := differences(old, config):
         raise TrainError(f"{run} was begun with other settings and cannot be resumed with these: {'; '.join(changed)}")
     if digest != dataset.digest:
-        raise TrainError(f"{run} was trained on another dataset than {dataset.location.text}; resume it with that one")
+        raise TrainError(f"{run} was trained on another dataset than {dataset.name}; resume it with that one")
     checkpoint = latest_checkpoint(run)
     return Start(checkpoint, load_state(checkpoint) if checkpoint else None)
 
@@ -74,7 +74,7 @@ def log_skipped(run: Path, step: int, keys: Sequence[str]) -> None:
         file.write("".join(f"{step},{key}\n" for key in keys))
 
 
-def begin_run(run: Path, config: Config, dataset: Dataset) -> None:
+def begin_run(run: Path, config: Config, dataset: TrainingData) -> None:
     """Create a run's folder, with the configuration in it.
 
     Raises:
@@ -84,9 +84,9 @@ def begin_run(run: Path, config: Config, dataset: Dataset) -> None:
     record = {
         "config": config.to_dict(),
         "dataset": {
-            "path": dataset.location.text,
+            "path": dataset.name,
             "manifest_sha256": dataset.digest,
-            "class_list_sha256": dataset.manifest.class_list_sha256,
+            "class_list_sha256": dataset.class_list_sha256,
         },
     }
     write_atomic(run / CONFIG, json.dumps(record, indent=1).encode() + b"\n")

@@ -20,7 +20,6 @@ from in21k.train.checkpoint import (
     save_checkpoint,
 )
 from in21k.train.config import Config
-from in21k.train.dataset import Dataset
 from in21k.train.distributed import Ranks
 from in21k.train.errors import TrainError, one_line
 from in21k.train.levels import level_order
@@ -33,6 +32,7 @@ from in21k.train.run_folder import Start
 from in21k.train.schedule import one_cycle
 from in21k.train.sources import augmentation_of
 from in21k.train.stream import Batch, default_workers
+from in21k.train.training_data import TrainingData
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Session:
     """One training process of a run."""
 
     config: Config
-    dataset: Dataset
+    dataset: TrainingData
     ranks: Ranks
     plan: TrainPlan
     network: Network
@@ -84,12 +84,12 @@ class Session:
 
     def save(self, run: Path, step: int, skipped: int) -> Path:
         """Write a checkpoint of the state after `step` steps, and return its folder; for the first process alone."""
-        config, manifest = self.config, self.dataset.manifest
+        config, dataset = self.config, self.dataset
         card = ModelCard(
             model=config.model.name,
-            num_classes=manifest.classes,
+            num_classes=len(dataset.hierarchy),
             image_size=config.data.image_size,
-            class_list_sha256=manifest.class_list_sha256,
+            class_list_sha256=dataset.class_list_sha256,
             step=step,
             config=config,
         )
@@ -99,7 +99,7 @@ class Session:
             epoch=step // self.plan.steps_per_epoch,
             samples=step * self.plan.global_batch,
             skipped=skipped,
-            dataset_sha256=self.dataset.digest,
+            dataset_sha256=dataset.digest,
             config=config,
             scaler=self.scaler.state_dict(),
             groups=groups,
@@ -116,7 +116,7 @@ class Session:
         if start.checkpoint is None or start.state is None:
             return
         path = start.checkpoint / MODEL
-        check_classes(path, read_card(path), self.dataset.manifest.classes, self.dataset.manifest.class_list_sha256)
+        check_classes(path, read_card(path), len(self.dataset.hierarchy), self.dataset.class_list_sha256)
         try:
             self.network.load(load_tensors(path))
         except RuntimeError as error:
@@ -126,7 +126,7 @@ class Session:
             self.scaler.load_state_dict(dict(start.state.scaler))
 
 
-def resolved(config: Config, dataset: Dataset) -> Config:
+def resolved(config: Config, dataset: TrainingData) -> Config:
     """Return a configuration whose image size is a number of pixels, not 0 for the dataset's.
 
     Raises:
@@ -134,14 +134,12 @@ def resolved(config: Config, dataset: Dataset) -> Config:
     """
     if config.data.image_size:
         return config
-    try:
-        size = dataset.manifest.image_size()
-    except (KeyError, TypeError, ValueError) as error:
-        raise TrainError(f"{dataset.location.text} does not say how large its images are; name --image-size") from error
-    return replace(config, data=replace(config.data, image_size=size))
+    if dataset.image_size is None:
+        raise TrainError(f"{dataset.name} does not say how large its images are; name --image-size")
+    return replace(config, data=replace(config.data, image_size=dataset.image_size))
 
 
-def open_session(config: Config, dataset: Dataset, ranks: Ranks, start: Start) -> Session:
+def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Start) -> Session:
     """Return a process's session, at the point from which the run goes on.
 
     Args:

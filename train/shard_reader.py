@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,7 @@ from in21k.train.errors import TrainError
 from in21k.train.open_shards import OPEN_SHARDS, OpenShard, OpenShards, ReadOptions
 from in21k.train.partition import PADDING
 from in21k.train.sample_parse import ForeignSampleError, parse_sample
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One sample, its image not yet decoded."""
-
-    key: str
-    image: memoryview
-    """The image file's bytes; none where the sample is damaged."""
-    class_index: int
-    damage: str = ""
-    """What is wrong with the sample's headers; empty as a rule."""
+from in21k.train.samples import Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +118,25 @@ class ShardReader:
                 yield Sample(key, memoryview(b""), label, f"{shard.text}, byte {offset}: {error}")
             else:
                 yield Sample(parsed.key, parsed.image, label)
+
+
+@dataclass(frozen=True)
+class ShardReaders:
+    """Opens readers of a split's shards."""
+
+    location: Location
+    """The dataset's."""
+    manifest: Manifest
+    split: str
+    options: ReadOptions = field(default_factory=ReadOptions)
+
+    def __call__(self) -> ShardReader:
+        """Return a new reader.
+
+        Raises:
+            DatasetError: the split's sample table is missing or does not belong to the manifest.
+        """
+        return ShardReader(self.location, self.manifest, self.split, self.options)
 
 
 def image_suffix(manifest: Manifest) -> str:

@@ -1,11 +1,11 @@
-"""What the streams of a dataset's splits are read from, by the configuration."""
+"""What the streams of the splits are read from, by the configuration."""
 
 from in21k.train.augment_plan import Augmentation
 from in21k.train.config import Config, DataConfig
-from in21k.train.dataset import Dataset
 from in21k.train.open_shards import ReadOptions
 from in21k.train.shard_cache import CacheOptions, parse_size
 from in21k.train.stream import Source
+from in21k.train.training_data import TrainingData
 
 
 def augmentation_of(config: Config) -> Augmentation:
@@ -14,33 +14,24 @@ def augmentation_of(config: Config) -> Augmentation:
     return Augmentation(config.run.seed, data.cutout, data.randaugment_ops, data.randaugment_magnitude)
 
 
-def train_source(dataset: Dataset, config: Config) -> Source:
+def train_source(data: TrainingData, config: Config) -> Source:
     """Return the source of the training images; they come without augmentation where the GPU augments."""
-    data = config.data
-    augmentation = augmentation_of(config) if data.augment_device == "cpu" else None
+    settings = config.data
     return Source(
-        dataset.location,
-        dataset.manifest,
-        "train",
-        data.image_size,
-        augmentation,
+        data.reader("train", read_options(settings)),
+        settings.image_size,
+        augmentation_of(config) if settings.augment_device == "cpu" else None,
+        data.crops,
         config.run.seed,
-        data.strict,
-        read_options(data),
+        settings.strict,
     )
 
 
-def val_source(dataset: Dataset, config: Config) -> Source:
+def val_source(data: TrainingData, config: Config) -> Source:
     """Return the source of the validation images."""
-    data = config.data
-    return Source(
-        dataset.location,
-        dataset.manifest,
-        "val",
-        data.image_size,
-        strict=data.strict,
-        reading=read_options(data),
-    )
+    settings = config.data
+    reader = data.reader("val", read_options(settings))
+    return Source(reader, settings.image_size, crops=data.crops, strict=settings.strict)
 
 
 def read_options(data: DataConfig) -> ReadOptions:

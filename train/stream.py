@@ -10,8 +10,8 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,15 +20,12 @@ import torch
 import webdataset
 from torch.utils.data import DataLoader, get_worker_info
 
-from in21k.shards_manifest.files import Location
-from in21k.shards_manifest.manifest import Manifest
 from in21k.train.augment_plan import Augmentation
 from in21k.train.batch_buffers import BatchPool, BatchRing, RingShape, as_images, page_locked
 from in21k.train.batch_decoder import BatchDecoder, Labels
 from in21k.train.errors import USER_ERRORS, TrainError
-from in21k.train.open_shards import ReadOptions
 from in21k.train.partition import EvalPlan, Slots, TrainPlan
-from in21k.train.shard_reader import Request, Sample, ShardReader
+from in21k.train.samples import ReaderFactory, Sample
 
 MAX_WORKERS = 8
 
@@ -77,18 +74,17 @@ class Packed(NamedTuple):
 class Source:
     """What a stream is read from, and how its images are made."""
 
-    location: Location
-    manifest: Manifest
-    split: str
+    open_reader: ReaderFactory
     image_size: int
     """Side of the images in pixels."""
     augmentation: Augmentation | None = None
     """None for validation, and where the device augments."""
+    crops: bool = False
+    """Whether a square is cut out of images that are not square; they are squished otherwise."""
     crop_seed: int | None = None
-    """Of where images that are not square are cropped; None takes the middle."""
+    """Of where it is cut out; None takes the middle."""
     strict: bool = False
     """Whether an image that does not decode is an error."""
-    reading: ReadOptions = field(default_factory=ReadOptions)
 
 
 def open_stream(
@@ -97,14 +93,14 @@ def open_stream(
     """Yield the batches of a plan in order, from a step on.
 
     Args:
-        source: the split and how its images are made.
+        source: the samples and how its images are made.
         plan: which samples each step takes.
         start_step: the first step to read; what comes before is not touched.
         workers: loader processes; the batches do not depend on their number.
         pin_memory: keep the batches in page-locked memory, for a GPU.
 
     Raises:
-        DatasetError: a shard cannot be read, or is not what the manifest says.
+        DatasetError: the data cannot be read, or are not what they were when they were opened.
         TrainError: a loader process died, or an image does not decode and the source is strict.
     """
     shape = (plan.batch_size, source.image_size, source.image_size, 3)
@@ -156,11 +152,6 @@ def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Bat
             items._shutdown_workers()
 
 
-def keeps_shape(manifest: Manifest) -> bool:
-    """Return whether the images of a dataset need not be square."""
-    return bool(manifest.parameters.get("resize", {}).get("mode") == "short-edge")
-
-
 def _as_it_is(item: Any) -> Any:
     return item
 
@@ -182,8 +173,8 @@ def _plan_slots(plan: TrainPlan | EvalPlan, start_step: int) -> Iterator[Slots]:
 
 
 def _read_samples(source: Source, batches: Iterable[Slots]) -> Iterator[tuple[Slots, list[Sample | None]]]:
-    reader = ShardReader(source.location, source.manifest, source.split, source.reading)
-    ahead: deque[tuple[Slots, list[Request]]] = deque()
+    reader = source.open_reader()
+    ahead: deque[tuple[Slots, Sequence[Any]]] = deque()
     try:
         for slots in batches:
             ahead.append((slots, reader.request(slots.samples)))
@@ -199,7 +190,7 @@ def _read_samples(source: Source, batches: Iterable[Slots]) -> Iterator[tuple[Sl
 def _decode_batches(
     source: Source, ring: BatchRing | None, batches: Iterable[tuple[Slots, list[Sample | None]]]
 ) -> Iterator[Batch | Packed]:
-    decoder = BatchDecoder(source.augmentation, source.crop_seed, keeps_shape(source.manifest), source.strict)
+    decoder = BatchDecoder(source.augmentation, source.crop_seed, source.crops, source.strict)
     info, pool = get_worker_info(), BatchPool()
     for slots, samples in batches:
         slot = ring.take(info.id) if ring is not None and info is not None else None

@@ -76,7 +76,7 @@ def test_a_server_that_is_killed_and_comes_back_is_waited_for(server, dataset_fo
         restarted.set()
 
     found = []
-    plan = TrainPlan(tuple(shard.samples for shard in source.manifest.splits["train"]), 5, 4, 8)
+    plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 4, 8)
     for number, batch in enumerate(open_stream(source, plan)):
         found.append(batch)
         if number == 7:
@@ -89,7 +89,7 @@ def test_a_server_that_is_killed_and_comes_back_is_waited_for(server, dataset_fo
 def test_a_server_that_is_gone_for_good_is_one_error_that_names_shard_and_uri(server, monkeypatch):
     monkeypatch.setenv("IN21K_RETRY_SECONDS", "3")
     source = source_of(uri(server))
-    ranges = source.location.child("train/in21k-train-000002.tar").open_ranges()
+    ranges = source.open_reader.location.child("train/in21k-train-000002.tar").open_ranges()
     server.kill()
     began = time.monotonic()
     with pytest.raises(DatasetError) as caught:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -26,12 +27,12 @@ from test_shard_cache import remote_source
 from in21k.train.shard_cache import CacheOptions, ShardCache
 folder, cache, limit, rounds = sys.argv[1:]
 source = remote_source(Path(folder))
-cache = ShardCache(CacheOptions(cache, int(limit)), source.manifest)
-shards = source.manifest.splits["train"]
+cache = ShardCache(CacheOptions(cache, int(limit)), source.open_reader.manifest)
+shards = source.open_reader.manifest.splits["train"]
 print("ready", flush=True)
 for number in range(int(rounds)):
     shard = shards[number % len(shards)]
-    location = source.location.child(shard.path)
+    location = source.open_reader.location.child(shard.path)
     for _ in range(200):
         if (opened := cache.open(shard, location, True)) is not None:
             assert opened.read(0, shard.bytes) == location.read_bytes(), "another content"
@@ -47,7 +48,7 @@ def remote_source(folder: Path):
     """The source of a dataset on a file system that is not seen as local."""
     source = source_of(folder)
     far = Location(pafs.SubTreeFileSystem(str(folder), pafs.LocalFileSystem()), "", f"far://{folder}")
-    return type(source)(far, source.manifest, "train", 32)
+    return replace(source, open_reader=replace(source.open_reader, location=far))
 
 
 def reader(folder: Path, cache: Path, limit: int, rounds: int) -> "subprocess.Popen[str]":
@@ -57,7 +58,7 @@ def reader(folder: Path, cache: Path, limit: int, rounds: int) -> "subprocess.Po
 
 
 def lengths(source) -> list[int]:
-    return [shard.bytes for shard in source.manifest.splits["train"]]
+    return [shard.bytes for shard in source.open_reader.manifest.splits["train"]]
 
 
 def used(cache: Path) -> int:
@@ -70,9 +71,9 @@ def used(cache: Path) -> int:
 
 
 def fill(cache: ShardCache, source, number: int) -> None:
-    shard = source.manifest.splits["train"][number]
+    shard = source.open_reader.manifest.splits["train"][number]
     for _ in range(2000):
-        if (opened := cache.open(shard, source.location.child(shard.path), False)) is not None:
+        if (opened := cache.open(shard, source.open_reader.location.child(shard.path), False)) is not None:
             opened.close()
             return
         time.sleep(0.001)
@@ -86,7 +87,7 @@ def cached(cache: Path) -> list[int]:
 def test_batches_are_the_same_with_a_cache(dataset_folder, tmp_path):
     source = remote_source(dataset_folder)
     options = ReadOptions(CacheOptions(str(tmp_path / "cache"), 10**9), verify_digest=True)
-    through = type(source)(source.location, source.manifest, "train", 32, reading=options)
+    through = replace(source, open_reader=replace(source.open_reader, options=options))
     expected = stream(source_of(dataset_folder), epochs=3)
     assert equal(stream(through, epochs=3), expected)
     assert equal(stream(through, epochs=3, workers=2), expected)
@@ -96,7 +97,7 @@ def test_batches_are_the_same_with_a_cache(dataset_folder, tmp_path):
 def test_the_least_recently_used_goes(dataset_folder, tmp_path):
     source = remote_source(dataset_folder)
     sizes = lengths(source)
-    cache = ShardCache(CacheOptions(str(tmp_path), sizes[1] + sizes[2] + sizes[3]), source.manifest)
+    cache = ShardCache(CacheOptions(str(tmp_path), sizes[1] + sizes[2] + sizes[3]), source.open_reader.manifest)
     for number in (1, 2, 3):
         fill(cache, source, number)
     fill(cache, source, 1)  # used again
@@ -110,11 +111,11 @@ def test_the_least_recently_used_goes(dataset_folder, tmp_path):
 def test_what_is_in_use_stays(dataset_folder, tmp_path):
     source = remote_source(dataset_folder)
     sizes = lengths(source)
-    cache = ShardCache(CacheOptions(str(tmp_path), sizes[1] + 100), source.manifest)
+    cache = ShardCache(CacheOptions(str(tmp_path), sizes[1] + 100), source.open_reader.manifest)
     fill(cache, source, 1)
-    shards = source.manifest.splits["train"]
-    held = cache.open(shards[1], source.location.child(shards[1].path), False)
-    assert cache.open(shards[2], source.location.child(shards[2].path), False) is None
+    shards = source.open_reader.manifest.splits["train"]
+    held = cache.open(shards[1], source.open_reader.location.child(shards[1].path), False)
+    assert cache.open(shards[2], source.open_reader.location.child(shards[2].path), False) is None
     time.sleep(0.2)
     assert cached(tmp_path) == [1]
     held.close()
@@ -142,7 +143,7 @@ def test_processes_share_it_within_its_bound(dataset_folder, tmp_path, killed):
     for process in processes[killed:]:
         output, errors = process.communicate()
         assert output.endswith("done\n"), errors
-    with usable_cache(CacheOptions(str(tmp_path / "cache"), limit), source.manifest):
+    with usable_cache(CacheOptions(str(tmp_path / "cache"), limit), source.open_reader.manifest):
         assert not list((tmp_path / "cache").glob("*/.tmp-*"))
         for path in (tmp_path / "cache").glob("*/*.tar"):
             if not path.name.startswith(".lock"):
@@ -153,16 +154,16 @@ def test_processes_share_it_within_its_bound(dataset_folder, tmp_path, killed):
 def test_what_a_killed_process_left_is_removed(dataset_folder, tmp_path):
     source = remote_source(dataset_folder)
     options = CacheOptions(str(tmp_path), 10**9)
-    cache = ShardCache(options, source.manifest)
+    cache = ShardCache(options, source.open_reader.manifest)
     fill(cache, source, 0)
     cache.close()
     (whole,) = [path for path in tmp_path.glob("*/*.tar") if not path.name.startswith(".lock")]
     left = whole.with_name(".tmp-train-in21k-train-000003.tar")
     left.write_bytes(bytes(100))
     whole.write_bytes(whole.read_bytes()[:-512])  # as a power failure may leave it
-    with usable_cache(options, source.manifest):
+    with usable_cache(options, source.open_reader.manifest):
         assert not left.exists()
-        again = ShardCache(options, source.manifest)
+        again = ShardCache(options, source.open_reader.manifest)
         fill(again, source, 0)
         again.close()
     assert whole.stat().st_size == lengths(source)[0]
@@ -178,13 +179,13 @@ def test_a_shard_that_differs_from_its_digest_is_an_error(dataset_folder, tmp_pa
     source = remote_source(folder)
     options = ReadOptions(CacheOptions(str(tmp_path / "cache"), 10**9), verify_digest=True)
     with pytest.raises(TrainError, match=r"in21k-train-000003.tar has another SHA-256"):
-        stream(type(source)(source.location, source.manifest, "train", 32, reading=options), epochs=30)
+        stream(replace(source, open_reader=replace(source.open_reader, options=options)), epochs=30)
     assert 3 not in cached(tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*/.tmp-*"))
 
 
 def test_a_cache_that_cannot_be_used_is_one_line(dataset_folder, tmp_path):
-    manifest = source_of(dataset_folder).manifest
+    manifest = source_of(dataset_folder).open_reader.manifest
     with pytest.raises(TrainError, match=r"a shard of \d+ bytes does not fit into a cache of 1000; name a larger"):
         ShardCache(CacheOptions(str(tmp_path), 1000), manifest)
     (tmp_path / "file").write_bytes(b"")

@@ -14,10 +14,9 @@ from conftest import jpeg, picture, write_dataset
 from PIL import Image
 
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.files import locate
-from in21k.shards_manifest.manifest import read_manifest
 from in21k.shards_manifest.samples import SampleTable
 from in21k.train.augment_plan import Augmentation
+from in21k.train.dataset import open_dataset
 from in21k.train.errors import TrainError
 from in21k.train.open_shards import ReadOptions
 from in21k.train.partition import EvalPlan, TrainPlan
@@ -28,15 +27,15 @@ AUGMENTATION = Augmentation(3, 0.5, 2, 9)
 
 
 def source_of(folder: Path, split="train", size=32, augmentation=None) -> Source:
-    location = locate(folder)
-    return Source(location, read_manifest(location), split, size, augmentation)
+    data = open_dataset(folder)
+    return Source(data.reader(split, ReadOptions()), size, augmentation, data.crops)
 
 
 def stream(source: Source, batch=8, epochs=1, rank=0, world=1, **options):
-    if source.split == "val":
-        plan = EvalPlan(source.manifest.samples("val"), batch, rank, world)
+    if source.open_reader.split == "val":
+        plan = EvalPlan(source.open_reader.manifest.samples("val"), batch, rank, world)
     else:
-        lengths = tuple(shard.samples for shard in source.manifest.splits["train"])
+        lengths = tuple(shard.samples for shard in source.open_reader.manifest.splits["train"])
         plan = TrainPlan(lengths, 5, epochs, batch, rank, world)
     return list(open_stream(source, plan, **options))
 
@@ -58,7 +57,7 @@ def test_batches_hold_the_images_that_pillow_decodes(dataset_folder):
     assert images.shape == (24, 3, 32, 32)
     assert images.dtype == torch.uint8
     assert valid.tolist() == [True] * 17 + [False] * 7
-    reader = ShardReader(source.location, source.manifest, "val")
+    reader = ShardReader(source.open_reader.location, source.open_reader.manifest, "val")
     for number, sample in enumerate(reader.read(np.arange(17))):
         expected = np.asarray(Image.open(io.BytesIO(sample.image)))
         np.testing.assert_array_equal(images[number].permute(1, 2, 0).numpy(), expected)
@@ -68,10 +67,10 @@ def test_batches_hold_the_images_that_pillow_decodes(dataset_folder):
 
 def test_labels_and_keys_are_the_tables(dataset_folder):
     source = source_of(dataset_folder)
-    table = SampleTable(source.location, source.manifest)
+    table = SampleTable(source.open_reader.location, source.open_reader.manifest)
     indices = [table.index("train", shard).class_indices for shard in range(5)]
     keys = [key for shard in range(5) for key in table.keys("train", shard)]
-    reader = ShardReader(source.location, source.manifest, "train", open_shards=2)
+    reader = ShardReader(source.open_reader.location, source.open_reader.manifest, "train", open_shards=2)
     numbers = np.random.default_rng(0).permutation(93)
     samples = reader.read(numbers)
     assert [sample.class_index for sample in samples] == np.concatenate(indices)[numbers].tolist()
@@ -159,8 +158,8 @@ def test_a_missing_shard_is_one_line(tmp_path):
 
 
 def overwrite(folder: Path, shard: int, sample: int, at: int, content: bytes) -> Path:
-    location = locate(folder)
-    index = SampleTable(location, read_manifest(location)).index("train", shard)
+    data = open_dataset(folder)
+    index = SampleTable(data.location, data.manifest).index("train", shard)
     path = folder / f"train/in21k-train-{shard:06d}.tar"
     data = bytearray(path.read_bytes())
     place = int(index.offsets[sample]) + at if at >= 0 else int(index.offsets[sample] + index.sizes[sample]) + at
@@ -236,7 +235,7 @@ def test_digests_are_compared_on_request(tmp_path):
     source = source_of(folder)
     stream(source)
     with pytest.raises(TrainError, match=r"in21k-train-000003.tar has another SHA-256"):
-        stream(replace(source, reading=ReadOptions(verify_digest=True)))
+        stream(replace(source, open_reader=replace(source.open_reader, options=ReadOptions(verify_digest=True))))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -246,7 +245,7 @@ def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
     expected = [batch.images.clone() for batch in stream(source, epochs=3)]
     for hold in (1, 2, 5, 100):
         held: list[tuple[int, torch.Tensor]] = []
-        plan = TrainPlan(tuple(shard.samples for shard in source.manifest.splits["train"]), 5, 3, 8)
+        plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 3, 8)
         for number, batch in enumerate(open_stream(source, plan, workers=workers)):
             held = [*held, (number, batch.images[2:])][-hold:]  # views of it count too
             del batch
@@ -257,7 +256,7 @@ def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
 def test_memory_is_used_again(dataset_folder, workers):
     places = set()
     source = source_of(dataset_folder)
-    plan = TrainPlan(tuple(shard.samples for shard in source.manifest.splits["train"]), 5, 4, 8)
+    plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 4, 8)
     for batch in open_stream(source, plan, workers=workers):
         places.add(batch.images.data_ptr())
         del batch
@@ -275,13 +274,12 @@ def test_images_that_are_not_square_are_cropped(tmp_path):
         Image.fromarray(pixels).save(file, "PNG")
         return replace(sample, image=file.getvalue())
 
-    folder = write_dataset(tmp_path, replace=wide)
-    squished = source_of(folder, "val")
-    shape = {"resize": {"size": 32, "mode": "short-edge"}}
-    cropped = replace(squished, manifest=replace(squished.manifest, parameters=shape))
+    folder = write_dataset(tmp_path, replace=wide, parameters={"size": 32, "mode": "short-edge"})
+    cropped = source_of(folder, "val")
+    squished = replace(cropped, crops=False)
     assert (stream(cropped, 17)[0].images == 255).all()
     assert not (stream(squished, 17)[0].images == 255).all()
-    training = replace(cropped, split="train", crop_seed=1)
+    training = replace(source_of(folder), crop_seed=1)
     first, second = stream(training, 93, epochs=2)
     whites = (first.images[:, 0] == 255).float().mean((1, 2))
     assert 0 <= whites.min() < 0.3
@@ -315,7 +313,7 @@ def test_a_shard_with_the_samples_of_another_is_an_error(tmp_path):
 
 def test_a_source_travels_to_workers(dataset_folder):
     source = source_of(dataset_folder, augmentation=AUGMENTATION)
-    assert pickle.loads(pickle.dumps(source)).manifest == source.manifest
+    assert pickle.loads(pickle.dumps(source)).open_reader.manifest == source.open_reader.manifest
 
 
 def test_workers_are_bounded_by_cpus_and_processes():
