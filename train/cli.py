@@ -85,8 +85,12 @@ def pretrain(
     values.update({_KEYS[name]: value for name, value in options.items() if value is not None})
     config = with_values(read_recipe(recipe), values)
     from in21k.train.loop import pretrain as core
+    from in21k.train.preemption import Preempted
 
-    _print_summary(core(data, output, config, resume=resume), as_json)
+    try:
+        _print_summary(core(data, output, config, resume=resume), as_json)
+    except Preempted as stopped:
+        click.echo(f"{PROGRAM}: {stopped}", err=True)
 
 
 @cli.command()

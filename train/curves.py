@@ -42,10 +42,16 @@ _COLUMNS = tuple(field.name for field in fields(CurvePoint))
 class CurveWriter:
     """Appends to RUN/metrics.csv and RUN/tensorboard."""
 
-    def __init__(self, run: Path, start_step: int) -> None:
-        """Open both, without what an interrupted run wrote past the step from which this one goes on."""
+    def __init__(self, run: Path, start_step: int, *, validates: bool) -> None:
+        """Open both, without what an interrupted run wrote past the step from which this one goes on.
+
+        Args:
+            run: the run's folder.
+            start_step: steps done.
+            validates: whether the validation after that step is made again.
+        """
         path = run / METRICS
-        _drop_after(path, start_step)
+        _drop_after(path, start_step, validates)
         self._file = path.open("a", newline="", encoding="ascii")
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._board: Any = SummaryWriter(str(run / TENSORBOARD), purge_step=start_step + 1)
@@ -65,15 +71,16 @@ class CurveWriter:
         self._board.close()
 
 
-def _drop_after(path: Path, step: int) -> None:
-    """Rewrite a CSV with its header and the whole rows up to a step."""
+def _drop_after(path: Path, step: int, validates: bool) -> None:
+    """Rewrite a CSV with its header and the whole rows up to a step, with or without its validation."""
+    last = (step, "train") if validates else (step, "val")
     rows = []
     if path.exists():
         with path.open(newline="", encoding="ascii", errors="replace") as file:
             rows = [
                 row
                 for row in csv.reader(file)
-                if len(row) == len(_COLUMNS) and row[0].isdigit() and int(row[0]) <= step
+                if len(row) == len(_COLUMNS) and row[0].isdigit() and (int(row[0]), row[2]) <= last
             ]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="ascii") as file:
         csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *rows])

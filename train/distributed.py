@@ -44,6 +44,23 @@ class Ranks:
             dist.broadcast(tensor, 0)
 
 
+def cpu_group(ranks: Ranks) -> Any:
+    """Return a group of all processes that exchanges CPU tensors beside what GPUs do; None for one process.
+
+    Raises:
+        TrainError: the machines do not reach each other that way.
+    """
+    if ranks.world_size == 1:
+        return None
+    try:
+        return dist.new_group(backend="gloo", timeout=TIMEOUT)
+    except (dist.DistError, RuntimeError) as error:
+        raise TrainError(
+            f"the processes do not reach each other over gloo ({one_line(error)}); "
+            "name the network in GLOO_SOCKET_IFNAME"
+        ) from error
+
+
 def was_restarted(ranks: Ranks) -> bool:
     """Return whether torchrun has started processes again, on any machine; every process must call it."""
     return bool(ranks.sum(torch.tensor([_restarts()], dtype=torch.int64, device=ranks.device)))

@@ -18,6 +18,7 @@ from in21k.train.dataset import open_dataset
 from in21k.train.distributed import Ranks, join_ranks, was_restarted
 from in21k.train.errors import TrainError
 from in21k.train.evaluation import Evaluation, evaluate_val
+from in21k.train.preemption import Preempted, StopRequest, stop_request
 from in21k.train.prefetch import on_device
 from in21k.train.run_folder import SUMMARY, Start, begin_run, find_start, log_skipped
 from in21k.train.session import Session, open_session, resolved
@@ -65,6 +66,8 @@ class Progress:
     train_loss: float = math.nan
     evaluation: Evaluation | None = None
     checkpoint: Path | None = None
+    stopping: bool = False
+    """Whether SIGTERM ends the run after this step."""
 
 
 def pretrain(
@@ -93,6 +96,7 @@ def train_on(
     Raises:
         DatasetError: the data or the run's folder is not usable.
         TrainError: the run cannot begin, or its loss is no longer a number.
+        Preempted: SIGTERM ended it; a checkpoint was written, and no summary.
     """
     with join_ranks(config.run.device) as ranks:
         dataset = open_data()
@@ -105,32 +109,55 @@ def train_on(
             if ranks.is_first:
                 begin_run(run, config, dataset)
             state = _train(session, run, start, progress)
-        summary = _summary(session, run, start, state, time.perf_counter() - began)
-        if ranks.is_first:
-            write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
+        if not state.stopping:
+            summary = _summary(session, run, start, state, time.perf_counter() - began)
+            if ranks.is_first:
+                write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
+    if state.stopping:
+        raise Preempted(state.step)
     return summary if ranks.is_first else None
 
 
 def _train(session: Session, run: Path, start: Start, progress: bool) -> Progress:
+    """Train to the end of the run, or until SIGTERM."""
+    state = _progress(session, run, start, progress)
+    session.replica.train()
+    try:
+        with stop_request(session.ranks) as request:
+            if _validates(session, state.step):  # a process killed while it validated left the row out
+                _validate(session, state)
+                state.meter = Meter(session.ranks.device)
+            _steps(session, run, state, request)
+    finally:
+        state.bar.close()
+        if state.curves is not None:
+            state.curves.close()
+    return state
+
+
+def _progress(session: Session, run: Path, start: Start, progress: bool) -> Progress:
     first = session.ranks.is_first
     total = session.plan.total_steps
-    state = Progress(
+    return Progress(
         start.step,
         start.skipped,
         Meter(session.ranks.device),
-        CurveWriter(run, start.step) if first else None,
+        CurveWriter(run, start.step, validates=_validates(session, start.step)) if first else None,
         tqdm(total=total, initial=start.step, unit="step", disable=None if first and progress else True),
         checkpoint=start.checkpoint,
     )
+
+
+def _steps(session: Session, run: Path, state: Progress, request: StopRequest) -> None:
+    """Take the steps that are left, as long as nobody asks to stop."""
     loaded = open_stream(
         train_source(session.dataset, session.config),
         session.plan,
-        start_step=start.step,
+        start_step=state.step,
         workers=session.config.run.workers,
         pin_memory=session.ranks.device.type == "cuda",
     )
     stream = on_device(loaded, session.ranks.device)
-    session.replica.train()
     try:
         for batch in _timed(stream, state):
             state.meter.add(session.train_step(batch, state.step), batch)
@@ -138,30 +165,36 @@ def _train(session: Session, run: Path, start: Start, progress: bool) -> Progres
             if batch.skipped:
                 log_skipped(run, state.step, batch.skipped)
             state.bar.update()
+            state.stopping = request.agreed()
             _after_step(session, run, state)
-        if state.evaluation is None:  # resumed when all steps were done
-            _validate(session, state)
+            if state.stopping:
+                return
     finally:
         stream.close()
-        state.bar.close()
-        if state.curves is not None:
-            state.curves.close()
-    return state
+
+
+def _validates(session: Session, step: int) -> bool:
+    """Return whether a validation follows the step."""
+    every = session.config.run.eval_epochs * session.plan.steps_per_epoch
+    return step == session.plan.total_steps or (step > 0 and step % every == 0)
 
 
 def _after_step(session: Session, run: Path, state: Progress) -> None:
-    """Log, validate and save where it is time; the checkpoint comes last, so that a resumed run misses no row."""
+    """Log, save and validate where it is time.
+
+    The checkpoint comes after its row, so that a resumed run misses none, and before the validation, which takes long;
+    a run that goes on from it validates first.
+    """
     settings, per_epoch, total = session.config.run, session.plan.steps_per_epoch, session.plan.total_steps
-    last = state.step == total
-    saves = last or state.step % (settings.checkpoint_steps or per_epoch) == 0
-    validates = last or state.step % (settings.eval_epochs * per_epoch) == 0
+    saves = state.stopping or state.step == total or state.step % (settings.checkpoint_steps or per_epoch) == 0
+    validates = _validates(session, state.step)
     if not (saves or validates or state.step % settings.log_steps == 0):
         return
     _log(session, state)
-    if validates:
-        _validate(session, state)
     if saves and session.ranks.is_first:
         state.checkpoint = session.save(run, state.step, state.skipped)
+    if validates and not state.stopping:
+        _validate(session, state)
     state.meter = Meter(session.ranks.device)
 
 

@@ -65,7 +65,6 @@ class Session:
             batch: on the device.
             step: of the run.
         """
-        device = self.ranks.device
         seed = np.random.SeedSequence([self.config.run.seed, step, self.ranks.rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(seed[0] >> np.uint64(1)))  # dropout: a resumed run draws what the whole one drew
         for group in self.optimizer.param_groups:
@@ -73,14 +72,26 @@ class Session:
         images = batch.images
         if self.config.data.augment_device == "gpu":
             images = augment_batch(images, augmentation_of(self.config), batch.epoch, batch.start)
-        with autocast(device, self.config.run.amp):
-            outputs = self.replica(to_inputs(images, device))
-            loss: torch.Tensor = self.loss(outputs, batch.class_indices, batch.valid)
+        loss = self.batch_loss(images, batch.class_indices, batch.valid)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
+
+    def batch_loss(self, images: torch.Tensor, class_indices: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Return the loss of images that pass through the network at once, a scalar to differentiate.
+
+        Args:
+            images: uint8 [B, 3, H, W] on the device, augmented.
+            class_indices: int64 [B].
+            valid: bool [B].
+        """
+        device = self.ranks.device
+        with autocast(device, self.config.run.amp):
+            outputs = self.replica(to_inputs(images, device))
+            loss: torch.Tensor = self.loss(outputs, class_indices, valid)
+        return loss
 
     def save(self, run: Path, step: int, skipped: int) -> Path:
         """Write a checkpoint of the state after `step` steps, and return its folder; for the first process alone."""
