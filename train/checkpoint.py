@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from in21k.shards_manifest.files import TEMPORARY_PREFIX
+from in21k.shards_manifest.files import TEMPORARY_PREFIX, atomic_path
 from in21k.train.config import Config, config_from_dict
 from in21k.train.errors import TrainError, one_line
 from in21k.train.model import Weights
@@ -100,6 +100,16 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         raise TrainError(f"{target} cannot be written: {one_line(error)}") from error
     return target
+
+
+def save_model(path: Path, card: ModelCard, weights: Weights) -> None:
+    """Write a file of weights alone, whole or not at all.
+
+    Raises:
+        DatasetError: the disk is full or refuses the write.
+    """
+    with atomic_path(path) as temporary:
+        save_file(_plain(weights), temporary, _metadata(card))
 
 
 def latest_checkpoint(run: Path) -> Path | None:

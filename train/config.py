@@ -19,6 +19,8 @@ class ModelConfig:
     """Start from timm's weights for the name; they are downloaded, or come from its cache."""
     init: str = ""
     """Start from this file's weights: safetensors, or a torch file of tensors alone."""
+    new_head: bool = False
+    """Leave the classifier out of `init`, even one of the right size: its classes are others."""
     drop_path: float = 0.0
     """Stochastic depth, for models that have it."""
     sync_bn: bool = False

@@ -65,7 +65,7 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
     module = _create(config, len(order.class_of_row), image_size)
     network = Network(module, _head_parameters(module, config.name, len(order.class_of_row)), order)
     if config.init:
-        _init_from(network, Path(config.init))
+        _init_from(network, Path(config.init), new_head=config.new_head)
     return network
 
 
@@ -101,14 +101,14 @@ def _head_parameters(module: nn.Module, name: str, classes: int) -> frozenset[st
     return found
 
 
-def _init_from(network: Network, path: Path) -> None:
-    """Take a file's weights; a classifier of another size is left as it is."""
+def _init_from(network: Network, path: Path, *, new_head: bool) -> None:
+    """Take a file's weights; a classifier of another size is left as it is, and any where the head is to be new."""
     weights = read_weights(path)
     own = network.module.state_dict()
     taken = {
         name: tensor
         for name, tensor in weights.items()
-        if name in own and (tensor.shape == own[name].shape or name not in network.head)
+        if name in own and (name not in network.head or (tensor.shape == own[name].shape and not new_head))
     }
     body = own.keys() - network.head
     if missing := body - taken.keys():

@@ -29,8 +29,13 @@ def train_source(data: TrainingData, config: Config) -> Source:
 
 def val_source(data: TrainingData, config: Config) -> Source:
     """Return the source of the validation images."""
+    return plain_source(data, "val", config)
+
+
+def plain_source(data: TrainingData, split: str, config: Config) -> Source:
+    """Return the source of a split's images as they are, without augmentation."""
     settings = config.data
-    reader = data.reader("val", read_options(settings))
+    reader = data.reader(split, read_options(settings))
     return Source(reader, settings.image_size, crops=data.crops, strict=settings.strict)
 
 

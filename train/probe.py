@@ -1,0 +1,112 @@
+"""A linear probe: what a frozen network's features are worth to a linear classifier."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from in21k.shards_manifest.files import atomic_path, write_atomic
+from in21k.train.catalogues.open_data import is_multi_label
+from in21k.train.checkpoint import MODEL, ModelCard, save_model
+from in21k.train.config import Config
+from in21k.train.distributed import Ranks, join_ranks
+from in21k.train.errors import TrainError
+from in21k.train.features import Features, as_tensors, classifier_of, extract, targets_of
+from in21k.train.levels import level_order
+from in21k.train.linear_fit import Chosen, Linear, fit_choosing, mean_average_precision, top_k
+from in21k.train.model import Network, build_network
+from in21k.train.run_folder import SUMMARY, begin_run, find_start
+from in21k.train.session import resolved
+from in21k.train.sources import read_options
+from in21k.train.stream import default_workers
+from in21k.train.training_data import TrainingData
+
+FEATURES = "features.safetensors"
+
+
+def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool = False) -> dict[str, Any]:
+    """Fit a linear classifier to a frozen network's features of the train split, and return what it scores on val.
+
+    The run's folder gets config.json, model.safetensors (the network with that classifier) and, last, summary.json.
+
+    Args:
+        data: to fit and to validate on.
+        run: the run's folder, which may not hold a run.
+        config: the network with its weights; how images are read.
+        keep_features: write features.safetensors, too.
+
+    Raises:
+        TrainError: the network or its weights are not usable, or there are several processes.
+    """
+    began = time.perf_counter()
+    with join_ranks(config.run.device) as ranks:
+        if ranks.world_size > 1:
+            raise TrainError("a linear probe runs in one process; start it without torchrun")
+        config = _with_workers(resolved(config, data), ranks)
+        find_start(run, config, data, resume=False)
+        torch.manual_seed(config.run.seed)
+        network = build_network(config.model, level_order(data.hierarchy), config.data.image_size)
+        network.module.to(ranks.device)
+        with data.cached(read_options(config.data)):
+            begin_run(run, config, data)
+            train, val = (extract(network, data, split, config, ranks) for split in ("train", "val"))
+    if keep_features:
+        with atomic_path(run / FEATURES) as temporary:
+            save_file(as_tensors(train=train, val=val), temporary)
+    multi_label = is_multi_label(data)
+    chosen = fit_choosing(train.values, targets_of(train, data), multi_label=multi_label)
+    _put_into(network, chosen.linear)
+    save_model(run / MODEL, _card(config, data), network.weights())
+    summary = _summary(run, config, data, train, val, chosen) | {"seconds": round(time.perf_counter() - began, 2)}
+    write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
+    return summary
+
+
+def _with_workers(config: Config, ranks: Ranks) -> Config:
+    if config.run.workers >= 0:
+        return config
+    return replace(config, run=replace(config.run, workers=default_workers(ranks.local_world_size)))
+
+
+def _put_into(network: Network, linear: Linear) -> None:
+    """Make a linear classifier the network's."""
+    layer = classifier_of(network)
+    with torch.no_grad():
+        for parameter, by_class in ((layer.weight, linear.weight), (layer.bias, linear.bias)):
+            assert isinstance(parameter, torch.Tensor)
+            parameter.copy_(network.order.to_rows(by_class).reshape(parameter.shape))
+
+
+def _card(config: Config, data: TrainingData) -> ModelCard:
+    size, classes = config.data.image_size, len(data.hierarchy)
+    return ModelCard(config.model.name, classes, size, data.class_list_sha256, step=0, config=config)
+
+
+def _summary(
+    run: Path, config: Config, data: TrainingData, train: Features, val: Features, chosen: Chosen
+) -> dict[str, Any]:
+    logits, targets = chosen.linear(val.values), targets_of(val, data)
+    if is_multi_label(data):
+        scores = {"val_map": mean_average_precision(logits, targets)}
+    else:
+        scores = {"val_top1": top_k(logits, targets, 1), "val_top5": top_k(logits, targets, 5)}
+    return {
+        "run": str(run),
+        "checkpoint": str(run / MODEL),
+        "model": config.model.name,
+        "scheme": "linear-probe",
+        "classes": len(data.hierarchy),
+        "image_size": config.data.image_size,
+        "features": train.values.shape[1],
+        "train_images": len(train.values),
+        "skipped_images": train.skipped,
+        "l2": chosen.strength,
+        "held_out_scores": {f"{strength:.3g}": value for strength, value in chosen.scores.items()},
+        "val_images": len(val.values),
+        "val_skipped": val.skipped,
+        **scores,
+    }
