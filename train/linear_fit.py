@@ -127,8 +127,8 @@ def top_k(logits: Tensor, targets: Tensor, count: int) -> float:
 
 def mean_average_precision(logits: Tensor, targets: Tensor) -> float:
     """Return the mean, over classes with a positive, of the mean precision at the ranks of the positives, 0 to 1."""
-    ranked = targets.gather(0, logits.argsort(0, descending=True, stable=True)).double()
-    places = torch.arange(1, len(ranked) + 1, dtype=torch.float64)[:, None]
+    ranked = targets.gather(0, logits.argsort(dim=0, descending=True, stable=True)).double()
+    places = torch.arange(1, len(ranked) + 1, dtype=torch.float64, device=ranked.device)[:, None]
     positives = ranked.sum(0)
     precision = (ranked * ranked.cumsum(0) / places).sum(0) / positives.clamp(min=1)
     return float(precision[positives > 0].mean()) if (positives > 0).any() else 0.0
@@ -154,4 +154,4 @@ def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]

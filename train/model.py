@@ -69,11 +69,20 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
     return network
 
 
-def _create(config: ModelConfig, classes: int, image_size: int) -> nn.Module:
-    if not timm.is_model(config.name):
-        close = difflib.get_close_matches(config.name, timm.list_models(), 5, 0.5)
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        TrainError: it is none of a model.
+    """
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), 5, 0.5)
         hint = f"; close to it: {', '.join(close)}" if close else "; timm.list_models() lists all"
-        raise TrainError(f"timm has no model {config.name!r}{hint}")
+        raise TrainError(f"timm has no model {name!r}{hint}")
+
+
+def _create(config: ModelConfig, classes: int, image_size: int) -> nn.Module:
+    check_name(config.name)
     options: dict[str, object] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
     if timm.models.get_pretrained_cfg_value(config.name, "fixed_input_size"):
         options["img_size"] = image_size

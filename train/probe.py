@@ -57,8 +57,7 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
     if keep_features:
         with atomic_path(run / FEATURES) as temporary:
             save_file(as_tensors(train=train, val=val), temporary)
-    multi_label = is_multi_label(data)
-    chosen = fit_choosing(train.values, targets_of(train, data), multi_label=multi_label)
+    chosen = fit_choosing(train.values, targets_of(train, data), multi_label=is_multi_label(data))
     _put_into(network, chosen.linear)
     save_model(run / MODEL, _card(config, data), network.weights())
     summary = _summary(run, config, data, train, val, chosen) | {"seconds": round(time.perf_counter() - began, 2)}

@@ -12,6 +12,7 @@ from in21k.train.checkpoint import find_model, read_card
 from in21k.train.config import read_recipe, with_values
 from in21k.train.errors import TrainError
 from in21k.train.loop import train_on
+from in21k.train.model import check_name
 from in21k.train.probe import probe
 
 TIMM = "timm:"
@@ -58,13 +59,14 @@ def _start(request: TransferRequest) -> dict[str, Any]:
         return {"model.name": name, "model.pretrained": True, **_timm_size(name)}
     path = find_model(Path(request.checkpoint))
     start: dict[str, Any] = {"model.init": str(path), "model.new_head": True}
-    if name := request.values.get("model.name"):
-        return start | _timm_size(name)
+    if named := request.values.get("model.name"):
+        return start | _timm_size(named)
     card = read_card(path)
     return start | {"model.name": card.model, "data.image_size": card.image_size}
 
 
 def _timm_size(name: str) -> dict[str, Any]:
-    """Return the image size of timm's weights; nothing for a name that it does not know, which building refuses."""
-    size = timm.models.get_pretrained_cfg_value(name, "input_size") if timm.is_model(name) else None
+    """Return the image size of timm's weights, where it is known."""
+    check_name(name)
+    size = timm.models.get_pretrained_cfg_value(name, "input_size")
     return {"data.image_size": size[-1]} if size else {}

@@ -1,0 +1,66 @@
+"""The commands that work on a prepared dataset: pretrain, evaluate."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from in21k.train.cli_shared import print_summary, settings_of, shared, show_run, training
+
+
+@click.command()
+@click.argument("data")
+@click.option(
+    "--model", required=True, metavar="NAME", help="A model of timm, such as resnet50 or vit_base_patch16_224."
+)
+@click.option("--recipe", default="semantic-softmax", show_default=True, metavar="NAME", help="The training scheme.")
+@click.option("--pretrained", is_flag=True, default=None, help="Begin with timm's weights.")
+@click.option("--init", metavar="FILE", help="Begin with a file's weights; a classifier of another size is left out.")
+@training
+@shared
+def pretrain(
+    data: str, output: Path, recipe: str, resume: bool, settings: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
+    """Train a model on DATA, a folder or a URI with a manifest.json.
+
+    \b
+    Examples:
+      in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512
+      in21k-train pretrain s3://bucket/in21k --model resnet18 --output runs/r18 --set loss.label_smoothing=0.1
+      in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
+    """
+    from in21k.train.config import parse_setting, read_recipe, with_values
+
+    config = with_values(read_recipe(recipe), dict(map(parse_setting, settings)) | settings_of(options))
+    from in21k.train.loop import pretrain as core
+
+    show_run(lambda: core(data, output, config, resume=resume), as_json)
+
+
+@click.command()
+@click.argument("data")
+@click.option(
+    "--checkpoint",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A run's folder, a checkpoint's, or its model.safetensors.",
+)
+@click.option(
+    "--batch-size", type=int, default=256, show_default=True, metavar="N", help="Images of a step of one process."
+)
+@shared
+def evaluate(data: str, checkpoint: Path, batch_size: int, as_json: bool, **options: Any) -> None:
+    """Measure a checkpoint on the val split of DATA: semantic top-1, beside the majority guess.
+
+    \b
+    Examples:
+      in21k-train evaluate out --checkpoint runs/r50
+      in21k-train evaluate out --checkpoint runs/r50/checkpoints/step-00001234 --json
+    """
+    from in21k.train.config import Config, with_values
+
+    config = with_values(Config(), settings_of(options) | {"data.eval_batch_size": batch_size})
+    from in21k.train.evaluation import evaluate_checkpoint
+
+    print_summary(evaluate_checkpoint(data, checkpoint, config.data, config.run), as_json)
