@@ -82,7 +82,35 @@ class LossConfig:
     """The training scheme."""
 
     scheme: str = "semantic-softmax"
+    """single-label, multi-label, semantic-softmax, distillation or semantic-distillation."""
     label_smoothing: float = 0.2
+    """Share of the target that all classes of a softmax divide among themselves; multi-label has none."""
+    gamma_negative: float = 4.0
+    """The asymmetric loss's focusing on classes that an image is wrongly given; 0 turns it off."""
+    gamma_positive: float = 1.0
+    """Its focusing on labels that an image is not given; 0 turns it off."""
+    clip: float = 0.05
+    """Its margin: probabilities of wrong classes below it cost nothing."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """The teacher of the distilling schemes."""
+
+    teacher: str = ""
+    """A run's folder, a checkpoint's, its file of weights, or a model of timm with the dataset's classes."""
+    teacher_weights: str = ""
+    """For a model of timm: the file of its weights; empty takes timm's own, a download."""
+    weight: float = 1.0
+    """Of the divergence from the teacher."""
+    hard_weight: float = 1.0
+    """Of the hard-label loss; 0 leaves it out."""
+    divergence: str = "squared"
+    """squared (error of the probabilities) or kl."""
+    temperature: float = 1.0
+    """Both logits are divided by it."""
+    top_share: float = 0.05
+    """Share of a level's classes whose summed probability is the teacher's confidence there."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +141,7 @@ class Config:
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()
     loss: LossConfig = LossConfig()
+    distill: DistillConfig = DistillConfig()
     run: RunConfig = RunConfig()
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -142,6 +171,13 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "optim.div_factor": (1e-6, 1e12),
     "optim.final_div_factor": (1e-6, 1e12),
     "loss.label_smoothing": (0, 1),
+    "loss.gamma_negative": (0, 64),
+    "loss.gamma_positive": (0, 64),
+    "loss.clip": (0, 0.999),
+    "distill.weight": (0, 1e6),
+    "distill.hard_weight": (0, 1e6),
+    "distill.temperature": (1e-3, 1e3),
+    "distill.top_share": (1e-6, 1),
     "run.seed": (0, 2**63 - 1),
     "run.workers": (-1, 1024),
     "run.log_steps": (1, 2**40),
@@ -151,7 +187,11 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 }
 
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {"data.augment_device": ("cpu", "gpu"), "run.device": ("auto", "cpu", "cuda")}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "data.augment_device": ("cpu", "gpu"),
+    "distill.divergence": ("squared", "kl"),
+    "run.device": ("auto", "cpu", "cuda"),
+}
 
 
 def recipe_names() -> list[str]:

@@ -24,6 +24,14 @@ class CurvePoint:
     loss: float
     semantic_top1: float | None = None
     """0 to 1; val alone."""
+    top1: float | None = None
+    """0 to 1; val of single-label schemes alone."""
+    top5: float | None = None
+    """0 to 1; val of single-label schemes alone."""
+    map: float | None = None
+    """Mean average precision, 0 to 1; val of multi-label schemes alone."""
+    mistake_distance: float | None = None
+    """Mean tree distance of wrong guesses, in edges; val alone."""
     lr: float | None = None
     """Of the last step."""
     images_per_second: float | None = None

@@ -1,8 +1,9 @@
-"""One pass over the val split: semantic top-1 and loss, the same on any number of processes."""
+"""What a network scores on the val split: loss and metrics, the same on any number of processes."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,11 +15,12 @@ from in21k.train.distributed import Ranks, join_ranks
 from in21k.train.errors import TrainError, one_line
 from in21k.train.levels import level_order
 from in21k.train.losses import build_loss
-from in21k.train.metrics import SemanticCounter, SemanticTop1, majority_guess
+from in21k.train.metrics import SemanticTop1, majority_guess
 from in21k.train.model import Network, build_network
 from in21k.train.partition import EvalPlan
 from in21k.train.precision import autocast, to_inputs
 from in21k.train.prefetch import on_device
+from in21k.train.scheme_metrics import SchemeMetrics
 from in21k.train.sources import read_options, val_source
 from in21k.train.stream import default_workers, open_stream
 from in21k.train.training_data import TrainingData
@@ -26,11 +28,14 @@ from in21k.train.training_data import TrainingData
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a pass over the val split found."""
+    """What the val split showed."""
 
     loss: float
-    """Mean over the images that decode, with the recipe's label smoothing."""
-    top1: SemanticTop1
+    """Mean over the images that decode, of the recipe's hard-label loss."""
+    top1: SemanticTop1 | None
+    """None where the classes have no hierarchy."""
+    metrics: Mapping[str, float | None]
+    """The scheme's further metrics by name: top1, top5, map (0 to 1), mistake_distance (edges)."""
     images: int
     """Images that decode."""
     skipped: int
@@ -38,11 +43,13 @@ class Evaluation:
 
     def to_dict(self, dataset: TrainingData) -> dict[str, Any]:
         """Return it as plain values, beside the majority guess: each level's most frequent class of the train split."""
+        values: dict[str, Any] = {"val_images": self.images, "val_skipped": self.skipped, "val_loss": self.loss}
+        values.update({f"val_{name}": value for name, value in self.metrics.items()})
+        if self.top1 is None:
+            return values
         guess = majority_guess(dataset.hierarchy, dataset.images_train, dataset.images_val)
         return {
-            "val_images": self.images,
-            "val_skipped": self.skipped,
-            "val_loss": self.loss,
+            **values,
             "val_semantic_top1": self.top1.micro,
             "majority_semantic_top1": guess.micro,
             "val_semantic_top1_by_level": {str(level): self.top1.level(level) for level in self.top1.levels},
@@ -50,36 +57,59 @@ class Evaluation:
         }
 
 
+class Scored(NamedTuple):
+    """A batch of the val split, scored."""
+
+    logits: torch.Tensor
+    """[B, C] in level order."""
+    ids: torch.Tensor
+    """int64 [B]."""
+    valid: torch.Tensor
+    """bool [B]."""
+    skipped: int
+    """Images that do not decode."""
+
+
 def evaluate_val(network: Network, loss: nn.Module, dataset: TrainingData, config: Config, ranks: Ranks) -> Evaluation:
     """Return the evaluation of a network on the val split; every process must call it, and all get the same.
 
-    The network is left in eval mode.
+    One pass serves, but for the mean average precision, which takes two. The network is left in eval mode.
 
     Raises:
         TrainError: a shard is damaged, or no image decodes.
     """
     for buffer in network.module.buffers():
         ranks.broadcast(buffer)  # batch norm's running statistics differ between processes
-    plan = EvalPlan(dataset.samples("val"), config.data.eval_batch_size, ranks.rank, ranks.world_size)
-    source = val_source(dataset, config)
-    counter = SemanticCounter(network.order, ranks.device)
-    totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
     network.module.eval()
-    workers = min(config.run.workers, plan.steps)
+    metrics = SchemeMetrics(dataset, network.order, config.loss.scheme, ranks)
+    totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
     with torch.inference_mode(), autocast(ranks.device, config.run.amp):
-        stream = open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda")
-        for batch in on_device(stream, ranks.device):
-            logits = network.module(to_inputs(batch.images, ranks.device))
-            counter.update(logits, batch.class_indices, batch.valid)
-            totals[0] += loss(logits, batch.class_indices, batch.valid).double() * len(batch.valid)
-            totals[1] += batch.valid.sum()
-            totals[2] += len(batch.skipped)
-    ranks.sum(counter.counts)
+        for logits, ids, valid, skipped in _scored(network, dataset, config, ranks):
+            metrics.update(logits, ids, valid)
+            totals[0] += loss(logits, ids, valid).double() * len(valid)
+            totals[1] += valid.sum()
+            totals[2] += skipped
+        if metrics.wants_second_pass:
+            metrics.seal()
+            for logits, ids, valid, _ in _scored(network, dataset, config, ranks):
+                metrics.count_again(logits, ids, valid)
+    top1, others = metrics.result()
     summed, images, skipped = ranks.sum(totals).tolist()
     if not images:
         raise TrainError(f"{dataset.name}: none of the {int(skipped)} val images decodes")
     loss_value = float(f"{summed / images:.9g}")  # sums of floats depend on their order, the ninth digit does not
-    return Evaluation(loss_value, counter.result(), int(images), int(skipped))
+    return Evaluation(loss_value, top1, others, int(images), int(skipped))
+
+
+def _scored(network: Network, dataset: TrainingData, config: Config, ranks: Ranks) -> Iterator[Scored]:
+    """Yield this process's share of the val split, scored."""
+    plan = EvalPlan(dataset.samples("val"), config.data.eval_batch_size, ranks.rank, ranks.world_size)
+    source = val_source(dataset, config)
+    workers = min(config.run.workers, plan.steps)
+    stream = open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda")
+    for batch in on_device(stream, ranks.device):
+        logits = network.module(to_inputs(batch.images, ranks.device))
+        yield Scored(logits, batch.class_indices, batch.valid, len(batch.skipped))
 
 
 def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: RunConfig) -> dict[str, Any] | None:
@@ -115,7 +145,7 @@ def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: 
         except RuntimeError as error:
             raise TrainError(f"{path} does not fit timm's {card.model}: {one_line(error)}") from error
         network.module.to(ranks.device)
-        loss = build_loss(config.loss, order).to(ranks.device)
-        with dataset.cached(read_options(config.data)):
+        loss = build_loss(config, order, dataset.label_sets).to(ranks.device)
+        with usable_cache(read_options(config.data).cache, dataset.manifest):
             evaluation = evaluate_val(network, loss, dataset, config, ranks)
     return {"checkpoint": str(path), "model": card.model, **evaluation.to_dict(dataset)} if ranks.is_first else None

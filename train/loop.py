@@ -255,7 +255,8 @@ def _validate(session: Session, state: Progress) -> None:
                 epoch,
                 "val",
                 evaluation.loss,
-                semantic_top1=evaluation.top1.micro,
+                semantic_top1=evaluation.top1.micro if evaluation.top1 else None,
+                **evaluation.metrics,
                 skipped=evaluation.skipped,
             )
         )

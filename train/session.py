@@ -170,7 +170,7 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     )
     torch.manual_seed(run.seed)
     order = level_order(dataset.hierarchy)
-    loss = build_loss(config.loss, order).to(ranks.device)
+    loss = build_loss(config, order, dataset.label_sets).to(ranks.device)
     resumed = start.state is not None  # its weights come from the checkpoint
     model = replace(config.model, pretrained=False, init="") if resumed else config.model
     network = build_network(model, order, config.data.image_size)

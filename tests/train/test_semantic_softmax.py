@@ -1,42 +1,20 @@
 """The loss and the metric against slow versions, on random trees and on the real one; and no wait for the device."""
 
-from importlib import resources
-
 import numpy as np
 import pytest
 import torch
+from hierarchies import batch_of, hierarchies, published_hierarchy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_semantic_softmax import slow_hits, slow_loss, smoothed_minimum
 
-from in21k.train.config import LossConfig
+from in21k.train.config import Config, LossConfig
 from in21k.train.errors import TrainError
 from in21k.train.levels import level_order
 from in21k.train.losses import build_loss
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
 from in21k.train.metrics import SemanticCounter, majority_guess
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.table import wordnet_hierarchy
-
-
-@st.composite
-def hierarchies(draw):
-    """Forests of 2 to 30 classes whose indices have nothing to do with their levels."""
-    count = draw(st.integers(2, 30))
-    parents = [draw(st.integers(-1, child - 1)) for child in range(count)]
-    places = draw(st.permutations(range(count)))
-    shuffled = np.full(count, -1, np.int32)
-    for child, parent in enumerate(parents):
-        shuffled[places[child]] = -1 if parent < 0 else places[parent]
-    return Hierarchy(tuple(f"n{index:08d}" for index in range(count)), shuffled)
-
-
-def batch_of(hierarchy, size, seed, dtype=torch.float64, scale=4.0):
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(size, len(hierarchy), generator=generator, dtype=torch.float64) * scale
-    labels = torch.randint(len(hierarchy), (size,), generator=generator)
-    valid = torch.rand(size, generator=generator) < 0.8
-    return logits.to(dtype), labels, valid
 
 
 def fast_and_slow(hierarchy, size, seed, smoothing, dtype=torch.float64):
@@ -88,8 +66,7 @@ def test_its_gradient_passes_gradcheck(hierarchy, seed):
 
 @pytest.fixture(scope="module")
 def published():
-    text = resources.files("timm.data._info").joinpath("imagenet21k_miil_synsets.txt").read_text()
-    return wordnet_hierarchy(text.split())
+    return published_hierarchy()
 
 
 def test_it_equals_the_slow_version_on_the_real_tree(published):
@@ -180,8 +157,9 @@ def test_level_order_and_class_order_are_inverse(hierarchy):
 
 
 def test_schemes_are_named_and_need_something_to_learn():
-    chain = level_order(Hierarchy(("a", "b"), np.array([-1, 0], np.int32)))
+    chain = Hierarchy(("a", "b"), np.array([-1, 0], np.int32))
+    order, labels = level_order(chain), chain.ancestors.astype(np.int64)
     with pytest.raises(TrainError, match="no level of the hierarchy has two classes"):
-        build_loss(LossConfig(), chain)
-    with pytest.raises(TrainError, match=r"no loss 'triplet'; loss.scheme is one of: semantic-softmax"):
-        build_loss(LossConfig(scheme="triplet"), chain)
+        build_loss(Config(), order, labels)
+    with pytest.raises(TrainError, match=r"no loss 'triplet'; loss.scheme is one of: single-label, multi-label, sem"):
+        build_loss(Config(loss=LossConfig(scheme="triplet")), order, labels)
