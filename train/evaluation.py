@@ -146,6 +146,6 @@ def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: 
             raise TrainError(f"{path} does not fit timm's {card.model}: {one_line(error)}") from error
         network.module.to(ranks.device)
         loss = build_loss(config, order, dataset.label_sets).to(ranks.device)
-        with usable_cache(read_options(config.data).cache, dataset.manifest):
+        with dataset.cached(read_options(config.data)):
             evaluation = evaluate_val(network, loss, dataset, config, ranks)
     return {"checkpoint": str(path), "model": card.model, **evaluation.to_dict(dataset)} if ranks.is_first else None
