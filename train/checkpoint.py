@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from in21k.shards_manifest.files import TEMPORARY_PREFIX, atomic_path
 from in21k.train.config import Config, config_from_dict
 from in21k.train.errors import TrainError, one_line
-from in21k.train.model import Weights
+from in21k.train.weights import Weights
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"

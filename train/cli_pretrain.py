@@ -5,17 +5,19 @@ from typing import Any
 
 import click
 
-from in21k.train.cli_shared import print_summary, settings_of, shared, show_run, training
+from in21k.train.architectures import ARCHITECTURES
+from in21k.train.cli_shared import inputs_option, print_summary, settings_of, shared, show_run, training
+
+PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 
 
 @click.command()
 @click.argument("data")
-@click.option(
-    "--model", required=True, metavar="NAME", help="A model of timm, such as resnet50 or vit_base_patch16_224."
-)
+@click.option("--model", required=True, metavar="NAME", help=f"A model of timm, or one of the paper: {PAPER_NAMES}.")
 @click.option("--recipe", default="semantic-softmax", show_default=True, metavar="NAME", help="The training scheme.")
 @click.option("--pretrained", is_flag=True, default=None, help="Begin with timm's weights.")
 @click.option("--init", metavar="FILE", help="Begin with a file's weights; a classifier of another size is left out.")
+@inputs_option
 @training
 @shared
 def pretrain(
@@ -25,7 +27,7 @@ def pretrain(
 
     \b
     Examples:
-      in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512
+      in21k-train pretrain out --model TResNet-M --pretrained --output runs/tresnet_m --batch-size 512
       in21k-train pretrain s3://bucket/in21k --model resnet18 --output runs/r18 --set loss.label_smoothing=0.1
       in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
     """

@@ -15,6 +15,7 @@ KEYS: Mapping[str, str] = {
     "model": "model.name",
     "pretrained": "model.pretrained",
     "init": "model.init",
+    "inputs": "model.inputs",
     "image_size": "data.image_size",
     "strict": "data.strict",
     "cache": "data.cache",
@@ -28,6 +29,13 @@ KEYS: Mapping[str, str] = {
     "amp": "run.amp",
 }
 """The setting that each option changes."""
+
+
+inputs_option = click.option(
+    "--inputs",
+    type=click.Choice(["auto", "unit", "timm"]),
+    help="0 to 1 (unit), or by timm's mean and std; by default as the weights were trained.",
+)
 
 
 def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:

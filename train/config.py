@@ -14,15 +14,22 @@ class ModelConfig:
     """The network."""
 
     name: str = ""
-    """A model of timm."""
+    """A model of timm, or of the paper by the paper's name."""
     pretrained: bool = False
     """Start from timm's weights for the name; they are downloaded, or come from its cache."""
     init: str = ""
-    """Start from this file's weights: safetensors, or a torch file of tensors alone."""
+    """Start from this file's weights: safetensors, or a torch file that is read without running code."""
     new_head: bool = False
     """Leave the classifier out of `init`, even one of the right size: its classes are others."""
+    init_ema: bool = False
+    """Take that file's averaged weights, under state_dict_ema or model_ema."""
+    inputs: str = "auto"
+    """Range of the inputs: unit (0 to 1), timm (by the mean and std that it states), or auto: unit from scratch, else
+    what the weights to begin with were trained on."""
     drop_path: float = 0.0
     """Stochastic depth, for models that have it."""
+    grad_checkpointing: bool = False
+    """Compute activations again in the backward pass rather than keep them: less memory, more time."""
     sync_bn: bool = False
     """Share batch norm statistics among GPUs."""
     channels_last: bool = True
@@ -190,6 +197,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "data.augment_device": ("cpu", "gpu"),
     "distill.divergence": ("squared", "kl"),
+    "model.inputs": ("auto", "unit", "timm"),
     "run.device": ("auto", "cpu", "cuda"),
 }
 

@@ -18,7 +18,7 @@ from in21k.train.losses import build_loss
 from in21k.train.metrics import SemanticTop1, majority_guess
 from in21k.train.model import Network, build_network
 from in21k.train.partition import EvalPlan
-from in21k.train.precision import autocast, to_inputs
+from in21k.train.precision import autocast
 from in21k.train.prefetch import on_device
 from in21k.train.scheme_metrics import SchemeMetrics
 from in21k.train.sources import read_options, val_source
@@ -108,7 +108,7 @@ def _scored(network: Network, dataset: TrainingData, config: Config, ranks: Rank
     workers = min(config.run.workers, plan.steps)
     stream = open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda")
     for batch in on_device(stream, ranks.device):
-        logits = network.module(to_inputs(batch.images, ranks.device))
+        logits = network.module(network.inputs(batch.images, ranks.device))
         yield Scored(logits, batch.class_indices, batch.valid, len(batch.skipped))
 
 

@@ -12,7 +12,7 @@ from in21k.train.distributed import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.model import Network
 from in21k.train.partition import EvalPlan
-from in21k.train.precision import autocast, to_inputs
+from in21k.train.precision import autocast
 from in21k.train.prefetch import on_device
 from in21k.train.sources import plain_source
 from in21k.train.stream import open_stream
@@ -72,7 +72,7 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
     try:
         with torch.inference_mode(), autocast(ranks.device, config.run.amp):
             for batch in on_device(stream, ranks.device):
-                network.module(to_inputs(batch.images, ranks.device))
+                network.module(network.inputs(batch.images, ranks.device))
                 values = seen.pop().flatten(1)[batch.valid].float().cpu()
                 found.append((values, batch.class_indices[batch.valid].cpu()))
                 skipped += len(batch.skipped)

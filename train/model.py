@@ -1,7 +1,6 @@
 """The network: a timm model whose classifier's rows are in level order, and its weights in and out in class order."""
 
 import difflib
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,26 +8,34 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from in21k.train import ofa as ofa  # timm has no OFA-595 without it
+from in21k.train.architectures import ARCHITECTURES
 from in21k.train.config import ModelConfig
 from in21k.train.errors import TrainError, one_line
 from in21k.train.levels import LevelOrder
-
-Weights = dict[str, Tensor]
+from in21k.train.normalisation import Normalisation, normalisation_of
+from in21k.train.weights import Weights, fit_weights, read_weights
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
     """A model in memory, and which of its parameters have a row a class."""
 
+    name: str
+    """timm's."""
     module: nn.Module
-    """Images [B, 3, H, W] of 0 to 1 to logits [B, C] in level order."""
+    """Inputs [B, 3, H, W] as `inputs` makes them to logits [B, C] in level order."""
     head: frozenset[str]
     """Names of the parameters whose first axis goes over classes."""
     order: LevelOrder
+    normalisation: Normalisation
+    """The range of the module's inputs."""
+
+    def inputs(self, images: Tensor, device: torch.device) -> Tensor:
+        """Return images, uint8 [B, 3, H, W], as the module takes them: float32 on the device."""
+        return self.normalisation.inputs(images, device)
 
     def weights(self) -> Weights:
         """Return the model's weights and buffers by name, classes in class order."""
@@ -55,39 +62,43 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
     """Return a new network with a classifier of as many classes as the order has.
 
     Args:
-        config: its name, and the weights to begin with.
+        config: its name in timm, the range of its inputs, and the weights to begin with.
         order: the level order of its classes.
         image_size: side of the images in pixels, for models that fix theirs.
 
     Raises:
         TrainError: timm has no such model, its weights cannot be had, or it has no classifier.
     """
-    module = _create(config, len(order.class_of_row), image_size)
-    network = Network(module, _head_parameters(module, config.name, len(order.class_of_row)), order)
+    classes = len(order.class_of_row)
+    module = create_module(config, classes, image_size)
+    head = _head_parameters(module, config.name, classes)
+    network = Network(config.name, module, head, order, normalisation_of(config.name, config.inputs))
     if config.init:
-        _init_from(network, Path(config.init), new_head=config.new_head)
+        _init_from(network, config)
+    if config.grad_checkpointing:
+        _checkpoint_activations(network)
     return network
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that timm does not know.
+def create_module(config: ModelConfig, classes: int | None, image_size: int) -> nn.Module:
+    """Return one of timm's models.
+
+    Args:
+        config: its name, whether it has timm's weights, and its stochastic depth.
+        classes: outputs of the classifier; None for those of timm's weights.
+        image_size: side of the images in pixels, for models that fix theirs.
 
     Raises:
-        TrainError: it is none of a model.
+        TrainError: timm has no such model, or cannot build it, or its weights cannot be had.
     """
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), 5, 0.5)
-        hint = f"; close to it: {', '.join(close)}" if close else "; timm.list_models() lists all"
-        raise TrainError(f"timm has no model {name!r}{hint}")
-
-
-def _create(config: ModelConfig, classes: int, image_size: int) -> nn.Module:
     check_name(config.name)
     options: dict[str, object] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
+    if classes is not None:
+        options["num_classes"] = classes
     if timm.models.get_pretrained_cfg_value(config.name, "fixed_input_size"):
         options["img_size"] = image_size
     try:
-        module: nn.Module = timm.create_model(config.name, pretrained=config.pretrained, num_classes=classes, **options)
+        module: nn.Module = timm.create_model(config.name, pretrained=config.pretrained, **options)
     except Exception as error:
         if config.pretrained:
             raise TrainError(
@@ -95,6 +106,34 @@ def _create(config: ModelConfig, classes: int, image_size: int) -> nn.Module:
             ) from error
         raise TrainError(f"timm cannot build {config.name} at {image_size} pixels: {one_line(error)}") from error
     return module
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        TrainError: timm has no such model, or no weights of the tag after its dot.
+    """
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, [*(a.name for a in ARCHITECTURES), *timm.list_models()], 5, 0.5)
+        hint = (
+            f"; close to it: {', '.join(close)}" if close else "; `in21k-train models` and timm.list_models() list some"
+        )
+        raise TrainError(f"timm has no model {name!r}{hint}")
+    if timm.models.get_pretrained_cfg(name) is None and "." in name:
+        tags = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+        raise TrainError(f"timm has no weights {name!r}; it has: {', '.join(tags) or 'none of this model'}")
+
+
+def _checkpoint_activations(network: Network) -> None:
+    """Keep only some activations for the backward pass, and compute the others again."""
+    try:
+        switch: Any = network.module.set_grad_checkpointing
+        switch(True)
+    except (AttributeError, AssertionError, NotImplementedError) as error:
+        raise TrainError(
+            f"timm offers no activation checkpointing for {network.name}; leave model.grad_checkpointing off"
+        ) from error
 
 
 def _head_parameters(module: nn.Module, name: str, classes: int) -> frozenset[str]:
@@ -110,45 +149,10 @@ def _head_parameters(module: nn.Module, name: str, classes: int) -> frozenset[st
     return found
 
 
-def _init_from(network: Network, path: Path, *, new_head: bool) -> None:
+def _init_from(network: Network, config: ModelConfig) -> None:
     """Take a file's weights; a classifier of another size is left as it is, and any where the head is to be new."""
-    weights = read_weights(path)
-    own = network.module.state_dict()
-    taken = {
-        name: tensor
-        for name, tensor in weights.items()
-        if name in own and (name not in network.head or (tensor.shape == own[name].shape and not new_head))
-    }
-    body = own.keys() - network.head
-    if missing := body - taken.keys():
-        raise TrainError(
-            f"{path} is no checkpoint of this model: {len(missing)} of {len(body)} tensors are missing, "
-            f"such as {min(missing)}"
-        )
-    try:
-        network.module.load_state_dict(
-            {name: network.to_rows(name, tensor) for name, tensor in taken.items()}, strict=False
-        )
-    except RuntimeError as error:
-        raise TrainError(f"{path} is no checkpoint of this model: {one_line(error)}") from error
-
-
-def read_weights(path: Path) -> Weights:
-    """Return the tensors of a safetensors file, or of a torch file that holds nothing but tensors.
-
-    Raises:
-        TrainError: it is missing or damaged, or holds other things than tensors.
-    """
-    if not path.is_file():
-        raise TrainError(f"{path}: there is no such file")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise TrainError(f"{path} cannot be read as weights: {one_line(error)}") from error
-    for name in ("state_dict", "model"):
-        loaded = loaded[name] if isinstance(loaded, dict) and isinstance(loaded.get(name), dict) else loaded
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise TrainError(f"{path} holds no weights by name")
-    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+    own, path = network.module.state_dict(), Path(config.init)
+    fitting = fit_weights(path, read_weights(path, config.init_ema), network.module, network.name, network.head)
+    left_out = network.head if config.new_head else frozenset()
+    taken = {k: tensor for k, tensor in fitting.items() if tensor.shape == own[k].shape and k not in left_out}
+    network.module.load_state_dict({key: network.to_rows(key, tensor) for key, tensor in taken.items()}, strict=False)

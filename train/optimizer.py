@@ -9,7 +9,8 @@ from torch import Tensor
 
 from in21k.train.config import OptimConfig
 from in21k.train.errors import TrainError
-from in21k.train.model import Network, Weights
+from in21k.train.model import Network
+from in21k.train.weights import Weights
 
 SEPARATOR = "/"
 """Stands between a parameter's name, which has none, and that of its state."""

@@ -25,9 +25,10 @@ from in21k.train.errors import TrainError, one_line
 from in21k.train.levels import level_order
 from in21k.train.losses import build_loss
 from in21k.train.model import Network, build_network
+from in21k.train.model_choice import resolve_model
 from in21k.train.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
 from in21k.train.partition import TrainPlan
-from in21k.train.precision import autocast, loss_scaler, to_inputs
+from in21k.train.precision import autocast, loss_scaler
 from in21k.train.run_folder import Start
 from in21k.train.schedule import one_cycle
 from in21k.train.sources import augmentation_of
@@ -89,7 +90,7 @@ class Session:
         """
         device = self.ranks.device
         with autocast(device, self.config.run.amp):
-            outputs = self.replica(to_inputs(images, device))
+            outputs = self.replica(self.network.inputs(images, device))
             loss: torch.Tensor = self.loss(outputs, class_indices, valid)
         return loss
 
@@ -138,11 +139,12 @@ class Session:
 
 
 def resolved(config: Config, dataset: TrainingData) -> Config:
-    """Return a configuration whose image size is a number of pixels, not 0 for the dataset's.
+    """Return a configuration with timm's name of the model, and the image size in pixels, not 0 for the dataset's.
 
     Raises:
-        TrainError: neither the configuration nor the dataset says it.
+        TrainError: neither the configuration nor the dataset says the size, or timm lacks the model's weights.
     """
+    config = replace(config, model=resolve_model(config.model))
     if config.data.image_size:
         return config
     if dataset.image_size is None:

@@ -16,7 +16,8 @@ from in21k.train.errors import TrainError
 from in21k.train.evaluation import evaluate_checkpoint
 from in21k.train.levels import level_order
 from in21k.train.loop import pretrain
-from in21k.train.model import build_network, read_weights
+from in21k.train.model import build_network
+from in21k.train.weights import read_weights
 from in21k.tree.table import wordnet_hierarchy
 
 TINY = {

@@ -1,0 +1,124 @@
+"""Weights from files, under the names of the model that is to take them."""
+
+import argparse
+import inspect
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from in21k.train.errors import TrainError, one_line
+
+Weights = dict[str, Tensor]
+
+_PLAIN = ("state_dict", "model")
+_AVERAGED = ("state_dict_ema", "model_ema")
+_WRAPPERS = ("module.", "_orig_mod.")
+_COUNTER = "num_batches_tracked"
+"""A buffer of batch norm that files of other layers lack, and that changes nothing at the usual momentum."""
+
+
+def read_weights(path: Path, averaged: bool = False) -> Weights:
+    """Return the tensors of a safetensors file, or of a torch file that can be read without running code.
+
+    A torch file may hold them under `state_dict` or `model`; the prefixes of DataParallel and torch.compile go.
+
+    Args:
+        path: to read.
+        averaged: take the averaged ones (EMA), under `state_dict_ema` or `model_ema`.
+
+    Raises:
+        TrainError: it is missing or damaged, holds no tensors by name, or no averaged ones.
+    """
+    if not path.is_file():
+        raise TrainError(f"{path}: there is no such file")
+    loaded = _load(path)
+    if averaged:
+        found = [loaded[name] for name in _AVERAGED if isinstance(loaded.get(name), dict)]
+        if not found:
+            raise TrainError(f"{path} holds no averaged weights ({' or '.join(_AVERAGED)}); leave model.init_ema off")
+        loaded = found[0]
+    else:
+        for name in _PLAIN:
+            loaded = loaded[name] if isinstance(loaded.get(name), dict) else loaded
+    if not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise TrainError(f"{path} holds no weights by name")
+    return {_unwrapped(name): tensor for name, tensor in loaded.items()}
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # timm keeps its arguments beside the weights
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise TrainError(f"{path} cannot be read as weights: {one_line(error)}") from error
+    if not isinstance(loaded, dict):
+        raise TrainError(f"{path} holds no weights by name")
+    return loaded
+
+
+def _unwrapped(name: str) -> str:
+    while name.startswith(_WRAPPERS):
+        name = name.partition(".")[2]
+    return name
+
+
+def fit_weights(
+    path: Path, weights: Mapping[str, Tensor], module: nn.Module, name: str, head: frozenset[str]
+) -> Weights:
+    """Return those of a file's weights that a model has, under its names and in its shapes.
+
+    Names of other releases are turned into timm's, and position embeddings resized, as timm does it for its downloads.
+
+    Args:
+        path: of the file, for errors.
+        weights: by name.
+        module: the model.
+        name: timm's name of it.
+        head: names of the model's parameters that have a row a class; they may be missing or of another length.
+
+    Raises:
+        TrainError: a tensor of the model is missing, or of another shape.
+    """
+    own = module.state_dict()
+    body = {key: tensor.shape for key, tensor in own.items() if key not in head and not key.endswith(_COUNTER)}
+    if any(key not in weights or weights[key].shape != shape for key, shape in body.items()):
+        weights = _renamed(path, weights, module, name)
+    if missing := body.keys() - weights.keys():
+        raise TrainError(
+            f"{path} is no checkpoint of {name}: {len(missing)} of {len(body)} tensors are missing, "
+            f"such as {min(missing)}"
+        )
+    for key, shape in body.items():
+        if weights[key].shape != shape:
+            raise TrainError(
+                f"{path} does not fit {name}: {key} is {list(weights[key].shape)} there and {list(shape)} in the model"
+            )
+    return {key: weights[key] for key in own if key in weights}
+
+
+def _renamed(path: Path, weights: Mapping[str, Tensor], module: nn.Module, name: str) -> Mapping[str, Tensor]:
+    convert = _converter(name)
+    if convert is None:
+        return weights
+    arguments = (dict(weights), module)[: len(inspect.signature(convert).parameters)]
+    try:
+        converted: Mapping[str, Tensor] = convert(*arguments)
+    except Exception as error:  # timm's functions fail in many ways on what is not theirs
+        raise TrainError(f"{path} is no checkpoint of {name}: {one_line(error)}") from error
+    return converted
+
+
+def _converter(name: str) -> Callable[..., Mapping[str, Tensor]] | None:
+    """Return the function by which timm renames the weights of a model's other releases, None where it has none."""
+    entrypoint = timm.models.model_entrypoint(name.partition(".")[0])
+    return getattr(sys.modules[entrypoint.__module__], "checkpoint_filter_fn", None)
