@@ -43,26 +43,55 @@ def pretrain(
 @click.argument("data")
 @click.option(
     "--checkpoint",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
     help="A run's folder, a checkpoint's, or its model.safetensors.",
 )
 @click.option(
+    "--model", metavar="NAME", help="In place of a checkpoint: a published model, by timm's or the paper's name."
+)
+@click.option(
+    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Its weights; by default timm downloads them."
+)
+@inputs_option
+@click.option(
     "--batch-size", type=int, default=256, show_default=True, metavar="N", help="Images of a step of one process."
 )
 @shared
-def evaluate(data: str, checkpoint: Path, batch_size: int, as_json: bool, **options: Any) -> None:
-    """Measure a checkpoint on the val split of DATA: semantic top-1, beside the majority guess.
+def evaluate(
+    data: str,
+    checkpoint: Path | None,
+    model: str | None,
+    weights: Path | None,
+    inputs: str | None,
+    batch_size: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure a checkpoint or a published model on the val split of DATA: semantic top-1, beside the majority guess.
+
+    Of a published model the classifier's rows of DATA's classes are taken, by wnid.
 
     \b
     Examples:
       in21k-train evaluate out --checkpoint runs/r50
       in21k-train evaluate out --checkpoint runs/r50/checkpoints/step-00001234 --json
+      in21k-train evaluate out --model TResNet-M
+      in21k-train evaluate out --model mobilenetv3_large_100.miil_in21k --weights mobilenetv3_large_100_miil_21k.pth
     """
+    if (checkpoint is None) == (model is None):
+        raise click.UsageError("name either --checkpoint or --model")
+    if model is None and (weights or inputs):
+        raise click.UsageError("--weights and --inputs belong to --model; a checkpoint has its own")
     from in21k.train.config import Config, with_values
 
     config = with_values(Config(), settings_of(options) | {"data.eval_batch_size": batch_size})
-    from in21k.train.evaluation import evaluate_checkpoint
+    if checkpoint is not None:
+        from in21k.train.evaluation import evaluate_checkpoint
 
-    print_summary(evaluate_checkpoint(data, checkpoint, config.data, config.run), as_json)
+        print_summary(evaluate_checkpoint(data, checkpoint, config.data, config.run), as_json)
+    elif model is not None:
+        from in21k.train.published import PublishedModel, evaluate_published
+
+        published = PublishedModel(model, weights, inputs or "auto")
+        print_summary(evaluate_published(data, published, config.data, config.run), as_json)

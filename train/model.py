@@ -120,9 +120,11 @@ def check_name(name: str) -> None:
             f"; close to it: {', '.join(close)}" if close else "; `in21k-train models` and timm.list_models() list some"
         )
         raise TrainError(f"timm has no model {name!r}{hint}")
-    if timm.models.get_pretrained_cfg(name) is None and "." in name:
+    try:
+        timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:
         tags = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
-        raise TrainError(f"timm has no weights {name!r}; it has: {', '.join(tags) or 'none of this model'}")
+        raise TrainError(f"timm has no weights {name!r}; it has: {', '.join(tags) or 'none'}") from error
 
 
 def _checkpoint_activations(network: Network) -> None:

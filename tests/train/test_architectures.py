@@ -1,6 +1,7 @@
 """The paper's architectures: their names, what they cost, and OFA-595 against what was published of it."""
 
 import json
+from pathlib import Path
 
 import pytest
 import timm
@@ -106,6 +107,15 @@ def test_weights_to_begin_with_have_seen_imagenet_1k_alone():
         TrainError, match=r"no weights of Mixer-B/16 that have seen ImageNet-1K alone; pass --init FILE"
     ):
         resolve_model(ModelConfig(name="Mixer-B/16", pretrained=True))
+
+
+def test_the_docs_list_them():
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    for architecture in ARCHITECTURES:
+        cost = model_cost(architecture.timm)
+        cells = [architecture.name, architecture.timm, f"{cost.parameters / 1e6:.1f} M", f"{cost.macs / 1e6:,.0f} M"]
+        cells += [architecture.imagenet1k, architecture.authors or "a file of theirs"]
+        assert f"| {' | '.join(cells)} |".replace("|  |", "| |") in page
 
 
 def test_the_command_lists_them():
