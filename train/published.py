@@ -58,7 +58,7 @@ def evaluate_published(data: str, model: PublishedModel, settings: DataConfig, r
         config = resolved(Config(model_config, settings, run=replace(run, workers=workers)), dataset)
         network = published_network(config.model, model.weights, dataset.hierarchy, config.data.image_size)
         network.module.to(ranks.device)
-        loss = build_loss(config.loss, network.order).to(ranks.device)
+        loss = build_loss(config, network.order, dataset.label_sets).to(ranks.device)
         with dataset.cached(read_options(config.data)):
             evaluation = evaluate_val(network, loss, dataset, config, ranks)
     weights = str(model.weights) if model.weights else "timm's"

@@ -1,6 +1,6 @@
 """Checkpoints: whole or absent, in class order, without pickle, and refused where they do not belong."""
 
-import datetime
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def test_torch_files_give_tensors_and_nothing_else(tmp_path):
     torch.save({"state_dict": weights, "epoch": 3}, tmp_path / "good.pth")
     assert read_weights(tmp_path / "good.pth")["a"].tolist() == [1, 1]
     (tmp_path / "bad.pth").write_bytes(b"not a torch file")
-    torch.save({"model": weights, "written": datetime.date(2021, 4, 22)}, tmp_path / "pickled.pth")
+    torch.save({"model": weights, "written": dt.date(2021, 4, 22)}, tmp_path / "pickled.pth")
     for name in ("bad.pth", "pickled.pth", "missing.pth"):
         with pytest.raises(TrainError, match=name) as caught:
             read_weights(tmp_path / name)

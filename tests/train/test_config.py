@@ -67,7 +67,9 @@ def test_whole_numbers_serve_as_floats():
 
 
 def test_an_unknown_recipe_is_named_with_those_that_are():
-    with pytest.raises(TrainError, match="there is no recipe 'paper'; name one of: multi-label, semantic-distillation, "):
+    with pytest.raises(
+        TrainError, match="there is no recipe 'paper'; name one of: multi-label, semantic-distillation, "
+    ):
         read_recipe("paper")
 
 
