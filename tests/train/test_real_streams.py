@@ -20,7 +20,7 @@ from test_stops import descendants, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-BATCH, EPOCHS, SIZE = 192, 2, 64
+BATCH, EPOCHS, SIZE = 192, 2, 32
 OPTIONS = ["--model", "test_vit", "--device", "cpu", "--batch-size", BATCH, "--epochs", EPOCHS, "--lr", "1e-3"]
 PLAIN = ["--set", "data.cutout=0", "--set", "data.randaugment_ops=0", "--set", "run.checkpoint_steps=10"]
 
