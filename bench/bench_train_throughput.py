@@ -164,7 +164,7 @@ def timm_rate(options: argparse.Namespace, model: str, session: Session) -> floa
     """
     data, on_gpu = session.config.data, session.ranks.device.type == "cuda"
     arguments = ["--data-dir", options.dataset, "--dataset", "wds/in21k", "--val-split", "val", "--model", model]
-    arguments += ["--num-classes", session.dataset.manifest.classes, "--img-size", data.image_size, "--epochs", 1]
+    arguments += ["--num-classes", len(session.dataset.hierarchy), "--img-size", data.image_size, "--epochs", 1]
     arguments += ["-b", data.batch_size, "-vb", data.batch_size, "-j", max(session.config.run.workers, 1)]
     arguments += ["--opt", "adamw", "--lr", "1e-4", "--warmup-epochs", 0, "--log-interval", 1, "--smoothing", 0.2]
     arguments += ["--scale", 1, 1, "--ratio", 1, 1, "--hflip", 0, "--mean", 0, 0, 0, "--std", 1, 1, 1]

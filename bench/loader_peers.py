@@ -142,6 +142,18 @@ def timm_wds(inputs: Inputs, *, augmented: bool = False) -> Batches:
     return stacked(paper_on_pil(image) if augmented else image for image, _ in reader)
 
 
+def timm_collated(inputs: Inputs) -> Batches:
+    """Timm's ReaderWds with timm's own way into a batch, uint8 [B, 3, H, W]."""
+    from timm.data import create_dataset
+    from timm.data.loader import fast_collate
+    from timm.data.transforms import ToNumpy
+    from torch.utils.data import DataLoader
+
+    dataset = create_dataset("wds/x", str(inputs.dataset), split="train", batch_size=BATCH, transform=ToNumpy())
+    for images, _ in DataLoader(dataset, BATCH, collate_fn=fast_collate):
+        yield images
+
+
 def image_folder(inputs: Inputs, *, augmented: bool = False) -> Batches:
     """Torchvision's ImageFolder, decoding by Pillow."""
     from torchvision.datasets import ImageFolder
@@ -198,6 +210,7 @@ DECODING: dict[str, Callable[[Inputs], Batches]] = {
     "webdataset, Pillow": webdataset_pil,
     "webdataset + simplejpeg": webdataset_simplejpeg,
     "timm ReaderWds": timm_wds,
+    "timm ReaderWds, timm's own collation": timm_collated,
     "torchvision ImageFolder": image_folder,
     "LitData, its own decoding": lambda inputs: litdata(inputs, decode=True),
     "LitData + simplejpeg": lambda inputs: litdata(inputs, decode=False),

@@ -72,7 +72,8 @@ def used(cache: Path) -> int:
 
 def fill(cache: ShardCache, source, number: int) -> None:
     shard = source.open_reader.manifest.splits["train"][number]
-    for _ in range(2000):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         if (opened := cache.open(shard, source.open_reader.location.child(shard.path), False)) is not None:
             opened.close()
             return

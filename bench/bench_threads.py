@@ -1,0 +1,106 @@
+"""Threads instead of loader processes: images a second by the clock, and what they cost the thread that trains.
+
+    python bench/bench_threads.py [--dataset FOLDER] [--samples N] [--rounds N]
+
+The decoder releases Python's lock, so threads could decode beside the training. The thread that trains is played by
+small operations on the CPU, as many a batch as a step of a ResNet50 starts on a GPU: it takes the lock for each.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import torch
+from bench_loader import make_inputs
+from loader_peers import BATCH, Inputs, ours
+
+from in21k.shards_manifest.files import locate
+from in21k.shards_manifest.manifest import read_manifest
+from in21k.train.augment_plan import Augmentation
+from in21k.train.batch_buffers import BatchPool
+from in21k.train.batch_decoder import BatchDecoder
+from in21k.train.partition import TrainPlan
+from in21k.train.shard_reader import ShardReaders
+from in21k.train.stream import PREFETCH
+
+OPERATIONS = 2000
+"""Of forward, backward and optimizer in a step."""
+
+
+def threads(inputs: Inputs, *, augmented: bool, workers: int) -> Iterator[Any]:
+    """Yield the batches of as many threads, each with a reader of its own, in order."""
+    location = locate(inputs.uri)
+    readers = ShardReaders(location, read_manifest(location), "train")
+    plan = TrainPlan(inputs.lengths, 0, 1, BATCH)
+    decoder = BatchDecoder(Augmentation(0, 0.5, 2, 9) if augmented else None, None, False, False)
+    queues: list[Queue[Any]] = [Queue(PREFETCH) for _ in range(workers)]
+
+    def decode(worker: int) -> None:
+        reader, pool = readers(), BatchPool()
+        for slots in plan.slots(0, worker, workers):
+            pixels = pool.take((BATCH, inputs.size, inputs.size, 3))
+            decoder.decode(reader.collect(reader.request(slots.samples)), slots, pixels)
+            queues[worker].put(pixels)
+            del pixels
+        reader.close()
+
+    for worker in range(workers):
+        Thread(target=decode, args=(worker,), daemon=True).start()
+    for step in range(plan.total_steps):
+        yield queues[step % workers].get()
+
+
+def operations() -> float:
+    """Return the seconds of a step's small operations."""
+    values, began = torch.zeros(16), time.perf_counter()
+    for _ in range(OPERATIONS):
+        values.add_(1)
+    return time.perf_counter() - began
+
+
+def rate(batches: Iterator[Any]) -> float:
+    """Return the images a second by the clock, from the first batch on: processes take their time to start."""
+    next(batches)
+    began, images = time.perf_counter(), 0
+    for batch in batches:
+        images += len(batch)
+    return images / (time.perf_counter() - began)
+
+
+def cost(batches: Iterator[Any]) -> float:
+    """Return the median seconds of a step's operations beside a loader."""
+    return statistics.median(operations() for _ in batches)
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path)
+    parser.add_argument("--samples", type=int, default=6144)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    makers: dict[str, Callable[..., Iterator[Any]]] = {"processes": ours, "threads": threads}
+    with tempfile.TemporaryDirectory() as scratch:
+        inputs = make_inputs(Path(scratch), options.dataset, options.samples)
+        alone = statistics.median(operations() for _ in range(50))
+        print("| loader | images/s, 1 | images/s, 2 | augmented, 1 | augmented, 2 | a step's operations beside 1 |")
+        print("|---|---|---|---|---|---|")
+        for name, make in makers.items():
+            figures = []
+            for augmented in (False, True):
+                for workers in (1, 2):
+                    found = [rate(make(inputs, augmented=augmented, workers=workers)) for _ in range(options.rounds)]
+                    figures.append(statistics.median(found))
+            beside = cost(make(inputs, augmented=False, workers=1)) / alone
+            print(f"| {name} | {' | '.join(f'{figure:,.0f}' for figure in figures)} | {beside:.2f} × alone |")
+
+
+if __name__ == "__main__":
+    main()
