@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from in21k.train import cli_models, cli_pretrain, cli_transfer
+from in21k.train import cli_models, cli_pretrain, cli_transfer, cli_use
 from in21k.train.cli_shared import PROGRAM
 from in21k.train.errors import USER_ERRORS
 
@@ -24,7 +24,14 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (cli_pretrain.pretrain, cli_pretrain.evaluate, cli_transfer.transfer, cli_models.models):
+for command in (
+    cli_pretrain.pretrain,
+    cli_pretrain.evaluate,
+    cli_transfer.transfer,
+    cli_use.predict,
+    cli_use.export,
+    cli_models.models,
+):
     cli.add_command(command)
 
 

@@ -33,7 +33,7 @@ def decode_into(content: memoryview | bytes | Pixels, row: Pixels, crop: tuple[f
         crop: where to cut out a square, vertically and horizontally from 0 to 1; None squishes.
     """
     if isinstance(content, np.ndarray):
-        _fit(content, row, crop)
+        fit_into(content, row, crop)
         return True
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return _decode_webp(content, row, crop)
@@ -50,7 +50,7 @@ def decode_into(content: memoryview | bytes | Pixels, row: Pixels, crop: tuple[f
             simplejpeg.decode_jpeg(content, "RGB", buffer=row)
             return True
         pixels = _buffer(height * width * 3)
-        _fit(simplejpeg.decode_jpeg(content, "RGB", buffer=pixels), row, crop)
+        fit_into(simplejpeg.decode_jpeg(content, "RGB", buffer=pixels), row, crop)
     except ValueError:
         return False
     return True
@@ -64,7 +64,7 @@ def _decode_webp(content: memoryview | bytes, row: Pixels, crop: tuple[float, fl
         return False
     if pixels is None:
         return False
-    _fit(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), row, crop)
+    fit_into(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), row, crop)
     return True
 
 
@@ -73,13 +73,13 @@ def _decode_with_pillow(content: memoryview | bytes, row: Pixels, crop: tuple[fl
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 return False
-            _fit(np.asarray(image.convert("RGB")), row, crop)
+            fit_into(np.asarray(image.convert("RGB")), row, crop)
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
         return False
     return True
 
 
-def _fit(pixels: Pixels, row: Pixels, crop: tuple[float, float] | None) -> None:
+def fit_into(pixels: Pixels, row: Pixels, crop: tuple[float, float] | None) -> None:
     """Cut a square out of an image where that is wanted, and bring it to the row's size."""
     height, width = pixels.shape[:2]
     if crop is not None:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from in21k.shards_manifest.files import make_folder, write_atomic
+from in21k.shards_manifest.files import atomic_path, make_folder, write_atomic
+from in21k.shards_manifest.manifest import HIERARCHY
 from in21k.train.checkpoint import RunState, latest_checkpoint, load_state
 from in21k.train.config import Config, config_from_dict, differences
 from in21k.train.errors import TrainError
 from in21k.train.training_data import TrainingData
+from in21k.tree.table import write_table
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
@@ -75,12 +77,14 @@ def log_skipped(run: Path, step: int, keys: Sequence[str]) -> None:
 
 
 def begin_run(run: Path, config: Config, dataset: TrainingData) -> None:
-    """Create a run's folder, with the configuration in it.
+    """Create a run's folder, with the configuration in it and the classes, so that the model serves without its data.
 
     Raises:
         DatasetError: it cannot be written.
     """
     make_folder(run)
+    with atomic_path(run / HIERARCHY) as temporary:
+        write_table(dataset.hierarchy_table(), temporary)
     record = {
         "config": config.to_dict(),
         "dataset": {
