@@ -45,7 +45,9 @@ class Chosen:
     """The score on the images held out, 0 to 1, of each strength tried."""
 
 
-def fit_choosing(features: Tensor, targets: Tensor, *, multi_label: bool) -> Chosen:
+def fit_choosing(
+    features: Tensor, targets: Tensor, score: Callable[[Tensor, Tensor], float], *, multi_label: bool
+) -> Chosen:
     """Return the classifier fitted to all images at the strength that is best on a tenth of them, held out.
 
     Among equals the strongest is taken.
@@ -53,6 +55,7 @@ def fit_choosing(features: Tensor, targets: Tensor, *, multi_label: bool) -> Cho
     Args:
         features: float32 [N, D].
         targets: float32 [N, C], 0 or 1; one 1 in each row where images have one class.
+        score: of logits [n, C] and the places of their images among the N, int64 [n]; the higher, the better.
         multi_label: whether classes are independent of each other.
 
     Raises:
@@ -62,12 +65,13 @@ def fit_choosing(features: Tensor, targets: Tensor, *, multi_label: bool) -> Cho
         raise TrainError(
             f"{len(features)} training images are too few for a linear probe; {2 * HELD_OUT} are the least"
         )
-    held = torch.arange(len(features)) % HELD_OUT == 0
+    places = torch.arange(len(features), device=features.device)
+    held = places % HELD_OUT == 0
     scores: dict[float, float] = {}
     linear = None
     for strength in STRENGTHS:
         linear = fit(features[~held], targets[~held], strength, multi_label=multi_label, start=linear)
-        scores[strength] = score(linear(features[held]), targets[held], multi_label=multi_label)
+        scores[strength] = score(linear(features[held]), places[held])
     best = max(scores, key=lambda strength: scores[strength])  # of equals, the first one tried
     return Chosen(fit(features, targets, best, multi_label=multi_label), best, scores)
 
@@ -106,32 +110,6 @@ def fit(
     _minimise(loss, [weight, bias])
     plain = (weight / std).detach()
     return Linear(plain, (bias - plain @ mean).detach())
-
-
-def score(logits: Tensor, targets: Tensor, *, multi_label: bool) -> float:
-    """Return mAP over the classes that occur, or the share of images whose highest logit is their class, 0 to 1.
-
-    Args:
-        logits: [N, C].
-        targets: [N, C], 0 or 1.
-        multi_label: whether mAP is wanted.
-    """
-    return mean_average_precision(logits, targets) if multi_label else top_k(logits, targets, 1)
-
-
-def top_k(logits: Tensor, targets: Tensor, count: int) -> float:
-    """Return the share of images with a class of theirs among the `count` highest logits, 0 to 1."""
-    best = logits.topk(min(count, logits.shape[1]), 1).indices
-    return float(targets.gather(1, best).amax(1).double().mean())
-
-
-def mean_average_precision(logits: Tensor, targets: Tensor) -> float:
-    """Return the mean, over classes with a positive, of the mean precision at the ranks of the positives, 0 to 1."""
-    ranked = targets.gather(0, logits.argsort(dim=0, descending=True, stable=True)).double()
-    places = torch.arange(1, len(ranked) + 1, dtype=torch.float64, device=ranked.device)[:, None]
-    positives = ranked.sum(0)
-    precision = (ranked * ranked.cumsum(0) / places).sum(0) / positives.clamp(min=1)
-    return float(precision[positives > 0].mean()) if (positives > 0).any() else 0.0
 
 
 def _begin(classes: int, mean: Tensor, std: Tensor, start: Linear | None) -> tuple[Tensor, Tensor]:

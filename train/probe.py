@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from in21k.shards_manifest.files import atomic_path, write_atomic
 from in21k.train.catalogues.open_data import is_multi_label
@@ -17,15 +18,19 @@ from in21k.train.distributed import Ranks, join_ranks
 from in21k.train.errors import TrainError
 from in21k.train.features import Features, as_tensors, classifier_of, extract, targets_of
 from in21k.train.levels import level_order
-from in21k.train.linear_fit import Chosen, Linear, fit_choosing, mean_average_precision, top_k
+from in21k.train.linear_fit import Chosen, Linear, fit_choosing
 from in21k.train.model import Network, build_network
 from in21k.train.run_folder import SUMMARY, begin_run, find_start
+from in21k.train.scheme_metrics import SchemeMetrics
 from in21k.train.session import resolved
 from in21k.train.sources import read_options
 from in21k.train.stream import default_workers
 from in21k.train.training_data import TrainingData
 
 FEATURES = "features.safetensors"
+
+_ROWS = 4096
+"""Images that are measured at a time."""
 
 
 def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool = False) -> dict[str, Any]:
@@ -54,15 +59,53 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
         with data.cached(read_options(config.data)):
             begin_run(run, config, data)
             train, val = (extract(network, data, split, config, ranks) for split in ("train", "val"))
+            chosen = _fitted(train, data, network, ranks)
+            scores = _scores(chosen.linear(val.values.to(ranks.device)), val.label_ids, data, network, ranks)
     if keep_features:
         with atomic_path(run / FEATURES) as temporary:
             save_file(as_tensors(train=train, val=val), temporary)
-    chosen = fit_choosing(train.values, targets_of(train, data), multi_label=is_multi_label(data))
     _put_into(network, chosen.linear)
     save_model(run / MODEL, _card(config, data), network.weights())
-    summary = _summary(run, config, data, train, val, chosen) | {"seconds": round(time.perf_counter() - began, 2)}
+    seconds = round(time.perf_counter() - began, 2)
+    summary = _summary(run, config, data, train, val, chosen) | {
+        **{f"val_{name}": value for name, value in scores.items()},
+        "seconds": seconds,
+    }
     write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
     return summary
+
+
+def _fitted(train: Features, data: TrainingData, network: Network, ranks: Ranks) -> Chosen:
+    """Return the classifier, its strength chosen by the metric that measures it."""
+
+    def score(logits: Tensor, places: Tensor) -> float:
+        scores = _scores(logits, train.label_ids[places.cpu()], data, network, ranks)
+        return scores[_measure(data)]
+
+    targets = targets_of(train, data).to(ranks.device)
+    return fit_choosing(train.values.to(ranks.device), targets, score, multi_label=is_multi_label(data))
+
+
+def _measure(data: TrainingData) -> str:
+    return "map" if is_multi_label(data) else "top1"
+
+
+def _scores(logits: Tensor, label_ids: Tensor, data: TrainingData, network: Network, ranks: Ranks) -> dict[str, float]:
+    """Return the metrics of logits [n, C] in class order, as an evaluation has them, 0 to 1 each."""
+    scheme = "multi-label" if is_multi_label(data) else "single-label"
+    metrics = SchemeMetrics(data, network.order, scheme, ranks)
+    rows = network.order.to_rows(logits.T).T
+    batches = [
+        (part, ids.to(ranks.device), torch.ones(len(ids), dtype=torch.bool, device=ranks.device))
+        for part, ids in zip(torch.split(rows, _ROWS), torch.split(label_ids, _ROWS), strict=True)
+    ]
+    for batch in batches:
+        metrics.update(*batch)
+    if metrics.wants_second_pass:
+        metrics.seal()
+        for batch in batches:
+            metrics.count_again(*batch)
+    return {name: value for name, value in metrics.result()[1].items() if value is not None}
 
 
 def _with_workers(config: Config, ranks: Ranks) -> Config:
@@ -88,11 +131,6 @@ def _card(config: Config, data: TrainingData) -> ModelCard:
 def _summary(
     run: Path, config: Config, data: TrainingData, train: Features, val: Features, chosen: Chosen
 ) -> dict[str, Any]:
-    logits, targets = chosen.linear(val.values), targets_of(val, data)
-    if is_multi_label(data):
-        scores = {"val_map": mean_average_precision(logits, targets)}
-    else:
-        scores = {"val_top1": top_k(logits, targets, 1), "val_top5": top_k(logits, targets, 5)}
     return {
         "run": str(run),
         "checkpoint": str(run / MODEL),
@@ -107,5 +145,4 @@ def _summary(
         "held_out_scores": {f"{strength:.3g}": value for strength, value in chosen.scores.items()},
         "val_images": len(val.values),
         "val_skipped": val.skipped,
-        **scores,
     }
