@@ -58,8 +58,8 @@ def hub_config(model: TrainedModel) -> dict[str, Any]:
         "interpolation": "bicubic",
         "crop_pct": 1.0,
         "crop_mode": "squash",  # images are squished, not cropped
-        "mean": [0.0, 0.0, 0.0],
-        "std": [1.0, 1.0, 1.0],
+        "mean": list(model.network.normalisation.mean),
+        "std": list(model.network.normalisation.std),
         "num_classes": card.num_classes,
         **{key: known[key] for key in _KEPT if known.get(key) is not None},
     }

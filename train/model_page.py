@@ -39,7 +39,8 @@ With a semantic scheme the classes of a level share one softmax.
 
 ## Inputs
 
-RGB images, squished to {size} × {size} pixels (bicubic), with values of 0 to 1: mean 0, standard deviation 1.
+RGB images, squished to {size} × {size} pixels (bicubic), with values of 0 to 1, less the mean {mean},
+over the standard deviation {std}.
 
 ## Data
 
@@ -94,6 +95,8 @@ def model_page(model: TrainedModel, facts: RunFacts) -> str:
         steps=card.step,
         scheme=card.config.loss.scheme,
         size=card.image_size,
+        mean=list(model.network.normalisation.mean),
+        std=list(model.network.normalisation.std),
         more=f", img_size={card.image_size}" if fixed else "",
         data="\n".join(_table("data", _data(card, facts))),
         metrics="\n".join(_metrics(facts)),

@@ -13,7 +13,6 @@ from in21k.train.class_table import ClassTable
 from in21k.train.decode import Pixels, fit_into
 from in21k.train.distributed import join_ranks
 from in21k.train.errors import one_line
-from in21k.train.precision import to_inputs
 from in21k.train.trained_model import TrainedModel
 from in21k.train.wild_images import ImageError, read_pixels
 
@@ -84,7 +83,8 @@ def predict(model: TrainedModel, images: Sequence[Path], *, top: int = 0, device
                 continue
             with torch.inference_mode():
                 batch = as_batch(pixels, model.card.image_size)
-                logits = model.network.order.to_classes(module(to_inputs(batch, ranks.device))[0].float()).cpu()
+                rows = module(model.network.inputs(batch, ranks.device))[0]
+                logits = model.network.order.to_classes(rows.float()).cpu()
             yield _prediction(str(path), logits, groups, model, count)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import timm
 
+from in21k.train.architectures import find_architecture
 from in21k.train.catalogues.open_data import DataRequest, is_multi_label, open_data
 from in21k.train.checkpoint import find_model, read_card
 from in21k.train.config import read_recipe, with_values
@@ -67,6 +68,8 @@ def _start(request: TransferRequest) -> dict[str, Any]:
 
 def _timm_size(name: str) -> dict[str, Any]:
     """Return the image size of timm's weights, where it is known."""
-    check_name(name)
-    size = timm.models.get_pretrained_cfg_value(name, "input_size")
+    architecture = find_architecture(name)
+    known = architecture.timm if architecture else name
+    check_name(known)
+    size = timm.models.get_pretrained_cfg_value(known, "input_size")
     return {"data.image_size": size[-1]} if size else {}

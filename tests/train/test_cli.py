@@ -36,7 +36,7 @@ def pretrain(capsys, data, run, *arguments: object) -> tuple[int, str, str]:
     [
         (["--model", "resnet81"], "timm has no model 'resnet81'; close to it: resnet18"),
         (["--model", "qqqq"], "timm has no model 'qqqq'"),
-        (["--recipe", "magic"], "there is no recipe 'magic'; name one of: semantic-softmax"),
+        (["--recipe", "magic"], "there is no recipe 'magic'; name one of: multi-label"),
         (["--set", "optim.rl=1"], "there is no setting 'optim.rl'; the settings are: model.name"),
         (["--set", "optim.lr"], "--set 'optim.lr' is not of the form key=value"),
         (["--set", "loss.scheme=magic"], "there is no loss 'magic'"),
