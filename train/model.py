@@ -73,6 +73,8 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
     module = create_module(config, classes, image_size)
     head = _head_parameters(module, config.name, classes)
     network = Network(config.name, module, head, order, normalisation_of(config.name, config.inputs))
+    if config.pretrained:
+        network.load(module.state_dict())  # timm fills a classifier of the right size in class order
     if config.init:
         _init_from(network, config)
     if config.grad_checkpointing:

@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 from conftest import WNIDS, run_train, write_dataset
+from hub import put_into_cache
 from PIL import Image
 from safetensors.torch import save_file
 from test_cli import answer
@@ -106,7 +107,7 @@ def test_an_evaluation_is_that_computed_by_hand(published, dataset_folder):
     assert summary["val_semantic_top1"] == pytest.approx(slow_semantic_top1(logits, labels))
 
 
-def test_the_authors_models_take_inputs_of_0_to_1(dataset_folder, tmp_path):
+def test_the_authors_models_take_inputs_of_0_to_1(monkeypatch, dataset_folder, tmp_path):
     torch.manual_seed(0)
     module = timm.create_model("mobilenetv3_large_100", num_classes=11_221).eval()
     torch.nn.init.normal_(module.classifier.weight)
@@ -115,11 +116,13 @@ def test_the_authors_models_take_inputs_of_0_to_1(dataset_folder, tmp_path):
     with torch.no_grad():
         logits = module(pixels / 255)[:, [FALL11.index(wnid) for wnid in WNIDS]]
     expected = pytest.approx(slow_semantic_top1(logits, labels))
-    for name in ("mobilenetv3_large_100.miil_in21k", "MobileNetV3-L"):
-        done = run_train(
-            *("evaluate", dataset_folder, "--model", name, "--weights", tmp_path / "weights.safetensors"),
-            *("--json", "--device", "cpu", "--workers", "0"),
-        )
+    put_into_cache(monkeypatch, tmp_path / "cache", "mobilenetv3_large_100.miil_in21k", module.state_dict())
+    for arguments in (
+        ("--model", "mobilenetv3_large_100.miil_in21k", "--weights", tmp_path / "weights.safetensors"),
+        ("--model", "MobileNetV3-L", "--weights", tmp_path / "weights.safetensors"),
+        ("--model", "MobileNetV3-L"),
+    ):
+        done = run_train("evaluate", dataset_folder, *arguments, "--json", "--device", "cpu", "--workers", "0")
         assert done.returncode == 0, done.stderr
         summary = json.loads(done.stdout)
         assert summary["model"] == "mobilenetv3_large_100.miil_in21k"

@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from conftest import WNIDS, train_losses
+from hub import put_into_cache
 from safetensors.torch import load_file, save_file
 
 from in21k.train.config import Config, ModelConfig, with_values
@@ -17,6 +18,7 @@ from in21k.train.levels import level_order
 from in21k.train.loop import pretrain
 from in21k.train.model import build_network
 from in21k.train.weights import read_weights
+from in21k.tree.published_lists import PublishedList, published_class_list
 from in21k.tree.table import wordnet_hierarchy
 
 ORDER = level_order(wordnet_hierarchy(WNIDS))
@@ -191,3 +193,21 @@ def test_a_run_keeps_the_inputs_that_its_weights_were_trained_on(dataset_folder,
     assert load_file(weights)
     pretrain(str(dataset_folder), tmp_path / "again", run_config(model__init=str(weights)), progress=False)
     assert json.loads((tmp_path / "again" / "config.json").read_text())["config"]["model"]["inputs"] == "unit"
+
+
+def test_timms_weights_are_taken_with_a_classifier_of_the_right_size(monkeypatch, tmp_path):
+    weights = random_weights("test_resnet")
+    put_into_cache(monkeypatch, tmp_path, "test_resnet.r160_in1k", weights)
+    settings = ModelConfig(name="test_resnet", pretrained=True)
+    thousand = level_order(wordnet_hierarchy(published_class_list(PublishedList.FALL11)[:1000]))
+    network_of_1000 = build_network(settings, thousand, 32)
+    assert same(network_of_1000.weights(), weights, without="none")
+    assert not torch.equal(network_of_1000.module.fc.weight, weights["fc.weight"])  # in level order
+    assert same(build_network(settings, ORDER, 32).weights(), weights, without="fc.")
+
+
+def test_weights_that_timm_cannot_get_are_one_line(monkeypatch, tmp_path):
+    put_into_cache(monkeypatch, tmp_path, "test_resnet.r160_in1k", random_weights("test_resnet"))
+    with pytest.raises(TrainError, match=r"timm's weights for test_vit cannot be had: .*; try --init FILE") as caught:
+        network("test_vit", pretrained=True)
+    assert "\n" not in str(caught.value)
