@@ -28,7 +28,8 @@ from in21k.train.dataset import Dataset, open_dataset
 from in21k.train.distributed import join_ranks
 from in21k.train.prefetch import on_device
 from in21k.train.run_folder import Start
-from in21k.train.session import Session, open_session, resolved
+from in21k.train.session import Session
+from in21k.train.session_setup import open_session, resolved
 from in21k.train.sources import train_source
 from in21k.train.stream import Batch, open_stream
 

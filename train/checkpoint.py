@@ -1,6 +1,7 @@
 """Checkpoints: a folder a step, written whole or not at all, without pickle.
 
 RUN/checkpoints/step-00001234/model.safetensors      weights, classes in class order; what they are, in its metadata
+                              ema.safetensors        the same of the weights' average, where the run keeps one
                               optimizer.safetensors  `parameter/state` tensors
                               state.json             position, configuration, loss scale; written last
 """
@@ -26,6 +27,7 @@ from in21k.train.weights import Weights
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
 MODEL = "model.safetensors"
+AVERAGE = "ema.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 
@@ -69,9 +71,17 @@ class RunState:
     format_version: int = FORMAT_VERSION
 
 
-def save_checkpoint(
-    run: Path, card: ModelCard, state: RunState, weights: Weights, optimizer: Weights, keep: int
-) -> Path:
+@dataclass(frozen=True)
+class Tensors:
+    """The tensors of a checkpoint."""
+
+    weights: Weights
+    optimizer: Weights
+    average: Weights | None
+    """The weights' moving average; None where the run keeps none."""
+
+
+def save_checkpoint(run: Path, card: ModelCard, state: RunState, tensors: Tensors, keep: int) -> Path:
     """Write a checkpoint, then delete all but the newest `keep`; return its folder.
 
     Raises:
@@ -85,8 +95,10 @@ def save_checkpoint(
         for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
             shutil.rmtree(left)  # a killed process of this run left it
         temporary.mkdir()
-        save_file(_plain(weights), temporary / MODEL, _metadata(card))
-        save_file(_plain(optimizer), temporary / OPTIMIZER)
+        save_file(_plain(tensors.weights), temporary / MODEL, _metadata(card))
+        if tensors.average is not None:
+            save_file(_plain(tensors.average), temporary / AVERAGE, _metadata(card))
+        save_file(_plain(tensors.optimizer), temporary / OPTIMIZER)
         (temporary / STATE).write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
         for path in (*temporary.iterdir(), temporary):
             _sync(path)
@@ -147,14 +159,20 @@ def load_tensors(path: Path) -> Weights:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
 
 
-def find_model(path: Path) -> Path:
+def find_model(path: Path, *, raw: bool = False) -> Path:
     """Return the file of weights that a run folder, a checkpoint's folder or the file itself names.
+
+    Args:
+        path: where to look.
+        raw: take the weights themselves where their average is there, too.
 
     Raises:
         TrainError: there is none.
     """
     newest = latest_checkpoint(path)
-    for candidate in (path, path / MODEL, *([newest / MODEL] if newest else [])):
+    names = (MODEL,) if raw else (AVERAGE, MODEL)
+    folders = (path, *([newest] if newest else []))
+    for candidate in (path, *(folder / name for folder in folders for name in names)):
         if candidate.is_file():
             return candidate
     raise TrainError(f"{path}: no checkpoint there; name a run's folder, one of its checkpoints or a {MODEL}")

@@ -27,6 +27,7 @@ def cli(debug: bool) -> None:
 for command in (
     cli_pretrain.pretrain,
     cli_pretrain.evaluate,
+    cli_pretrain.curves,
     cli_transfer.transfer,
     cli_use.predict,
     cli_use.export,

@@ -1,4 +1,4 @@
-"""The commands that work on a prepared dataset: pretrain, evaluate."""
+"""The commands of pretraining: pretrain, evaluate, curves."""
 
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def pretrain(
 @click.option(
     "--batch-size", type=int, default=256, show_default=True, metavar="N", help="Images of a step of one process."
 )
+@click.option("--raw", is_flag=True, help="Measure a run's weights themselves, not their moving average.")
 @shared
 def evaluate(
     data: str,
@@ -65,6 +66,7 @@ def evaluate(
     weights: Path | None,
     inputs: str | None,
     batch_size: int,
+    raw: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -89,9 +91,27 @@ def evaluate(
     if checkpoint is not None:
         from in21k.train.evaluation import evaluate_checkpoint
 
-        print_summary(evaluate_checkpoint(data, checkpoint, config.data, config.run), as_json)
+        print_summary(evaluate_checkpoint(data, checkpoint, config.data, config.run, raw=raw), as_json)
     elif model is not None:
         from in21k.train.published import PublishedModel, evaluate_published
 
         published = PublishedModel(model, weights, inputs or "auto")
         print_summary(evaluate_published(data, published, config.data, config.run), as_json)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--output", default="curves.png", show_default=True, type=click.Path(path_type=Path), metavar="FILE", help="A PNG."
+)
+def curves(runs: tuple[Path, ...], output: Path) -> None:
+    """Draw the curves of one run or several over their epochs.
+
+    \b
+    Examples:
+      in21k-train curves runs/r50 runs/r50-adamw --output r50.png
+    """
+    from in21k.train.curve_plot import plot_curves
+
+    plot_curves(runs, output)
+    click.echo(f"curves: {output}")

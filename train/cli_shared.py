@@ -27,6 +27,7 @@ KEYS: Mapping[str, str] = {
     "workers": "run.workers",
     "device": "run.device",
     "amp": "run.amp",
+    "compile": "run.compile",
 }
 """The setting that each option changes."""
 
@@ -57,7 +58,7 @@ def shared(command: _Command) -> _Command:
         click.option(
             "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes a GPU where there is one."
         ),
-        click.option("--amp/--no-amp", default=None, help="Mixed precision on a GPU; on by default."),
+        click.option("--amp/--no-amp", default=None, help="Mixed precision; on by default."),
         click.option("--strict", is_flag=True, default=None, help="A damaged sample is an error; else it is skipped."),
         click.option("--cache", metavar="FOLDER", help="Keep shards of an object store in this folder."),
         click.option("--cache-size", metavar="SIZE", help="How large the cache may become; 100GB by default."),
@@ -76,6 +77,7 @@ def training(command: _Command) -> _Command:
         click.option("--batch-size", type=int, metavar="N", help="Images of a step over all processes."),
         click.option("--lr", type=float, metavar="RATE", help="Peak learning rate; not scaled with the batch size."),
         click.option("--seed", type=int, metavar="N", help="Of weights, order and augmentation."),
+        click.option("--compile", is_flag=True, default=None, help="Compile the model with torch.compile."),
         click.option("--resume", is_flag=True, help="Go on with the run in RUN, from its newest checkpoint."),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change any setting of the recipe."),
     )

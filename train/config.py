@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 from in21k.train.errors import TrainError
+from in21k.train.setting_ranges import converted
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,32 @@ class DataConfig:
 class OptimConfig:
     """Optimizer and schedule."""
 
+    name: str = "adam"
+    """adam (weight decay as an L2 penalty, as in the paper), adamw (decay apart from the gradient), or sgd."""
     epochs: int = 80
     lr: float = 3e-4
     """The one-cycle schedule's peak; it is taken as given, whatever the batch size."""
     weight_decay: float = 1e-4
-    """L2 penalty, kept off biases, norms and what the model names."""
+    """Kept off biases, norms and what the model names."""
     beta1: float = 0.9
+    """adam and adamw, as the next two."""
     beta2: float = 0.999
     eps: float = 1e-8
+    momentum: float = 0.9
+    """sgd, as the next."""
+    nesterov: bool = False
     pct_start: float = 0.1
     """Share of the run in which the learning rate rises."""
     div_factor: float = 20.0
     """Peak over the first learning rate."""
     final_div_factor: float = 1e4
     """First learning rate over the last."""
+    ema_decay: float = 0.0
+    """Of the moving average of the weights, which is evaluated in their place; 0 keeps none."""
+    accumulate: int = 1
+    """Equal parts of a process's share of a step that pass through the network one after another, to save memory."""
+    clip_norm: float = 0.0
+    """A gradient of a larger norm is scaled down to it; 0 leaves all as they are."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +139,15 @@ class RunConfig:
 
     seed: int = 0
     amp: bool = True
-    """Mixed precision on a GPU: bfloat16 where it has it, else float16. The CPU computes in float32."""
+    """Mixed precision."""
+    amp_dtype: str = "auto"
+    """bfloat16, float16, or auto: bfloat16 where the GPU has it, else float16; float32 on a CPU."""
+    matmul_precision: str = "high"
+    """Of float32 on a GPU: highest, or high and medium, which allow TF32."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    deterministic: bool = False
+    """The same result to the bit on the same GPU; slower, and not every model can."""
     device: str = "auto"
     """auto, cpu or cuda."""
     workers: int = -1
@@ -137,6 +158,8 @@ class RunConfig:
     """Epochs from one validation to the next; the run ends with one."""
     checkpoint_steps: int = 0
     """Steps from one checkpoint to the next; 0 is an epoch. The run ends with one."""
+    checkpoint_minutes: float = 0.0
+    """Minutes from one checkpoint to the next, beside those by steps; 0 for none."""
     keep_checkpoints: int = 2
 
 
@@ -158,48 +181,10 @@ class Config:
 
 _READING = ("data.eval_batch_size", "data.strict", "data.verify_digest", "data.cache", "data.cache_size")
 
-RESUMABLE = frozenset({*_READING, *(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")})
-"""What may change when a run is resumed: it does not decide which batches the model sees."""
+_RUNNING = tuple(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")
 
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "model.drop_path": (0, 1),
-    "data.image_size": (0, 4096),
-    "data.batch_size": (1, 2**24),
-    "data.eval_batch_size": (1, 2**24),
-    "data.cutout": (0, 1),
-    "data.randaugment_ops": (0, 14),
-    "data.randaugment_magnitude": (0, 30),
-    "optim.epochs": (1, 2**20),
-    "optim.lr": (0, 1e6),
-    "optim.weight_decay": (0, 1e6),
-    "optim.beta1": (0, 0.999999),
-    "optim.beta2": (0, 0.999999),
-    "optim.pct_start": (0, 1),
-    "optim.div_factor": (1e-6, 1e12),
-    "optim.final_div_factor": (1e-6, 1e12),
-    "loss.label_smoothing": (0, 1),
-    "loss.gamma_negative": (0, 64),
-    "loss.gamma_positive": (0, 64),
-    "loss.clip": (0, 0.999),
-    "distill.weight": (0, 1e6),
-    "distill.hard_weight": (0, 1e6),
-    "distill.temperature": (1e-3, 1e3),
-    "distill.top_share": (1e-6, 1),
-    "run.seed": (0, 2**63 - 1),
-    "run.workers": (-1, 1024),
-    "run.log_steps": (1, 2**40),
-    "run.eval_epochs": (1, 2**20),
-    "run.checkpoint_steps": (0, 2**40),
-    "run.keep_checkpoints": (1, 2**20),
-}
-
-
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "data.augment_device": ("cpu", "gpu"),
-    "distill.divergence": ("squared", "kl"),
-    "model.inputs": ("auto", "unit", "timm"),
-    "run.device": ("auto", "cpu", "cuda"),
-}
+RESUMABLE = frozenset({*_READING, *_RUNNING, "optim.accumulate"})
+"""What may change when a run is resumed: where and how it is computed, not what."""
 
 
 def recipe_names() -> list[str]:
@@ -235,8 +220,8 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
         if key not in known:
             raise TrainError(f"there is no setting {key!r}; the settings are: {', '.join(known)}")
         section, name = key.split(".")
-        converted = _converted(key, value, type(known[key]))
-        config = replace(config, **{section: replace(getattr(config, section), **{name: converted})})
+        checked = converted(key, value, type(known[key]))
+        config = replace(config, **{section: replace(getattr(config, section), **{name: checked})})
     return config
 
 
@@ -279,20 +264,3 @@ def flatten(sections: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[section] = values
     return flat
-
-
-def _converted(key: str, value: Any, kind: type) -> Any:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:  # a bool is no int here
-        raise TrainError(f"{key} takes a value of type {kind.__name__}, not {value!r}")
-    if key in _CHOICES and value not in _CHOICES[key]:
-        raise TrainError(f"{key} is one of {', '.join(_CHOICES[key])}, and not {value!r}")
-    if key in _RANGES:
-        _check_range(key, value, *_RANGES[key])
-    return value
-
-
-def _check_range(key: str, value: Any, low: float, high: float) -> None:
-    if not low <= value <= high:  # nor is nan
-        raise TrainError(f"{key} lies between {low:g} and {high:g}, and {value!r} does not")

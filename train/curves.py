@@ -40,6 +40,12 @@ class CurvePoint:
     """Share of the time that the training process waited for data, 0 to 1."""
     gpu_memory_mb: float | None = None
     """The most that torch held on this process's GPU so far."""
+    gradient_norm: float | None = None
+    """Mean over the steps, before clipping; without those that overflowed."""
+    loss_scale: float | None = None
+    """Of float16; None where there is none."""
+    overflows: int | None = None
+    """Steps that float16 overflowed in, which change no weight; None where there is no loss scale."""
     skipped: int = 0
     """Images that did not decode, since the row before."""
 
@@ -80,15 +86,20 @@ class CurveWriter:
 
 
 def _drop_after(path: Path, step: int, validates: bool) -> None:
-    """Rewrite a CSV with its header and the whole rows up to a step, with or without its validation."""
+    """Rewrite a CSV with its header and the whole rows up to a step, with or without its validation.
+
+    A file that an older version began, with fewer columns, gets them all.
+    """
     last = (step, "train") if validates else (step, "val")
     rows = []
     if path.exists():
         with path.open(newline="", encoding="ascii", errors="replace") as file:
             rows = [
                 row
-                for row in csv.reader(file)
-                if len(row) == len(_COLUMNS) and row[0].isdigit() and (int(row[0]), row[2]) <= last
+                for row in csv.DictReader(file, restval="")
+                if (row["step"] or "").isdigit() and row["skipped"] and (int(row["step"]), row["split"]) <= last
             ]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="ascii") as file:
-        csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *rows])
+        writer = csv.DictWriter(file, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from in21k.train.backend import prepare_backend
 from in21k.train.checkpoint import check_classes, find_model, load_tensors, read_card
 from in21k.train.config import Config, DataConfig, RunConfig
 from in21k.train.dataset import open_dataset
@@ -83,7 +84,7 @@ def evaluate_val(network: Network, loss: nn.Module, dataset: TrainingData, confi
     network.module.eval()
     metrics = SchemeMetrics(dataset, network.order, config.loss.scheme, ranks)
     totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
-    with torch.inference_mode(), autocast(ranks.device, config.run.amp):
+    with torch.inference_mode(), autocast(ranks.device, config.run.amp, config.run.amp_dtype):
         for logits, ids, valid, skipped in _scored(network, dataset, config, ranks):
             metrics.update(logits, ids, valid)
             totals[0] += loss(logits, ids, valid).double() * len(valid)
@@ -112,7 +113,9 @@ def _scored(network: Network, dataset: TrainingData, config: Config, ranks: Rank
         yield Scored(logits, batch.class_indices, batch.valid, len(batch.skipped))
 
 
-def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: RunConfig) -> dict[str, Any] | None:
+def evaluate_checkpoint(
+    data: str, checkpoint: Path, settings: DataConfig, run: RunConfig, *, raw: bool = False
+) -> dict[str, Any] | None:
     """Return what a checkpoint scores on the val split of a dataset, and None on all processes but the first.
 
     Args:
@@ -120,14 +123,16 @@ def evaluate_checkpoint(data: str, checkpoint: Path, settings: DataConfig, run: 
         checkpoint: a run's folder, a checkpoint's folder, or a file of weights.
         settings: image size (0: the checkpoint's) and eval batch size.
         run: device, precision, workers.
+        raw: measure the weights themselves where the run kept their average, too.
 
     Raises:
         DatasetError: the dataset or the checkpoint cannot be read.
         TrainError: the checkpoint is damaged, or its classes are not the dataset's.
     """
-    path = find_model(checkpoint)
+    path = find_model(checkpoint, raw=raw)
     card = read_card(path)
     with join_ranks(run.device) as ranks:
+        prepare_backend(run, ranks.device)
         dataset = open_dataset(data)
         check_classes(path, card, len(dataset.hierarchy), dataset.class_list_sha256)
         size = settings.image_size or card.image_size

@@ -70,7 +70,7 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
     skipped = 0
     network.module.eval()
     try:
-        with torch.inference_mode(), autocast(ranks.device, config.run.amp):
+        with torch.inference_mode(), autocast(ranks.device, config.run.amp, config.run.amp_dtype):
             for batch in on_device(stream, ranks.device):
                 network.module(network.inputs(batch.images, ranks.device))
                 values = seen.pop().flatten(1)[batch.valid].float().cpu()

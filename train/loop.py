@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,61 +12,22 @@ from tqdm import tqdm
 
 from in21k.shards_manifest.files import write_atomic
 from in21k.train.config import Config
-from in21k.train.curves import CurvePoint, CurveWriter
+from in21k.train.curve_plot import PLOT, plot_curves
+from in21k.train.curves import CurveWriter
 from in21k.train.dataset import open_dataset
 from in21k.train.distributed import Ranks, join_ranks, was_restarted
 from in21k.train.errors import TrainError
-from in21k.train.evaluation import Evaluation, evaluate_val
+from in21k.train.finite import GradientWatch
 from in21k.train.preemption import Preempted, StopRequest, stop_request
 from in21k.train.prefetch import on_device
+from in21k.train.progress import Meter, Progress, SaveClock
 from in21k.train.run_folder import SUMMARY, Start, begin_run, find_start, log_skipped
-from in21k.train.session import Session, open_session, resolved
+from in21k.train.run_log import log_step, validate
+from in21k.train.session import Session
+from in21k.train.session_setup import open_session, resolved
 from in21k.train.sources import read_options, train_source
 from in21k.train.stream import Batch, open_stream
 from in21k.train.training_data import TrainingData
-
-
-@dataclass
-class Meter:
-    """What is measured from one logged step to the next."""
-
-    device: torch.device
-    steps: int = 0
-    wait: float = 0.0
-    """Seconds that the process waited for data."""
-    skipped: int = 0
-    loss: torch.Tensor = field(init=False)
-    """float64 scalar on the device: the sum of the steps' losses."""
-    started: float = field(default_factory=time.perf_counter)
-
-    def __post_init__(self) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
-
-    def add(self, loss: torch.Tensor, batch: Batch) -> None:
-        """Count a step."""
-        self.loss += loss
-        self.steps += 1
-        self.skipped += len(batch.skipped)
-
-
-@dataclass
-class Progress:
-    """Where a running run stands, on one process."""
-
-    step: int
-    """Steps done."""
-    skipped: int
-    """Images skipped so far, over all processes."""
-    meter: Meter
-    curves: CurveWriter | None
-    """None on all processes but the first."""
-    bar: Any
-    """A tqdm bar; disabled where nobody looks."""
-    train_loss: float = math.nan
-    evaluation: Evaluation | None = None
-    checkpoint: Path | None = None
-    stopping: bool = False
-    """Whether SIGTERM ends the run after this step."""
 
 
 def pretrain(
@@ -82,8 +42,8 @@ def train_on(
 ) -> dict[str, Any] | None:
     """Train a model on any data and return the run's summary; None on all processes but the first.
 
-    The run's folder gets config.json, metrics.csv, tensorboard/, checkpoints/ and, last, summary.json; skipped.csv
-    names the images that do not decode.
+    The run's folder gets config.json, metrics.csv, tensorboard/, checkpoints/, curves.png and, last, summary.json;
+    skipped.csv names the images that do not decode.
 
     Args:
         open_data: returns the data; each process calls it.
@@ -95,7 +55,7 @@ def train_on(
 
     Raises:
         DatasetError: the data or the run's folder is not usable.
-        TrainError: the run cannot begin, or its loss is no longer a number.
+        TrainError: the run cannot begin, or its loss, a gradient or a weight is no longer a number.
         Preempted: SIGTERM ended it; a checkpoint was written, and no summary.
     """
     with join_ranks(config.run.device) as ranks:
@@ -112,6 +72,7 @@ def train_on(
         if not state.stopping:
             summary = _summary(session, run, start, state, time.perf_counter() - began)
             if ranks.is_first:
+                plot_curves([run], run / PLOT)
                 write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
     if state.stopping:
         raise Preempted(state.step)
@@ -125,8 +86,8 @@ def _train(session: Session, run: Path, start: Start, progress: bool) -> Progres
     try:
         with stop_request(session.ranks) as request:
             if _validates(session, state.step):  # a process killed while it validated left the row out
-                _validate(session, state)
-                state.meter = Meter(session.ranks.device)
+                validate(session, state)
+                state.meter = state.meter.restarted()
             _steps(session, run, state, request)
     finally:
         state.bar.close()
@@ -136,14 +97,15 @@ def _train(session: Session, run: Path, start: Start, progress: bool) -> Progres
 
 
 def _progress(session: Session, run: Path, start: Start, progress: bool) -> Progress:
-    first = session.ranks.is_first
+    first, device = session.ranks.is_first, session.ranks.device
     total = session.plan.total_steps
     return Progress(
         start.step,
         start.skipped,
-        Meter(session.ranks.device),
+        Meter(device, GradientWatch(device)),
         CurveWriter(run, start.step, validates=_validates(session, start.step)) if first else None,
         tqdm(total=total, initial=start.step, unit="step", disable=None if first and progress else True),
+        SaveClock(session.config.run.checkpoint_minutes if first else 0.0),
         checkpoint=start.checkpoint,
     )
 
@@ -160,12 +122,13 @@ def _steps(session: Session, run: Path, state: Progress, request: StopRequest) -
     stream = on_device(loaded, session.ranks.device)
     try:
         for batch in _timed(stream, state):
-            state.meter.add(session.train_step(batch, state.step), batch)
+            result = session.train_step(batch, state.step)
             state.step += 1
+            state.meter.add(result, batch, state.step)
             if batch.skipped:
                 log_skipped(run, state.step, batch.skipped)
             state.bar.update()
-            state.stopping = request.agreed()
+            state.stopping, state.saving = request.agree(save=state.clock.rings())
             _after_step(session, run, state)
             if state.stopping:
                 return
@@ -186,16 +149,17 @@ def _after_step(session: Session, run: Path, state: Progress) -> None:
     a run that goes on from it validates first.
     """
     settings, per_epoch, total = session.config.run, session.plan.steps_per_epoch, session.plan.total_steps
-    saves = state.stopping or state.step == total or state.step % (settings.checkpoint_steps or per_epoch) == 0
+    asked = state.stopping or state.saving
+    saves = asked or state.step == total or state.step % (settings.checkpoint_steps or per_epoch) == 0
     validates = _validates(session, state.step)
     if not (saves or validates or state.step % settings.log_steps == 0):
         return
-    _log(session, state)
+    log_step(session, state)
     if saves and session.ranks.is_first:
         state.checkpoint = session.save(run, state.step, state.skipped)
     if validates and not state.stopping:
-        _validate(session, state)
-    state.meter = Meter(session.ranks.device)
+        validate(session, state)
+    state.meter = state.meter.restarted()
 
 
 def _timed(stream: Iterator[Batch], state: Progress) -> Iterator[Batch]:
@@ -207,59 +171,6 @@ def _timed(stream: Iterator[Batch], state: Progress) -> Iterator[Batch]:
             return
         state.meter.wait += time.perf_counter() - began
         yield batch
-
-
-def _log(session: Session, state: Progress) -> None:
-    """Write a row of the curves; the one place where training waits for the device.
-
-    Raises:
-        TrainError: the loss is infinite or no number.
-    """
-    meter, ranks, plan = state.meter, session.ranks, session.plan
-    summed = torch.stack([meter.loss / (meter.steps * ranks.world_size), meter.loss.new_tensor(meter.skipped)])
-    loss, skipped = ranks.sum(summed).tolist()
-    seconds = time.perf_counter() - meter.started
-    if not math.isfinite(loss):
-        raise TrainError(f"the loss is {loss} by step {state.step}; begin a new run with a lower --lr")
-    state.train_loss = loss
-    state.skipped += int(skipped)
-    rate = meter.steps * plan.global_batch / seconds
-    state.bar.set_postfix(loss=f"{loss:.4f}", images_per_s=f"{rate:.0f}", refresh=False)
-    if state.curves is None:
-        return
-    on_gpu = ranks.device.type == "cuda"
-    state.curves.write(
-        CurvePoint(
-            step=state.step,
-            epoch=round(state.step / plan.steps_per_epoch, 4),
-            split="train",
-            loss=loss,
-            lr=session.learning_rate(state.step - 1),
-            images_per_second=round(rate, 2),
-            data_wait=round(meter.wait / seconds, 4),
-            gpu_memory_mb=round(torch.cuda.max_memory_allocated(ranks.device) / 2**20, 1) if on_gpu else None,
-            skipped=int(skipped),
-        )
-    )
-
-
-def _validate(session: Session, state: Progress) -> None:
-    evaluation = evaluate_val(session.network, session.loss, session.dataset, session.config, session.ranks)
-    session.replica.train()
-    state.evaluation = evaluation
-    if state.curves is not None:
-        epoch = round(state.step / session.plan.steps_per_epoch, 4)
-        state.curves.write(
-            CurvePoint(
-                state.step,
-                epoch,
-                "val",
-                evaluation.loss,
-                semantic_top1=evaluation.top1.micro if evaluation.top1 else None,
-                **evaluation.metrics,
-                skipped=evaluation.skipped,
-            )
-        )
 
 
 def _check_same_start(start: Start, ranks: Ranks) -> None:
@@ -289,6 +200,7 @@ def _summary(session: Session, run: Path, start: Start, state: Progress, seconds
         "train_images": sum(plan.shard_lengths),
         "carried_over_images": plan.carried_over,
         "skipped_images": state.skipped,
+        "overflowed_steps": state.overflows,
         "train_loss": None if math.isnan(state.train_loss) else state.train_loss,
         **state.evaluation.to_dict(dataset),
         "seconds": round(seconds, 2),

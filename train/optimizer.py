@@ -1,4 +1,4 @@
-"""Adam, its parameter groups, and its state as named tensors."""
+"""The optimizers, their parameter groups, and their state as named tensors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +16,21 @@ SEPARATOR = "/"
 """Stands between a parameter's name, which has none, and that of its state."""
 
 
-def build_optimizer(network: Network, config: OptimConfig) -> torch.optim.Adam:
-    """Return Adam over a network; weight decay spares biases, norms and what the model itself names."""
+def build_optimizer(network: Network, config: OptimConfig, device: torch.device) -> torch.optim.Optimizer:
+    """Return the optimizer of a network on a device; weight decay spares biases, norms and what the model names.
+
+    Raises:
+        TrainError: Nesterov's variant is asked for without momentum.
+    """
+    if config.nesterov and not config.momentum:
+        raise TrainError("optim.nesterov needs a momentum, and optim.momentum is 0")
     named: Any = getattr(network.module, "no_weight_decay", tuple)
     groups = param_groups_weight_decay(network.module, config.weight_decay, no_weight_decay_list=named())
-    return torch.optim.Adam(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps)
+    fused = device.type == "cuda"  # one kernel, which leaves out steps that overflow without asking the CPU
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused)
+    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=fused)
 
 
 def optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer) -> Weights:
@@ -45,7 +55,7 @@ def load_optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer, t
         if name not in parameters or (value.ndim and value.shape != parameters[name].shape):
             raise TrainError(f"the optimizer's state {flat!r} is of another model")
         value = network.to_rows(name, value)
-        if value.ndim:  # in the parameter's own memory order, or Adam takes its slow path
+        if value.ndim:  # in the parameter's own memory order, or the optimizer takes its slow path
             value = torch.empty_like(parameters[name], dtype=value.dtype, requires_grad=False).copy_(value)
         states.setdefault(name, {})[key] = value
     names = {id(parameter): name for name, parameter in parameters.items()}

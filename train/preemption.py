@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -25,13 +25,21 @@ class Preempted(Exception):  # noqa: N818 - nothing went wrong
         """Steps done."""
 
 
+class Agreed(NamedTuple):
+    """What all processes do after a step."""
+
+    stop: bool
+    save: bool
+    """Whether a checkpoint is due."""
+
+
 class StopRequest:
-    """Whether a run shall stop; asked after each step by all of its processes."""
+    """Whether a run shall stop, or save; asked after each step by all of its processes."""
 
     def __init__(self, ranks: Ranks) -> None:
         self._group: Any = cpu_group(ranks)
         self._asked_at: float | None = None
-        self._flag = torch.zeros(1, dtype=torch.int32)
+        self._flags = torch.zeros(2, dtype=torch.int32)
         self._pending: Any = None
 
     @property
@@ -46,29 +54,33 @@ class StopRequest:
             self._asked_at = now
         return now - self._asked_at > ONE_REQUEST
 
-    def agreed(self) -> bool:
-        """Return whether all processes stop now; each must call it equally often.
+    def agree(self, *, save: bool = False) -> Agreed:
+        """Return what all processes do now; each must call it equally often.
 
         The processes tell each other over the network while the next step is computed, so with several of them the
-        answer is that to the question of the call before. Nothing waits for a GPU.
+        answer is that to the call before. Nothing waits for a GPU.
+
+        Args:
+            save: whether this process wants a checkpoint.
         """
         if self._group is None:
-            return self.asked
-        stop = self._collect()
-        self._flag = torch.tensor([self.asked], dtype=torch.int32)
-        self._pending = dist.all_reduce(self._flag, dist.ReduceOp.MAX, self._group, async_op=True)
-        return stop
+            return Agreed(self.asked, save)
+        agreed = self._collect()
+        self._flags = torch.tensor([self.asked, save], dtype=torch.int32)
+        self._pending = dist.all_reduce(self._flags, dist.ReduceOp.MAX, self._group, async_op=True)
+        return agreed
 
     def close(self) -> None:
         """Wait for what is under way, before the processes part."""
         self._collect()
 
-    def _collect(self) -> bool:
+    def _collect(self) -> Agreed:
         if self._pending is None:
-            return False
+            return Agreed(False, False)
         self._pending.wait()
         self._pending = None
-        return bool(self._flag)
+        stop, save = self._flags.tolist()
+        return Agreed(bool(stop), bool(save))
 
 
 @contextmanager

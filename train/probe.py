@@ -22,7 +22,7 @@ from in21k.train.linear_fit import Chosen, Linear, fit_choosing
 from in21k.train.model import Network, build_network
 from in21k.train.run_folder import SUMMARY, begin_run, find_start
 from in21k.train.scheme_metrics import SchemeMetrics
-from in21k.train.session import resolved
+from in21k.train.session_setup import resolved
 from in21k.train.sources import read_options
 from in21k.train.stream import default_workers
 from in21k.train.training_data import TrainingData

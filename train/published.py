@@ -17,7 +17,7 @@ from in21k.train.levels import level_order
 from in21k.train.losses import build_loss
 from in21k.train.model import Network, build_network, create_module
 from in21k.train.normalisation import AUTO, TIMM, UNIT
-from in21k.train.session import resolved
+from in21k.train.session_setup import resolved
 from in21k.train.sources import read_options
 from in21k.train.stream import default_workers
 from in21k.train.weights import Weights, fit_weights, read_weights

@@ -1,19 +1,24 @@
 """All that a training process holds: dataset, network, loss, optimizer and plan, built from the configuration."""
 
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from in21k.train.augment_device import augment_batch
+from in21k.train.backend import backend_errors
 from in21k.train.checkpoint import (
+    AVERAGE,
     MODEL,
     OPTIMIZER,
     ModelCard,
     RunState,
+    Tensors,
     check_classes,
     load_tensors,
     read_card,
@@ -21,19 +26,27 @@ from in21k.train.checkpoint import (
 )
 from in21k.train.config import Config
 from in21k.train.distributed import Ranks
+from in21k.train.ema import WeightAverage
 from in21k.train.errors import TrainError, one_line
-from in21k.train.levels import level_order
-from in21k.train.losses import build_loss
-from in21k.train.model import Network, build_network
-from in21k.train.model_choice import resolve_model
-from in21k.train.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
+from in21k.train.finite import check_weights
+from in21k.train.model import Network
+from in21k.train.optimizer import load_optimizer_tensors, optimizer_tensors
 from in21k.train.partition import TrainPlan
-from in21k.train.precision import autocast, loss_scaler
+from in21k.train.precision import autocast
 from in21k.train.run_folder import Start
 from in21k.train.schedule import one_cycle
 from in21k.train.sources import augmentation_of
-from in21k.train.stream import Batch, default_workers
+from in21k.train.stream import Batch
 from in21k.train.training_data import TrainingData
+
+
+class StepResult(NamedTuple):
+    """What a step was like; both are scalars on the device."""
+
+    loss: torch.Tensor
+    """Mean over this process's images."""
+    gradient_norm: torch.Tensor
+    """Of the gradient over all processes, before it is clipped; infinite or nan where float16 overflowed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +59,13 @@ class Session:
     plan: TrainPlan
     network: Network
     replica: nn.Module
-    """The network's module, wrapped for several processes where there are several."""
+    """The network's module as it is trained: wrapped where there are several processes, and compiled where asked."""
     loss: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     """Scales the loss for float16, does nothing otherwise."""
+    average: WeightAverage | None
+    """The weights' moving average; None where the run keeps none."""
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step."""
@@ -59,12 +74,15 @@ class Session:
             step, self.plan.total_steps, optim.lr, optim.pct_start, optim.div_factor, optim.final_div_factor
         )
 
-    def train_step(self, batch: Batch, step: int) -> torch.Tensor:
-        """Take one step and return its loss on this process, a detached scalar; nothing waits for the device.
+    def train_step(self, batch: Batch, step: int) -> StepResult:
+        """Take one step; nothing waits for the device.
 
         Args:
             batch: on the device.
             step: of the run.
+
+        Raises:
+            TrainError: the network cannot be compiled, or cannot be computed deterministically.
         """
         seed = np.random.SeedSequence([self.config.run.seed, step, self.ranks.rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(seed[0] >> np.uint64(1)))  # dropout: a resumed run draws what the whole one drew
@@ -73,12 +91,13 @@ class Session:
         images = batch.images
         if self.config.data.augment_device == "gpu":
             images = augment_batch(images, augmentation_of(self.config), batch.epoch, batch.start)
-        loss = self.batch_loss(images, batch.class_indices, batch.valid)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return loss.detach()
+        with backend_errors(self.config.run):
+            loss = self._differentiate(images, batch.class_indices, batch.valid)
+            norm = self._update()
+        if self.average is not None:
+            self.average.update(step)
+        return StepResult(loss, norm)
 
     def batch_loss(self, images: torch.Tensor, class_indices: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Return the loss of images that pass through the network at once, a scalar to differentiate.
@@ -88,14 +107,52 @@ class Session:
             class_indices: int64 [B].
             valid: bool [B].
         """
-        device = self.ranks.device
-        with autocast(device, self.config.run.amp):
+        device, run = self.ranks.device, self.config.run
+        with autocast(device, run.amp, run.amp_dtype):
             outputs = self.replica(self.network.inputs(images, device))
             loss: torch.Tensor = self.loss(outputs, class_indices, valid)
         return loss
 
+    def _differentiate(self, *batch: torch.Tensor) -> torch.Tensor:
+        """Add up the gradients of a batch's equal parts, and return their mean loss.
+
+        Losses are means over all places, whether valid or not, so the mean of the parts is the whole's.
+        """
+        parts = self.config.optim.accumulate
+        total = torch.zeros((), device=self.ranks.device)
+        no_sync: Any = getattr(self.replica, "no_sync", nullcontext)  # the processes exchange gradients once a step
+        for number, part in enumerate(zip(*(tensor.chunk(parts) for tensor in batch), strict=True), 1):
+            with no_sync() if number < parts else nullcontext():
+                loss = self.batch_loss(*part) / parts
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _update(self) -> torch.Tensor:
+        """Let the optimizer use the gradients, and return their norm."""
+        self.scaler.unscale_(self.optimizer)
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        norm = get_total_norm([each.grad for each in parameters if each.grad is not None])
+        if self.config.optim.clip_norm:
+            clip_grads_with_norm_(parameters, self.config.optim.clip_norm, norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return norm
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Return the context within which the network has the weights to evaluate: their average, where one is kept."""
+        return self.average.in_place() if self.average is not None else nullcontext()
+
+    def loss_scale(self) -> float | None:
+        """Return the loss scale of float16, for which the device is waited for; None where there is none."""
+        return self.scaler.get_scale() if self.scaler.is_enabled() else None
+
     def save(self, run: Path, step: int, skipped: int) -> Path:
-        """Write a checkpoint of the state after `step` steps, and return its folder; for the first process alone."""
+        """Write a checkpoint of the state after `step` steps, and return its folder; for the first process alone.
+
+        Raises:
+            TrainError: it cannot be written, or a weight is infinite or no number.
+        """
         config, dataset = self.config, self.dataset
         card = ModelCard(
             model=config.model.name,
@@ -116,8 +173,10 @@ class Session:
             scaler=self.scaler.state_dict(),
             groups=groups,
         )
-        tensors = optimizer_tensors(self.network, self.optimizer)
-        return save_checkpoint(run, card, state, self.network.weights(), tensors, config.run.keep_checkpoints)
+        average = self.average.weights() if self.average is not None else None
+        tensors = Tensors(self.network.weights(), optimizer_tensors(self.network, self.optimizer), average)
+        check_weights(tensors.weights, step)
+        return save_checkpoint(run, card, state, tensors, config.run.keep_checkpoints)
 
     def restore(self, start: Start) -> None:
         """Take the state of the checkpoint from which a run goes on.
@@ -134,65 +193,7 @@ class Session:
         except RuntimeError as error:
             raise TrainError(f"{path} does not fit timm's {self.config.model.name}: {one_line(error)}") from error
         load_optimizer_tensors(self.network, self.optimizer, load_tensors(start.checkpoint / OPTIMIZER))
+        if self.average is not None:
+            self.average.load(load_tensors(start.checkpoint / AVERAGE))
         if start.state.scaler and self.scaler.is_enabled():
             self.scaler.load_state_dict(dict(start.state.scaler))
-
-
-def resolved(config: Config, dataset: TrainingData) -> Config:
-    """Return a configuration with timm's name of the model, and the image size in pixels, not 0 for the dataset's.
-
-    Raises:
-        TrainError: neither the configuration nor the dataset says the size, or timm lacks the model's weights.
-    """
-    config = replace(config, model=resolve_model(config.model))
-    if config.data.image_size:
-        return config
-    if dataset.image_size is None:
-        raise TrainError(f"{dataset.name} does not say how large its images are; name --image-size")
-    return replace(config, data=replace(config.data, image_size=dataset.image_size))
-
-
-def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Start) -> Session:
-    """Return a process's session, at the point from which the run goes on.
-
-    Args:
-        config: resolved.
-        dataset: to train on.
-        ranks: this process among the others.
-        start: where the run begins.
-
-    Raises:
-        TrainError: the configuration does not fit the dataset or the processes, or a file of weights is not usable.
-    """
-    run, optim = config.run, config.optim
-    if run.workers < 0:
-        config = replace(config, run=replace(run, workers=default_workers(ranks.local_world_size)))
-    plan = TrainPlan(
-        dataset.shard_lengths("train"), run.seed, optim.epochs, config.data.batch_size, ranks.rank, ranks.world_size
-    )
-    torch.manual_seed(run.seed)
-    order = level_order(dataset.hierarchy)
-    loss = build_loss(config, order, dataset.label_sets).to(ranks.device)
-    resumed = start.state is not None  # its weights come from the checkpoint
-    model = replace(config.model, pretrained=False, init="") if resumed else config.model
-    network = build_network(model, order, config.data.image_size)
-    module = network.module.to(ranks.device)
-    on_gpu = ranks.device.type == "cuda"
-    torch.backends.cudnn.benchmark = on_gpu  # all batches have one shape
-    if on_gpu and config.model.channels_last:
-        module.to(memory_format=torch.channels_last)
-    if on_gpu and config.model.sync_bn and ranks.world_size > 1:
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-        network = replace(network, module=module)
-    optimizer = build_optimizer(network, optim)
-    scaler = loss_scaler(ranks.device, run.amp)
-    session = Session(config, dataset, ranks, plan, network, network.module, loss, optimizer, scaler)
-    session.restore(start)
-    return replace(session, replica=_replicated(network.module, ranks))
-
-
-def _replicated(module: nn.Module, ranks: Ranks) -> nn.Module:
-    if ranks.world_size == 1:
-        return module
-    devices = [ranks.device.index] if ranks.device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)

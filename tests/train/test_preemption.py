@@ -93,9 +93,9 @@ def earlier_handler():
 def test_a_second_sigterm_ends_at_once(earlier_handler, cpu, monkeypatch):
     monkeypatch.setattr(preemption, "ONE_REQUEST", 0.0)
     with stop_request(cpu) as request:
-        assert not request.agreed()
+        assert not request.agree().stop
         signal.raise_signal(signal.SIGTERM)
-        assert (request.agreed(), earlier_handler) == (True, [])
+        assert (request.agree().stop, earlier_handler) == (True, [])
         signal.raise_signal(signal.SIGTERM)
         assert earlier_handler == ["ended"]
 
@@ -105,7 +105,7 @@ def test_the_same_sigterm_twice_is_one(earlier_handler, cpu):
     with stop_request(cpu) as request:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        assert (request.agreed(), earlier_handler) == (True, [])
+        assert (request.agree().stop, earlier_handler) == (True, [])
     signal.raise_signal(signal.SIGTERM)
     assert earlier_handler == ["ended"], "outside of the loop it does what it did"
 

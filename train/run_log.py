@@ -1,0 +1,71 @@
+"""What a run writes while it goes: a row of its curves for some steps, and one for each validation."""
+
+import torch
+
+from in21k.train.curves import CurvePoint
+from in21k.train.evaluation import evaluate_val
+from in21k.train.finite import check_finite
+from in21k.train.progress import Progress
+from in21k.train.session import Session
+
+
+def log_step(session: Session, state: Progress) -> None:
+    """Write a row of the curves; the one place where training waits for the device. Every process must call it.
+
+    Raises:
+        TrainError: the loss or a gradient is infinite or no number.
+    """
+    meter, ranks, plan = state.meter, session.ranks, session.plan
+    summed = torch.stack([meter.loss / (meter.steps * ranks.world_size), meter.loss.new_tensor(meter.skipped)])
+    loss, skipped = ranks.sum(summed).tolist()
+    gradients, scale, seconds = meter.gradients.read(), session.loss_scale(), meter.seconds()
+    check_finite(loss, gradients, state.step, scale)
+    state.train_loss = loss
+    state.skipped += int(skipped)
+    state.overflows += gradients.not_finite
+    rate = meter.steps * plan.global_batch / seconds
+    state.bar.set_postfix(loss=f"{loss:.4f}", images_per_s=f"{rate:.0f}", refresh=False)
+    if state.curves is None:
+        return
+    on_gpu = ranks.device.type == "cuda"
+    state.curves.write(
+        CurvePoint(
+            step=state.step,
+            epoch=round(state.step / plan.steps_per_epoch, 4),
+            split="train",
+            loss=loss,
+            lr=session.learning_rate(state.step - 1),
+            images_per_second=round(rate, 2),
+            data_wait=round(meter.wait / seconds, 4),
+            gpu_memory_mb=round(torch.cuda.max_memory_allocated(ranks.device) / 2**20, 1) if on_gpu else None,
+            gradient_norm=float(f"{gradients.mean_norm:.6g}") if gradients.not_finite < meter.steps else None,
+            loss_scale=scale,
+            overflows=gradients.not_finite if scale is not None else None,
+            skipped=int(skipped),
+        )
+    )
+
+
+def validate(session: Session, state: Progress) -> None:
+    """Evaluate the network and write a row of the curves; every process must call it.
+
+    Raises:
+        TrainError: a shard is damaged, or no image decodes.
+    """
+    with session.evaluated():
+        evaluation = evaluate_val(session.network, session.loss, session.dataset, session.config, session.ranks)
+    session.replica.train()
+    state.evaluation = evaluation
+    if state.curves is not None:
+        epoch = round(state.step / session.plan.steps_per_epoch, 4)
+        state.curves.write(
+            CurvePoint(
+                state.step,
+                epoch,
+                "val",
+                evaluation.loss,
+                semantic_top1=evaluation.top1.micro if evaluation.top1 else None,
+                **evaluation.metrics,
+                skipped=evaluation.skipped,
+            )
+        )
