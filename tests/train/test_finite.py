@@ -45,10 +45,10 @@ def spoiling(monkeypatch, call: int, spoil) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda loss, weight: loss * math.inf, "the loss is inf from step 5 on; begin a new run with a lower --lr"),
+        (lambda loss, weight: loss * math.inf, "the loss is inf from step 6 on; begin a new run with a lower --lr"),
         (
             lambda loss, weight: loss + (weight * 0).abs().sqrt().sum(),  # 0, with an infinite slope
-            "the gradient is not finite from step 5 on; begin a new run with a lower --lr",
+            "the gradient is not finite from step 6 on; begin a new run with a lower --lr",
         ),
     ],
     ids=["loss", "gradient"],
@@ -57,7 +57,7 @@ def test_the_step_and_the_remedy_are_named_and_no_checkpoint_is_spoilt(
     dataset_folder, tmp_path, monkeypatch, spoil, message
 ):
     run = tmp_path / "run"
-    spoiling(monkeypatch, 5, spoil)
+    spoiling(monkeypatch, 6, spoil)
     with pytest.raises(TrainError, match=message):
         train(dataset_folder, run)
     assert load_state(latest_checkpoint(run)).step == 4
@@ -65,15 +65,22 @@ def test_the_step_and_the_remedy_are_named_and_no_checkpoint_is_spoilt(
     assert not (run / "summary.json").exists()
 
 
-def test_weights_that_only_the_last_update_spoilt_are_not_saved(dataset_folder, tmp_path):
-    """The loss and the gradient of the first step are sound."""
-    run, sgd = tmp_path / "run", {"optim__name": "sgd", "optim__lr": 1e6, "optim__weight_decay": 1e6}
-    start = {"optim__div_factor": 1e-6, "run__checkpoint_steps": 1}
-    for clip in (0.0, 1e-3):
-        with pytest.raises(TrainError, match=r"is not finite|the loss is"):
-            train(dataset_folder, run.with_name(f"run{clip}"), **sgd, **start, optim__clip_norm=clip)
-        for path in run.with_name(f"run{clip}").glob("checkpoints/*/model.safetensors"):
-            pytest.fail(f"{path} was written")
+def test_weights_that_the_update_itself_spoils_are_not_saved(dataset_folder, tmp_path, monkeypatch):
+    """The loss and the gradient of step 4 are sound, and so would be all that is logged by then."""
+    run, update = tmp_path / "run", session.Session._update
+    steps = []
+
+    def overshooting(self):
+        norm = update(self)
+        steps.append(1)
+        if len(steps) == 4:
+            next(self.network.module.parameters()).data.fill_(math.inf)
+        return norm
+
+    monkeypatch.setattr(session.Session, "_update", overshooting)
+    with pytest.raises(TrainError, match=r"conv1\.\S+ is not finite after step 4, and no checkpoint is written"):
+        train(dataset_folder, run)
+    assert load_state(latest_checkpoint(run)).step == 2
 
 
 def test_a_watch_counts_without_those_that_are_not_finite():
