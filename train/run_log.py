@@ -66,6 +66,7 @@ def validate(session: Session, state: Progress) -> None:
                 evaluation.loss,
                 semantic_top1=evaluation.top1.micro if evaluation.top1 else None,
                 **evaluation.metrics,
+                overflows=None,
                 skipped=evaluation.skipped,
             )
         )
