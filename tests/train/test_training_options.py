@@ -1,5 +1,6 @@
 """Optimizers, averaged weights, accumulation, clipping, precision and compilation: what they promise of the losses."""
 
+import json
 import random
 import signal
 import subprocess
@@ -212,3 +213,16 @@ def test_accumulation_may_change_when_a_run_goes_on(dataset_folder, tmp_path):
     assert train(dataset_folder, run, resume=True, optim__accumulate=4)["resumed_at_step"] == STEPS
     with pytest.raises(TrainError, match=r"optim.ema_decay: 0.0 → 0.9"):
         train(dataset_folder, run, resume=True, optim__ema_decay=0.9)
+
+
+def test_a_run_of_an_older_version_that_had_fewer_settings_goes_on(dataset_folder, tmp_path):
+    run = tmp_path / "run"
+    train(dataset_folder, run)
+    old = {"optim": ["lr", "epochs"], "run": ["seed"], "data": ["image_size", "batch_size"], "model": ["name"]}
+    for path in (run / "config.json", latest_checkpoint(run) / "state.json"):
+        record = json.loads(path.read_text())
+        record["config"] = {
+            section: {name: record["config"][section][name] for name in names} for section, names in old.items()
+        }
+        path.write_text(json.dumps(record))
+    assert train(dataset_folder, run, resume=True)["resumed_at_step"] == STEPS
