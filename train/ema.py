@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from in21k.train.errors import TrainError
-from in21k.train.model import Network, Weights
+from in21k.train.model import Network
+from in21k.train.weights import Weights
 
 
 class WeightAverage:
