@@ -1,6 +1,7 @@
 """What a network scores on the val split: loss and metrics, the same on any number of processes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,13 +72,33 @@ class Scored(NamedTuple):
     """Images that do not decode."""
 
 
-def evaluate_val(network: Network, loss: nn.Module, dataset: TrainingData, config: Config, ranks: Ranks) -> Evaluation:
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+    """A validation was asked to stop."""
+
+
+def evaluate_val(
+    network: Network,
+    loss: nn.Module,
+    dataset: TrainingData,
+    config: Config,
+    ranks: Ranks,
+    stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
     """Return the evaluation of a network on the val split; every process must call it, and all get the same.
 
     One pass serves, but for the mean average precision, which takes two. The network is left in eval mode.
 
+    Args:
+        network: to evaluate.
+        loss: of (logits, ids, valid).
+        dataset: with the val split.
+        config: its image size, batch size, scheme and precision.
+        ranks: this process among the others.
+        stop: asked for each batch, equally often on all processes; they must get the same answer.
+
     Raises:
         TrainError: a shard is damaged, or no image decodes.
+        Interrupted: `stop` said so.
     """
     for buffer in network.module.buffers():
         ranks.broadcast(buffer)  # batch norm's running statistics differ between processes
@@ -85,14 +106,14 @@ def evaluate_val(network: Network, loss: nn.Module, dataset: TrainingData, confi
     metrics = SchemeMetrics(dataset, network.order, config.loss.scheme, ranks)
     totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
     with torch.inference_mode(), autocast(ranks.device, config.run.amp, config.run.amp_dtype):
-        for logits, ids, valid, skipped in _scored(network, dataset, config, ranks):
+        for logits, ids, valid, skipped in _scored(network, dataset, config, ranks, stop):
             metrics.update(logits, ids, valid)
             totals[0] += loss(logits, ids, valid).double() * len(valid)
             totals[1] += valid.sum()
             totals[2] += skipped
         if metrics.wants_second_pass:
             metrics.seal()
-            for logits, ids, valid, _ in _scored(network, dataset, config, ranks):
+            for logits, ids, valid, _ in _scored(network, dataset, config, ranks, stop):
                 metrics.count_again(logits, ids, valid)
     top1, others = metrics.result()
     summed, images, skipped = ranks.sum(totals).tolist()
@@ -102,15 +123,20 @@ def evaluate_val(network: Network, loss: nn.Module, dataset: TrainingData, confi
     return Evaluation(loss_value, top1, others, int(images), int(skipped))
 
 
-def _scored(network: Network, dataset: TrainingData, config: Config, ranks: Ranks) -> Iterator[Scored]:
+def _scored(
+    network: Network, dataset: TrainingData, config: Config, ranks: Ranks, stop: Callable[[], bool]
+) -> Iterator[Scored]:
     """Yield this process's share of the val split, scored."""
     plan = EvalPlan(dataset.samples("val"), config.data.eval_batch_size, ranks.rank, ranks.world_size)
     source = val_source(dataset, config)
     workers = min(config.run.workers, plan.steps)
     stream = open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda")
-    for batch in on_device(stream, ranks.device):
-        logits = network.module(network.inputs(batch.images, ranks.device))
-        yield Scored(logits, batch.class_indices, batch.valid, len(batch.skipped))
+    with closing(on_device(stream, ranks.device)) as batches:
+        for batch in batches:
+            logits = network.module(network.inputs(batch.images, ranks.device))
+            yield Scored(logits, batch.class_indices, batch.valid, len(batch.skipped))
+            if stop():
+                raise Interrupted
 
 
 def evaluate_checkpoint(

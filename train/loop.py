@@ -81,22 +81,23 @@ def train_on(
 
 def _train(session: Session, run: Path, start: Start, progress: bool) -> Progress:
     """Train to the end of the run, or until SIGTERM."""
-    state = _progress(session, run, start, progress)
-    session.replica.train()
-    try:
-        with stop_request(session.ranks) as request:
-            if _validates(session, state.step):  # a process killed while it validated left the row out
+    with stop_request(session.ranks) as request:
+        state = _progress(session, run, start, request, progress)
+        session.replica.train()
+        try:
+            if _validates(session, state.step):  # a process that was ended while it validated left the row out
                 validate(session, state)
                 state.meter = state.meter.restarted()
-            _steps(session, run, state, request)
-    finally:
-        state.bar.close()
-        if state.curves is not None:
-            state.curves.close()
+            if not state.stopping:
+                _steps(session, run, state)
+        finally:
+            state.bar.close()
+            if state.curves is not None:
+                state.curves.close()
     return state
 
 
-def _progress(session: Session, run: Path, start: Start, progress: bool) -> Progress:
+def _progress(session: Session, run: Path, start: Start, request: StopRequest, progress: bool) -> Progress:
     first, device = session.ranks.is_first, session.ranks.device
     total = session.plan.total_steps
     return Progress(
@@ -106,11 +107,12 @@ def _progress(session: Session, run: Path, start: Start, progress: bool) -> Prog
         CurveWriter(run, start.step, validates=_validates(session, start.step)) if first else None,
         tqdm(total=total, initial=start.step, unit="step", disable=None if first and progress else True),
         SaveClock(session.config.run.checkpoint_minutes if first else 0.0),
+        request,
         checkpoint=start.checkpoint,
     )
 
 
-def _steps(session: Session, run: Path, state: Progress, request: StopRequest) -> None:
+def _steps(session: Session, run: Path, state: Progress) -> None:
     """Take the steps that are left, as long as nobody asks to stop."""
     loaded = open_stream(
         train_source(session.dataset, session.config),
@@ -128,7 +130,8 @@ def _steps(session: Session, run: Path, state: Progress, request: StopRequest) -
             if batch.skipped:
                 log_skipped(run, state.step, batch.skipped)
             state.bar.update()
-            state.stopping, state.saving = request.agree(save=state.clock.rings())
+            agreed = state.request.agree(save=state.clock.rings())
+            state.stopping, state.saving = agreed.stop, state.saving or agreed.save
             _after_step(session, run, state)
             if state.stopping:
                 return
@@ -155,11 +158,19 @@ def _after_step(session: Session, run: Path, state: Progress) -> None:
     if not (saves or validates or state.step % settings.log_steps == 0):
         return
     log_step(session, state)
-    if saves and session.ranks.is_first:
-        state.checkpoint = session.save(run, state.step, state.skipped)
+    if saves:
+        _save(session, run, state)
     if validates and not state.stopping:
         validate(session, state)
+        if state.stopping and not saves:
+            _save(session, run, state)
     state.meter = state.meter.restarted()
+
+
+def _save(session: Session, run: Path, state: Progress) -> None:
+    state.saving = False
+    if session.ranks.is_first:
+        state.checkpoint = session.save(run, state.step, state.skipped)
 
 
 def _timed(stream: Iterator[Batch], state: Progress) -> Iterator[Batch]:

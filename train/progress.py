@@ -11,6 +11,7 @@ import torch
 from in21k.train.curves import CurveWriter
 from in21k.train.evaluation import Evaluation
 from in21k.train.finite import GradientWatch
+from in21k.train.preemption import StopRequest
 from in21k.train.session import StepResult
 from in21k.train.stream import Batch
 
@@ -78,12 +79,13 @@ class Progress:
     bar: Any
     """A tqdm bar; disabled where nobody looks."""
     clock: SaveClock
+    request: StopRequest
     train_loss: float = math.nan
     overflows: int = 0
     """Steps left out as float16 overflowed, since the run was begun or resumed."""
     evaluation: Evaluation | None = None
     checkpoint: Path | None = None
     stopping: bool = False
-    """Whether SIGTERM ends the run after this step."""
+    """Whether SIGTERM ends the run now."""
     saving: bool = False
-    """Whether the clock wants a checkpoint after this step."""
+    """Whether the clock wants a checkpoint."""

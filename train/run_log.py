@@ -3,7 +3,7 @@
 import torch
 
 from in21k.train.curves import CurvePoint
-from in21k.train.evaluation import evaluate_val
+from in21k.train.evaluation import Interrupted, evaluate_val
 from in21k.train.finite import check_finite
 from in21k.train.progress import Progress
 from in21k.train.session import Session
@@ -47,13 +47,25 @@ def log_step(session: Session, state: Progress) -> None:
 
 
 def validate(session: Session, state: Progress) -> None:
-    """Evaluate the network and write a row of the curves; every process must call it.
+    """Evaluate the network and write a row of the curves, or let SIGTERM end the run; every process must call it.
 
     Raises:
         TrainError: a shard is damaged, or no image decodes.
     """
-    with session.evaluated():
-        evaluation = evaluate_val(session.network, session.loss, session.dataset, session.config, session.ranks)
+
+    def stop() -> bool:
+        agreed = state.request.agree()
+        state.stopping |= agreed.stop
+        state.saving |= agreed.save
+        return agreed.stop
+
+    try:
+        with session.evaluated():
+            evaluation = evaluate_val(
+                session.network, session.loss, session.dataset, session.config, session.ranks, stop
+            )
+    except Interrupted:
+        return
     session.replica.train()
     state.evaluation = evaluation
     if state.curves is not None:

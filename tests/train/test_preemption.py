@@ -12,8 +12,11 @@ from test_runs import FIXED
 from test_stops import descendants, until
 
 from in21k.train import preemption
+from in21k.train.config import Config, with_values
 from in21k.train.distributed import Ranks
-from in21k.train.preemption import stop_request
+from in21k.train.loop import pretrain
+from in21k.train.preemption import Preempted, stop_request
+from in21k.train.scheme_metrics import SchemeMetrics
 
 EPOCHS = 8
 OPTIONS = [*FIXED, "--epochs", EPOCHS, "--batch-size", 12, "--workers", 0]
@@ -113,3 +116,28 @@ def test_the_same_sigterm_twice_is_one(earlier_handler, cpu):
 @pytest.fixture
 def cpu() -> Ranks:
     return Ranks(torch.device("cpu"))
+
+
+def test_a_validation_is_cut_short_and_made_when_the_run_goes_on(dataset_folder, tmp_path, monkeypatch):
+    """Also where no checkpoint was due at the step of the validation."""
+    values = {"model.name": "test_resnet", "optim.epochs": 2, "data.batch_size": 30, "data.eval_batch_size": 2}
+    more = {"optim.ema_decay": 0.5, "run.checkpoint_steps": 100, "run.log_steps": 1, "run.workers": 0}
+    config = with_values(Config(), {**values, **more, "run.device": "cpu"})
+    update, calls = SchemeMetrics.update, []
+
+    def signalled(self, *batch):
+        calls.append(1)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        update(self, *batch)
+
+    monkeypatch.setattr(SchemeMetrics, "update", signalled)
+    with pytest.raises(Preempted, match="stopped by SIGTERM at step 3; go on with --resume"):
+        pretrain(str(dataset_folder), tmp_path / "cut", config, progress=False)
+    assert len(calls) == 3
+    cut = pretrain(str(dataset_folder), tmp_path / "cut", config, resume=True, progress=False)
+    uncut = pretrain(str(dataset_folder), tmp_path / "uncut", config, progress=False)
+    assert cut["resumed_at_step"] == 3
+    assert cut["val_loss"] == uncut["val_loss"]
+    rows = [[line.split(",")[:4] for line in (tmp_path / run / "metrics.csv").open()] for run in ("cut", "uncut")]
+    assert rows[0] == rows[1]
