@@ -1,0 +1,240 @@
+"""A small replica of the paper's Table 2: the same network pretrained under each scheme, then transferred to new classes.
+
+    python bench/schemes.py --data FOLDER --output RUNS [--seeds 3] [--epochs 5] [--jobs 2]
+
+FOLDER holds mini21k.tar, a tar of class tars of 64-pixel ImageNet images. Twelve leaf classes, drawn once, are held
+back from pretraining. Each run is a command of in21k-train with its own folder in RUNS; one that has its summary is not
+repeated, so the script can be stopped and started again. At its end it prints the table and writes RUNS/results.json,
+which holds the summary of every run.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+SCHEMES = ("single-label", "multi-label", "semantic-softmax", "semantic-distillation")
+HELD_BACK = 12
+NETWORK, TEACHER = "test_resnet", "regnetx_002"
+SIZE = 64
+PACKAGES = ("torch", "timm", "numpy", "pyarrow", "simplejpeg")
+
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every scheme may use."""
+
+    epochs: int
+    teacher_epochs: int
+    transfer_epochs: int
+    batch_size: int = 128
+    lr: float = 2e-3
+    cutout: float = 0.5
+    randaugment_ops: int = 0
+    """None: with so few steps, a small network learns less with it under every scheme."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything lies."""
+
+    root: Path
+    """Of all runs."""
+    threads: int
+    """Of one run."""
+
+    @property
+    def pretraining(self) -> Path:
+        """The dataset without the classes held back."""
+        return self.root / "data" / "pretraining"
+
+    @property
+    def held_back(self) -> Path:
+        """The dataset of the classes held back."""
+        return self.root / "data" / "held-back"
+
+    def run(self, command: str, name: str, *arguments: object) -> Summary:
+        """Run a command of in21k-train in the folder of this name, unless it has run, and return its summary."""
+        folder = self.root / name
+        if not (folder / "summary.json").exists():
+            resume = ["--resume"] if (folder / "config.json").exists() and "--probe" not in arguments else []
+            words = [command, *map(str, arguments), "--output", str(folder), "--device", "cpu", "--workers", "0"]
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            call([sys.executable, "-m", "in21k.train", *words, *resume], folder.with_suffix(".log"), self.threads)
+            print(f"{name}: done", file=sys.stderr)
+        summary: Summary = json.loads((folder / "summary.json").read_text())
+        return summary
+
+
+def main() -> None:
+    """Prepare the two datasets, run everything, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("IN21K_REAL_DATA"), help="folder of mini21k.tar")
+    parser.add_argument("--output", type=Path, default=Path("build/schemes"), help="folder of the runs")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--teacher-epochs", type=int, default=6)
+    parser.add_argument("--transfer-epochs", type=int, default=6)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time, a core each")
+    parser.add_argument("--schemes", default=",".join(SCHEMES), help="comma-separated")
+    options = parser.parse_args()
+    if options.data is None:
+        print("passed over: neither --data nor IN21K_REAL_DATA names a folder with mini21k.tar")
+        return
+    place, schemes = Place(options.output, threads=1), options.schemes.split(",")
+    budget = Budget(options.epochs, options.teacher_epochs, options.transfer_epochs)
+    held = prepare(Path(options.data) / "mini21k.tar", place)
+    results = run_all(place, budget, schemes, range(options.seeds), options.jobs)
+    record = {"held_back": held, "budget": vars(budget), "versions": {name: version(name) for name in PACKAGES}}
+    (options.output / "results.json").write_text(json.dumps({**record, "runs": results}, indent=1) + "\n")
+    print_table(results, schemes, range(options.seeds))
+
+
+def run_all(
+    place: Place, budget: Budget, schemes: Sequence[str], seeds: Sequence[int], jobs: int
+) -> dict[str, Summary]:
+    """Run the pretrainings and, as each is done, its transfers; return all summaries by name."""
+    results: dict[str, Summary] = {}
+
+    def one(scheme: str, seed: int, teacher: "Future[Summary] | None") -> None:
+        name = f"{scheme}-{seed}"
+        if scheme != "scratch":
+            guide = ["--set", f"distill.teacher={teacher.result()['run']}"] if teacher is not None else []
+            results[name] = place.run("pretrain", name, *pretraining(place, budget, scheme, seed), *guide)
+        for how in ("probe", "fine-tuning"):
+            if scheme != "scratch" or how == "fine-tuning":
+                results[f"{name}/{how}"] = transfer(place, budget, name, seed, how)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        needed = "semantic-distillation" in schemes
+        words = pretraining(place, budget, "semantic-softmax", 0, TEACHER, budget.teacher_epochs)
+        teacher = pool.submit(place.run, "pretrain", "teacher", *words) if needed else None
+        order = sorted(((scheme, seed) for scheme in (*schemes, "scratch") for seed in seeds), key=_last_the_distilled)
+        futures = [pool.submit(one, *pair, teacher if pair[0] == "semantic-distillation" else None) for pair in order]
+        for future in futures:
+            future.result()
+    if teacher is not None:
+        results["teacher"] = teacher.result()
+    return results
+
+
+def _last_the_distilled(pair: tuple[str, int]) -> bool:
+    return pair[0] == "semantic-distillation"
+
+
+def pretraining(
+    place: Place, budget: Budget, scheme: str, seed: int, model: str = NETWORK, epochs: int = 0
+) -> list[object]:
+    """Return the arguments of a pretraining."""
+    return [place.pretraining, "--recipe", scheme, "--model", model, "--image-size", SIZE, "--seed", seed] + _shared(
+        budget, epochs or budget.epochs
+    )
+
+
+def transfer(place: Place, budget: Budget, name: str, seed: int, how: str) -> Summary:
+    """Transfer a run to the classes held back; the scratch one begins with random weights."""
+    target = f"transfer/{name}-{how}"
+    if name.startswith("scratch"):
+        words: list[object] = ["--recipe", "transfer-single-label", "--model", NETWORK, "--image-size", SIZE]
+        fine = _shared(budget, budget.transfer_epochs)
+        return place.run("pretrain", target, place.held_back, *words, "--seed", seed, *fine)
+    start = [place.held_back, "--checkpoint", place.root / name]
+    if how == "probe":
+        return place.run("transfer", target, *start, "--probe")
+    return place.run("transfer", target, *start, "--seed", seed, *_shared(budget, budget.transfer_epochs))
+
+
+def _shared(budget: Budget, epochs: int) -> list[object]:
+    augmentation = {"data.cutout": budget.cutout, "data.randaugment_ops": budget.randaugment_ops}
+    words: list[object] = ["--epochs", epochs, "--batch-size", budget.batch_size, "--lr", budget.lr]
+    for key, value in {**augmentation, "run.eval_epochs": epochs}.items():
+        words += ["--set", f"{key}={value}"]
+    return words
+
+
+def prepare(raw: Path, place: Place) -> list[str]:
+    """Make the two datasets, unless they are there, and return the classes held back."""
+    data = place.root / "data"
+    chosen = data / "held-back.json"
+    if not chosen.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        prep("run", raw, data / "work-all", data / "all", "--size", SIZE)
+        table = pq.read_table(data / "all" / "hierarchy.parquet").to_pylist()
+        leaves = sorted(row["wnid"] for row in table if not row["children"])
+        held = sorted(random.Random(0).sample(leaves, HELD_BACK))
+        split_dump(raw, data / "held-back.tar", lambda wnid: wnid in held)
+        split_dump(raw, data / "pretraining.tar", lambda wnid: wnid not in held)
+        for folder in (place.held_back, place.pretraining):
+            prep("run", folder.with_suffix(".tar"), data / f"work-{folder.name}", folder, "--size", SIZE)
+        chosen.write_text(json.dumps(held))
+    wnids: list[str] = json.loads(chosen.read_text())
+    return wnids
+
+
+def split_dump(raw: Path, target: Path, keep: Callable[[str], bool]) -> None:
+    """Write a dump with some of the class tars of another, unopened."""
+    with tarfile.open(raw) as source, tarfile.open(target, "w") as output:
+        for member in members(source):
+            if keep(Path(member.name).stem):
+                output.addfile(member, source.extractfile(member))
+
+
+def members(source: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the regular files of a tar."""
+    while (member := source.next()) is not None:
+        if member.isfile():
+            yield member
+
+
+def prep(*arguments: object) -> None:
+    """Run a command of in21k-prep."""
+    subprocess.run([sys.executable, "-m", "in21k.prep", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+
+
+def call(command: Sequence[str], log: Path, threads: int) -> None:
+    """Run a command, what it prints into a file.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    with log.open("a") as file:
+        file.write(" ".join(command) + "\n")
+        file.flush()
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        done = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}; see {log}")
+
+
+def print_table(results: dict[str, Summary], schemes: Sequence[str], seeds: Sequence[int]) -> None:
+    """Print mean and standard deviation over seeds, in percent, as a Markdown table."""
+    print("| pretraining | semantic top-1 | mistake distance | linear probe, top-1 | fine-tuning, top-1 |")
+    print("|---|---|---|---|---|")
+    for scheme in (*schemes, "scratch"):
+
+        def cell(suffix: str, key: str, scale: float = 100, scheme: str = scheme) -> str:
+            values = [results[name][key] * scale for seed in seeds if (name := f"{scheme}-{seed}{suffix}") in results]
+            spread = statistics.stdev(values) if len(values) > 1 else float("nan")
+            return f"{statistics.mean(values):.2f} ± {spread:.2f}" if values else "–"
+
+        cells = [cell("", "val_semantic_top1"), cell("", "val_mistake_distance", 1)]
+        cells += [cell("/probe", "val_top1"), cell("/fine-tuning", "val_top1")]
+        print(f"| {scheme} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
