@@ -1,6 +1,6 @@
-"""A small replica of the paper's Table 2: the same network pretrained under each scheme, then transferred to new classes.
+"""A small replica of the paper's Table 2: one network pretrained under each scheme, then transferred to new classes.
 
-    python bench/schemes.py --data FOLDER --output RUNS [--seeds 3] [--epochs 5] [--jobs 2]
+    python bench/schemes.py --data FOLDER --output RUNS [--seeds 3] [--epochs 4] [--jobs 2]
 
 FOLDER holds mini21k.tar, a tar of class tars of 64-pixel ImageNet images. Twelve leaf classes, drawn once, are held
 back from pretraining. Each run is a command of in21k-train with its own folder in RUNS; one that has its summary is not
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -71,7 +72,9 @@ class Place:
         """Run a command of in21k-train in the folder of this name, unless it has run, and return its summary."""
         folder = self.root / name
         if not (folder / "summary.json").exists():
-            resume = ["--resume"] if (folder / "config.json").exists() and "--probe" not in arguments else []
+            if "--probe" in arguments:
+                shutil.rmtree(folder, ignore_errors=True)  # it is quick, and cannot be resumed
+            resume = ["--resume"] if (folder / "config.json").exists() else []
             words = [command, *map(str, arguments), "--output", str(folder), "--device", "cpu", "--workers", "0"]
             folder.parent.mkdir(parents=True, exist_ok=True)
             call([sys.executable, "-m", "in21k.train", *words, *resume], folder.with_suffix(".log"), self.threads)
@@ -86,9 +89,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("IN21K_REAL_DATA"), help="folder of mini21k.tar")
     parser.add_argument("--output", type=Path, default=Path("build/schemes"), help="folder of the runs")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--teacher-epochs", type=int, default=6)
-    parser.add_argument("--transfer-epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--teacher-epochs", type=int, default=5)
+    parser.add_argument("--transfer-epochs", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time, a core each")
     parser.add_argument("--schemes", default=",".join(SCHEMES), help="comma-separated")
     options = parser.parse_args()
@@ -140,9 +143,8 @@ def pretraining(
     place: Place, budget: Budget, scheme: str, seed: int, model: str = NETWORK, epochs: int = 0
 ) -> list[object]:
     """Return the arguments of a pretraining."""
-    return [place.pretraining, "--recipe", scheme, "--model", model, "--image-size", SIZE, "--seed", seed] + _shared(
-        budget, epochs or budget.epochs
-    )
+    words: list[object] = [place.pretraining, "--recipe", scheme, "--model", model, "--image-size", SIZE]
+    return [*words, "--seed", seed, *_shared(budget, epochs or budget.epochs)]
 
 
 def transfer(place: Place, budget: Budget, name: str, seed: int, how: str) -> Summary:
