@@ -18,6 +18,10 @@ PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 @click.option("--pretrained", is_flag=True, default=None, help="Begin with timm's weights.")
 @click.option("--init", metavar="FILE", help="Begin with a file's weights; a classifier of another size is left out.")
 @inputs_option
+@click.option(
+    "--teacher", metavar="PATH", help="Of a distilling recipe: a run, a file of weights, or a published model's name."
+)
+@click.option("--teacher-weights", metavar="FILE", help="The published teacher's weights; by default timm's.")
 @training
 @shared
 def pretrain(
@@ -30,6 +34,7 @@ def pretrain(
       in21k-train pretrain out --model TResNet-M --pretrained --output runs/tresnet_m --batch-size 512
       in21k-train pretrain s3://bucket/in21k --model resnet18 --output runs/r18 --set loss.label_smoothing=0.1
       in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
+      in21k-train pretrain out --recipe semantic-distillation --teacher runs/tresnet_l --model resnet50 --output runs/kd
     """
     from in21k.train.config import parse_setting, read_recipe, with_values
 
@@ -93,7 +98,8 @@ def evaluate(
 
         print_summary(evaluate_checkpoint(data, checkpoint, config.data, config.run, raw=raw), as_json)
     elif model is not None:
-        from in21k.train.published import PublishedModel, evaluate_published
+        from in21k.train.published import PublishedModel
+        from in21k.train.published_scores import evaluate_published
 
         published = PublishedModel(model, weights, inputs or "auto")
         print_summary(evaluate_published(data, published, config.data, config.run), as_json)

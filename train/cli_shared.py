@@ -16,6 +16,8 @@ KEYS: Mapping[str, str] = {
     "pretrained": "model.pretrained",
     "init": "model.init",
     "inputs": "model.inputs",
+    "teacher": "distill.teacher",
+    "teacher_weights": "distill.teacher_weights",
     "image_size": "data.image_size",
     "strict": "data.strict",
     "cache": "data.cache",

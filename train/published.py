@@ -1,25 +1,17 @@
-"""Published models, the authors' above all, on the val split of a prepared dataset."""
+"""Published models, the authors' above all, with their classifiers' rows of a dataset's classes."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from in21k.train.architectures import find_architecture
 from in21k.train.class_lists import outputs_of
-from in21k.train.config import Config, DataConfig, ModelConfig, RunConfig
-from in21k.train.dataset import open_dataset
-from in21k.train.distributed import join_ranks
+from in21k.train.config import ModelConfig
 from in21k.train.errors import TrainError
-from in21k.train.evaluation import evaluate_val
 from in21k.train.levels import level_order
-from in21k.train.losses import build_loss
 from in21k.train.model import Network, build_network, create_module
 from in21k.train.normalisation import AUTO, TIMM, UNIT
-from in21k.train.session_setup import resolved
-from in21k.train.sources import read_options
-from in21k.train.stream import default_workers
 from in21k.train.weights import Weights, fit_weights, read_weights
 from in21k.tree.hierarchy import Hierarchy
 
@@ -36,33 +28,21 @@ class PublishedModel:
     """unit, timm, or auto: the authors' models take unit, all others what timm states."""
 
 
-def evaluate_published(data: str, model: PublishedModel, settings: DataConfig, run: RunConfig) -> dict[str, Any] | None:
-    """Return what a published model scores on the val split of a dataset, and None on all processes but the first.
-
-    The classes of its classifier that the dataset has are kept, in the dataset's order; the others are left out.
-
-    Args:
-        data: the dataset's folder or URI.
-        model: which, and its weights.
-        settings: image size (0: the dataset's) and eval batch size.
-        run: device, precision, workers.
+def published_settings(model: PublishedModel) -> ModelConfig:
+    """Return the settings of a published model: timm's name, with the tag of its weights, and the range of its inputs.
 
     Raises:
-        DatasetError: the dataset cannot be read.
-        TrainError: the weights cannot be had or do not fit, or the classifier lacks classes of the dataset.
+        TrainError: its weights are neither named nor timm's.
     """
-    model_config = _settings_of(model)
-    with join_ranks(run.device) as ranks:
-        dataset = open_dataset(data)
-        workers = default_workers(ranks.local_world_size) if run.workers < 0 else run.workers
-        config = resolved(Config(model_config, settings, run=replace(run, workers=workers)), dataset)
-        network = published_network(config.model, model.weights, dataset.hierarchy, config.data.image_size)
-        network.module.to(ranks.device)
-        loss = build_loss(config, network.order, dataset.label_sets).to(ranks.device)
-        with dataset.cached(read_options(config.data)):
-            evaluation = evaluate_val(network, loss, dataset, config, ranks)
-    weights = str(model.weights) if model.weights else "timm's"
-    return {"model": network.name, "weights": weights, **evaluation.to_dict(dataset)} if ranks.is_first else None
+    architecture = find_architecture(model.name)
+    if architecture is None:
+        return ModelConfig(name=model.name, inputs=TIMM if model.inputs == AUTO else model.inputs)
+    if model.weights is None and not architecture.authors:
+        raise TrainError(
+            f"timm has no ImageNet-21K weights of {architecture.name}; pass the authors' file as --weights FILE"
+        )
+    name = architecture.authors or architecture.timm
+    return ModelConfig(name=name, inputs=UNIT if model.inputs == AUTO else model.inputs)
 
 
 def published_network(config: ModelConfig, file: Path | None, hierarchy: Hierarchy, image_size: int) -> Network:
@@ -86,18 +66,6 @@ def published_network(config: ModelConfig, file: Path | None, hierarchy: Hierarc
     chosen = {name: tensor[rows] if name in network.head else tensor for name, tensor in weights.items()}
     network.load(network.weights() | chosen)  # files may lack the counters of batch norm
     return network
-
-
-def _settings_of(model: PublishedModel) -> ModelConfig:
-    architecture = find_architecture(model.name)
-    if architecture is None:
-        return ModelConfig(name=model.name, inputs=TIMM if model.inputs == AUTO else model.inputs)
-    if model.weights is None and not architecture.authors:
-        raise TrainError(
-            f"timm has no ImageNet-21K weights of {architecture.name}; pass the authors' file as --weights FILE"
-        )
-    name = architecture.authors or architecture.timm
-    return ModelConfig(name=name, inputs=UNIT if model.inputs == AUTO else model.inputs)
 
 
 def _downloaded(config: ModelConfig, image_size: int) -> Weights:

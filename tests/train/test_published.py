@@ -18,7 +18,8 @@ from test_cli import answer
 from in21k.train.class_lists import outputs_of, published_classes
 from in21k.train.config import DataConfig, ModelConfig, RunConfig
 from in21k.train.errors import TrainError
-from in21k.train.published import PublishedModel, evaluate_published, published_network
+from in21k.train.published import PublishedModel, published_network
+from in21k.train.published_scores import evaluate_published
 from in21k.tree.published_lists import PublishedList, published_class_list
 from in21k.tree.table import wordnet_hierarchy
 
