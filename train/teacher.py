@@ -60,7 +60,9 @@ def open_teacher(config: Config, data: TrainingData, order: LevelOrder, ranks: R
             )
         return None
     if not distill.teacher:
-        raise TrainError(f"loss.scheme={config.loss.scheme} needs a teacher; name a run or a model of timm: --teacher …")
+        raise TrainError(
+            f"loss.scheme={config.loss.scheme} needs a teacher; name a run or a model of timm: --teacher …"
+        )
     size = config.data.image_size
     is_file = Path(distill.teacher).exists()
     network = _trained(distill, data, order, size) if is_file else _published(distill, data, size)
