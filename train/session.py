@@ -37,6 +37,7 @@ from in21k.train.run_folder import Start
 from in21k.train.schedule import one_cycle
 from in21k.train.sources import augmentation_of
 from in21k.train.stream import Batch
+from in21k.train.teacher import Teacher
 from in21k.train.training_data import TrainingData
 
 
@@ -66,6 +67,8 @@ class Session:
     """Scales the loss for float16, does nothing otherwise."""
     average: WeightAverage | None
     """The weights' moving average; None where the run keeps none."""
+    teacher: Teacher | None = None
+    """Asked about every training image by a distilling scheme."""
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step."""
@@ -110,7 +113,8 @@ class Session:
         device, run = self.ranks.device, self.config.run
         with autocast(device, run.amp, run.amp_dtype):
             outputs = self.replica(self.network.inputs(images, device))
-            loss: torch.Tensor = self.loss(outputs, class_indices, valid)
+            guide = () if self.teacher is None else (self.teacher(images),)
+            loss: torch.Tensor = self.loss(outputs, class_indices, valid, *guide)
         return loss
 
     def _differentiate(self, *batch: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ from in21k.train.precision import loss_scaler
 from in21k.train.run_folder import Start
 from in21k.train.session import Session
 from in21k.train.stream import default_workers
+from in21k.train.teacher import open_teacher
 from in21k.train.training_data import TrainingData
 
 
@@ -64,7 +65,8 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     optimizer = build_optimizer(network, optim, ranks.device)
     scaler = loss_scaler(ranks.device, run.amp, run.amp_dtype)
     average = WeightAverage(network, optim.ema_decay) if optim.ema_decay else None
-    session = Session(config, dataset, ranks, plan, network, network.module, loss, optimizer, scaler, average)
+    teacher = open_teacher(config, dataset, order, ranks)
+    session = Session(config, dataset, ranks, plan, network, network.module, loss, optimizer, scaler, average, teacher)
     session.restore(start)
     replica = _replicated(network.module, ranks)
     return replace(session, replica=compiled(replica, ranks.device) if run.compile else replica)

@@ -1,20 +1,21 @@
 """The teacher of a distilling run: a trained network, frozen, whose logits stand in the student's order."""
 
-from dataclasses import replace
 from pathlib import Path
 
+import timm
 import torch
 from torch import Tensor, nn
 
-from in21k.train.checkpoint import check_classes, find_model, load_tensors, read_card
+from in21k.train.checkpoint import check_classes, find_model, read_card
 from in21k.train.config import Config, DistillConfig
 from in21k.train.distributed import Ranks
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 from in21k.train.levels import LevelOrder
 from in21k.train.losses import DISTILLING
-from in21k.train.model import Network, build_network
+from in21k.train.model import Network
 from in21k.train.precision import autocast
 from in21k.train.published import PublishedModel, published_network, published_settings
+from in21k.train.trained_model import load_network
 from in21k.train.training_data import TrainingData
 
 
@@ -33,7 +34,7 @@ class Teacher(nn.Module):
         Args:
             images: uint8 [B, 3, H, W], those that the student sees; the range of inputs is the teacher's own.
         """
-        with autocast(self._device, self._run.amp):
+        with autocast(self._device, self._run.amp, self._run.amp_dtype):
             logits: Tensor = self._network.module(self._network.inputs(images, self._device))
         return logits
 
@@ -76,12 +77,9 @@ def _trained(distill: DistillConfig, data: TrainingData, order: LevelOrder, size
     path = find_model(Path(distill.teacher))
     card = read_card(path)
     check_classes(path, card, len(data.hierarchy), data.class_list_sha256)
-    network = build_network(replace(card.config.model, pretrained=False, init=""), order, size)
-    try:
-        network.load(load_tensors(path))
-    except RuntimeError as error:
-        raise TrainError(f"{path} does not fit timm's {card.model} at {size} pixels: {one_line(error)}") from error
-    return network
+    if card.image_size != size and timm.models.get_pretrained_cfg_value(card.model, "fixed_input_size"):
+        raise TrainError(f"{path} takes images of {card.image_size} pixels alone, and the student's have {size}")
+    return load_network(path, card, order)
 
 
 def _published(distill: DistillConfig, data: TrainingData, size: int) -> Network:
