@@ -118,6 +118,17 @@ def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("dataset"))
 
 
+@pytest.fixture(scope="session")
+def mini(real_data, tmp_path_factory) -> Path:
+    """A bucket's folder with mini21k in it, prepared: 26,383 training and 2,750 val images in 28 shards."""
+    folder = tmp_path_factory.mktemp("mini") / "bucket"
+    arguments = [real_data / "mini21k.tar", folder.parent / "work", folder / "data"]
+    options = ["--size", 32, "--samples-per-shard", 1000]
+    prepare = [sys.executable, "-m", "in21k.prep", "run", *map(str, [*arguments, *options])]
+    subprocess.run(prepare, check=True, capture_output=True)
+    return folder / "data"
+
+
 def train_command(*arguments: object, processes: int = 1) -> list[str]:
     python = [sys.executable, "-m"]
     if processes > 1:

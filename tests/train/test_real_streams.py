@@ -4,7 +4,6 @@ import io
 import os
 import random
 import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -20,20 +19,9 @@ from test_stops import descendants, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-BATCH, EPOCHS, SIZE = 192, 2, 32
+BATCH, EPOCHS = 192, 2
 OPTIONS = ["--model", "test_vit", "--device", "cpu", "--batch-size", BATCH, "--epochs", EPOCHS, "--lr", "1e-3"]
 PLAIN = ["--set", "data.cutout=0", "--set", "data.randaugment_ops=0", "--set", "run.checkpoint_steps=10"]
-
-
-@pytest.fixture(scope="module")
-def mini(real_data, tmp_path_factory) -> Path:
-    """A bucket's folder with mini21k in it, prepared: 26,383 training and 2,750 val images in 28 shards."""
-    folder = tmp_path_factory.mktemp("mini") / "bucket"
-    arguments = [real_data / "mini21k.tar", folder.parent / "work", folder / "data"]
-    options = ["--size", SIZE, "--samples-per-shard", 1000]
-    prepare = [sys.executable, "-m", "in21k.prep", "run", *map(str, [*arguments, *options])]
-    subprocess.run(prepare, check=True, capture_output=True)
-    return folder / "data"
 
 
 @pytest.fixture(scope="module")
