@@ -9,7 +9,7 @@ FROM python:${PYTHON_TAG}
 # One stage: the compiler that builds pillow-simd is also the one that torch.compile runs, and next to PyTorch with CUDA
 # the rest weighs nothing.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev libjpeg-dev make zlib1g-dev \
+    && apt-get install -y --no-install-recommends gcc libc6-dev libjpeg-dev libwebp-dev make zlib1g-dev \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home in21k
 

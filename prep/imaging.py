@@ -75,7 +75,7 @@ class ResizeParameters:
             raise PrepError(f"--compat {self.compat} squishes and writes JPEGs; leave --mode and --format out")
         if self.format is Format.WEBP and not features.check("webp"):
             raise PrepError(
-                "--format webp: PIL was built without WebP here; install libwebp's headers and build it again"
+                "--format webp: PIL was built without WebP here; install libwebp-dev and build it again"
             )
 
 
@@ -119,10 +119,15 @@ def resize_image(data: bytes, parameters: ResizeParameters) -> Resized:
 
 @cache
 def decoder_versions() -> Mapping[str, str]:
-    """Return the versions of what decides the bytes: the imaging package with its libjpeg, and simplejpeg."""
+    """Return the versions of what decides the bytes: the imaging package with its libraries, and simplejpeg."""
     package = "pillow-simd" if is_simd() else "pillow"
     libjpeg = features.version("libjpeg_turbo") or features.version("jpg") or "unknown"
-    return {package: PIL.__version__, "libjpeg-turbo": str(libjpeg), "simplejpeg": simplejpeg.__version__}
+    return {
+        package: PIL.__version__,
+        "libjpeg-turbo": str(libjpeg),
+        "libwebp": str(features.version("webp") or "none"),
+        "simplejpeg": simplejpeg.__version__,
+    }
 
 
 def is_simd() -> bool:

@@ -43,16 +43,29 @@ install() {
     "$python" -m pip -qq --disable-pip-version-check install --no-deps --require-hashes "$@"
 }
 
-installed() {
-    "$python" -c 'import sys; from importlib.metadata import version; version(sys.argv[1])' "$1" >/dev/null 2>&1
+version_of() {
+    "$python" -c 'import sys; from importlib.metadata import version; print(version(sys.argv[1]))' "$1" 2>/dev/null
 }
 
-# Compiles and links what pillow-simd needs: x86 with SSE4, Python's headers, libjpeg's and zlib's.
-can_build_pillow_simd() {
+# Compiles the C program on standard input for x86 with SSE4 and links it with the given libraries.
+links() {
     compiler=${CC:-$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("CC") or "cc")')}
     include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
     folder=$(mktemp -d)
-    cat >"$folder/probe.c" <<'EOF'
+    cat >"$folder/probe.c"
+    # The compiler may hold flags, as in "gcc -pthread", hence no quotes.
+    if $compiler -msse4 "-I$include" "$folder/probe.c" -o "$folder/probe" "$@" >/dev/null 2>&1; then
+        found=0
+    else
+        found=1
+    fi
+    rm -rf "$folder"
+    return $found
+}
+
+# What pillow-simd does not go without: Python's headers, libjpeg's and zlib's.
+can_build_pillow_simd() {
+    links -ljpeg -lz <<'EOF'
 #include <Python.h>
 #include <stdio.h>
 #include <jpeglib.h>
@@ -63,33 +76,54 @@ int main(void) {
     return jpeg_std_error(&errors) == NULL || zlibVersion() == NULL;
 }
 EOF
-    # The compiler may hold flags, as in "gcc -pthread", hence no quotes.
-    if $compiler -msse4 "-I$include" "$folder/probe.c" -o "$folder/probe" -ljpeg -lz >/dev/null 2>&1; then
-        found=0
-    else
-        found=1
-    fi
-    rm -rf "$folder"
-    return $found
 }
 
+# What it leaves out without a word where it is missing.
+can_build_webp() {
+    links -lwebp -lwebpmux -lwebpdemux <<'EOF'
+#include <webp/decode.h>
+#include <webp/demux.h>
+#include <webp/encode.h>
+#include <webp/mux.h>
+int main(void) {
+    return WebPGetDecoderVersion() == 0 || WebPGetEncoderVersion() == 0 || WebPGetMuxVersion() == 0 ||
+           WebPGetDemuxVersion() == 0;
+}
+EOF
+}
+
+has_webp() {
+    "$python" -c 'import sys; from PIL import features; sys.exit(not features.check("webp"))' >/dev/null 2>&1
+}
+
+# One that was built before WebP's headers came is built again.
+has_pillow_simd() {
+    version=$(version_of pillow-simd) && grep -q "^pillow-simd==$version " requirements/pillow-simd.txt &&
+        { has_webp || ! can_build_webp; }
+}
+
+# Past pip's cache: it may hold a build that was made without WebP, and does not tell them apart.
 build_pillow_simd() {
     say "building pillow-simd from source (under a minute)"
     "$python" -m pip -qq uninstall --yes pillow >/dev/null 2>&1 || true
     mkdir -p build
-    install --no-build-isolation -r requirements/pillow-simd.txt >build/pillow-simd.log 2>&1 && return
+    webp=disable
+    ! can_build_webp || webp=enable
+    install --no-cache-dir --force-reinstall --no-build-isolation --config-settings "webp=$webp" \
+        -r requirements/pillow-simd.txt >build/pillow-simd.log 2>&1 && return
     say "pillow-simd did not build, see build/pillow-simd.log"
     return 1
 }
 
 install_imaging() {
-    if installed pillow-simd; then
-        install --no-build-isolation -r requirements/pillow-simd.txt
-    elif ! can_build_pillow_simd || ! build_pillow_simd; then
+    if ! has_pillow_simd && { ! can_build_pillow_simd || ! build_pillow_simd; }; then
+        "$python" -m pip -qq uninstall --yes pillow-simd >/dev/null 2>&1 || true
         install -r requirements/pillow.txt
         say "stock Pillow, which prepares images at about 0.6 of the speed of pillow-simd; to change that on x86:" \
-            "apt-get install gcc libjpeg-dev zlib1g-dev python3-dev, then make -B setup"
+            "apt-get install gcc libjpeg-dev libwebp-dev zlib1g-dev python3-dev, then make -B setup"
     fi
+    has_webp || say "pillow-simd without WebP: raw .webp images and --format webp will be refused; to change that:" \
+        "apt-get install libwebp-dev, then make -B setup"
 }
 
 if ! usable "$python" || ! "$python" -m pip --version >/dev/null 2>&1; then
