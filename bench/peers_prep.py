@@ -9,12 +9,15 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from multiprocessing import Pool
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 SIZE, QUALITY = 224, 95
 SAMPLES_PER_SHARD = 1000
+WARM_UP = 20
+"""Images before a loop on one core is timed."""
 
 
 def extract(raw: str, folder: str) -> None:
@@ -132,7 +135,7 @@ def pillow_loop(raw: str) -> None:
 
 def _bare_loop(raw: str, resize: Callable[[bytes], bytes]) -> None:
     data = [image for _, image in images(raw)]
-    for image in data[:20]:
+    for image in data[:WARM_UP]:
         resize(image)
     begun = time.process_time()
     for image in data:
@@ -140,13 +143,17 @@ def _bare_loop(raw: str, resize: Callable[[bytes], bytes]) -> None:
     print(time.process_time() - begun)
 
 
-def our_loop(work: str) -> None:
+def our_loop(raw: str, work: str) -> None:
     """Print the seconds of a core that our resize takes in one process, reading the tar and writing parts included."""
     from in21k.prep import plan, resize
     from in21k.prep.executor import Workers
-    from in21k.prep.imaging import ResizeParameters
+    from in21k.prep.imaging import ResizeParameters, resize_image
+    from in21k.prep.tables import leave_pandas_out
     from in21k.shards_manifest.files import locate
 
+    leave_pandas_out()  # as a worker does
+    for _, image in islice(images(raw), WARM_UP):
+        resize_image(image, ResizeParameters(SIZE, QUALITY))
     plan._LEAST_PARTS = 1  # tasks as large as those of a whole dump, so that what each one costs counts as little
     resize.run_tasks = lambda function, tasks, _: map(function, tasks)  # the worker's task in this process
     begun = time.process_time()

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from in21k.prep.errors import USER_ERRORS
+from in21k.prep.tables import leave_pandas_out
 from in21k.tree.parents import ParentRule
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -26,6 +27,7 @@ class OneLineErrors(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line and leave the process with its exit code."""
         extra["standalone_mode"] = False
+        leave_pandas_out()
         try:
             code = super().main(*args, **extra)
         except click.exceptions.NoArgsIsHelpError as error:

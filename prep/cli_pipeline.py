@@ -10,7 +10,7 @@ import click
 from in21k.prep import filter as filter_stage
 from in21k.prep.cli_group import Bytes, json_option, parents_option, print_summary
 from in21k.prep.demo import draw_dump
-from in21k.prep.executor import Workers, available_cores
+from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
 from in21k.prep.forecast import summary as forecast_summary
 from in21k.prep.imaging import Filter, Format, Mode, OnWarning, ResizeParameters, is_simd
@@ -185,6 +185,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     split, resize, shard, workers = _split(chosen), _resize(chosen), _shard(chosen), _workers(chosen)
     folder, output = locate(work), locate(out)
     _note_backend()
+    start_early(workers)
     found = filter_stage.filter_classes(raw, folder, filter_stage.FilterParameters(chosen["min_images"]))
     split_images(folder, split)
     if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):

@@ -22,7 +22,7 @@ _FORMATS = (
 )  # not EPS, which would start a program
 _EXIF_TAG_ORIENTATION = 0x0112
 _EXIF_SEARCH = 1 << 16
-_START_OF_SCAN = b"\xda"
+_MARK, _START_OF_SCAN, _APPLICATION_1 = 0xFF, 0xDA, 0xE1
 _IN_XMP = 0
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
@@ -83,6 +83,8 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 def orientation(data: bytes) -> int:
     """Return the EXIF orientation of a JPEG: 1 (upright) where it has none, 0 where Pillow must look into its XMP."""
     end = _header_end(data)
+    if end == 0:
+        return 1
     if data.find(b"tiff:Orientation", 0, end) >= 0:
         return _IN_XMP
     start = data.find(b"Exif\0\0", 0, end)
@@ -97,12 +99,17 @@ def orientation(data: bytes) -> int:
 
 
 def _header_end(data: bytes) -> int:
-    """Return where the pixels of a JPEG begin, so that nobody searches them; the furthest that EXIF is searched for."""
-    at = len(_START_OF_IMAGE)
-    while data[at : at + 1] == b"\xff" and at < _EXIF_SEARCH:
-        if data[at + 1 : at + 2] == _START_OF_SCAN:
-            return at
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    """Return where to stop looking for a JPEG's orientation: at its pixels, or at 0 where no segment can hold it."""
+    at, can_hold = len(_START_OF_IMAGE), False
+    try:
+        while data[at] == _MARK and at < _EXIF_SEARCH:
+            kind = data[at + 1]
+            if kind == _START_OF_SCAN:
+                return at if can_hold else 0
+            can_hold = can_hold or kind == _APPLICATION_1
+            at += 2 + (data[at + 2] << 8 | data[at + 3])
+    except IndexError:
+        pass
     return _EXIF_SEARCH
 
 

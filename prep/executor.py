@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import wait as wait_for_any
+from multiprocessing.context import BaseContext
 from typing import Any, Generic, Protocol, TypeVar
 
 from in21k.prep.errors import PrepError
+from in21k.prep.tables import leave_pandas_out
 from in21k.shards_manifest.errors import NoSpaceError, StoreError
 
 ATTEMPTS = 3
@@ -20,6 +23,9 @@ ATTEMPTS = 3
 
 _AHEAD = 2
 """Tasks that wait beside those under way; more would only hold memory."""
+
+_PRELOADED = ("in21k.prep.resize", "in21k.prep.shard")
+"""Modules whose import takes a worker half a second."""
 
 
 class Named(Protocol):
@@ -182,8 +188,21 @@ class _Pool:
         if self._client is not None:
             executor: Executor = self._client.get_executor(pure=False)
             return executor
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._workers.count, mp_context=context, initializer=_begin_worker)
+        return ProcessPoolExecutor(self._workers.count, mp_context=_context(), initializer=_begin_worker)
+
+
+def start_early(workers: Workers) -> None:
+    """Let what workers need be imported while the caller still does something else."""
+    if not workers.scheduler:
+        _context()
+        forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    """Return how processes are begun: forked from a server that has imported what they need and has no thread."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
+    return context
 
 
 def _dask_client(scheduler: str) -> Any:
@@ -202,6 +221,7 @@ def _dask_client(scheduler: str) -> Any:
 def _begin_worker() -> None:
     """Leave Ctrl-C to the parent, and end with it even where it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_pandas_out()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -1,17 +1,16 @@
 """One image: bytes as they lie in the dump in, an RGB image of the wanted size out, or the reason why not."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
 
 import PIL
 import simplejpeg
 from PIL import Image, features
 
 from in21k.prep.decoding import ImageRejectedError, decode
+from in21k.prep.encoding import encode_jpeg, encode_webp
 from in21k.prep.errors import PrepError
 from in21k.prep.records import Reason
 
@@ -74,9 +73,7 @@ class ResizeParameters:
         if self.compat and (self.mode is not Mode.SQUISH or self.format is not Format.JPEG):
             raise PrepError(f"--compat {self.compat} squishes and writes JPEGs; leave --mode and --format out")
         if self.format is Format.WEBP and not features.check("webp"):
-            raise PrepError(
-                "--format webp: PIL was built without WebP here; install libwebp-dev and build it again"
-            )
+            raise PrepError("--format webp: PIL was built without WebP here; install libwebp-dev and build it again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,8 @@ def resize_image(data: bytes, parameters: ResizeParameters) -> Resized:
     if crop != size:
         left, top = (size[0] - crop[0]) // 2, (size[1] - crop[1]) // 2
         fitted = fitted.crop((left, top, left + crop[0], top + crop[1]))
-    return Resized(_encode(fitted, parameters), warned=bool(picture.warning))
+    encode = encode_jpeg if parameters.format is Format.JPEG else encode_webp
+    return Resized(encode(fitted, parameters.quality), warned=bool(picture.warning))
 
 
 @cache
@@ -143,14 +141,3 @@ def _target(size: tuple[int, int], parameters: ResizeParameters) -> tuple[int, i
     width, height = size
     short = min(width, height)
     return max(side, round(width * side / short)), max(side, round(height * side / short))
-
-
-def _encode(image: Image.Image, parameters: ResizeParameters) -> bytes:
-    encoded = io.BytesIO()
-    options: dict[str, Any] = {"quality": parameters.quality}
-    if parameters.format is Format.JPEG:
-        options["subsampling"] = "4:2:0"
-    elif image.mode != "RGB":
-        image = image.convert("RGB")
-    image.save(encoded, parameters.format.name, **options)
-    return encoded.getvalue()

@@ -12,7 +12,7 @@ from in21k.prep.records import PART_SCHEMA, REJECTS_SCHEMA, Reject, rejects_tabl
 from in21k.prep.tables import read_table, write_table
 from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.samples import LABEL_SUFFIX
-from in21k.shards_manifest.tar import END, member_bytes
+from in21k.shards_manifest.tar import END, member_pieces
 
 _TABLE = re.compile(r"part-\d+\.parquet")
 
@@ -37,7 +37,8 @@ class ResizedImage:
 
 def sample_bytes(key: str, suffix: str, image: bytes, class_index: int) -> bytes:
     """Return a sample's members as they lie in a shard."""
-    return member_bytes(key + suffix, image) + member_bytes(key + LABEL_SUFFIX, b"%d" % class_index)
+    label = member_pieces(key + LABEL_SUFFIX, b"%d" % class_index)
+    return b"".join((*member_pieces(key + suffix, image), *label))
 
 
 def part_path(folder: Location, number: int, suffix: str) -> Location:

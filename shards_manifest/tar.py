@@ -82,7 +82,12 @@ _HEADER_SUM = sum(_HEADER)
 
 def member_bytes(name: str, content: bytes) -> bytes:
     """Return a regular file's header, content and padding."""
-    return b"".join((member_header(name, len(content)), content, bytes(-len(content) % BLOCK)))
+    return b"".join(member_pieces(name, content))
+
+
+def member_pieces(name: str, content: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return a regular file's header, content and padding, for those who join several members at once."""
+    return member_header(name, len(content)), content, bytes(-len(content) % BLOCK)
 
 
 def content_size(member: bytes) -> int:

@@ -65,9 +65,40 @@ class Synset:
 def load_wordnet() -> Mapping[str, Synset]:
     """Return WordNet 3.0's 82,115 noun synsets by wnid, from the packaged table."""
     with resources.files("in21k.tree.data").joinpath(TABLE).open("rb") as file:
-        columns = pq.read_table(file).to_pydict()
-    rows = zip(columns["wnid"], columns["lemmas"], columns["hypernyms"], columns["instance_hypernyms"], strict=True)
-    return {wnid: Synset(wnid, tuple(lemmas), tuple(up), tuple(of)) for wnid, lemmas, up, of in rows}
+        return _Nouns(pq.read_table(file))
+
+
+class _Nouns(Mapping[str, Synset]):
+    """The packaged table by wnid. A synset is made when it is asked for: to make all of them takes a second."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._rows = {wnid: row for row, wnid in enumerate(table["wnid"].to_pylist())}
+        self._columns = [_Lists(table[name]) for name in ("lemmas", "hypernyms", "instance_hypernyms")]
+
+    def __getitem__(self, wnid: str) -> Synset:
+        row = self._rows[wnid]
+        return Synset(wnid, *(column[row] for column in self._columns))
+
+    def __contains__(self, wnid: object) -> bool:
+        return wnid in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+class _Lists:
+    """A column of lists of strings."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        lists = column.combine_chunks()
+        self._starts: list[int] = lists.offsets.to_pylist()
+        self._values: list[str] = lists.values.to_pylist()
+
+    def __getitem__(self, row: int) -> tuple[str, ...]:
+        return tuple(self._values[self._starts[row] : self._starts[row + 1]])
 
 
 def read_wordnet_folder(folder: Path) -> Iterator[Synset]:

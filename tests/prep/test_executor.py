@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commands import RefusedError, call, digests
 from dumps import jpeg, make_dump
-from test_resume import lives
+from test_resume import children, lives
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
@@ -109,14 +109,11 @@ def test_tasks_are_taken_only_as_workers_get_free(tmp_path):
 def test_no_worker_outlives_a_run_that_is_given_up(tmp_path):
     results = run_tasks(work, [Task(number, tmp_path) for number in range(50)], Workers(2))
     next(results)
-    workers = [int(child) for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()]
-    assert len(workers) >= 2
+    workers = [pid for server in children(os.getpid()) for pid in children(server)]
+    assert len(workers) == 2
     results.close()
     deadline = time.monotonic() + 10
-    trackers = [
-        pid for pid in workers if lives(pid) and b"resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    while any(lives(pid) for pid in workers if pid not in trackers):
+    while any(map(lives, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -68,6 +68,18 @@ def test_size_quality_and_filter_are_those_asked_for(parameters):
     assert opened(resized(data, parameters)).size == (17, 17)
 
 
+def test_an_image_of_more_bytes_than_the_encoders_buffer_equals_pillows():
+    data, parameters = encode(photo(2, (90, 70)), quality=100), ResizeParameters(900, 100)
+    assert len(resized(data, parameters)) > 1 << 17
+    assert resized(data, parameters) == expected(opened(data), parameters)
+
+
+def test_a_comment_goes_where_pillow_lets_it_go():
+    data = odd_images()["cmyk"]
+    commented = data[:2] + b"\xff\xfe\x00\x07hello" + data[2:]
+    assert resized(commented) == expected(opened(commented))
+
+
 def test_quality_and_filter_change_the_bytes():
     data = jpeg(2, (90, 70))
     assert len({resized(data, ResizeParameters(17, quality, each)) for each in Filter for quality in (50, 95)}) == 6
