@@ -30,7 +30,7 @@ PEERS = ROOT / "bench" / "peers_prep.py"
 STOCK = ROOT / "build" / "stock-pillow"
 CORES = len(os.sched_getaffinity(0))
 VAL_PER_CLASS = 2
-LOOP_IMAGES = 1000
+LOOP_IMAGES = 2000
 """Of the loops on one core."""
 MEGABYTE = 1e6
 

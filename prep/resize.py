@@ -20,7 +20,7 @@ from in21k.prep.raw import open_raw
 from in21k.prep.read_ahead import read_ahead
 from in21k.prep.records import Reject
 from in21k.prep.stages import CLASSES, PARTS, SPLIT, StageRecord, finished, locked, read_record, required, write_record
-from in21k.prep.tables import read_table
+from in21k.prep.tables import plain, read_table
 from in21k.shards_manifest.files import Location
 from in21k.shards_manifest.samples import IMAGE_SUFFIXES
 
@@ -141,7 +141,7 @@ def _rows(task: PartTask) -> list[dict[str, Any]]:
     with pq.ParquetFile((task.work / SPLIT).open_input()) as file:
         table = file.read_row_groups(list(task.part.row_groups), use_threads=False)
     table = table.filter(pc.is_in(table["class_index"], value_set=pa.array(task.part.classes, pa.int32())))
-    rows: list[dict[str, Any]] = table.to_pylist()
+    rows: list[dict[str, Any]] = plain(table).to_pylist()
     return sorted(rows, key=lambda row: (row["archive"], row["offset"]))
 
 

@@ -16,7 +16,7 @@ from in21k.prep.errors import PrepError
 from in21k.prep.progress import progress_bar
 from in21k.prep.records import SPLIT_SCHEMA, RawImage, Reason, Reject, rejects_table
 from in21k.prep.stages import CLASSES, IMAGES, SPLIT, StageRecord, digests, finished, locked, required, write_record
-from in21k.prep.tables import read_table, table_writer, write_table
+from in21k.prep.tables import plain, read_table, table_writer, write_table
 from in21k.shards_manifest.files import Location
 
 STAGE = "split"
@@ -123,7 +123,7 @@ def _images_by_class(table: Location, counts: dict[str, int]) -> Iterator[tuple[
     pending: dict[str, list[RawImage]] = {}
     file = pq.ParquetFile(table.open_input())
     for group in range(file.num_row_groups):
-        columns = file.read_row_group(group).to_pydict()
+        columns = plain(file.read_row_group(group)).to_pydict()
         rows = map(RawImage, *(columns[name] for name in RawImage._fields))
         for wnid, run in groupby(zip(columns["wnid"], rows, strict=True), key=itemgetter(0)):
             if wnid not in counts:
