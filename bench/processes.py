@@ -1,5 +1,6 @@
 """Programs run for a benchmark, each as a process of its own: what it took of time, cores and memory."""
 
+import ctypes
 import os
 import resource
 import subprocess
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SAMPLE_SECONDS = 0.05
+_PR_SET_CHILD_SUBREAPER = 36
+"""Of Linux's prctl."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None
     Raises:
         RuntimeError: it failed.
     """
+    _adopt_orphans()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     process = subprocess.Popen(
@@ -54,6 +58,7 @@ def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None
     watcher.join()
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}:\n{errors[-4000:]}")
+    _wait_for_orphans()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     written = (after.ru_oublock - before.ru_oublock) * 512
@@ -68,6 +73,20 @@ def python(script: str | Path, *arguments: str | int | Path) -> list[str]:
 def prep(*arguments: str | int | Path) -> list[str]:
     """Return the command that runs `in21k-prep`."""
     return [sys.executable, "-m", "in21k.prep", *map(str, arguments)]
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of processes that outlive theirs, such as a server that forks workers: so that they count."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl refuses to adopt orphans")
+
+
+def _wait_for_orphans() -> None:
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        return
 
 
 def _watch(pid: int, peaks: dict[int, int], ended: threading.Event) -> None:
