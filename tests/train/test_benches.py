@@ -1,0 +1,21 @@
+"""The benchmarks of training and loading run, at a small size."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+@pytest.mark.slow
+def test_the_throughput_bench_prints_a_row_a_model(dataset_folder):
+    options = ["--model", "test_vit", "--batch-size", "8", "--steps", "2", "--rounds", "1", "--workers", "1"]
+    command = [sys.executable, BENCH / "bench_train_throughput.py", dataset_folder, "--device", "cpu", *options]
+    done = subprocess.run([*map(str, command), "--threads", "1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(
+        r"^\| test_vit \| [\d,]+ \| [\d,]+ \| [\d,]+ \| \d+\.\d\d \| \d\.\d\d \| – \| – \|$", done.stdout, re.M
+    )
