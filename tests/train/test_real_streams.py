@@ -112,7 +112,7 @@ def test_a_store_that_refuses_cuts_and_dies_gives_the_images_of_the_disk(alone, 
     faults, over, kills = Faults(refused=0.2, cut=0.1), threading.Event(), []
 
     def kill_now_and_then() -> None:
-        while not over.wait(15) and len(kills) < 2:
+        while not over.wait(6) and len(kills) < 2:
             server.kill()
             kills.append(time.monotonic())
             over.wait(2)
