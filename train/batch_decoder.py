@@ -13,6 +13,7 @@ from in21k.train.decode import CENTRE, decode_into
 from in21k.train.errors import TrainError
 from in21k.train.partition import Slots
 from in21k.train.samples import Sample
+from in21k.train.wild_images import decode_wild
 
 
 class Labels(NamedTuple):
@@ -40,6 +41,8 @@ class BatchDecoder:
     """Whether images that are not square are cropped; they are squished otherwise."""
     strict: bool
     """Whether an image that does not decode is an error."""
+    as_found: bool = False
+    """Whether images are turned upright, and decoded where libjpeg only warns."""
 
     def decode(self, samples: Sequence[Sample | None], slots: Slots, pixels: npt.NDArray[np.uint8]) -> Labels:
         """Fill a batch and return its labels; places without an image are black.
@@ -57,9 +60,10 @@ class BatchDecoder:
         skipped = []
         draws = draw(self.augmentation, slots.epoch, slots.start, len(samples)) if self.augmentation else None
         crops = self._crops(slots, len(samples))
+        decode = decode_wild if self.as_found else decode_into
         for place, sample in enumerate(samples):
             crop = crops[place] if crops else None
-            if sample is None or sample.damage or not decode_into(sample.image, pixels[place], crop):
+            if sample is None or sample.damage or not decode(sample.image, pixels[place], crop):
                 pixels[place] = 0
                 if sample is not None:
                     self._refuse(sample)

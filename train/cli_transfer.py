@@ -7,7 +7,7 @@ import click
 
 from in21k.train.cli_shared import settings_of, shared, show_run, training
 
-LAYOUTS = ("auto", "shards", "imagefolder")
+LAYOUTS = ("auto", "shards", "cifar", "coco", "voc", "imagefolder", "webdataset")
 
 
 @click.command()
@@ -28,6 +28,10 @@ LAYOUTS = ("auto", "shards", "imagefolder")
 @click.option(
     "--val-share", type=float, default=0.0, metavar="SHARE", help="Of each class to hold out where DATA has no val."
 )
+@click.option("--annotations", default="", metavar="FILE", help="COCO: the annotations of the training images.")
+@click.option(
+    "--val", default="", metavar="FILE", help="COCO: those of the validation images. WebDataset: the validation tars."
+)
 @training
 @shared
 def transfer(
@@ -35,6 +39,8 @@ def transfer(
     output: Path,
     layout: str,
     val_share: float,
+    annotations: str,
+    val: str,
     checkpoint: str,
     settings: tuple[str, ...],
     resume: bool,
@@ -46,12 +52,16 @@ def transfer(
 ) -> None:
     """Take a pretrained model to the classes of DATA, and measure it on their validation images.
 
-    DATA is a dataset of in21k-prep, or a folder of class folders: train/CLASS/IMAGE and val/CLASS/IMAGE.
+    DATA is a dataset of in21k-prep, a folder of class folders (train/CLASS/IMAGE and val/CLASS/IMAGE), CIFAR's Python
+    archive, a folder with COCO's annotations or of Pascal VOC, or a pattern of WebDataset's tars.
 
     \b
     Examples:
       in21k-train transfer cars/ --checkpoint runs/r50 --output runs/r50-cars
       in21k-train transfer cars/ --checkpoint runs/r50 --output runs/r50-cars-probe --probe
+      in21k-train transfer cifar-100-python.tar.gz --checkpoint runs/r50 --output runs/r50-cifar --probe
+      in21k-train transfer coco/ --checkpoint runs/r50 --output runs/r50-coco --image-size 448
+      in21k-train transfer 'shards/train-{000..099}.tar' --val 'shards/val-*.tar' --checkpoint runs/r50 --output runs/x
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
     from in21k.train.catalogues.open_data import DataRequest
@@ -60,7 +70,7 @@ def transfer(
     from in21k.train.transfer import transfer as core
 
     request = TransferRequest(
-        DataRequest(data, layout, val_share),
+        DataRequest(data, layout, val_share, annotations, val),
         checkpoint,
         recipe,
         dict(map(parse_setting, settings)) | settings_of(options),

@@ -64,6 +64,11 @@ class Dataset:
         """Whether images were resized by their short edge, so that a square is cut out of them."""
         return bool(self.manifest.parameters.get("resize", {}).get("mode") == "short-edge")
 
+    @property
+    def as_found(self) -> bool:
+        """Whether the images are as they were found: in21k-prep wrote them."""
+        return False
+
     def shard_lengths(self, split: str) -> tuple[int, ...]:
         """Return the number of samples in each shard of a split."""
         return tuple(shard.samples for shard in self.manifest.splits[split])

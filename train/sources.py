@@ -24,6 +24,7 @@ def train_source(data: TrainingData, config: Config) -> Source:
         data.crops,
         config.run.seed,
         settings.strict,
+        data.as_found,
     )
 
 
@@ -36,7 +37,7 @@ def plain_source(data: TrainingData, split: str, config: Config) -> Source:
     """Return the source of a split's images as they are, without augmentation."""
     settings = config.data
     reader = data.reader(split, read_options(settings))
-    return Source(reader, settings.image_size, crops=data.crops, strict=settings.strict)
+    return Source(reader, settings.image_size, crops=data.crops, strict=settings.strict, as_found=data.as_found)
 
 
 def read_options(data: DataConfig) -> ReadOptions:

@@ -85,6 +85,8 @@ class Source:
     """Of where it is cut out; None takes the middle."""
     strict: bool = False
     """Whether an image that does not decode is an error."""
+    as_found: bool = False
+    """Whether images are as they were found: they are turned upright then, and decoded where libjpeg only warns."""
 
 
 def open_stream(
@@ -190,7 +192,7 @@ def _read_samples(source: Source, batches: Iterable[Slots]) -> Iterator[tuple[Sl
 def _decode_batches(
     source: Source, ring: BatchRing | None, batches: Iterable[tuple[Slots, list[Sample | None]]]
 ) -> Iterator[Batch | Packed]:
-    decoder = BatchDecoder(source.augmentation, source.crop_seed, source.crops, source.strict)
+    decoder = BatchDecoder(source.augmentation, source.crop_seed, source.crops, source.strict, source.as_found)
     info, pool = get_worker_info(), BatchPool()
     for slots, samples in batches:
         slot = ring.take(info.id) if ring is not None and info is not None else None

@@ -55,6 +55,10 @@ class TrainingData(Protocol):
     def crops(self) -> bool:
         """Whether a square is cut out of images that are not square; they are squished otherwise."""
 
+    @property
+    def as_found(self) -> bool:
+        """Whether the images are as they were found, and not as in21k-prep wrote them."""
+
     def shard_lengths(self, split: str) -> tuple[int, ...]:
         """Return the number of samples in each shard of a split, or in each stretch that is shuffled as one."""
 

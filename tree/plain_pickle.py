@@ -44,6 +44,30 @@ def load_plain(path: Path) -> Any:
         raise TreeError(f"{path} is no file of torch.save, or damaged ({detail})") from None
 
 
+def load_arrays(content: bytes, name: str) -> Any:
+    """Return what a pickle holds, of containers, text, numbers and NumPy arrays of numbers alone.
+
+    Arrays are NumPy's, if they are values of a dict that is the whole; text of Python 2 is read as Latin-1.
+
+    Args:
+        content: the pickle.
+        name: what to call it in errors.
+
+    Raises:
+        TreeError: it is no pickle, it is damaged, or it holds anything else.
+    """
+    try:
+        loaded = _PlainArrays(io.BytesIO(content), encoding="latin-1").load()
+    except _RefusedError as error:
+        raise TreeError(f"{name} holds {error}; only containers, text, numbers and NumPy arrays are read") from None
+    except (pickle.UnpicklingError, MemoryError, RecursionError, *_MALFORMED) as error:
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        raise TreeError(f"{name} is no pickle, or damaged ({detail})") from None
+    if isinstance(loaded, dict):
+        return {key: value.values if isinstance(value, _Values) else value for key, value in loaded.items()}
+    return loaded
+
+
 def _pickle_of_zip(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.filename.rpartition("/")[2] == "data.pkl"]
@@ -100,6 +124,19 @@ class _Array(list[Any]):
         values = dtype.read(data, int(np.prod(shape, dtype=np.int64)))
         width = shape[1] if len(shape) == 2 else 0
         self[:] = [values[at : at + width] for at in range(0, len(values), width)] if width else values
+
+
+class _Values:
+    """What stands for a NumPy array of numbers that is to be kept as one."""
+
+    values: Any
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, fortran, data = state
+        if not isinstance(dtype, _Dtype) or "O" in dtype.name or len(shape) > 2:
+            raise _RefusedError(f"a NumPy array of {len(shape)} axes")
+        flat = np.frombuffer(_bytes(data), np.dtype(dtype.name))
+        self.values = flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _bytes(data: Any) -> bytes:
@@ -164,3 +201,11 @@ class _Plain(pickle.Unpickler):
     def persistent_load(self, _: Any) -> NoReturn:
         """Refuse what lies outside the pickle, such as a tensor's values."""
         raise _RefusedError("a tensor")
+
+
+class _PlainArrays(_Plain):
+    """The same, with arrays kept as such."""
+
+    _CALLS: ClassVar[dict[tuple[str, str], Any]] = {
+        name: (lambda *_: _Values()) if name[1] == "_reconstruct" else call for name, call in _Plain._CALLS.items()
+    }

@@ -9,6 +9,7 @@ import timm
 import torch
 from conftest import jpeg, picture, summary_of
 from safetensors.torch import load_file
+from test_catalogues import write_coco
 from test_cli import answer
 
 from in21k.train.catalogues.image_folder import open_image_folder
@@ -42,7 +43,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(dataset_folder, tmp_path_factory, request) -> Path:
+def checkpoint(dataset_folder, tmp_path_factory) -> Path:
     """A run on the shards."""
     from in21k.train.config import read_recipe, with_values
     from in21k.train.loop import pretrain as core
@@ -179,6 +180,23 @@ def test_a_probe_is_the_same_every_time_and_makes_a_model(capsys, folder, checkp
     model.load_state_dict(weights[0])
     logits = model.fc(features["val/features"])
     assert float((logits.argmax(1) == features["val/label_ids"]).double().mean()) == summaries[0]["val_top1"]
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_images_of_several_classes_are_measured_by_map(capsys, checkpoint, tmp_path, probe):
+    root = write_coco(tmp_path / "coco", train=64, val=16)
+    how = ["--probe"] if probe else ["--epochs", 8, "--batch-size", 16, "--lr", 5e-3, "--set", "data.cutout=0"]
+    assert transfer(capsys, root, checkpoint, tmp_path / "run", *how)[0] == 0
+    summary = summary_of(tmp_path / "run")
+    assert summary["classes"] == 3
+    assert summary["val_map"] > 0.8
+    status, out, _ = answer(
+        capsys, "predict", root / "val2017" / "003.jpg", "--checkpoint", tmp_path / "run", "--device", "cpu", "--json"
+    )
+    guesses = {guess["name"]: guess["probability"] for guess in json.loads(out)[0]["levels"][0]["guesses"]}
+    assert status == 0
+    assert guesses.keys() == {"person", "cow", "toothbrush"}
+    assert guesses["toothbrush"] < 0.5 < guesses["person"]
 
 
 def test_a_broken_image_is_skipped_and_counted(capsys, checkpoint, tmp_path):

@@ -95,6 +95,8 @@ class ImageCatalogue:
     """Side of the images in pixels; None where each has its own."""
     crops: bool = False
     """Images that are not square are squished, as in the paper's transfer."""
+    as_found: bool = True
+    """They are turned upright, and decoded where libjpeg only warns."""
 
     @cached_property
     def hierarchy(self) -> Hierarchy:

@@ -10,7 +10,11 @@ import pyarrow as pa
 from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import MANIFEST
 from in21k.train.catalogues.catalogue import flat_hierarchy
+from in21k.train.catalogues.cifar import is_cifar, open_cifar
+from in21k.train.catalogues.coco import is_coco, open_coco
 from in21k.train.catalogues.image_folder import is_image_folder, open_image_folder
+from in21k.train.catalogues.voc import open_voc, voc_folder
+from in21k.train.catalogues.webdataset import is_webdataset, open_webdataset
 from in21k.train.dataset import Dataset, open_dataset
 from in21k.train.errors import TrainError
 from in21k.train.training_data import TrainingData
@@ -30,6 +34,10 @@ class DataRequest:
     """One of `LAYOUTS`, or auto."""
     val_share: float = 0.0
     """The share of each class to hold out where the data have no validation images."""
+    annotations: str = ""
+    """COCO: the annotations of the training images."""
+    val: str = ""
+    """COCO: the annotations of the validation images. WebDataset: a pattern of the validation tars."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,25 @@ LAYOUTS: Mapping[str, Layout] = {
         lambda request: locate(request.path).child(MANIFEST).exists(),
         lambda request: open_plain_dataset(request.path),
     ),
+    "cifar": Layout(
+        lambda request: is_cifar(Path(request.path)),
+        lambda request: open_cifar(Path(request.path)),
+    ),
+    "coco": Layout(
+        lambda request: bool(request.annotations) or is_coco(Path(request.path)),
+        lambda request: open_coco(Path(request.path), request.annotations, request.val, request.val_share),
+    ),
+    "voc": Layout(
+        lambda request: voc_folder(Path(request.path)) is not None,
+        lambda request: open_voc(Path(request.path)),
+    ),
     "imagefolder": Layout(
         lambda request: is_image_folder(Path(request.path)),
         lambda request: open_image_folder(Path(request.path), request.val_share),
+    ),
+    "webdataset": Layout(
+        lambda request: is_webdataset(request.path),
+        lambda request: open_webdataset(request.path, request.val),
     ),
 }
 """By name, in the order in which auto asks."""
