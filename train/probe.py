@@ -94,7 +94,7 @@ def _scores(logits: Tensor, label_ids: Tensor, data: TrainingData, network: Netw
     """Return the metrics of logits [n, C] in class order, as an evaluation has them, 0 to 1 each."""
     scheme = "multi-label" if is_multi_label(data) else "single-label"
     metrics = SchemeMetrics(data, network.order, scheme, ranks)
-    rows = network.order.to_rows(logits.T).T
+    rows = network.order.to_rows(logits.T).T.contiguous()
     batches = [
         (part, ids.to(ranks.device), torch.ones(len(ids), dtype=torch.bool, device=ranks.device))
         for part, ids in zip(torch.split(rows, _ROWS), torch.split(label_ids, _ROWS), strict=True)
