@@ -21,7 +21,7 @@ class ModelConfig:
     init: str = ""
     """Start from this file's weights: safetensors, or a torch file that is read without running code."""
     new_head: bool = False
-    """Leave the classifier out of `init`, even one of the right size: its classes are others."""
+    """Leave the classifier out of timm's weights or `init`, even one of the right size: its classes are others."""
     init_ema: bool = False
     """Take that file's averaged weights, under state_dict_ema or model_ema."""
     inputs: str = "auto"

@@ -71,6 +71,8 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
     """
     classes = len(order.class_of_row)
     module = create_module(config, classes, image_size)
+    if config.pretrained and config.new_head:
+        module.reset_classifier(classes)  # type: ignore[operator]
     head = _head_parameters(module, config.name, classes)
     network = Network(config.name, module, head, order, normalisation_of(config.name, config.inputs))
     if config.pretrained:

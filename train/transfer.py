@@ -57,7 +57,7 @@ def _start(request: TransferRequest) -> dict[str, Any]:
     """Return the settings that a checkpoint decides: model, weights and image size."""
     if request.checkpoint.startswith(TIMM):
         name = request.checkpoint.removeprefix(TIMM)
-        return {"model.name": name, "model.pretrained": True, **_timm_size(name)}
+        return {"model.name": name, "model.pretrained": True, "model.new_head": True, **_timm_size(name)}
     path = find_model(Path(request.checkpoint))
     start: dict[str, Any] = {"model.init": str(path), "model.new_head": True}
     if named := request.values.get("model.name"):

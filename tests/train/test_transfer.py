@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 from conftest import jpeg, picture, summary_of
+from hub import put_into_cache
 from safetensors.torch import load_file
 from test_catalogues import write_coco
 from test_cli import answer
@@ -162,6 +163,24 @@ def test_the_head_is_new_even_where_the_old_one_would_fit(dataset_folder, checkp
         taken = {name for name, value in network.weights().items() if torch.equal(value, old[name])}
         assert ({"fc.weight", "fc.bias"} <= taken) is not new_head
         assert "conv1.0.weight" in taken
+
+
+def test_timms_weights_serve_without_their_classifier(capsys, monkeypatch, folder, tmp_path):
+    from in21k.train.catalogues.catalogue import flat_hierarchy
+    from in21k.train.config import ModelConfig
+    from in21k.train.levels import level_order
+    from in21k.train.model import build_network
+
+    weights = timm.create_model("test_resnet").state_dict()
+    put_into_cache(monkeypatch, tmp_path / "cache", "test_resnet.r160_in1k", weights)
+    order = level_order(flat_hierarchy([str(number) for number in range(1000)]))
+    network = build_network(ModelConfig("test_resnet.r160_in1k", pretrained=True, new_head=True), order, 160)
+    assert torch.equal(network.weights()["conv1.0.weight"], weights["conv1.0.weight"])
+    assert not torch.equal(network.weights()["fc.weight"], weights["fc.weight"])
+    given = ["--probe", "--image-size", 32]
+    assert transfer(capsys, folder, "timm:test_resnet.r160_in1k", tmp_path / "run", *given)[0] == 0
+    assert summary_of(tmp_path / "run")["val_top1"] > 0.5
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["model"]["inputs"] == "timm"
 
 
 def test_a_probe_is_the_same_every_time_and_makes_a_model(capsys, folder, checkpoint, tmp_path):
