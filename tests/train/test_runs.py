@@ -123,6 +123,27 @@ def test_evaluation_is_the_same_on_any_number_of_processes(uncut, dataset_folder
     assert alone["val_images"] == 17
 
 
+@pytest.mark.parametrize(
+    ("scheme", "processes", "metrics"),
+    [
+        ("multi-label", 3, {"val_map", "val_mistake_distance", "val_semantic_top1"}),
+        pytest.param("multi-label", 2, {"val_map"}, marks=pytest.mark.slow),
+        pytest.param("single-label", 3, {"val_top1", "val_top5", "val_mistake_distance"}, marks=pytest.mark.slow),
+    ],
+)
+def test_every_schemes_metrics_are_the_same_on_any_number_of_processes(
+    dataset_folder, tmp_path, scheme, processes, metrics
+):
+    config = with_values(Config(), {**TINY, "loss.scheme": scheme, "optim.epochs": 2, "data.eval_batch_size": 4})
+    summary = pretrain_here(str(dataset_folder), tmp_path / "run", config, progress=False)
+    options = ["--json", "--device", "cpu", "--batch-size", "4", "--workers", "0"]
+    done = run_train("evaluate", dataset_folder, "--checkpoint", tmp_path / "run", *options, processes=processes)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {name: found[name] for name in metrics} == {name: summary[name] for name in metrics}
+    assert all(found[name] is not None for name in metrics)
+
+
 @pytest.mark.slow
 def test_a_batch_that_does_not_divide_by_the_processes_is_named(dataset_folder, tmp_path):
     done = pretrain(dataset_folder, tmp_path / "run", "--batch-size", 15, processes=2)
