@@ -127,7 +127,8 @@ def _scored(
     network: Network, dataset: TrainingData, config: Config, ranks: Ranks, stop: Callable[[], bool]
 ) -> Iterator[Scored]:
     """Yield this process's share of the val split, scored."""
-    plan = EvalPlan(dataset.samples("val"), config.data.eval_batch_size, ranks.rank, ranks.world_size)
+    samples = dataset.samples("val")
+    plan = EvalPlan(samples, min(config.data.eval_batch_size, samples), ranks.rank, ranks.world_size)
     source = val_source(dataset, config)
     workers = min(config.run.workers, plan.steps)
     stream = open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda")

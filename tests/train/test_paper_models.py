@@ -18,7 +18,14 @@ from in21k.tree.table import wordnet_hierarchy
 
 pytestmark = pytest.mark.slow
 FALL11 = published_class_list(PublishedList.FALL11)
-STEP = {"data.batch_size": 2, "data.image_size": 224, "optim.epochs": 1, "optim.lr": 1e-3, "run.workers": 0}
+STEP = {
+    "data.batch_size": 2,
+    "data.eval_batch_size": 1,
+    "data.image_size": 224,
+    "optim.epochs": 1,
+    "optim.lr": 1e-3,
+    "run.workers": 0,
+}
 
 
 @pytest.fixture(scope="module")
