@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/schemes"), help="folder of the runs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--teacher-epochs", type=int, default=9)
+    parser.add_argument("--teacher-epochs", type=int, default=6)
     parser.add_argument("--transfer-epochs", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time, a core each")
     parser.add_argument("--schemes", default=",".join(SCHEMES), help="comma-separated")
