@@ -240,9 +240,14 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key, value
 
 
+_BEFORE: Mapping[str, Any] = {"model.inputs": "unit"}
+"""What was done before there was a setting for it, where that is not the default."""
+
+
 def config_from_dict(sections: Mapping[str, Mapping[str, Any]]) -> Config:
     """Return the configuration that `to_dict` gave, perhaps by an older version that had fewer settings."""
-    return with_values(Config(), flatten({field.name: sections.get(field.name, {}) for field in fields(Config)}))
+    stored = flatten({field.name: sections.get(field.name, {}) for field in fields(Config)})
+    return with_values(Config(), {**_BEFORE, **stored})
 
 
 def differences(old: Config, new: Config) -> list[str]:
