@@ -68,7 +68,16 @@ def test_it_learns(dataset_folder, tmp_path):
 
 def test_the_folder_holds_what_the_readme_says(uncut):
     names = {path.name for path in uncut.iterdir()}
-    assert names == {"config.json", "metrics.csv", "tensorboard", "checkpoints", "curves.png", "summary.json"}
+    made = {
+        "config.json",
+        "hierarchy.parquet",
+        "metrics.csv",
+        "tensorboard",
+        "checkpoints",
+        "curves.png",
+        "summary.json",
+    }
+    assert names == made
     assert json.loads((uncut / "config.json").read_text())["config"]["optim"]["lr"] == 2e-3
     assert list((uncut / "tensorboard").glob("events.*"))
 
