@@ -51,7 +51,7 @@ def test_it_trains_two_epochs(runs, recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_cut_at_a_random_step_its_losses_are_those_of_the_uncut_run(runs, mini, tmp_path, recipe):
-    cut, at = tmp_path / "cut", random.randrange(20, STEPS - 5)
+    cut, at = tmp_path / "cut", random.randrange(25, STEPS - 5)
     words = command(mini, cut, recipe, runs["semantic-softmax"])
     process = subprocess.Popen(train_command(*words), start_new_session=True, stderr=subprocess.DEVNULL)
     until(lambda: (cut / "metrics.csv").exists() and max(train_losses(cut), default=0) >= at, seconds=900)
