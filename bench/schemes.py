@@ -35,6 +35,9 @@ TEACHER_SEED = 100
 """The teacher is the same network, trained longer: a larger one learns less in the time that two cores have."""
 PACKAGES = ("torch", "timm", "numpy", "pyarrow", "simplejpeg")
 
+PLACES = ("run", "checkpoint")
+"""What a summary says of one machine's folders."""
+
 Summary = dict[str, Any]
 
 
@@ -106,7 +109,8 @@ def main() -> None:
     held = prepare(Path(options.data) / "mini21k.tar", place)
     results = run_all(place, budget, schemes, range(options.seeds), options.jobs)
     record = {"held_back": held, "budget": vars(budget), "versions": {name: version(name) for name in PACKAGES}}
-    (options.output / "results.json").write_text(json.dumps({**record, "runs": results}, indent=1) + "\n")
+    runs = {name: {key: value for key, value in run.items() if key not in PLACES} for name, run in results.items()}
+    (options.output / "results.json").write_text(json.dumps({**record, "runs": runs}, indent=1) + "\n")
     print_table(results, schemes, range(options.seeds))
 
 
