@@ -173,7 +173,7 @@ def test_float16_that_overflows_all_the_time_stops_the_run(dataset_folder, tmp_p
 @pytest.mark.slow
 def test_a_compiled_run_has_the_same_losses_and_names(plain, dataset_folder, tmp_path):
     run = tmp_path / "run"
-    done = run_train("pretrain", dataset_folder, "--output", run, "--compile", *options())
+    done = run_train("pretrain", dataset_folder, "--output", run, "--compile", *options(), timeout=900)
     assert done.returncode == 0, done.stderr
     assert train_losses(run) == pytest.approx(train_losses(plain), rel=1e-3)
     assert load_file(find_model(run)).keys() == load_file(find_model(plain)).keys()
