@@ -172,6 +172,7 @@ def test_dask_gives_the_same_files_though_a_worker_is_killed(long_dump, cluster,
     assert with_dask == calm
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_dask_gives_the_same_files_of_mini21k_though_a_worker_is_killed(real_data, cluster, tmp_path):
     calm, with_dask = digests_of_both(real_data / "mini21k.tar", cluster, tmp_path, ("--samples-per-shard", 2000))

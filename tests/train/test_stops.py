@@ -119,6 +119,7 @@ def test_a_rank_that_fails_ends_the_job_within_a_minute_with_its_error(dataset_f
     assert max(train_losses(tmp_path / "run")) == 10
 
 
+@pytest.mark.slow
 def test_torchruns_restart_goes_on_from_the_last_checkpoint(dataset_folder, tmp_path):
     run = tmp_path / "run"
     done = torchrun_failing(tmp_path, dataset_folder, run, "--max-restarts", "1", fail_times=1)

@@ -24,6 +24,7 @@ class SemanticSoftmaxLoss(nn.Module):
         super().__init__()
         self.smoothing = smoothing
         self.levels: tuple[Slice, ...] = tuple((*order.bounds[level], order.weights[level]) for level in order.active)
+        self.idle = tuple(bounds for level, bounds in enumerate(order.bounds) if level not in order.active)
         targets = torch.from_numpy(order.targets[:, list(order.active)])
         self.register_buffer("table", targets, persistent=False)  # int64 [C, K], -1 where a class has no ancestor
 
@@ -36,7 +37,7 @@ class SemanticSoftmaxLoss(nn.Module):
             valid: bool [B].
         """
         targets = torch.where(valid[:, None], self.table[class_indices], -1)
-        loss: Tensor = _SemanticSoftmax.apply(logits, targets, self.levels, self.smoothing)
+        loss: Tensor = _SemanticSoftmax.apply(logits, targets, self.levels, self.idle, self.smoothing)
         return loss
 
 
@@ -44,10 +45,17 @@ class _SemanticSoftmax(torch.autograd.Function):
     """Makes the gradient beside the value: softmax - smoothed target is at hand there, and logits are read once."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, levels: tuple[Slice, ...], smoothing: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        targets: Tensor,
+        levels: tuple[Slice, ...],
+        idle: tuple[tuple[int, int], ...],
+        smoothing: float,
+    ) -> Tensor:
         dtype = torch.promote_types(logits.dtype, torch.float32)
         loss = logits.new_zeros((), dtype=dtype)
-        gradient = torch.zeros_like(logits) if ctx.needs_input_grad[0] else None
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         for column, (start, stop, weight) in enumerate(levels):
             target = targets[:, column : column + 1]
             share = (target >= 0).to(dtype) * (weight / len(logits))  # [B, 1]: what the image weighs in the loss
@@ -61,10 +69,12 @@ class _SemanticSoftmax(torch.autograd.Function):
                 level = torch.addcmul(uniform, log_probs.exp_(), share)
                 gradient[:, start:stop] = level.scatter_add_(1, index, share * (smoothing - 1))
         if gradient is not None:
+            for start, stop in idle:
+                gradient[:, start:stop] = 0
             ctx.save_for_backward(gradient)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outputs[0].to(gradient.dtype), None, None, None
+        return gradient * outputs[0].to(gradient.dtype), None, None, None, None
