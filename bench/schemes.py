@@ -61,8 +61,6 @@ class Place:
 
     root: Path
     """Of all runs."""
-    threads: int
-    """Of one run."""
 
     @property
     def pretraining(self) -> Path:
@@ -83,7 +81,7 @@ class Place:
             resume = ["--resume"] if (folder / "config.json").exists() else []
             words = [command, *map(str, arguments), "--output", str(folder), "--device", "cpu", "--workers", "0"]
             folder.parent.mkdir(parents=True, exist_ok=True)
-            call([sys.executable, "-m", "in21k.train", *words, *resume], folder.with_suffix(".log"), self.threads)
+            call([sys.executable, "-m", "in21k.train", *words, *resume], folder.with_suffix(".log"))
             print(f"{name}: done", file=sys.stderr)
         summary: Summary = json.loads((folder / "summary.json").read_text())
         return summary
@@ -104,7 +102,7 @@ def main() -> None:
     if options.data is None:
         print("passed over: neither --data nor IN21K_REAL_DATA names a folder with mini21k.tar")
         return
-    place, schemes = Place(options.output, threads=1), options.schemes.split(",")
+    place, schemes = Place(options.output), options.schemes.split(",")
     budget = Budget(options.epochs, options.teacher_epochs, options.transfer_epochs)
     held = prepare(Path(options.data) / "mini21k.tar", place)
     results = run_all(place, budget, schemes, range(options.seeds), options.jobs)
@@ -209,8 +207,8 @@ def prep(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "in21k.prep", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
 
 
-def call(command: Sequence[str], log: Path, threads: int) -> None:
-    """Run a command, what it prints into a file.
+def call(command: Sequence[str], log: Path) -> None:
+    """Run a command on one core, what it prints into a file.
 
     Raises:
         RuntimeError: it failed.
@@ -218,7 +216,7 @@ def call(command: Sequence[str], log: Path, threads: int) -> None:
     with log.open("a") as file:
         file.write(" ".join(command) + "\n")
         file.flush()
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}; see {log}")

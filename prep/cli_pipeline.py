@@ -185,7 +185,8 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     split, resize, shard, workers = _split(chosen), _resize(chosen), _shard(chosen), _workers(chosen)
     folder, output = locate(work), locate(out)
     _note_backend()
-    start_early(workers)
+    if not chosen["dry_run"]:
+        start_early(workers)
     found = filter_stage.filter_classes(raw, folder, filter_stage.FilterParameters(chosen["min_images"]))
     split_images(folder, split)
     if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):

@@ -10,21 +10,22 @@ import torch
 from torch import nn
 
 from in21k.train.backend import prepare_backend
-from in21k.train.checkpoint import check_classes, find_model, load_tensors, read_card
+from in21k.train.checkpoint import check_classes, find_model, read_card
 from in21k.train.config import Config, DataConfig, RunConfig
 from in21k.train.dataset import open_dataset
 from in21k.train.distributed import Ranks, join_ranks
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 from in21k.train.levels import level_order
 from in21k.train.losses import build_loss
 from in21k.train.metrics import SemanticTop1, majority_guess
-from in21k.train.model import Network, build_network
+from in21k.train.model import Network
 from in21k.train.partition import EvalPlan
 from in21k.train.precision import autocast
 from in21k.train.prefetch import on_device
 from in21k.train.scheme_metrics import SchemeMetrics
 from in21k.train.sources import read_options, val_source
 from in21k.train.stream import default_workers, open_stream
+from in21k.train.trained_model import load_network
 from in21k.train.training_data import TrainingData
 
 
@@ -171,11 +172,7 @@ def evaluate_checkpoint(
             run=replace(run, workers=workers),
         )
         order = level_order(dataset.hierarchy)
-        network = build_network(config.model, order, size)
-        try:
-            network.load(load_tensors(path))
-        except RuntimeError as error:
-            raise TrainError(f"{path} does not fit timm's {card.model}: {one_line(error)}") from error
+        network = load_network(path, card, order, size)
         network.module.to(ranks.device)
         loss = build_loss(config, order, dataset.label_sets).to(ranks.device)
         with dataset.cached(read_options(config.data)):

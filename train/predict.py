@@ -13,14 +13,13 @@ from in21k.train.class_table import ClassTable
 from in21k.train.decode import Pixels, fit_into
 from in21k.train.distributed import join_ranks
 from in21k.train.errors import one_line
+from in21k.train.losses import MULTI_LABEL
 from in21k.train.trained_model import TrainedModel
 from in21k.train.wild_images import ImageError, read_pixels
 
 SURE = 0.5
 """Probability above which a level's label is taken for the image's, as in the authors' demo."""
 
-_SIGMOIDS = frozenset(("multi-label",))
-"""Schemes that give each class a probability of its own."""
 _LEVELS = "semantic-"
 """Schemes with a softmax a level begin with it."""
 
@@ -100,7 +99,7 @@ def competing(model: TrainedModel) -> list[tuple[int | None, Tensor]]:
 
 def is_independent(model: TrainedModel) -> bool:
     """Return whether each class has a probability of its own."""
-    return model.card.config.loss.scheme in _SIGMOIDS
+    return model.card.config.loss.scheme in MULTI_LABEL
 
 
 def as_batch(pixels: Pixels, size: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -77,9 +76,7 @@ def _trained(distill: DistillConfig, data: TrainingData, order: LevelOrder, size
     path = find_model(Path(distill.teacher))
     card = read_card(path)
     check_classes(path, card, len(data.hierarchy), data.class_list_sha256)
-    if card.image_size != size and timm.models.get_pretrained_cfg_value(card.model, "fixed_input_size"):
-        raise TrainError(f"{path} takes images of {card.image_size} pixels alone, and the student's have {size}")
-    return load_network(path, card, order)
+    return load_network(path, card, order, size)
 
 
 def _published(distill: DistillConfig, data: TrainingData, size: int) -> Network:

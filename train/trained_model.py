@@ -36,20 +36,28 @@ def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "") -> Train
     card = read_card(path)
     classes = find_class_table(path, data, hierarchy)
     classes.check(path, card.class_list_sha256)
-    network = load_network(path, card, level_order(classes.hierarchy))
+    network = load_network(path, card, level_order(classes.hierarchy), card.image_size)
     network.module.eval()
     return TrainedModel(path, card, network, classes)
 
 
-def load_network(path: Path, card: ModelCard, order: LevelOrder) -> Network:
-    """Return the network of a file of weights.
+def load_network(path: Path, card: ModelCard, order: LevelOrder, image_size: int) -> Network:
+    """Return the network of a file of weights, on the CPU.
+
+    Args:
+        path: the file.
+        card: what it says of itself.
+        order: the level order of its classes.
+        image_size: side of the images in pixels, for models that fix theirs.
 
     Raises:
-        TrainError: the weights are not the model's that the card names.
+        TrainError: the weights are not the model's that the card names, or not of this image size.
     """
-    network = build_network(replace(card.config.model, pretrained=False, init=""), order, card.image_size)
+    network = build_network(replace(card.config.model, pretrained=False, init=""), order, image_size)
     try:
         network.load(load_tensors(path))
     except RuntimeError as error:
-        raise TrainError(f"{path} does not fit timm's {card.model}: {one_line(error)}") from error
+        raise TrainError(
+            f"{path} does not fit timm's {card.model} at {image_size} pixels: {one_line(error)}"
+        ) from error
     return network

@@ -18,8 +18,7 @@ IntArray = npt.NDArray[np.int64]
 Builder = Callable[[Config, LevelOrder, IntArray], nn.Module]
 
 
-def _single_label(config: Config, order: LevelOrder, label_sets: IntArray) -> nn.Module:
-    del label_sets
+def _single_label(config: Config, order: LevelOrder, _: IntArray) -> nn.Module:
     return SingleLabelLoss(order, config.loss.label_smoothing)
 
 
@@ -28,8 +27,7 @@ def _multi_label(config: Config, order: LevelOrder, label_sets: IntArray) -> nn.
     return AsymmetricLoss(order, label_sets, loss.gamma_negative, loss.gamma_positive, loss.clip)
 
 
-def _semantic_softmax(config: Config, order: LevelOrder, label_sets: IntArray) -> nn.Module:
-    del label_sets
+def _semantic_softmax(config: Config, order: LevelOrder, _: IntArray) -> nn.Module:
     if not order.active:
         raise TrainError("no level of the hierarchy has two classes or more, so there is nothing to learn")
     return SemanticSoftmaxLoss(order, config.loss.label_smoothing)
