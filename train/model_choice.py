@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import timm
+
 from in21k.train.architectures import find_architecture
 from in21k.train.checkpoint import read_card
 from in21k.train.config import ModelConfig
@@ -27,9 +29,10 @@ def _with_timm_name(config: ModelConfig) -> ModelConfig:
     if architecture is None:
         return config
     if config.pretrained and not architecture.imagenet1k:
+        others = timm.list_models(f"{architecture.timm}.*", pretrained=True)
+        hint = f"; timm has others, to be named as --model: {', '.join(others)}" if others else ""
         raise TrainError(
-            f"timm has no weights of {architecture.name} that have seen ImageNet-1K alone; pass --init FILE, or name "
-            f"timm's model and the tag of its weights ({architecture.timm}.TAG) for others"
+            f"timm has no weights of {architecture.name} that have seen ImageNet-1K alone; pass --init FILE{hint}"
         )
     return replace(config, name=architecture.timm_weights if config.pretrained else architecture.timm)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from in21k.train.architectures import find_architecture
 from in21k.train.checkpoint import check_classes, find_model, read_card
 from in21k.train.config import Config, DistillConfig
 from in21k.train.distributed import Ranks
@@ -81,6 +82,8 @@ def _trained(distill: DistillConfig, data: TrainingData, order: LevelOrder, size
 
 def _published(distill: DistillConfig, data: TrainingData, size: int) -> Network:
     """Return a model of timm, or of the paper, with its published classifier."""
+    if "/" in distill.teacher and find_architecture(distill.teacher) is None:
+        raise TrainError(f"{distill.teacher}: there is no such run or file of weights; name another --teacher")
     file = Path(distill.teacher_weights) if distill.teacher_weights else None
     settings = published_settings(PublishedModel(distill.teacher, file))
     return published_network(settings, file, data.hierarchy, size)

@@ -107,6 +107,10 @@ def test_weights_to_begin_with_have_seen_imagenet_1k_alone():
         TrainError, match=r"no weights of Mixer-B/16 that have seen ImageNet-1K alone; pass --init FILE"
     ):
         resolve_model(ModelConfig(name="Mixer-B/16", pretrained=True))
+    with pytest.raises(TrainError, match=r"pass --init FILE; timm has others, .*tresnet_v2_l\.miil_in21k"):
+        resolve_model(ModelConfig(name="TResNet-L", pretrained=True))
+    with pytest.raises(TrainError, match=r"pass --init FILE$"):
+        resolve_model(ModelConfig(name="OFA-595", pretrained=True))
 
 
 def test_the_docs_list_them():

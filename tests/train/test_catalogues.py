@@ -382,3 +382,8 @@ def test_a_path_of_no_layout_is_one_error(tmp_path):
         TrainError, match="is of no layout that is known: shards, cifar, coco, voc, imagefolder, webdataset"
     ):
         open_data(DataRequest(str(tmp_path)))
+
+
+def test_a_path_that_is_not_there_is_said_to_be_missing(tmp_path):
+    with pytest.raises(TrainError, match="nowhere: there is no such file or folder"):
+        open_data(DataRequest(str(tmp_path / "nowhere")))

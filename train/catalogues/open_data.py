@@ -115,6 +115,8 @@ def open_data(request: DataRequest) -> TrainingData:
     for layout in LAYOUTS.values():
         if layout.shows(request):
             return layout.open(request)
+    if "://" not in request.path and not request.path.endswith(".tar") and not Path(request.path).exists():
+        raise TrainError(f"{request.path}: there is no such file or folder")
     raise TrainError(f"{request.path} is of no layout that is known: {', '.join(LAYOUTS)}; --layout names one")
 
 
