@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import run_train
+from test_cli import answer
 from torch import nn
 
 from in21k.train.architectures import ARCHITECTURES
@@ -122,13 +122,13 @@ def test_the_docs_list_them():
         assert f"| {' | '.join(cells)} |".replace("|  |", "| |") in page
 
 
-def test_the_command_lists_them():
-    done = run_train("models", "--json")
-    assert done.returncode == 0, done.stderr
-    rows = {row["name"]: row for row in json.loads(done.stdout)}
+def test_the_command_lists_them(capsys):
+    status, output, errors = answer(capsys, "models", "--json")
+    assert status == 0, errors
+    rows = {row["name"]: row for row in json.loads(output)}
     assert list(rows) == [architecture.name for architecture in ARCHITECTURES]
     assert (rows["OFA-595"]["timm"], rows["OFA-595"]["parameters"]) == ("ofa_595", 9_135_928)
     assert rows["TResNet-M"]["v100_train_speed"] == 670
-    table = run_train("models").stdout.splitlines()
+    table = answer(capsys, "models")[1].splitlines()
     assert len(table) == 1 + len(rows)
     assert table[2].split()[:3] == ["OFA-595", "ofa_595", "9.1"]

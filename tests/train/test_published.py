@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import WNIDS, run_train, write_dataset
+from conftest import WNIDS, write_dataset
 from hub import put_into_cache
 from PIL import Image
 from safetensors.torch import save_file
@@ -108,7 +108,7 @@ def test_an_evaluation_is_that_computed_by_hand(published, dataset_folder):
     assert summary["val_semantic_top1"] == pytest.approx(slow_semantic_top1(logits, labels))
 
 
-def test_the_authors_models_take_inputs_of_0_to_1(monkeypatch, dataset_folder, tmp_path):
+def test_the_authors_models_take_inputs_of_0_to_1(capsys, monkeypatch, dataset_folder, tmp_path):
     torch.manual_seed(0)
     module = timm.create_model("mobilenetv3_large_100", num_classes=11_221).eval()
     torch.nn.init.normal_(module.classifier.weight)
@@ -123,9 +123,10 @@ def test_the_authors_models_take_inputs_of_0_to_1(monkeypatch, dataset_folder, t
         ("--model", "MobileNetV3-L", "--weights", tmp_path / "weights.safetensors"),
         ("--model", "MobileNetV3-L"),
     ):
-        done = run_train("evaluate", dataset_folder, *arguments, "--json", "--device", "cpu", "--workers", "0")
-        assert done.returncode == 0, done.stderr
-        summary = json.loads(done.stdout)
+        options = ("--json", "--device", "cpu", "--workers", "0")
+        status, output, errors = answer(capsys, "evaluate", dataset_folder, *arguments, *options)
+        assert status == 0, errors
+        summary = json.loads(output)
         assert summary["model"] == "mobilenetv3_large_100.miil_in21k"
         assert summary["val_semantic_top1"] == expected
 
