@@ -9,7 +9,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
 from typing import Any
@@ -152,6 +152,9 @@ def page_locked(ring: BatchRing | None) -> Iterator[None]:
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     address, size = ring.memory.ctypes.data, ring.shape.total
     is_locked = int(runtime.cudaHostRegister(address, size, 0)) == 0
+    if not is_locked:
+        with suppress(RuntimeError):  # CUDA tells its last failure to the next kernel that is started, whatever it is
+            torch.ones(1, device="cuda")
     try:
         yield
     finally:

@@ -36,7 +36,8 @@ class Normalisation:
         unit = to_inputs(images, device)
         if self.is_identity:
             return unit
-        mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (self.mean, self.std))
+        channels = torch.tensor([self.mean, self.std])
+        mean, std = channels.to(device, non_blocking=True).view(2, 3, 1, 1)  # made there, they would wait for the GPU
         return unit.sub_(mean).div_(std)
 
 
