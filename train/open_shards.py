@@ -95,8 +95,8 @@ class OpenShards:
             self._cache.close()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
-        while self._open:
-            _close(self._open.popitem()[1])
+        while self._open:  # its threads are done; a read that they did not begin would be waited for without end
+            _close_shard(self._open.popitem()[1])
 
     def _entry(self, number: int) -> _Entry:
         entry = self._open.get(number)
@@ -147,6 +147,10 @@ class OpenShards:
 
 def _close(entry: _Entry) -> None:
     wait(entry.reads)
+    _close_shard(entry)
+
+
+def _close_shard(entry: _Entry) -> None:
     if entry.shard.done() and not entry.shard.cancelled() and entry.shard.exception() is None:
         entry.shard.result().file.close()
 

@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fault_proxy import Faults, faulty
 from object_store import Server
@@ -103,6 +104,16 @@ def test_a_server_that_is_gone_for_good_is_one_error_that_names_shard_and_uri(se
     with pytest.raises(DatasetError, match=r"in21k|samples\.parquet"):
         stream(source)
     assert time.monotonic() - began < 20
+
+
+def test_a_reader_with_reads_that_have_not_begun_closes_at_once(server):
+    """More runs than connections: some are under way, the others wait for their turn."""
+    reader = source_of(uri(server)).open_reader()
+    reader.request(np.arange(92, -1, -2))
+    closing = threading.Thread(target=reader.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
 
 
 def test_a_missing_object_is_not_waited_for(server):
