@@ -153,3 +153,14 @@ def test_an_object_that_changes_its_length_is_an_error():
     ranges = RemoteRanges(lambda: files.pop(0), "s3://bucket/x")
     with pytest.raises(DatasetError, match="changed while it was read: 99 bytes, 100 before"):
         ranges.read(0, 50)
+
+
+@pytest.mark.slow
+def test_a_server_that_says_nothing_is_an_error_in_time(server, monkeypatch):
+    monkeypatch.setenv("IN21K_RETRY_SECONDS", "5")
+    ranges = locate(uri(server)).child("train/in21k-train-000001.tar").open_ranges()
+    server.stop()
+    began = time.monotonic()
+    with pytest.raises(DatasetError, match="reading failed at byte 0, .* times in .* s; the last time: .*Timeout"):
+        ranges.read(0, 5000)
+    assert time.monotonic() - began < 5 + 30
