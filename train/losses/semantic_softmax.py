@@ -42,7 +42,7 @@ class SemanticSoftmaxLoss(nn.Module):
 
 
 class _SemanticSoftmax(torch.autograd.Function):
-    """Makes the gradient beside the value: softmax - smoothed target is at hand there, and logits are read once."""
+    """Makes the gradient beside the value, from the same exponentials: it is softmax - smoothed target."""
 
     @staticmethod
     def forward(
@@ -60,14 +60,16 @@ class _SemanticSoftmax(torch.autograd.Function):
             target = targets[:, column : column + 1]
             share = (target >= 0).to(dtype) * (weight / len(logits))  # [B, 1]: what the image weighs in the loss
             index = target.clamp(min=0)
-            log_probs = torch.log_softmax(logits[:, start:stop], 1, dtype=dtype)
-            smooth = log_probs.mean(1, keepdim=True)
-            hard = log_probs.gather(1, index)
-            loss -= (share * ((1 - smoothing) * hard + smoothing * smooth)).sum()
+            level = logits[:, start:stop]
+            largest = level.amax(1, keepdim=True).to(dtype)
+            probs = torch.sub(level, largest).exp_()  # not yet divided by their sum
+            total = probs.sum(1, keepdim=True)
+            hard = level.gather(1, index) - largest
+            smooth = level.mean(1, keepdim=True, dtype=dtype) - largest
+            loss -= (share * ((1 - smoothing) * hard + smoothing * smooth - total.log())).sum()
             if gradient is not None:
-                uniform = share * (-smoothing / (stop - start))
-                level = torch.addcmul(uniform, log_probs.exp_(), share)
-                gradient[:, start:stop] = level.scatter_add_(1, index, share * (smoothing - 1))
+                probs.mul_(share / total).sub_(share * (smoothing / (stop - start)))
+                gradient[:, start:stop] = probs.scatter_add_(1, index, share * (smoothing - 1))
         if gradient is not None:
             for start, stop in idle:
                 gradient[:, start:stop] = 0
