@@ -52,10 +52,10 @@ $(DEMO)/raw.tar: prep/demo.py | $(VENV)/.ready
 	$(BIN)/in21k-prep demo $@
 
 test: setup ## the everyday test suite
-	@$(BIN)/python -m pytest -n 2 -q
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 test-slow: setup ## the tests that the everyday suite leaves out
-	@$(BIN)/python -m pytest -n 2 -q -m slow
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
 lint: setup ## formatting, style and types
 	@$(BIN)/ruff format --check .

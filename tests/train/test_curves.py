@@ -3,8 +3,8 @@
 from dataclasses import fields
 
 import pytest
-from conftest import run_train
 from PIL import Image
+from test_cli import answer
 
 from in21k.train.curve_plot import plot_curves, read_curves
 from in21k.train.curves import CurvePoint, CurveWriter
@@ -45,14 +45,13 @@ def test_rows_of_an_older_version_with_fewer_columns_are_kept(tmp_path):
     assert (len(rows), row["loss"], row["skipped"], row["gradient_norm"]) == (1, "3.25", "2", "")
 
 
-def test_runs_are_drawn_side_by_side(tmp_path):
+def test_runs_are_drawn_side_by_side(capsys, tmp_path):
     runs = [write_run(tmp_path / name, steps, slope) for name, steps, slope in (("slow", 30, 1), ("fast", 40, 3))]
-    done = run_train("curves", *runs, "--output", tmp_path / "new" / "both.png")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"curves: {tmp_path / 'new' / 'both.png'}\n"
-    with Image.open(tmp_path / "new" / "both.png") as picture:
-        assert min(picture.size) > 700
-        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
+    picture = tmp_path / "new" / "both.png"
+    assert answer(capsys, "curves", *runs, "--output", picture) == (0, f"curves: {picture}\n", "")
+    with Image.open(picture) as image:
+        assert min(image.size) > 700
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
     assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= colours
 
 
