@@ -30,6 +30,7 @@ source = remote_source(Path(folder))
 cache = ShardCache(CacheOptions(cache, int(limit)), source.open_reader.manifest)
 shards = source.open_reader.manifest.splits["train"]
 print("ready", flush=True)
+sys.stdin.readline()
 for number in range(int(rounds)):
     shard = shards[number % len(shards)]
     location = source.open_reader.location.child(shard.path)
@@ -54,7 +55,8 @@ def remote_source(folder: Path):
 def reader(folder: Path, cache: Path, limit: int, rounds: int) -> "subprocess.Popen[str]":
     code = f"import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}\n{READER}"
     arguments = [sys.executable, "-c", code, str(folder), str(cache), str(limit), str(rounds)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(arguments, text=True, **pipes)
 
 
 def lengths(source) -> list[int]:
@@ -133,6 +135,9 @@ def test_processes_share_it_within_its_bound(dataset_folder, tmp_path, killed):
     processes = [reader(dataset_folder, tmp_path / "cache", limit, 60) for _ in range(3)]
     for process in processes:
         assert process.stdout.readline() == "ready\n", process.stderr.read()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
     most, count = 0, 0
     while any(process.poll() is None for process in processes):
         most = max(most, used(tmp_path / "cache"))
@@ -141,6 +146,7 @@ def test_processes_share_it_within_its_bound(dataset_folder, tmp_path, killed):
             processes[0].send_signal(signal.SIGKILL)
         time.sleep(0.005)
     assert most <= limit
+    assert not killed or processes[0].returncode == -signal.SIGKILL
     for process in processes[killed:]:
         output, errors = process.communicate()
         assert output.endswith("done\n"), errors
