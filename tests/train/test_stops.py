@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import run_train, summary_of, train_command, train_losses
+from noting import kill_all
 from test_runs import FIXED, OPTIONS
 
 
@@ -62,12 +63,22 @@ def test_a_signal_leaves_nothing_behind(dataset_folder, tmp_path, number, proces
     before, run = shared_memory(), tmp_path / "run"
     arguments = ["--output", run, "--workers", 2, *FIXED, "--epochs", 4000, "--batch-size", 12]
     command = train_command("pretrain", dataset_folder, *arguments, processes=processes)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    until(lambda: (run / "metrics.csv").exists() and max(train_losses(run), default=0) >= 3)
-    children = descendants(process.pid)
-    assert len(children) >= 3  # forkserver and workers
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's ignore it
+    )
+    try:
+        until(lambda: (run / "metrics.csv").exists() and max(train_losses(run), default=0) >= 3)
+        children = descendants(process.pid)
+        assert len(children) >= 3  # forkserver and workers
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            kill_all(process, descendants(process.pid))
     if processes == 1:
         assert process.returncode == (0 if number == signal.SIGTERM else 128 + number)
         lines = [line for line in errors.splitlines() if line and "step/s" not in line]
