@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from in21k.shards_manifest.files import write_atomic
 from in21k.train.errors import TrainError, one_line
 from in21k.train.run_folder import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PLOT = "curves.png"
 
@@ -56,6 +55,9 @@ def plot_curves(runs: Sequence[Path], output: Path) -> None:
     Raises:
         TrainError: a run has no curves, or the picture cannot be written.
     """
+    import matplotlib as mpl  # every training process would load it, and one of them draws, at the end
+    from matplotlib.figure import Figure
+
     curves = [read_curves(run, name) for run, name in zip(runs, _names(runs), strict=True)]
     panels = [panel for panel in _PANELS if any(panel.measured(each) for each in curves)]
     columns = min(2, len(panels))
@@ -125,7 +127,7 @@ _PANELS = (
 )
 
 
-def _draw(panel: _Panel, axis: Axes, runs: Sequence[RunCurves]) -> None:
+def _draw(panel: _Panel, axis: "Axes", runs: Sequence[RunCurves]) -> None:
     for number, run in enumerate(runs):
         colour = _COLOURS[number % len(_COLOURS)]
         for split in panel.splits:

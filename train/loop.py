@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from in21k.shards_manifest.files import write_atomic
 from in21k.train.config import Config
+from in21k.train.curve_plot import PLOT, plot_curves
 from in21k.train.curves import CurveWriter
 from in21k.train.dataset import open_dataset
 from in21k.train.distributed import Ranks, join_ranks, was_restarted
@@ -71,8 +72,6 @@ def train_on(
         if not state.stopping:
             summary = _summary(session, run, start, state, time.perf_counter() - began)
             if ranks.is_first:
-                from in21k.train.curve_plot import PLOT, plot_curves  # matplotlib would cost every process a second
-
                 plot_curves([run], run / PLOT)
                 write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
     if state.stopping:

@@ -45,9 +45,9 @@ def test_a_healthy_store_gives_what_the_disk_gives(server, dataset_folder, worke
     "faults", [Faults(refused=0.2), Faults(cut=0.3), Faults(refused=0.2, cut=0.2)], ids=["503", "cut", "both"]
 )
 def test_a_failing_store_gives_what_the_disk_gives(server, dataset_folder, faults):
-    expected = stream(source_of(dataset_folder), epochs=2)
+    expected = stream(source_of(dataset_folder), epochs=3)
     with faulty(server.port, faults) as port:
-        assert equal(stream(source_of(uri(server, port)), epochs=2), expected)
+        assert equal(stream(source_of(uri(server, port)), epochs=3), expected)
     assert faults.seen["cut"] + faults.seen["refused"] > 5
 
 

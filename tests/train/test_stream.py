@@ -243,7 +243,7 @@ def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
     """Holding one batch, few, or all: the memory is used again only when nobody refers to it."""
     source = source_of(dataset_folder, augmentation=AUGMENTATION)
     expected = [batch.images.clone() for batch in stream(source, epochs=3)]
-    for hold in (1, 5, 100):
+    for hold in (1, 2, 5, 100):
         held: list[tuple[int, torch.Tensor]] = []
         plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 3, 8)
         for number, batch in enumerate(open_stream(source, plan, workers=workers)):

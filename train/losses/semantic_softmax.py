@@ -24,7 +24,6 @@ class SemanticSoftmaxLoss(nn.Module):
         super().__init__()
         self.smoothing = smoothing
         self.levels: tuple[Slice, ...] = tuple((*order.bounds[level], order.weights[level]) for level in order.active)
-        self.idle = tuple(bounds for level, bounds in enumerate(order.bounds) if level not in order.active)
         targets = torch.from_numpy(order.targets[:, list(order.active)])
         self.register_buffer("table", targets, persistent=False)  # int64 [C, K], -1 where a class has no ancestor
 
@@ -37,7 +36,7 @@ class SemanticSoftmaxLoss(nn.Module):
             valid: bool [B].
         """
         targets = torch.where(valid[:, None], self.table[class_indices], -1)
-        loss: Tensor = _SemanticSoftmax.apply(logits, targets, self.levels, self.idle, self.smoothing)
+        loss: Tensor = _SemanticSoftmax.apply(logits, targets, self.levels, self.smoothing)
         return loss
 
 
@@ -45,17 +44,10 @@ class _SemanticSoftmax(torch.autograd.Function):
     """Makes the gradient beside the value, from the same exponentials: it is softmax - smoothed target."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Tensor,
-        targets: Tensor,
-        levels: tuple[Slice, ...],
-        idle: tuple[tuple[int, int], ...],
-        smoothing: float,
-    ) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, levels: tuple[Slice, ...], smoothing: float) -> Tensor:
         dtype = torch.promote_types(logits.dtype, torch.float32)
         loss = logits.new_zeros((), dtype=dtype)
-        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        gradient = torch.zeros_like(logits) if ctx.needs_input_grad[0] else None
         for column, (start, stop, weight) in enumerate(levels):
             target = targets[:, column : column + 1]
             share = (target >= 0).to(dtype) * (weight / len(logits))  # [B, 1]: what the image weighs in the loss
@@ -71,12 +63,10 @@ class _SemanticSoftmax(torch.autograd.Function):
                 probs.mul_(share / total).sub_(share * (smoothing / (stop - start)))
                 gradient[:, start:stop] = probs.scatter_add_(1, index, share * (smoothing - 1))
         if gradient is not None:
-            for start, stop in idle:
-                gradient[:, start:stop] = 0
             ctx.save_for_backward(gradient)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outputs[0].to(gradient.dtype), None, None, None, None
+        return gradient * outputs[0].to(gradient.dtype), None, None, None
