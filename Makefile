@@ -48,7 +48,7 @@ demo: setup $(DEMO)/raw.tar ## draw a small dump, prepare it and train on it
 	@echo "  $(BIN)/tensorboard --logdir $(DEMO)/run"
 	@echo "  $(BIN)/in21k-prep run fall11_whole.tar work/ imagenet21k/ --dry-run   # on the real thing"
 
-$(DEMO)/raw.tar: prep/demo.py | $(VENV)/.ready
+$(DEMO)/raw.tar: $(wildcard prep/demo/*.py) | $(VENV)/.ready
 	$(BIN)/in21k-prep demo $@
 
 test: setup ## the everyday test suite

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from processes import measure, prep, python
 
-from in21k.shards_manifest.files import locate
+from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.tar import BLOCK, END, member_header, padded, read_members
 from in21k.tree.wordnet import load_wordnet
 

@@ -32,7 +32,7 @@ from loader_peers import AUGMENTING, BATCH, DECODING, Inputs, ours
 from PIL import Image
 
 from in21k.shards_manifest.manifest import MANIFEST, SAMPLES, Manifest, Shard
-from in21k.shards_manifest.samples import SCHEMA
+from in21k.shards_manifest.sample_table import SCHEMA
 from in21k.shards_manifest.tar import END, member_bytes
 
 SHARDS = 4

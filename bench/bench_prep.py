@@ -22,7 +22,8 @@ import numpy as np
 from peers_prep import SAMPLES_PER_SHARD, images, opencv_resize
 from processes import Usage, measure, prep, python
 
-from in21k.prep.imaging import ResizeParameters, decoder_versions, resize_image
+from in21k.prep.images.parameters import ResizeParameters
+from in21k.prep.images.resize_image import decoder_versions, resize_image
 from in21k.shards_manifest.tar import END, member_bytes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,14 +20,14 @@ import torch
 from bench_loader import make_inputs
 from loader_peers import BATCH, Inputs, ours
 
-from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import read_manifest
-from in21k.train.augment_plan import Augmentation
-from in21k.train.batch_buffers import BatchPool
-from in21k.train.batch_decoder import BatchDecoder
-from in21k.train.partition import TrainPlan
-from in21k.train.shard_reader import ShardReaders
-from in21k.train.stream import PREFETCH
+from in21k.shards_manifest.storage.location import locate
+from in21k.train.data.partition import TrainPlan
+from in21k.train.data.prepared.reader import ShardReaders
+from in21k.train.images.augment_draws import Augmentation
+from in21k.train.stream.buffers import BatchPool
+from in21k.train.stream.decoder import BatchDecoder
+from in21k.train.stream.loader import PREFETCH
 
 OPERATIONS = 2000
 """Of forward, backward and optimizer in a step."""

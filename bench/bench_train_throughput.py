@@ -23,15 +23,17 @@ from pathlib import Path
 
 import torch
 
-from in21k.train.config import Config, with_values
-from in21k.train.dataset import Dataset, open_dataset
-from in21k.train.distributed import join_ranks
-from in21k.train.prefetch import on_device
-from in21k.train.run_folder import Start
-from in21k.train.session import Session
-from in21k.train.session_setup import open_session, resolved
-from in21k.train.sources import train_source
-from in21k.train.stream import Batch, open_stream
+from in21k.train.config.overrides import with_values
+from in21k.train.config.settings import Config
+from in21k.train.data.prepared.dataset import Dataset, open_dataset
+from in21k.train.device.ranks import join_ranks
+from in21k.train.run.folder import Start
+from in21k.train.run.resolve import resolved
+from in21k.train.stream.loader import Batch, open_stream
+from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.source import train_source
+from in21k.train.trainer.build import open_session
+from in21k.train.trainer.session import Session
 
 WARM_UP = 10
 """Steps before the clock starts: cudnn chooses its kernels, loader processes fill their buffers."""

@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import SPLITS, Shard, read_manifest
-from in21k.shards_manifest.verify import in_threads, verify
-from in21k.shards_manifest.verify_findings import Level
-from in21k.shards_manifest.verify_images import ImageRule
-from in21k.shards_manifest.verify_shard import ShardTask, check_shard
+from in21k.shards_manifest.storage.location import locate
+from in21k.shards_manifest.verify.checks import in_threads, verify
+from in21k.shards_manifest.verify.findings import Level
+from in21k.shards_manifest.verify.images import ImageRule
+from in21k.shards_manifest.verify.shard import ShardTask, check_shard
 
 FILES, SIZE, ROUNDS = 4, 128 << 20, 5
 PEERS = [peer for peer in ("sha256sum", "openssl dgst -sha256") if shutil.which(peer.split()[0])]

@@ -82,12 +82,13 @@ def _in_memory(inputs: Inputs) -> list[bytes]:
 
 def ours(inputs: Inputs, *, augmented: bool = False, workers: int = 0, start_step: int = 0) -> Batches:
     """Yield this project's batches."""
-    from in21k.shards_manifest.files import locate
     from in21k.shards_manifest.manifest import read_manifest
-    from in21k.train.augment_plan import Augmentation
-    from in21k.train.partition import TrainPlan
-    from in21k.train.shard_reader import ShardReaders
-    from in21k.train.stream import Source, open_stream
+    from in21k.shards_manifest.storage.location import locate
+    from in21k.train.data.partition import TrainPlan
+    from in21k.train.data.prepared.reader import ShardReaders
+    from in21k.train.images.augment_draws import Augmentation
+    from in21k.train.stream.loader import open_stream
+    from in21k.train.stream.source import Source
 
     location = locate(inputs.uri)
     augmentation = Augmentation(0, 0.5, 2, 9) if augmented else None

@@ -145,11 +145,13 @@ def _bare_loop(raw: str, resize: Callable[[bytes], bytes]) -> None:
 
 def our_loop(raw: str, work: str) -> None:
     """Print the seconds of a core that our resize takes in one process, reading the tar and writing parts included."""
-    from in21k.prep import plan, resize
     from in21k.prep.executor import Workers
-    from in21k.prep.imaging import ResizeParameters, resize_image
-    from in21k.prep.tables import leave_pandas_out
-    from in21k.shards_manifest.files import locate
+    from in21k.prep.images.parameters import ResizeParameters
+    from in21k.prep.images.resize_image import resize_image
+    from in21k.prep.stages import part_plan as plan
+    from in21k.prep.stages import resize
+    from in21k.prep.without_pandas import leave_pandas_out
+    from in21k.shards_manifest.storage.location import locate
 
     leave_pandas_out()  # as a worker does
     for _, image in islice(images(raw), WARM_UP):

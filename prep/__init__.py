@@ -1,1 +1,1 @@
-"""From a raw ImageNet-21K dump to shards: filter, split, resize, shard."""
+"""From a raw dump to a prepared dataset: the command `in21k-prep`."""

@@ -1,5 +1,5 @@
 """`python -m in21k.prep`, the same as `in21k-prep`."""
 
-from in21k.prep.cli import main
+from in21k.prep.cli.main import main
 
 main()

@@ -15,7 +15,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Generic, Protocol, TypeVar
 
 from in21k.prep.errors import PrepError
-from in21k.prep.tables import leave_pandas_out
+from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.errors import NoSpaceError, StoreError
 
 ATTEMPTS = 3
@@ -24,7 +24,7 @@ ATTEMPTS = 3
 _AHEAD = 2
 """Tasks that wait beside those under way; more would only hold memory."""
 
-_PRELOADED = ("in21k.prep.resize", "in21k.prep.shard")
+_PRELOADED = ("in21k.prep.stages.resize", "in21k.prep.stages.shard")
 """Modules whose import takes a worker half a second."""
 
 

@@ -1,15 +1,13 @@
 """Parquet tables, written row by row in bounded memory and atomically, read from anywhere."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from in21k.shards_manifest.files import Location
+from in21k.shards_manifest.storage.location import Location
 
 
 class TableWriter:
@@ -89,25 +87,3 @@ def plain(table: pa.Table) -> pa.Table:
         for field in table.schema
     ]
     return table.cast(pa.schema(fields))
-
-
-def leave_pandas_out() -> None:
-    """Keep pyarrow from importing pandas, which it does to ask of every array's source whether it is a Series.
-
-    That is half a second of each process. pyarrow looks once: it is let look while there is nothing to find. Whoever
-    wants a DataFrame of it later still gets one.
-    """
-    if "pandas" in sys.modules:
-        return
-    nothing = _NoPandas()
-    sys.meta_path.insert(0, nothing)
-    try:
-        pa.array([0])
-    finally:
-        sys.meta_path.remove(nothing)
-
-
-class _NoPandas(MetaPathFinder):
-    def find_spec(self, fullname: str, *_: object) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError(f"{fullname} is left out", name=fullname)

@@ -1,1 +1,1 @@
-"""A prepared dataset as it lies on disk or in an object store: files, manifest, sidecars."""
+"""What a prepared dataset is: shards, manifest, tables, and how they are checked."""

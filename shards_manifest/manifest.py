@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.files import Location
+from in21k.shards_manifest.storage.location import Location
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -154,3 +154,6 @@ def _check_relative(path: str) -> None:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "://" in path:
         raise ValueError(f"path {path!r} leads out of the dataset")
+
+
+SHARD_SUFFIX = ".tar"

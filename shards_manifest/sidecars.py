@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from in21k.shards_manifest.datasheet import datasheet
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.files import Location
-from in21k.shards_manifest.manifest import HIERARCHY, SPLITS, Manifest
-from in21k.shards_manifest.samples import IMAGE_SUFFIXES, LABEL_SUFFIX, SampleTable
+from in21k.shards_manifest.manifest import HIERARCHY, SPLITS, Manifest, read_manifest
+from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES, LABEL_SUFFIX, SampleTable
+from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, padded
 
 TIMM_INFO = "_info.json"
@@ -145,3 +145,31 @@ def dali_index(rows: pa.Table, suffix: str) -> bytes:
 
 def _json(content: Any) -> bytes:
     return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def rewrite_sidecars(dataset: Location) -> list[str]:
+    """Write the sidecars of a finished dataset that are missing or differ, and return their paths.
+
+    Raises:
+        DatasetError: it is no finished dataset, or its tables cannot be read.
+    """
+    return write_sidecars(dataset, read_manifest(dataset))
+
+
+def write_sidecars(dataset: Location, manifest: Manifest) -> list[str]:
+    """Write the sidecars that are missing or differ, and return their paths relative to the dataset.
+
+    Args:
+        dataset: with its tables; the shards are not needed.
+        manifest: the dataset's.
+
+    Raises:
+        DatasetError: the tables cannot be read, or the file system refuses the write.
+    """
+    written = []
+    for name, content in all_sidecars(dataset, manifest):
+        location = dataset / name
+        if location.size() != len(content) or location.read_bytes() != content:
+            location.write_bytes(content)
+            written.append(name)
+    return written

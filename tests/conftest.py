@@ -9,8 +9,8 @@ from commands import call
 from dumps import HTML, KEPT, MIN_IMAGES, PIPELINE, TRUNCATED, images_of, make_dump, odd_images, read_dump
 from hypothesis import settings
 
-from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import read_manifest
+from in21k.shards_manifest.storage.location import locate
 
 settings.register_profile("in21k", deadline=None)
 settings.load_profile("in21k")

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 import pytest
 
-from in21k.prep.cli import main as prep
+from in21k.prep.cli.main import main as prep
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = {"in21k-prep": prep}
 try:
-    from in21k.train.cli import cli as train
+    from in21k.train.cli.main import cli as train
 except ImportError:  # without the train extra
     pass
 else:

@@ -1,11 +1,9 @@
-import ast
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,65 +12,10 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("prep", "shards_manifest", "train", "tree")
-FOREIGN_TO = {  # what the modules of each package may not import
-    "prep": {"in21k.train", "torch"},
-    "shards_manifest": {"in21k.prep", "in21k.train", "in21k.tree", "torch"},
-    "train": {"in21k.prep"},
-    "tree": {"in21k.prep", "in21k.shards_manifest", "in21k.train", "torch"},
-}
-
-
-def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Yield the absolute names that a module imports, those within functions too."""
-    package = ("in21k", *path.relative_to(ROOT).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = [*package[: len(package) + 1 - node.level]] if node.level else []
-            yield from (".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names)
 
 
 def is_within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_packages_import_only_downwards(package):
-    broken = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in modules(package)
-        for name in imports(path)
-        if any(is_within(name, foreign) for foreign in FOREIGN_TO[package])
-    ]
-    assert broken == []
-
-
-def test_only_command_line_modules_import_click():
-    importers = {
-        path
-        for package in PACKAGES
-        for path in modules(package)
-        if any(is_within(name, "click") for name in imports(path))
-    }
-    assert {
-        path.relative_to(ROOT).as_posix() for path in importers if not path.name.startswith(("cli", "__main__"))
-    } == set()
-
-
-def test_imports_are_absolute():
-    relative = [
-        path.relative_to(ROOT)
-        for package in PACKAGES
-        for path in modules(package)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.level
-    ]
-    assert relative == []
 
 
 def test_prep_starts_without_torch():
@@ -83,7 +26,7 @@ def test_prep_starts_without_torch():
     assert run.returncode == 0, run.stderr[-2000:]
     assert "Usage:" in run.stdout
     imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
-    assert "in21k.prep.cli" in imported
+    assert "in21k.prep.cli.main" in imported
     assert {name for name in imported if is_within(name, "torch") or is_within(name, "timm")} == set()
 
 

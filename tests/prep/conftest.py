@@ -2,7 +2,7 @@
 
 import pytest
 
-from in21k.prep import resize, shard
+from in21k.prep.stages import resize, shard
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commands import RefusedError, call, digests
 from dumps import jpeg, make_dump
-from test_resume import children, lives
+from processes import children, lives
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks

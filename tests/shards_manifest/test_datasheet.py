@@ -5,8 +5,8 @@ import re
 import pytest
 
 from in21k.shards_manifest.datasheet import datasheet
-from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import read_manifest
+from in21k.shards_manifest.storage.location import locate
 
 
 def tables(text):

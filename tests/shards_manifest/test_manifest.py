@@ -3,8 +3,8 @@ import json
 import pytest
 
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import Manifest, Shard, TableFile, read_manifest
+from in21k.shards_manifest.storage.location import locate
 
 MANIFEST = Manifest(
     classes=2,

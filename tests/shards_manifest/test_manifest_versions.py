@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import MANIFEST, SCHEMA_VERSION, is_intact, read_manifest
 from in21k.shards_manifest.sidecars import sidecars, wids_index
+from in21k.shards_manifest.storage.location import locate
 
 KEPT = sorted((Path(__file__).parent / "manifests").iterdir())
 

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.files import locate
 from in21k.shards_manifest.manifest import SAMPLES, SPLITS
-from in21k.shards_manifest.samples import SampleTable
+from in21k.shards_manifest.sample_table import SampleTable
+from in21k.shards_manifest.storage.location import locate
 
 
 @pytest.fixture

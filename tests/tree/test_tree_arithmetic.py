@@ -78,7 +78,7 @@ def test_an_index_of_no_class_is_refused(wrong):
 
 def test_targets_equal_those_that_the_trainer_computes():
     pytest.importorskip("torch")
-    from in21k.train.levels import level_order
+    from in21k.train.model.level_order import level_order
 
     hierarchy = wordnet_hierarchy(published_class_list(PublishedList.FALL11)[:800])
     assert np.array_equal(level_order(hierarchy).targets, hierarchy.targets)

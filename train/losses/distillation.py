@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from in21k.train.config import DistillConfig
-from in21k.train.levels import LevelOrder
+from in21k.train.config.settings import DistillConfig
+from in21k.train.model.level_order import LevelOrder
 
 
 def divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float) -> Tensor:

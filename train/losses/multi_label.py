@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from in21k.train.errors import TrainError
-from in21k.train.levels import LevelOrder
+from in21k.train.model.level_order import LevelOrder
 
 
 def label_rows(order: LevelOrder, label_sets: npt.NDArray[np.int64]) -> Tensor:

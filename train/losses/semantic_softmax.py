@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from in21k.train.levels import LevelOrder
+from in21k.train.model.level_order import LevelOrder
 
 Slice = tuple[int, int, float]
 """A level's first row, the row after its last one, and its weight W_k."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from in21k.train.levels import LevelOrder
+from in21k.train.model.level_order import LevelOrder
 
 
 class SingleLabelLoss(nn.Module):

@@ -1,0 +1,225 @@
+"""The commands about a prepared dataset: verify, repair, sidecars, inspect, compare."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from in21k.prep.cli.shared import json_option, print_summary
+from in21k.prep.dataset.compare import Comparison, compare_datasets
+from in21k.prep.dataset.inspect import (
+    ClassFacts,
+    Sample,
+    SampleFacts,
+    inspect_class,
+    inspect_dataset,
+    inspect_sample,
+    save_images,
+)
+from in21k.prep.dataset.repair import repair_dataset
+from in21k.prep.dataset.verify import check_dataset
+from in21k.prep.executor import Workers, available_cores
+from in21k.shards_manifest.sidecars import rewrite_sidecars
+from in21k.shards_manifest.storage.location import locate
+from in21k.shards_manifest.verify.findings import CODES, Finding, Level
+
+out_argument = click.argument("out", metavar="OUT")
+workers_option = click.option("--workers", type=int, help="Shards read at a time.  [default: the cores at hand]")
+
+
+@click.command("verify")
+@out_argument
+@click.option("--quick", "level", flag_value="quick", help="Lengths, counts and tables alone; no shard is read.")
+@click.option("--deep", "level", flag_value="deep", help="Also each member of each shard, and every image decoded.")
+@workers_option
+@json_option
+@click.pass_context
+def verify_command(context: click.Context, out: str, level: str | None, workers: int | None, as_json: bool) -> None:
+    """Check a prepared dataset against its manifest: files, digests, labels, splits, hierarchy, sidecars.
+
+    OUT is its folder or s3:// URI. Each finding has a code, whose meaning is in docs/formats.md, and names the file to
+    blame. The exit code is 1 where there is any.
+
+    \b
+    Example:
+      in21k-prep verify imagenet21k/
+      in21k-prep verify imagenet21k/ --deep --json
+    """
+    chosen = Level[(level or "digest").upper()]
+    verdict = check_dataset(locate(out), chosen, _workers(workers))
+    facts = {
+        "dataset": locate(out).text,
+        "level": chosen.name.lower(),
+        "shards": verdict.shards,
+        "bytes": verdict.bytes,
+    }
+    if as_json:
+        findings = [asdict(finding) | {"meaning": CODES[finding.code]} for finding in verdict.findings]
+        click.echo(json.dumps({"command": "verify", **facts, "sound": verdict.is_sound, "findings": findings}))
+    elif verdict.is_sound:
+        print_summary("verify", {**facts, "findings": 0}, as_json=False)
+    else:
+        _print_findings(verdict.findings)
+        click.echo(f"verify: {len(verdict.findings)} findings in {locate(out).text}")
+    context.exit(0 if verdict.is_sound else 1)
+
+
+@click.command("repair")
+@click.argument("work", metavar="WORK")
+@out_argument
+@workers_option
+@json_option
+@click.pass_context
+def repair_command(context: click.Context, work: str, out: str, workers: int | None, as_json: bool) -> None:
+    """Write what `verify` finds wrong anew, byte for byte as it was, from the parts in WORK.
+
+    Sound shards are only read. Without a sound manifest all shards are written. A copy of a shard under an unknown name
+    is deleted.
+
+    \b
+    Example:
+      in21k-prep repair work/ imagenet21k/
+    """
+    repaired = repair_dataset(locate(work), locate(out), _workers(workers))
+    if as_json:
+        click.echo(json.dumps({"command": "repair", **asdict(repaired)}))
+    else:
+        for path in repaired.written:
+            click.echo(f"written  {path}")
+        for path in repaired.deleted:
+            click.echo(f"deleted  {path}")
+        _print_findings(repaired.left)
+        counts = {"written": len(repaired.written), "deleted": len(repaired.deleted), "left": len(repaired.left)}
+        print_summary("repair", counts, as_json=False)
+    context.exit(1 if repaired.left else 0)
+
+
+@click.command("sidecars")
+@out_argument
+@json_option
+def sidecars_command(out: str, as_json: bool) -> None:
+    """Write the files anew that other readers want: timm, wids, Hugging Face, DALI and open_clip; and the datasheet.
+
+    They are made from the manifest and the tables; no shard is read. Those that are right already are left alone.
+
+    \b
+    Example:
+      in21k-prep sidecars imagenet21k/
+    """
+    written = rewrite_sidecars(locate(out))
+    print_summary("sidecars", {"written": len(written), "files": ", ".join(written) or "none differed"}, as_json)
+
+
+@click.command("inspect")
+@out_argument
+@click.option("--class", "named", metavar="CLASS", help="Show one class: a wnid, a class index or a name such as dog.")
+@click.option("--key", help="Show one sample.")
+@click.option("--samples", default=10, show_default=True, help="How many samples of a class to show or save.")
+@click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="A folder to write the images to.")
+@json_option
+def inspect_command(
+    out: str, named: str | None, key: str | None, samples: int, save: Path | None, as_json: bool
+) -> None:
+    """Show what a prepared dataset holds: in all, of one class, or one sample.
+
+    \b
+    Example:
+      in21k-prep inspect imagenet21k/
+      in21k-prep inspect imagenet21k/ --class dog --save dogs/
+      in21k-prep inspect imagenet21k/ --key n02084071_1234
+    """
+    if named is not None and key is not None:
+        raise click.UsageError("give --class or --key, not both")
+    if save is not None and named is None and key is None:
+        raise click.UsageError("--save wants --class or --key, which say whose images")
+    dataset = locate(out)
+    shown: tuple[Sample, ...] = ()
+    if named is not None:
+        of_class = inspect_class(dataset, named, samples)
+        shown, facts = of_class.samples, _class_facts(of_class, as_json)
+    elif key is not None:
+        of_sample = inspect_sample(dataset, key)
+        shown, facts = (of_sample.sample,), _sample_facts(of_sample)
+    else:
+        facts = inspect_dataset(dataset)
+    if save is not None:
+        paths = [str(path) for path in save_images(dataset, shown, save)]
+        facts["saved"] = paths if as_json else f"{len(paths)} images in {save}"
+    print_summary("inspect", facts, as_json)
+    if named is not None and not as_json and shown:
+        click.echo()
+        _print_table(
+            ("KEY", "SPLIT", "SHARD", "BYTES"), [(s.key, s.split, s.shard, f"{s.image_bytes:,}") for s in shown]
+        )
+
+
+@click.command("compare")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@workers_option
+@json_option
+@click.pass_context
+def compare_command(context: click.Context, first: str, second: str, workers: int | None, as_json: bool) -> None:
+    """Say whether two prepared datasets hold the same images, splits, classes and bytes, and where not.
+
+    How they are cut into shards does not matter. Shards that both have are not read. The exit code is 1 where any image
+    differs.
+
+    \b
+    Example:
+      in21k-prep compare imagenet21k/ s3://bucket/imagenet21k
+    """
+    comparison = compare_datasets(locate(first), locate(second), _workers(workers))
+    same = not comparison.differences
+    if as_json:
+        click.echo(json.dumps({"command": "compare", "same": same, **asdict(comparison)}))
+    else:
+        _print_comparison(comparison, same)
+    context.exit(0 if same else 1)
+
+
+def _workers(count: int | None) -> Workers:
+    return Workers(available_cores() if count is None else count)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    rows = []
+    for finding in findings:
+        more = f" (and {finding.count - 1:,} more)" if finding.count > 1 else ""
+        rows.append((finding.code, finding.path, f"{CODES[finding.code]}: {finding.message}{more}"))
+    _print_table(("CODE", "FILE", "FINDING"), rows)
+
+
+def _print_comparison(comparison: Comparison, same: bool) -> None:
+    for difference in comparison.differences:
+        more = ", …" if difference.count > len(difference.examples) else ""
+        click.echo(f"{difference.count:,} {difference.what}: {', '.join(difference.examples)}{more}")
+    for note in comparison.notes:
+        click.echo(f"note: {note}")
+    images = f"{comparison.images[0]:,} and {comparison.images[1]:,}"
+    print_summary("compare", {"images": images, "common": comparison.common, "same": "yes" if same else "no"}, False)
+
+
+def _class_facts(found: ClassFacts, as_json: bool) -> dict[str, Any]:
+    facts = asdict(found)
+    if as_json:
+        return facts
+    del facts["samples"]
+    return facts | {"lemmas": ", ".join(found.lemmas), "children": ", ".join(found.children) or "none"}
+
+
+def _sample_facts(found: SampleFacts) -> dict[str, Any]:
+    facts = {"wnid": found.wnid, "path": found.path, "label": found.label, "sha256": found.sha256}
+    return asdict(found.sample) | facts | {"first_bytes": found.image[:16].hex(" ")}
+
+
+def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    rows = list(rows)
+    if not rows:
+        return
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

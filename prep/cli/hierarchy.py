@@ -1,0 +1,119 @@
+"""The commands about the hierarchy."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from in21k.prep.cli.shared import Bytes, json_option, parents_option, print_summary
+from in21k.prep.hierarchy.report import write_report
+from in21k.prep.hierarchy.write import write_tree
+from in21k.tree.findings import Finding, FindingsError, count_codes
+from in21k.tree.parents import ParentRule
+
+SHOWN = 20
+"""Findings that are printed; the rest is counted, and --json lists all."""
+
+edges_option = click.option(
+    "--edges",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A CSV of child,parent (with that header) that takes WordNet's place, for any other label set.",
+)
+
+
+@click.command("tree")
+@click.argument("source", metavar="[SOURCE]", required=False)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("hierarchy.parquet"),
+    show_default=True,
+    help="The Parquet file to write.",
+)
+@edges_option
+@click.option(
+    "--compare",
+    metavar="OTHER",
+    help="Say where it differs from another: a tree in the authors' .pth layout, a hierarchy table, or a class list.",
+)
+@parents_option
+@json_option
+def tree_command(
+    source: str | None, output: Path, edges: Path | None, compare: str | None, parents: str, as_json: bool
+) -> None:
+    """Write the hierarchy table alone, of a dataset, a class list or edges.
+
+    SOURCE is a prepared dataset's folder, a text file with a class a line, or the name of a published list: fall11-p or
+    winter21-p. With --edges it may be left out: the classes are then all that the edges name.
+
+    Findings have codes, of which docs/hierarchy.md tells the meaning: E… are errors, W… are not.
+
+    \b
+    Example:
+      in21k-prep tree fall11-p --output hierarchy.parquet
+      in21k-prep tree --edges taxonomy.csv --output taxonomy.parquet
+      in21k-prep tree fall11-p --compare imagenet21k_miil_tree.pth
+      python -c "import pandas; print(pandas.read_parquet('hierarchy.parquet').path_names)"
+    """
+    try:
+        summary, findings = write_tree(source, output, ParentRule(parents), edges, compare)
+    except FindingsError as error:
+        if as_json:
+            click.echo(json.dumps({"command": "tree", "findings": [found.to_json() for found in error.findings]}))
+        raise
+    if as_json:
+        print_summary("tree", {**summary, "findings": [found.to_json() for found in findings]}, as_json)
+        return
+    print_summary("tree", summary, as_json)
+    _print_findings(findings)
+
+
+@click.command("report")
+@click.argument("source", metavar="[SOURCE]", required=False)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("report"),
+    show_default=True,
+    help="The folder to write to.",
+)
+@edges_option
+@click.option(
+    "--thumbnails",
+    "budget",
+    type=Bytes(),
+    default=12 << 20,
+    show_default="12MB",
+    help="Bytes of sample pictures that the page may hold.",
+)
+@parents_option
+@json_option
+def report_command(
+    source: str | None, output: Path, edges: Path | None, budget: int, parents: str, as_json: bool
+) -> None:
+    """Draw what a dataset holds, and write a page to explore its classes in.
+
+    SOURCE is a prepared dataset; or, without pictures and counts, what `in21k-prep tree` takes. The page report.html
+    needs no network. Plots need matplotlib: pip install 'in21k[report]'.
+
+    \b
+    Example:
+      in21k-prep report imagenet21k/ --output report/
+      in21k-prep report fall11-p --output report/
+    """
+    print_summary("report", write_report(source, output, ParentRule(parents), edges, budget), as_json)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    """Print findings as a table, the first of them, and how many of each code there are."""
+    if not findings:
+        return
+    shown = findings[:SHOWN]
+    width = max(len(finding.subject) for finding in shown)
+    counts = ", ".join(f"{count:,} {code}" for code, count in count_codes(findings).items())
+    click.echo(f"findings: {counts}")
+    for finding in shown:
+        click.echo(f"  {finding.code}  {finding.subject:<{width}}  {finding.message}")
+    if len(findings) > SHOWN:
+        click.echo(f"  and {len(findings) - SHOWN:,} more; --json lists all")

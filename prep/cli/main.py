@@ -1,0 +1,46 @@
+"""The command `in21k-prep`: each command parses, calls one core function and prints its summary."""
+
+import click
+
+from in21k.prep.cli import dataset as cli_dataset
+from in21k.prep.cli import hierarchy as cli_tree
+from in21k.prep.cli import pipeline as cli_pipeline
+from in21k.prep.cli.shared import OneLineErrors
+
+
+@click.group("in21k-prep", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="in21k")
+def main(debug: bool) -> None:
+    """Turn the raw ImageNet-21K dump into shuffled WebDataset shards, without unpacking it.
+
+    \b
+    The whole way, in one command:
+      in21k-prep run fall11_whole.tar work/ imagenet21k/
+    or a stage at a time:
+      in21k-prep filter fall11_whole.tar work/
+      in21k-prep split work/
+      in21k-prep resize work/
+      in21k-prep shard work/ imagenet21k/
+
+    Every stage goes on where it was killed: give the same command again.
+    """
+
+
+for command in (
+    cli_pipeline.filter_command,
+    cli_pipeline.split_command,
+    cli_pipeline.resize_command,
+    cli_pipeline.shard_command,
+    cli_pipeline.run_command,
+    cli_pipeline.rejects_command,
+    cli_pipeline.demo_command,
+    cli_tree.tree_command,
+    cli_tree.report_command,
+    cli_dataset.verify_command,
+    cli_dataset.repair_command,
+    cli_dataset.sidecars_command,
+    cli_dataset.inspect_command,
+    cli_dataset.compare_command,
+):
+    main.add_command(command)

@@ -1,0 +1,277 @@
+"""The commands that take a raw dump to a dataset: filter, split, resize, shard, run, and demo, which draws a dump."""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from in21k.prep.cli.shared import Bytes, json_option, parents_option, print_summary
+from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
+from in21k.prep.demo.dump import draw_dump
+from in21k.prep.executor import Workers, available_cores, start_early
+from in21k.prep.images.parameters import Filter, Format, Mode, OnWarning, ResizeParameters
+from in21k.prep.images.resize_image import is_simd
+from in21k.prep.stages import filter as filter_stage
+from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
+from in21k.prep.stages.forecast import summary as forecast_summary
+from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
+from in21k.prep.stages.shard import ShardParameters, write_shards
+from in21k.prep.stages.split import Order, SplitParameters, split_images
+from in21k.shards_manifest.manifest import Manifest
+from in21k.shards_manifest.storage.location import Location, locate
+from in21k.tree.parents import ParentRule
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_SLOW_PILLOW = (
+    "note: stock Pillow resizes at about 0.6 of the speed of pillow-simd; docs/decisions.md says how to install that"
+)
+
+
+raw_argument = click.argument("raw", metavar="RAW")
+work_argument = click.argument("work", metavar="WORK")
+out_argument = click.argument("out", metavar="OUT")
+
+
+def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Command]:
+    """Return an option whose values are those of the default's enumeration."""
+    values = click.Choice([member.value for member in type(default)])
+    return click.option(name, type=values, default=default.value, show_default=True, help=text)
+
+
+filter_options = (
+    click.option("--min-images", default=500, show_default=True, help="Drop classes with fewer images than this."),
+)
+split_options = (
+    click.option(
+        "--val-per-class", default=50, show_default=True, help="Images of each class to hold out for validation."
+    ),
+    _choice(
+        "--order", Order.NAME, "Hold out the first by name (as the published split) or by a keyed hash (unbiased)."
+    ),
+    click.option("--seed", default=0, show_default=True, help="Of the global shuffle and of --order hash."),
+)
+resize_options = (
+    click.option("--size", default=224, show_default=True, help="Side of the images, in pixels."),
+    _choice("--mode", Mode.SQUISH, "Squish to a square, keep the shape, or keep it and cut the middle out."),
+    _choice("--filter", Filter.BICUBIC, "Resampling filter, always antialiased."),
+    _choice("--format", Format.JPEG, "How images are encoded."),
+    click.option("--quality", default=95, show_default=True, help="Of the JPEG or WebP, 1 to 100."),
+    _choice("--on-warning", OnWarning.KEEP, "What to do with a JPEG that decodes over damage; counted either way."),
+    click.option(
+        "--compat",
+        type=click.Choice(["", "reference"]),
+        default="",
+        help="reference: the authors' pixels, to compare with published numbers (OpenCV, no antialiasing).",
+    ),
+    click.option(
+        "--memory", type=Bytes(), default=DEFAULT_MEMORY, show_default="600MB", help="Memory that a worker may take."
+    ),
+)
+shard_options = (
+    click.option("--samples-per-shard", default=10_000, show_default=True, help="Samples in each shard but the last."),
+    parents_option,
+)
+worker_options = (
+    click.option("--workers", type=int, help="Processes on this machine.  [default: the cores at hand]"),
+    click.option(
+        "--executor",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="Processes here, or a Dask cluster.",
+    ),
+    click.option("--scheduler", default="", help="Address of the Dask scheduler, such as tcp://host:8786."),
+    json_option,
+)
+
+
+def with_options(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds groups of options, in order."""
+
+    def add(command: _Command) -> _Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.command("filter")
+@raw_argument
+@work_argument
+@with_options(filter_options, [json_option])
+def filter_command(raw: str, work: str, min_images: int, as_json: bool) -> None:
+    """List what the dump RAW holds and drop classes with too few images.
+
+    RAW is the dump as it was downloaded: a tar of class tars, gzipped or not, a folder of class tars or of class
+    folders, or the official processed release; a path or an s3:// URI. It is only read. WORK is the folder for what the
+    stages hand on.
+
+    \b
+    Example:
+      in21k-prep filter fall11_whole.tar work/ --min-images 500
+    """
+    record = filter_stage.filter_classes(raw, locate(work), filter_stage.FilterParameters(min_images))
+    print_summary("filter", record.counts, as_json)
+
+
+@click.command("split")
+@work_argument
+@with_options(split_options, [json_option])
+def split_command(work: str, as_json: bool, **chosen: Any) -> None:
+    """Choose the validation images of each class, and the place of every image in the global shuffle.
+
+    \b
+    Example:
+      in21k-prep split work/ --val-per-class 50 --order hash --seed 1
+    """
+    print_summary("split", split_images(locate(work), _split(chosen)).counts, as_json)
+
+
+@click.command("resize")
+@work_argument
+@with_options(resize_options, worker_options)
+def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
+    """Decode, resize and encode every image once, into sorted parts.
+
+    \b
+    Examples:
+      in21k-prep resize work/ --size 224 --workers 16
+      in21k-prep resize work/ --executor dask --scheduler tcp://head:8786
+    """
+    parameters, workers = _resize(chosen), _workers(chosen)
+    _note_backend()
+    print_summary("resize", resize_images(locate(work), parameters, workers, chosen["memory"]).counts, as_json)
+
+
+@click.command("shard")
+@work_argument
+@out_argument
+@with_options(shard_options, worker_options)
+def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
+    """Merge the parts into shuffled shards, and write the tables and the manifest beside them.
+
+    OUT is a folder or an s3:// URI.
+
+    \b
+    Examples:
+      in21k-prep shard work/ imagenet21k/ --samples-per-shard 10000
+      in21k-prep shard work/ 's3://bucket/imagenet21k?endpoint_override=http://minio:9000'
+    """
+    manifest = write_shards(locate(work), locate(out), _shard(chosen), _workers(chosen))
+    print_summary("shard", _dataset(manifest, locate(out)), as_json)
+
+
+@click.command("run")
+@raw_argument
+@work_argument
+@out_argument
+@click.option("--dry-run", is_flag=True, help="Filter and split, then say what the rest will need.")
+@click.option("--force", is_flag=True, help="Begin even where the disk seems too small.")
+@with_options(filter_options, split_options, resize_options, shard_options, worker_options)
+def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> None:
+    """Filter, split, resize and shard, one after the other.
+
+    What is done already is passed over, so the same command goes on after a kill. Before it resizes, it makes sure that
+    the disk will do.
+
+    \b
+    Examples:
+      in21k-prep run fall11_whole.tar work/ imagenet21k/ --dry-run
+      in21k-prep run fall11_whole.tar work/ imagenet21k/ --workers 16
+    """
+    split, resize, shard, workers = _split(chosen), _resize(chosen), _shard(chosen), _workers(chosen)
+    folder, output = locate(work), locate(out)
+    _note_backend()
+    if not chosen["dry_run"]:
+        start_early(workers)
+    found = filter_stage.filter_classes(raw, folder, filter_stage.FilterParameters(chosen["min_images"]))
+    split_images(folder, split)
+    if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
+        seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
+        needed = forecast(folder, output, resize, workers.count, seconds)
+        if chosen["dry_run"]:
+            print_summary("dry run", forecast_summary(found.counts, needed), as_json)
+        if not chosen["force"]:
+            require_space(folder, output, needed)
+    if chosen["dry_run"]:
+        return
+    resize_images(folder, resize, workers, chosen["memory"])
+    print_summary("run", _dataset(write_shards(folder, output, shard, workers), output), as_json)
+
+
+@click.command("rejects")
+@out_argument
+@click.option("--reason", default="", help="Only those of this reason.")
+@json_option
+def rejects_command(out: str, reason: str, as_json: bool) -> None:
+    """List what is in the dump and not in the dataset OUT, by reason: a tab-separated line each, then the counts.
+
+    \b
+    Example:
+      in21k-prep rejects imagenet21k/ --reason truncated
+    """
+    rows = read_rejects(locate(out), reason)
+    if not as_json:
+        for line in lines(rows):
+            click.echo(line)
+    print_summary("rejects", {"rejected": len(rows), **counts_by_reason(rows)}, as_json)
+
+
+@click.command("demo")
+@click.argument("output", metavar="RAW", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True, help="Of the pictures.")
+@json_option
+def demo_command(output: Path, seed: int, as_json: bool) -> None:
+    """Draw a small raw dump to try everything on: a tar of class tars of made-up pictures.
+
+    \b
+    Example:
+      in21k-prep demo raw.tar
+      in21k-prep run raw.tar work/ dataset/ --min-images 20 --val-per-class 8 --size 64
+    """
+    print_summary("demo", draw_dump(output, seed=seed).summary(), as_json)
+
+
+def _split(chosen: Mapping[str, Any]) -> SplitParameters:
+    return SplitParameters(chosen["val_per_class"], Order(chosen["order"]), chosen["seed"])
+
+
+def _resize(chosen: Mapping[str, Any]) -> ResizeParameters:
+    return ResizeParameters(
+        size=chosen["size"],
+        quality=chosen["quality"],
+        filter=Filter(chosen["filter"]),
+        mode=Mode(chosen["mode"]),
+        format=Format(chosen["format"]),
+        on_warning=OnWarning(chosen["on_warning"]),
+        compat=chosen["compat"],
+    )
+
+
+def _shard(chosen: Mapping[str, Any]) -> ShardParameters:
+    return ShardParameters(chosen["samples_per_shard"], ParentRule(chosen["parents"]))
+
+
+def _workers(chosen: Mapping[str, Any]) -> Workers:
+    if (chosen["executor"] == "dask") != bool(chosen["scheduler"]):
+        raise click.UsageError("--executor dask and --scheduler ADDRESS go together; give both or neither")
+    count = available_cores() if chosen["workers"] is None else chosen["workers"]
+    return Workers(count, chosen["scheduler"])
+
+
+def _dataset(manifest: Manifest, out: Location) -> dict[str, Any]:
+    return {
+        **manifest.counts,
+        "shards": sum(map(len, manifest.splits.values())),
+        "bytes": sum(manifest.size(split) for split in manifest.splits),
+        "dataset": out.text,
+    }
+
+
+def _note_backend() -> None:
+    if not is_simd():
+        click.echo(_SLOW_PILLOW, err=True)

@@ -1,0 +1,219 @@
+"""A look into a prepared dataset: what it holds in all, one class, one sample; and images taken out of it."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from in21k.prep.errors import PrepError
+from in21k.prep.tables import read_table
+from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, SPLITS, Manifest, read_manifest
+from in21k.shards_manifest.sample_table import SampleTable
+from in21k.shards_manifest.sidecars import image_suffix
+from in21k.shards_manifest.storage.local_files import make_folder, write_atomic
+from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.tar import BLOCK, padded
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample of a dataset, and where it lies."""
+
+    key: str
+    split: str
+    shard: str
+    """The shard's path, relative to the dataset."""
+    class_index: int
+    offset: int
+    """Of the image's bytes in the shard."""
+    image_bytes: int
+    """The length of the image file."""
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """A class of a dataset, and some of its samples."""
+
+    class_index: int
+    wnid: str
+    lemmas: tuple[str, ...]
+    path: str
+    """Names from the root down: `animal > domestic animal > dog`."""
+    level: int
+    children: tuple[str, ...]
+    """Names of the classes right below."""
+    images_train: int
+    images_val: int
+    images_subtree: int
+    """Images of the class and of all below."""
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class SampleFacts:
+    """A sample, its class, and its bytes."""
+
+    sample: Sample
+    wnid: str
+    path: str
+    """Names from the root down."""
+    label: str
+    """The content of its `.cls` member."""
+    image: bytes
+    sha256: str
+    """Of the image."""
+
+
+def inspect_dataset(dataset: Location) -> dict[str, Any]:
+    """Return what a dataset holds, name by name.
+
+    Raises:
+        DatasetError: there is none, or it is damaged.
+    """
+    manifest = read_manifest(dataset)
+    resize = manifest.parameters.get("resize", {})
+    facts: dict[str, Any] = {"dataset": dataset.text, "source": manifest.source.get("name", ""), **manifest.counts}
+    for split in SPLITS:
+        shards = manifest.splits[split]
+        facts[f"{split}_shards"] = len(shards)
+        facts[f"{split}_bytes"] = sum(shard.bytes for shard in shards)
+    facts |= {f"image_{name}": resize[name] for name in ("size", "mode", "format", "quality") if name in resize}
+    return facts | {f"made_by_{name}": found for name, found in manifest.versions.items()}
+
+
+def inspect_class(dataset: Location, named: str, limit: int) -> ClassFacts:
+    """Return a class and its first samples, in the shuffled order of val and then train.
+
+    Args:
+        dataset: where it lies.
+        named: a wnid, a class index, or a name such as `dog`.
+        limit: how many samples.
+
+    Raises:
+        PrepError: no class is named so, or several are.
+        DatasetError: there is no dataset, or it is damaged.
+    """
+    manifest = read_manifest(dataset)
+    hierarchy = read_table(dataset / HIERARCHY)
+    row = hierarchy.slice(_class_index(dataset, hierarchy, named), 1).to_pylist()[0]
+    names = hierarchy["name"].to_pylist()
+    return ClassFacts(
+        class_index=row["class_index"],
+        wnid=row["wnid"],
+        lemmas=tuple(row["lemmas"]),
+        path=row["path_names"],
+        level=row["level"],
+        children=tuple(names[child] for child in row["children"]),
+        images_train=row["images_train"],
+        images_val=row["images_val"],
+        images_subtree=row["images_subtree"],
+        samples=tuple(_samples_of_class(dataset, manifest, row["class_index"], limit)),
+    )
+
+
+def inspect_sample(dataset: Location, key: str) -> SampleFacts:
+    """Return a sample with its bytes.
+
+    Raises:
+        PrepError: there is no such key.
+        DatasetError: there is no dataset, or it is damaged.
+    """
+    manifest = read_manifest(dataset)
+    table = SampleTable(dataset, manifest)
+    for split, number in _shards(manifest):
+        keys = table.keys(split, number)
+        if key in keys:
+            sample = next(_samples(manifest, table.rows(split, number).slice(keys.index(key), 1), split, number))
+            break
+    else:
+        raise PrepError(f"{dataset.text}: no sample has the key {key!r}; a key is an image's name, n02084071_1234")
+    row = read_table(dataset / HIERARCHY).slice(sample.class_index, 1).to_pylist()[0]
+    image, label = _members(dataset, sample)
+    digest = hashlib.sha256(image).hexdigest()
+    return SampleFacts(sample, row["wnid"], row["path_names"], label, image, digest)
+
+
+def save_images(dataset: Location, samples: tuple[Sample, ...], folder: Path) -> list[Path]:
+    """Write the images of samples into a local folder, each under its key, and return their paths.
+
+    Raises:
+        DatasetError: a shard cannot be read, or the folder cannot be written to.
+    """
+    suffix = image_suffix(read_manifest(dataset))
+    make_folder(folder)
+    paths = [folder / f"{sample.key}{suffix}" for sample in samples]
+    for sample, path in zip(samples, paths, strict=True):
+        write_atomic(path, _members(dataset, sample)[0])
+    return paths
+
+
+def _class_index(dataset: Location, hierarchy: pa.Table, named: str) -> int:
+    """Return the index of the one class of this wnid, class index, name or lemma."""
+    wnids: list[str] = hierarchy["wnid"].to_pylist()
+    if named in wnids:
+        return wnids.index(named)
+    if named.isdecimal() and int(named) < len(wnids):
+        return int(named)
+    wanted = named.casefold().replace("_", " ")
+    names, lemmas = hierarchy["name"].to_pylist(), hierarchy["lemmas"].to_pylist()
+    found = [index for index, name in enumerate(names) if name.casefold().replace("_", " ") == wanted]
+    found = found or [
+        index
+        for index, of_class in enumerate(lemmas)
+        if wanted in (lemma.casefold().replace("_", " ") for lemma in of_class)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        meant = ", ".join(f"{wnids[index]} ({hierarchy['path_names'][index]})" for index in found)
+        raise PrepError(f"{named!r} names {len(found)} classes: {meant}; give the wnid")
+    raise PrepError(f"{dataset.text}: {_why_no_class(dataset, named)}")
+
+
+def _why_no_class(dataset: Location, named: str) -> str:
+    """Return whether a class was dropped, or is not known at all."""
+    classes = read_table(dataset / CLASSES)
+    dropped = classes.filter(pc.or_(pc.equal(classes["wnid"], named), pc.equal(classes["name"], named))).to_pylist()
+    if dropped:
+        row = dropped[0]
+        return f"{row['wnid']} ({row['name']}) was dropped: {row['reason']}, {row['images']} images"
+    return f"no class is named {named!r}; give a wnid, a class index, or a name out of classes.txt"
+
+
+def _samples_of_class(dataset: Location, manifest: Manifest, class_index: int, limit: int) -> Iterator[Sample]:
+    table = SampleTable(dataset, manifest)
+    for split, number in sorted(_shards(manifest), key=lambda shard: shard[0] == "train"):
+        if limit <= 0:
+            return
+        rows = table.rows(split, number)
+        chosen = rows.filter(pc.equal(rows["class_index"], class_index)).slice(0, limit)
+        limit -= len(chosen)
+        yield from _samples(manifest, chosen, split, number)
+
+
+def _samples(manifest: Manifest, rows: pa.Table, split: str, number: int) -> Iterator[Sample]:
+    path = manifest.splits[split][number].path
+    for row in rows.to_pylist():
+        yield Sample(row["key"], split, path, row["class_index"], row["offset"] + BLOCK, row["image_bytes"])
+
+
+def _members(dataset: Location, sample: Sample) -> tuple[bytes, str]:
+    """Return the image and the label of a sample."""
+    location = dataset / sample.shard
+    reader = location.open_ranges()
+    try:
+        content = reader.read(sample.offset, padded(sample.image_bytes) + 2 * BLOCK)
+    finally:
+        reader.close()
+    if len(content) < padded(sample.image_bytes) + 2 * BLOCK:
+        raise PrepError(f"{location.text} ends before the sample {sample.key}; `in21k-prep verify` says more")
+    label = content[padded(sample.image_bytes) + BLOCK :].rstrip(b"\0")
+    return content[: sample.image_bytes], label.decode("ascii", "backslashreplace")
+
+
+def _shards(manifest: Manifest) -> list[tuple[str, int]]:
+    return [(split, number) for split in SPLITS for number in range(len(manifest.splits[split]))]

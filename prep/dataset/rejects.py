@@ -1,0 +1,49 @@
+"""What is in the dump and not in the dataset, counted and listed by reason."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from in21k.prep.errors import PrepError
+from in21k.prep.records import REJECTS_SCHEMA
+from in21k.prep.tables import read_table
+from in21k.shards_manifest.manifest import REJECTS, read_manifest
+from in21k.shards_manifest.storage.location import Location
+
+
+class RejectRow(NamedTuple):
+    """A row of `rejects.parquet`."""
+
+    wnid: str
+    name: str
+    stage: str
+    reason: str
+    detail: str
+
+
+def read_rejects(dataset: Location, reason: str = "") -> list[RejectRow]:
+    """Return a dataset's rejects, of one reason or of all, by reason, class and name.
+
+    Raises:
+        DatasetError: there is no dataset.
+        PrepError: no reject has that reason.
+    """
+    read_manifest(dataset)
+    columns = read_table(dataset / REJECTS, schema=REJECTS_SCHEMA).to_pydict()
+    rows = [RejectRow(*row) for row in zip(*columns.values(), strict=True)]
+    chosen = [row for row in rows if reason in ("", row.reason)]
+    if reason and not chosen:
+        found = ", ".join(sorted({row.reason for row in rows})) or "none at all"
+        raise PrepError(f"{dataset.text}: nothing was rejected as {reason!r}; reasons there: {found}")
+    return sorted(chosen, key=lambda row: (row.reason, row.wnid, row.name))
+
+
+def counts_by_reason(rows: list[RejectRow]) -> dict[str, int]:
+    """Return how many rejects each reason has, most first."""
+    return dict(Counter(row.reason for row in rows).most_common())
+
+
+def lines(rows: list[RejectRow]) -> Iterator[str]:
+    """Yield a tab-separated line a reject: reason, class, name, detail."""
+    for row in rows:
+        yield "\t".join((row.reason, row.wnid, row.name, row.detail))

@@ -1,0 +1,152 @@
+"""A few samples of each class out of a dataset's shards, small: for the report."""
+
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.manifest import Manifest
+from in21k.shards_manifest.sample_table import SampleTable
+from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.tar import BLOCK, content_size
+
+MOST_SHARDS = 64
+"""Shards that are looked at; those of val come first, for each of them has samples of every class."""
+
+QUALITY = 72
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePlace:
+    """Where a sample lies."""
+
+    class_index: int
+    split: str
+    shard: int
+    offset: int
+    size: int
+
+
+def choose_samples(dataset: Location, manifest: Manifest, a_class: int) -> list[list[SamplePlace]]:
+    """Return up to `a_class` rounds of samples, each with the next one of every class that has it.
+
+    Raises:
+        DatasetError: the sample table is missing or damaged.
+    """
+    table = SampleTable(dataset, manifest)
+    shards = [(split, shard) for split in ("val", "train") for shard in range(len(manifest.splits[split]))]
+    rounds: list[list[SamplePlace]] = [[] for _ in range(a_class)]
+    seen = np.zeros(manifest.classes, np.int64)
+    for split, shard in shards[:MOST_SHARDS]:
+        index = table.index(split, shard)
+        for class_index, offset, size in zip(
+            index.class_indices.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True
+        ):
+            if seen[class_index] < a_class:
+                rounds[seen[class_index]].append(SamplePlace(class_index, split, shard, offset, size))
+                seen[class_index] += 1
+        if (seen >= a_class).all():
+            break
+    return rounds
+
+
+def read_samples(dataset: Location, manifest: Manifest, places: list[SamplePlace]) -> Iterator[tuple[int, Image.Image]]:
+    """Yield class index and image of samples, shard by shard; one that does not decode is passed over.
+
+    Raises:
+        DatasetError: a shard is missing or cut short.
+    """
+    by_shard: dict[tuple[str, int], list[SamplePlace]] = defaultdict(list)
+    for place in places:
+        by_shard[place.split, place.shard].append(place)
+    for (split, shard), wanted in sorted(by_shard.items()):
+        location = dataset.child(manifest.splits[split][shard].path)
+        reader = location.open_ranges()
+        try:
+            for place in sorted(wanted, key=lambda place: place.offset):
+                sample = reader.read(place.offset, place.size)
+                if len(sample) < place.size:
+                    raise DatasetError(f"{location.text} ends before its sample at {place.offset}")
+                if (image := _decode(sample)) is not None:
+                    yield place.class_index, image
+        finally:
+            reader.close()
+
+
+def thumbnails(
+    dataset: Location, manifest: Manifest, importance: npt.NDArray[np.int64], budget: int
+) -> tuple[dict[int, list[bytes]], int]:
+    """Return small JPEGs by class index, within a number of bytes, and the side of their squares.
+
+    Args:
+        dataset: where it lies.
+        manifest: its manifest.
+        importance: int64 [C]; where the budget does not serve all classes, those with more get one first.
+        budget: bytes of all JPEGs together.
+    """
+    a_class, side = _plan(manifest.classes, budget)
+    found: dict[int, list[bytes]] = defaultdict(list)
+    left = budget
+    for places in choose_samples(dataset, manifest, a_class):
+        places.sort(key=lambda place: (-importance[place.class_index], place.class_index))
+        for class_index, image in read_samples(dataset, manifest, places[: left // _typical(side) + 1]):
+            small = _jpeg(image, side)
+            if len(small) <= left:
+                found[class_index].append(small)
+                left -= len(small)
+    return dict(found), side
+
+
+def sheet_samples(
+    dataset: Location, manifest: Manifest, levels: npt.NDArray[np.int32], a_level: int, side: int = 112
+) -> Mapping[int, list[tuple[int, npt.NDArray[np.uint8]]]]:
+    """Return by level class index and picture, uint8 [side, side, 3], of up to `a_level` classes, evenly chosen."""
+    first = {place.class_index: place for places in choose_samples(dataset, manifest, 1) for place in places}
+    wanted = []
+    for level in range(int(levels.max()) + 1):
+        classes = [index for index in np.flatnonzero(levels == level).tolist() if index in first]
+        chosen = np.unique(np.linspace(0, len(classes) - 1, min(a_level, len(classes))).astype(int))
+        wanted += [first[classes[at]] for at in chosen.tolist()]
+    sheets: dict[int, list[tuple[int, npt.NDArray[np.uint8]]]] = defaultdict(list)
+    for class_index, image in read_samples(dataset, manifest, wanted):
+        sheets[int(levels[class_index])].append((class_index, np.asarray(_square(image, side))))
+    return {level: sorted(pictures, key=lambda picture: picture[0]) for level, pictures in sorted(sheets.items())}
+
+
+def _plan(classes: int, budget: int) -> tuple[int, int]:
+    """Return how many thumbnails a class gets, and their side, so that about the budget is used."""
+    for a_class, side in ((8, 80), (6, 80), (4, 80), (3, 64), (2, 64), (2, 48)):
+        if classes * a_class * _typical(side) <= budget:
+            return a_class, side
+    return 1, 48
+
+
+def _typical(side: int) -> int:
+    """Return about how many bytes a thumbnail takes."""
+    return 450 + side * side // 4
+
+
+def _decode(sample: bytes) -> Image.Image | None:
+    try:
+        image = Image.open(io.BytesIO(sample[BLOCK : BLOCK + content_size(sample)]))
+        return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    """Return the middle square of an image, resized."""
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    return image.resize((side, side), Image.Resampling.BICUBIC, (left, top, left + edge, top + edge))
+
+
+def _jpeg(image: Image.Image, side: int) -> bytes:
+    encoded = io.BytesIO()
+    _square(image, side).save(encoded, "JPEG", quality=QUALITY, optimize=True)
+    return encoded.getvalue()

@@ -1,0 +1,93 @@
+"""A gzipped file read by offset, through rapidgzip's index of places where decompression can begin."""
+
+import os
+import threading
+from typing import Any
+
+from in21k.prep.errors import PrepError
+from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.storage.ranges import RangeReader
+
+UNKNOWN_SIZE = 1 << 62
+
+
+class GzipRanges:
+    """What a gzipped file holds, as a RangeReader; with an index from anywhere, without one from front to back."""
+
+    def __init__(self, location: Location, index: Location) -> None:
+        """Open the file, with the index at `index` where there is one.
+
+        Raises:
+            PrepError: rapidgzip is not installed.
+        """
+        try:
+            import rapidgzip
+        except ImportError:
+            raise PrepError(
+                f"{location.text} is gzipped; reading it needs rapidgzip: pip install 'in21k[gzip]'"
+            ) from None
+        self._text = location.text
+        self._index = index
+        self._lock = threading.Lock()
+        indexed = index.exists()
+        source = location.path if location.is_local else location.open_input()
+        # Without an index the whole file is decompressed once: on all cores. With one, each worker has its own reader.
+        self._file: Any = rapidgzip.open(source, parallelization=1 if indexed else len(os.sched_getaffinity(0)))
+        if indexed:
+            self._file.import_index(index.open_input())
+        self.size = int(self._file.size()) if indexed else UNKNOWN_SIZE
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` decompressed bytes from `offset`, fewer only at the end.
+
+        Raises:
+            PrepError: the compressed data are damaged.
+        """
+        with self._lock:
+            try:
+                self._file.seek(offset)
+                parts = []
+                while size and (data := self._file.read(size)):
+                    parts.append(data)
+                    size -= len(data)
+            except (ValueError, RuntimeError, OSError) as error:
+                raise PrepError(
+                    f"{self._text} is damaged ({' '.join(str(error).split())}); download it again"
+                ) from error
+        return b"".join(parts)
+
+    def compressed_position(self) -> int:
+        """Return the number of compressed bytes gone through."""
+        return int(self._file.tell_compressed()) // 8
+
+    def save_index(self) -> None:
+        """Keep the index for other readers, where it is not kept already; the file must have been read to its end."""
+        if not self._index.exists():
+            with self._lock, self._index.write() as file:
+                self._file.export_index(file)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+
+
+GZIP_INDEX = "raw.gzindex"
+"""Where a work folder keeps the index that makes a gzipped dump seekable."""
+
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def open_tar(location: Location, index: Location) -> RangeReader:
+    """Open a tar, or what is in it where it is gzipped, whatever its name says.
+
+    Raises:
+        PrepError: it is gzipped and rapidgzip is not installed.
+    """
+    reader = location.open_ranges()
+    if reader.read(0, 2) != _GZIP_MAGIC:
+        return reader
+    reader.close()
+
+    return GzipRanges(location, index)

@@ -1,0 +1,163 @@
+"""What lies beside the shards: the hierarchy, the classes, the rejects, the sidecars, and the manifest of it all."""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
+from in21k.prep.stages import filter as filter_stage
+from in21k.prep.stages import split as split_stage
+from in21k.prep.stages.merge import MergeOrder
+from in21k.prep.stages.parts import count_parts, read_part_rejects
+from in21k.prep.stages.record import CLASSES as WORK_CLASSES
+from in21k.prep.stages.record import PARTS, StageRecord
+from in21k.prep.tables import read_table, write_table
+from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, Manifest, Shard, TableFile
+from in21k.shards_manifest.sidecars import write_sidecars
+from in21k.shards_manifest.storage.location import Location
+from in21k.tree.parents import ParentRule
+from in21k.tree.table import class_list_digest, hierarchy_table, wordnet_hierarchy
+from in21k.tree.wordnet import load_wordnet
+
+WORDNET_VERSION = "3.0"
+IntArray = npt.NDArray[np.int64]
+
+SHARD_PARAMETERS = b"in21k.shard"
+"""Key in the metadata of `classes.parquet`: the parameters of shard as JSON, for a repair without a manifest."""
+
+
+def describe(
+    work: Location,
+    output: Location,
+    stages: Mapping[str, StageRecord],
+    parameters: Mapping[str, Any],
+    splits: Mapping[str, tuple[Shard, ...]],
+    orders: Mapping[str, MergeOrder],
+) -> Manifest:
+    """Write the tables and sidecars of a dataset and return its manifest, which the caller writes last.
+
+    Args:
+        work: the work folder.
+        output: the dataset, with all its shards and its sample table.
+        stages: the records of filter, split and resize.
+        parameters: those of shard.
+        splits: the shards.
+        orders: the samples behind them.
+    """
+    for name, table in dataset_tables(work, parameters, orders).items():
+        write_table(output / name, table)
+    classes = read_table(output / CLASSES)
+    wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
+    filtered, resized = stages["filter"], stages["resize"]
+    manifest = Manifest(
+        classes=len(wnids),
+        class_list_sha256=class_list_digest(wnids),
+        source={"name": filtered.notes["raw"].split("?")[0].rstrip("/").rpartition("/")[2], **filtered.inputs},
+        parameters={stage: dict(record.parameters) for stage, record in stages.items()} | {"shard": dict(parameters)},
+        counts=_counts(stages, classes, read_table(output / REJECTS)),
+        versions={
+            "in21k": version("in21k"),
+            "python": platform.python_version(),
+            "pyarrow": pa.__version__,
+            "wordnet": WORDNET_VERSION,
+            **{name: found for name, found in resized.inputs.items() if not name.endswith(".parquet")},
+        },
+        splits=splits,
+        tables={name: _table_file(output / name) for name in (HIERARCHY, CLASSES, SAMPLES, REJECTS)},
+    )
+    write_sidecars(output, manifest)
+    return manifest
+
+
+def dataset_tables(
+    work: Location, parameters: Mapping[str, Any], orders: Mapping[str, MergeOrder]
+) -> dict[str, pa.Table]:
+    """Return the tables of a dataset but the sample table, by file name.
+
+    Args:
+        work: the work folder.
+        parameters: those of shard.
+        orders: the samples of each split.
+    """
+    classes = read_table(work / WORK_CLASSES)
+    wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
+    train, val = (np.bincount(orders[split].class_indices, minlength=len(wnids)) for split in ("train", "val"))
+    rule = ParentRule(parameters["parents"])
+    rejects = _rejects(work)
+    described = _dataset_classes(classes, rejects, train, val)
+    return {
+        HIERARCHY: hierarchy_table(wordnet_hierarchy(wnids, rule), rule, train, val),
+        CLASSES: described.replace_schema_metadata({SHARD_PARAMETERS: json.dumps(dict(parameters))}),
+        REJECTS: rejects,
+    }
+
+
+def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Table) -> dict[str, int]:
+    filtered, resized = stages["filter"].counts, stages["resize"].counts
+    dropped = {
+        f"{what}_{reason.value.replace('-', '_')}": count
+        for reason in Kept
+        if reason is not Kept.KEPT
+        for what, count in _of_reason(classes, reason).items()
+    }
+    by_stage = rejects["stage"].to_pylist()
+    return {
+        "classes_raw": filtered["classes"],
+        "images_raw": filtered["images"],
+        **dropped,
+        "classes_kept": filtered["classes_kept"],
+        "images_kept": filtered["images_kept"],
+        "train": resized["train"],
+        "val": resized["val"],
+        "rejected": len(rejects),
+        **{f"rejected_{stage}": by_stage.count(stage) for stage in ("filter", "split", "resize")},
+        "damaged_kept": resized["damaged_kept"],
+        "classes_short_of_val": resized["classes_short_of_val"],
+    }
+
+
+def _of_reason(classes: pa.Table, reason: Kept) -> dict[str, int]:
+    """Return the number of classes that a reason dropped, and of their images."""
+    chosen = classes.filter(pc.equal(classes["reason"], reason.value))
+    return {"classes": len(chosen), "images": sum(chosen["images"].to_pylist())}
+
+
+def _rejects(work: Location) -> pa.Table:
+    """Return the rejects of all stages, by class and name."""
+    folder = work / PARTS
+    tables = [read_table(work / name, schema=REJECTS_SCHEMA) for name in (filter_stage.REJECTS, split_stage.REJECTS)]
+    tables += [read_part_rejects(folder, number) for number in range(count_parts(folder))]
+    return pa.concat_tables(tables).sort_by([(name, "ascending") for name in REJECTS_SCHEMA.names])
+
+
+def _dataset_classes(classes: pa.Table, rejects: pa.Table, train: IntArray, val: IntArray) -> pa.Table:
+    """Return the work folder's class table with what became of the images."""
+    wordnet = load_wordnet()
+    after_filter = rejects.filter(pc.not_equal(rejects["stage"], filter_stage.STAGE))
+    counted = after_filter.group_by("wnid").aggregate([([], "count_all")]).to_pydict()
+    rejected = dict(zip(counted["wnid"], counted["count_all"], strict=True))
+    wnids = classes["wnid"].to_pylist()
+    indices = classes["class_index"].to_numpy()
+    columns = [
+        [wordnet[wnid].name if wnid in wordnet else None for wnid in wnids],
+        np.where(indices >= 0, train[indices], 0),
+        np.where(indices >= 0, val[indices], 0),
+        [rejected.get(wnid, 0) for wnid in wnids],
+    ]
+    fields = list(DATASET_CLASSES_SCHEMA)[len(classes.schema) :]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
+    return pa.Table.from_arrays([*classes.columns, *arrays], schema=DATASET_CLASSES_SCHEMA)
+
+
+def _table_file(location: Location) -> TableFile:
+    with location.open_input() as file:
+        rows: int = pq.read_metadata(file).num_rows
+    return TableFile(rows, location.size() or 0, location.sha256())

@@ -1,0 +1,114 @@
+"""Stage 1, filter: what the dump holds, and which classes have images enough to stay (paper, section 3.1)."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from itertools import repeat
+
+import pyarrow as pa
+
+from in21k.prep.errors import PrepError
+from in21k.prep.progress_bar import progress_bar
+from in21k.prep.raw.dump import RawDump
+from in21k.prep.raw.open import open_raw
+from in21k.prep.records import CLASSES_SCHEMA, IMAGES_SCHEMA, Kept, Reject, rejects_table
+from in21k.prep.stages.record import CLASSES, IMAGES, StageRecord, digests, finished, locked, write_record
+from in21k.prep.tables import table_writer, write_table
+from in21k.shards_manifest.storage.location import Location, locate
+from in21k.tree.wordnet import load_wordnet
+
+STAGE = "filter"
+REJECTS = "filter-rejects.parquet"
+
+
+@dataclass(frozen=True)
+class FilterParameters:
+    """What `filter` lets its user choose."""
+
+    min_images: int = 500
+    """Classes with fewer raw images are dropped; one with exactly as many stays."""
+
+
+def filter_classes(raw: str, work: Location, parameters: FilterParameters) -> StageRecord:
+    """List the images of a raw dump and decide which classes stay; return the stage's record.
+
+    Writes `images.parquet`, `classes.parquet` and the rejects into `work`. Memory is bounded by one class.
+
+    Args:
+        raw: path or URI of the dump, which is only read.
+        work: the work folder, made where it is missing.
+        parameters: the choices.
+
+    Raises:
+        PrepError: the dump is not readable, no class stays, or `work` was made with other parameters.
+    """
+    if parameters.min_images < 1:
+        raise PrepError(f"min_images {parameters.min_images}: a class needs at least one image to stay; give 1 or more")
+    dump = open_raw(raw, work)
+    identity = dump.identity()
+    with locked(work):
+        record = finished(work, STAGE, asdict(parameters), identity)
+        path = locate(raw).path if "://" not in raw else raw
+        if record is None:
+            images, rejects = _list_images(dump, work)
+            counts = {**_write_classes(images, parameters, work, raw), "rejected": len(rejects)}
+            write_table(work / REJECTS, rejects_table(rejects))
+            outputs = digests(work, IMAGES, CLASSES, REJECTS)
+        elif record.notes["raw"] == path:
+            return record
+        else:
+            counts, outputs = dict(record.counts), dict(record.outputs)
+        return write_record(work, StageRecord(STAGE, asdict(parameters), identity, counts, outputs, {"raw": path}))
+
+
+def _list_images(dump: RawDump, work: Location) -> tuple[Counter[str], list[Reject]]:
+    """Write a row per image; return the number of images of each class, and what is no image."""
+    images: Counter[str] = Counter()
+    rejects: list[Reject] = []
+    with (
+        table_writer(work / IMAGES, IMAGES_SCHEMA) as writer,
+        progress_bar(STAGE, dump.unit, dump.size) as bar,
+    ):
+        for found in dump.classes():
+            if found.wnid:
+                images[found.wnid] += len(found.images)
+            rejects += found.rejects
+            if found.images:
+                writer.extend(list(repeat(found.wnid, len(found.images))), *zip(*found.images, strict=True))
+            bar.update(found.end - bar.n)
+    return images, rejects
+
+
+def _write_classes(images: Counter[str], parameters: FilterParameters, work: Location, raw: str) -> dict[str, int]:
+    wordnet = load_wordnet()
+    wnids = sorted(images, key=str.encode)
+    verdicts = [_verdict(wnid in wordnet, images[wnid], parameters.min_images) for wnid in wnids]
+    kept = [verdict is Kept.KEPT for verdict in verdicts]
+    if not any(kept):
+        most = max(images.values(), default=0)
+        raise PrepError(
+            f"{raw}: no class of its {len(wnids)} has {parameters.min_images} images and a wnid of WordNet 3.0 "
+            f"(the largest has {most}); lower --min-images"
+        )
+    indices = iter(range(len(wnids)))
+    columns = [
+        wnids,
+        [images[wnid] for wnid in wnids],
+        kept,
+        [verdict.value for verdict in verdicts],
+        [next(indices) if stays else -1 for stays in kept],
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, CLASSES_SCHEMA, strict=True)]
+    write_table(work / CLASSES, pa.Table.from_arrays(arrays, schema=CLASSES_SCHEMA))
+    return {
+        "classes": len(wnids),
+        "images": images.total(),
+        "classes_kept": sum(kept),
+        "images_kept": sum(images[wnid] for wnid, stays in zip(wnids, kept, strict=True) if stays),
+        "classes_unknown": verdicts.count(Kept.UNKNOWN_WNID),
+    }
+
+
+def _verdict(known: bool, images: int, min_images: int) -> Kept:
+    if not known:
+        return Kept.UNKNOWN_WNID
+    return Kept.KEPT if images >= min_images else Kept.TOO_FEW_IMAGES

@@ -1,0 +1,153 @@
+"""What a run will need, before it is begun: images, disk and time, from the split table and a small sample."""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from in21k.prep.errors import PrepError
+from in21k.prep.images.decode import ImageRejectedError
+from in21k.prep.images.parameters import ResizeParameters
+from in21k.prep.images.resize_image import resize_image
+from in21k.prep.raw.read_ahead import read_ahead
+from in21k.prep.stages.parts import sample_bytes
+from in21k.prep.stages.record import PARTS, SPLIT, required
+from in21k.shards_manifest.manifest import SPLITS
+from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES
+from in21k.shards_manifest.storage.location import Location
+
+QUICK_SECONDS = 1.0
+"""Of sampling before a run."""
+THOROUGH_SECONDS = 10.0
+"""Of sampling for a dry run."""
+
+_MARGIN = 1.05
+_TABLE_BYTES_PER_IMAGE = 160  # of the Parquet tables in the work folder; as much again in the dataset
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What resize and shard will need."""
+
+    sampled: int
+    """Images that were resized to know."""
+    work_bytes: int
+    """Still to be written to the work folder."""
+    output_bytes: int
+    """Still to be written to the dataset."""
+    seconds: float
+    """Of resizing, on all workers of this machine."""
+
+
+def forecast(work: Location, output: Location, parameters: ResizeParameters, workers: int, seconds: float) -> Forecast:
+    """Resize a random sample for some seconds and return what the whole will need.
+
+    Args:
+        work: the work folder, with `filter` and `split` done.
+        output: the dataset to be.
+        parameters: of resize.
+        workers: processes that will resize.
+        seconds: how long to sample.
+
+    Raises:
+        PrepError: a stage before is missing, or nothing of the sample decodes.
+    """
+    raw = required(work, "filter").notes["raw"]
+    images = sum(required(work, "split").counts[split] for split in SPLITS)
+    begun = time.perf_counter()
+    sampled = written = 0
+    for rows in _random_rows(work / SPLIT):
+        for row, data in read_ahead(raw, work, rows):
+            sampled += 1
+            try:
+                image = resize_image(data, parameters).data
+            except ImageRejectedError:
+                continue
+            written += len(sample_bytes(row["key"], IMAGE_SUFFIXES[parameters.format], image, row["class_index"]))
+        if time.perf_counter() - begun >= seconds:
+            break
+    if not written:
+        raise PrepError(f"{raw}: none of {sampled} images picked at random can be decoded")
+    whole = int(images * (written / sampled + _TABLE_BYTES_PER_IMAGE) * _MARGIN)
+    return Forecast(
+        sampled=sampled,
+        work_bytes=max(0, whole - _present(work / PARTS)),
+        output_bytes=max(0, whole - sum(_present(output / split) for split in SPLITS)),
+        seconds=(time.perf_counter() - begun) / sampled * images / workers,
+    )
+
+
+def require_space(work: Location, output: Location, needed: Forecast) -> None:
+    """Refuse to begin what the disks cannot hold; object stores are taken to hold anything.
+
+    Raises:
+        PrepError: it names the folder, what is needed and what is free.
+    """
+    by_device: dict[int, list[tuple[Location, int]]] = {}
+    for folder, size in ((work, needed.work_bytes), (output, needed.output_bytes)):
+        if folder.is_local:
+            by_device.setdefault(_existing(folder).stat().st_dev, []).append((folder, size))
+    for folders in by_device.values():
+        free = shutil.disk_usage(_existing(folders[0][0])).free
+        size = sum(size for _, size in folders)
+        if size > free:
+            names = " and ".join(folder.text for folder, _ in folders)
+            raise PrepError(
+                f"{names}: about {gigabytes(size)} will be written and {gigabytes(free)} are free; "
+                "free some, name another folder, or give --force"
+            )
+
+
+def gigabytes(size: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
+
+
+def _random_rows(split: Location) -> Iterator[list[dict[str, Any]]]:
+    """Yield small groups of images from random places of the split table, the same ones every time."""
+    rng = np.random.default_rng(0)
+    with pq.ParquetFile(split.open_input()) as file:
+        for group in rng.permutation(file.num_row_groups):
+            table = file.read_row_group(int(group))
+            chosen = np.sort(rng.choice(len(table), min(256, len(table)), replace=False))
+            rows: list[dict[str, Any]] = table.take(chosen).to_pylist()
+            for start in range(0, len(rows), 64):
+                yield sorted(rows[start : start + 64], key=lambda row: (row["archive"], row["offset"]))
+
+
+def _present(folder: Location) -> int:
+    """Return the bytes that lie in a folder already."""
+    if not folder.is_local:
+        return 0
+    path = Path(folder.path)
+    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else 0
+
+
+def _existing(folder: Location) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    path = Path(folder.path)
+    return next(above for above in (path, *path.parents) if above.exists())
+
+
+def summary(counts: Mapping[str, int], needed: Forecast) -> dict[str, Any]:
+    """Return a forecast as the facts that a dry run prints.
+
+    Args:
+        counts: of filter.
+        needed: the forecast.
+    """
+    return {
+        "classes": counts["classes"],
+        "images": counts["images"],
+        "classes_kept": counts["classes_kept"],
+        "images_kept": counts["images_kept"],
+        "images_sampled": needed.sampled,
+        "work_bytes": needed.work_bytes,
+        "output_bytes": needed.output_bytes,
+        "resize_seconds": round(needed.seconds),
+    }

@@ -1,0 +1,94 @@
+"""The plan of resize: which classes make up which part, fixed by the first run so that later ones go on with it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from in21k.prep.errors import PrepError
+from in21k.prep.stages.record import PARTS, SPLIT, require_same
+from in21k.shards_manifest.storage.location import Location
+
+PLAN = "plan.json"
+
+_MEMORY_FOR_IMAGES = 0.4  # the rest: interpreter and libraries, read-ahead, images larger than estimated
+_BYTES_PER_PIXEL = 0.55  # of photographs at quality 95
+_BYTES_PER_SAMPLE = 2048  # tar headers and padding
+_LEAST_PARTS = 64  # so that small dumps, too, keep all workers busy
+
+
+@dataclass(frozen=True)
+class Part:
+    """A group of classes that is resized by one task."""
+
+    classes: tuple[int, ...]
+    """Class indices."""
+    row_groups: tuple[int, ...]
+    """Where they lie in the split table."""
+    images: int
+
+
+def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[str, Any], memory: int) -> list[Part]:
+    """Return the parts of a work folder: those of the run that began, or new ones.
+
+    Args:
+        work: the work folder, with `split` done.
+        parameters: of resize; kept with the plan.
+        inputs: of resize; kept with the plan.
+        memory: bytes that a worker may take.
+
+    Raises:
+        PrepError: a run with other parameters or inputs has begun.
+    """
+    path = work / PARTS / PLAN
+    if path.exists():
+        try:
+            plan = json.loads(path.read_bytes())
+            parts = [Part(tuple(p["classes"]), tuple(p["row_groups"]), p["images"]) for p in plan["parts"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise PrepError(
+                f"{path.text} is no plan of resize ({error}); delete the folder {path.parent.text}"
+            ) from error
+        for name, now in (("parameters", parameters), ("inputs", inputs)):
+            require_same(f"{work.text}: resize was begun", plan[name], now)
+        return parts
+    parts = list(_group(_classes_in_order(work / SPLIT), _images_per_part(work, int(parameters["size"]), memory)))
+    plan = {"parameters": parameters, "inputs": inputs, "parts": [asdict(part) for part in parts]}
+    path.write_bytes(json.dumps(plan).encode())
+    return parts
+
+
+def _images_per_part(work: Location, size: int, memory: int) -> int:
+    of_memory = int(memory * _MEMORY_FOR_IMAGES / (size * size * _BYTES_PER_PIXEL + _BYTES_PER_SAMPLE))
+    with (work / SPLIT).open_input() as file:
+        images: int = pq.read_metadata(file).num_rows
+    return min(of_memory, images // _LEAST_PARTS)
+
+
+def _classes_in_order(split: Location) -> Iterator[Part]:
+    """Yield each class as a part of its own, in the order of the split table."""
+    with pq.ParquetFile(split.open_input()) as file:
+        for group in range(file.num_row_groups):
+            column = file.read_row_group(group, columns=["class_index"])["class_index"].to_numpy()
+            indices, first, images = np.unique(column, return_index=True, return_counts=True)
+            for at in np.argsort(first):
+                yield Part((int(indices[at]),), (group,), int(images[at]))
+
+
+def _group(classes: Iterator[Part], images_per_part: int) -> Iterator[Part]:
+    """Yield neighbouring classes together, as many as stay within `images_per_part`; a larger class stands alone."""
+    group: Part | None = None
+    for part in classes:
+        if group is None:
+            group = part
+        elif group.images + part.images > images_per_part:
+            yield group
+            group = part
+        else:
+            row_groups = tuple(dict.fromkeys(group.row_groups + part.row_groups))
+            group = Part(group.classes + part.classes, row_groups, group.images + part.images)
+    if group is not None:
+        yield group

@@ -1,0 +1,94 @@
+"""A part: the resized images of a group of classes, sorted by shuffle key, ready to be merged into shards.
+
+A part's tar holds each sample's bytes exactly as the shards will, so that a shard is a merge of byte ranges.
+"""
+
+import re
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from in21k.prep.records import PART_SCHEMA, REJECTS_SCHEMA, Reject, rejects_table
+from in21k.prep.tables import read_table, write_table
+from in21k.shards_manifest.sample_table import LABEL_SUFFIX
+from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.tar import END, member_pieces
+
+_TABLE = re.compile(r"part-\d+\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class ResizedImage:
+    """A resized image and its place in the order of all."""
+
+    split: str
+    shuffle_key: int
+    class_index: int
+    rank: int
+    sample: bytes
+    """Its members as they lie in a shard: image and label, with headers and padding."""
+    warned: bool
+    """Whether libjpeg decoded over damage."""
+
+    def order(self) -> tuple[str, int, int, int]:
+        """Return what parts and shards are sorted by."""
+        return (self.split, self.shuffle_key, self.class_index, self.rank)
+
+
+def sample_bytes(key: str, suffix: str, image: bytes, class_index: int) -> bytes:
+    """Return a sample's members as they lie in a shard."""
+    label = member_pieces(key + LABEL_SUFFIX, b"%d" % class_index)
+    return b"".join((*member_pieces(key + suffix, image), *label))
+
+
+def part_path(folder: Location, number: int, suffix: str) -> Location:
+    """Return the path of a part's tar (`.tar`), table (`.parquet`) or rejects (`.rejects.parquet`)."""
+    return folder / f"part-{number:05d}{suffix}"
+
+
+def write_part(folder: Location, number: int, images: list[ResizedImage], rejects: list[Reject]) -> None:
+    """Write a part; its table comes last and says that the rest is complete.
+
+    Raises:
+        DatasetError: the file system is full or refuses the write.
+    """
+    images.sort(key=ResizedImage.order)
+    offsets, position = [], 0
+    with part_path(folder, number, ".tar").write() as tar:
+        for image in images:
+            offsets.append(position)
+            position += len(image.sample)
+            tar.write(image.sample)
+        tar.write(END)
+    write_table(part_path(folder, number, ".rejects.parquet"), rejects_table(rejects))
+    columns = [
+        [image.split for image in images],
+        [image.shuffle_key for image in images],
+        [image.class_index for image in images],
+        [image.rank for image in images],
+        offsets,
+        [len(image.sample) for image in images],
+        [image.warned for image in images],
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, PART_SCHEMA, strict=True)]
+    write_table(part_path(folder, number, ".parquet"), pa.Table.from_arrays(arrays, schema=PART_SCHEMA))
+
+
+def is_complete(folder: Location, number: int) -> bool:
+    """Return whether a part has been written whole."""
+    return part_path(folder, number, ".parquet").exists()
+
+
+def count_parts(folder: Location) -> int:
+    """Return the number of parts in a folder, all of them complete."""
+    return sum(_TABLE.fullmatch(name) is not None for name in folder.names())
+
+
+def read_part(folder: Location, number: int) -> pa.Table:
+    """Return a part's table, with PART_SCHEMA."""
+    return read_table(part_path(folder, number, ".parquet"), schema=PART_SCHEMA)
+
+
+def read_part_rejects(folder: Location, number: int) -> pa.Table:
+    """Return a part's rejects, with REJECTS_SCHEMA."""
+    return read_table(part_path(folder, number, ".rejects.parquet"), schema=REJECTS_SCHEMA)

@@ -1,0 +1,127 @@
+"""The record that each stage leaves in the work folder, last of all: so that runs resume and mistakes show."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from in21k.prep.errors import PrepError
+from in21k.shards_manifest.storage.location import Location
+
+IMAGES = "images.parquet"
+CLASSES = "classes.parquet"
+SPLIT = "split.parquet"
+PARTS = "parts"
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What a finished stage did."""
+
+    stage: str
+    parameters: Mapping[str, Any]
+    """What the user chose; another choice makes another output."""
+    inputs: Mapping[str, Any]
+    """What the stage read: digests of tables, identity of the dump."""
+    counts: Mapping[str, int]
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the tables written, by file name."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What another run may find elsewhere without harm, such as the path of the dump."""
+
+
+@contextmanager
+def locked(folder: Location) -> Iterator[None]:
+    """Hold a folder against a second process that would write to it; the lock goes with the process.
+
+    Object stores have no locks: there it is up to the user that no two commands write to one place.
+
+    Raises:
+        PrepError: another process holds it.
+    """
+    folder.make_folder()
+    if not folder.is_local:
+        yield
+        return
+    with Path((folder / ".lock").path).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PrepError(
+                f"{folder.text}: another in21k-prep is at work there; wait for it or name another folder"
+            ) from None
+        yield
+
+
+def finished(
+    work: Location, stage: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> StageRecord | None:
+    """Return the record of a stage that was done with the same parameters and inputs, None where it is still to do.
+
+    Raises:
+        PrepError: it was done with others.
+    """
+    record = read_record(work, stage)
+    if record is None:
+        work.remove_temporaries()
+        return None
+    require_same(f"{work.text}: {stage} was done", record.parameters, parameters)
+    require_same(f"{work.text}: {stage} was done", record.inputs, inputs)
+    missing = [name for name in record.outputs if not (work / name).exists()]
+    if missing:
+        raise PrepError(f"{(work / missing[0]).text}: {stage} wrote it and it is gone; use another work folder")
+    return record
+
+
+def required(work: Location, stage: str) -> StageRecord:
+    """Return the record of a stage that must have been done before.
+
+    Raises:
+        PrepError: it has not.
+    """
+    record = read_record(work, stage)
+    if record is None:
+        raise PrepError(f"{work.text}: no finished {stage} there; run `in21k-prep {stage}` on it first")
+    return record
+
+
+def read_record(work: Location, stage: str) -> StageRecord | None:
+    """Return a stage's record, None where it has none.
+
+    Raises:
+        PrepError: the record is damaged.
+    """
+    path = work / f"{stage}.json"
+    if not path.exists():
+        return None
+    try:
+        return StageRecord(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise PrepError(f"{path.text} is no stage record ({error}); use another work folder") from error
+
+
+def write_record(work: Location, record: StageRecord) -> StageRecord:
+    """Write a stage's record, the last thing that a stage does, and return it."""
+    (work / f"{record.stage}.json").write_bytes(json.dumps(asdict(record), indent=1).encode() + b"\n")
+    return record
+
+
+def digests(work: Location, *names: str) -> dict[str, str]:
+    """Return the SHA-256 of files in the work folder, by name."""
+    return {name: (work / name).sha256() for name in names}
+
+
+def require_same(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse parameters that differ from those of an earlier run.
+
+    Raises:
+        PrepError: it names the first difference.
+    """
+    for name in dict.fromkeys([*before, *now]):
+        old, new = before.get(name), now.get(name)
+        if old != new:
+            old, new = (str(value) if isinstance(value, str) else value for value in (old, new))  # of enumerations, too
+            raise PrepError(f"{what} with {name} {old!r}, not {new!r}; give the same, or use another folder")

@@ -1,0 +1,189 @@
+"""Stage 3, resize: decode, squish and encode each image once, a group of classes a task (paper, section 3.1)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from in21k.prep.errors import PrepError
+from in21k.prep.executor import Workers, run_tasks
+from in21k.prep.images.decode import ImageRejectedError
+from in21k.prep.images.parameters import ResizeParameters
+from in21k.prep.images.resize_image import Resized, decoder_versions, resize_image
+from in21k.prep.progress_bar import progress_bar
+from in21k.prep.raw.open import open_raw
+from in21k.prep.raw.read_ahead import read_ahead
+from in21k.prep.records import Reject
+from in21k.prep.stages.part_plan import Part, plan_parts
+from in21k.prep.stages.parts import ResizedImage, is_complete, read_part, read_part_rejects, sample_bytes, write_part
+from in21k.prep.stages.record import (
+    CLASSES,
+    PARTS,
+    SPLIT,
+    StageRecord,
+    finished,
+    locked,
+    read_record,
+    required,
+    write_record,
+)
+from in21k.prep.tables import plain, read_table
+from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES
+from in21k.shards_manifest.storage.location import Location
+
+STAGE = "resize"
+
+DEFAULT_MEMORY = 600 << 20
+"""Bytes that a worker may take."""
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """A part to make."""
+
+    work: Location
+    raw: str
+    number: int
+    part: Part
+    wnids: Mapping[int, str]
+    """Of its classes, by class index."""
+    val_per_class: int
+    parameters: ResizeParameters
+
+    @property
+    def name(self) -> str:
+        """Its classes."""
+        wnids = list(self.wnids.values())
+        return f"classes {wnids[0]} to {wnids[-1]}" if len(wnids) > 1 else f"class {wnids[0]}"
+
+
+def resize_images(
+    work: Location, parameters: ResizeParameters, workers: Workers, memory: int = DEFAULT_MEMORY
+) -> StageRecord:
+    """Resize the images of the kept classes into sorted parts and return the stage's record.
+
+    Goes on where a run before was killed. The images do not depend on `workers` or `memory`; how they are grouped into
+    parts does, which the shards do not show.
+
+    Args:
+        work: the work folder, with `filter` and `split` done.
+        parameters: the choices.
+        workers: who does it.
+        memory: bytes that each of them may take.
+
+    Raises:
+        PrepError: a stage before is missing, the dump is gone or another one, or `work` was made with other parameters.
+    """
+    split = required(work, "split")
+    with locked(work):
+        inputs = {SPLIT: split.outputs[SPLIT], **decoder_versions()}
+        record = finished(work, STAGE, asdict(parameters), inputs)
+        if record is not None:
+            return record
+        raw = _unchanged_dump(work)
+        folder = work / PARTS
+        folder.make_folder()
+        folder.remove_temporaries()
+        parts = plan_parts(work, asdict(parameters), inputs, memory)
+        wnids = _kept_wnids(work)
+        val_per_class = int(split.parameters["val_per_class"])
+        todo = [
+            PartTask(
+                work, raw, number, part, {index: wnids[index] for index in part.classes}, val_per_class, parameters
+            )
+            for number, part in enumerate(parts)
+            if not is_complete(folder, number)
+        ]
+        total = sum(part.images for part in parts)
+        done = total - sum(task.part.images for task in todo)
+        with progress_bar(STAGE, "img", total, done) as bar:
+            for images in run_tasks(make_part, todo, workers):
+                bar.update(images)
+        counts = _counts(folder, len(parts), len(wnids), val_per_class)
+        return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts))
+
+
+def is_resized(work: Location) -> bool:
+    """Return whether resize has been done in a work folder."""
+    return read_record(work, STAGE) is not None
+
+
+def make_part(task: PartTask) -> int:
+    """Make one part and return the number of images gone through (a worker's task)."""
+    rows = _rows(task)
+    decoded: dict[int, list[tuple[dict[str, Any], Resized]]] = {index: [] for index in task.part.classes}
+    rejects: list[Reject] = []
+    for row, data in read_ahead(task.raw, task.work, rows):
+        index = row["class_index"]
+        try:
+            image = resize_image(data, task.parameters)
+        except ImageRejectedError as refusal:
+            rejects.append(Reject(task.wnids[index], row["name"], STAGE, refusal.reason, refusal.detail))
+        else:
+            decoded[index].append((row, image))
+    images = [image for of_class in decoded.values() for image in _with_splits(of_class, task)]
+    write_part(task.work / PARTS, task.number, images, rejects)
+    return len(rows)
+
+
+def _with_splits(decoded: list[tuple[dict[str, Any], Resized]], task: PartTask) -> list[ResizedImage]:
+    """Return a class's images: for validation what the dump says, or the lowest ranks that decode."""
+    suffix = IMAGE_SUFFIXES[task.parameters.format]
+    by_rank = sorted(decoded, key=lambda image: image[0]["rank"])
+    return [
+        ResizedImage(
+            split=row["given_split"] or ("val" if position < task.val_per_class else "train"),
+            shuffle_key=row["shuffle_key"],
+            class_index=row["class_index"],
+            rank=row["rank"],
+            sample=sample_bytes(row["key"], suffix, image.data, row["class_index"]),
+            warned=image.warned,
+        )
+        for position, (row, image) in enumerate(by_rank)
+    ]
+
+
+def _rows(task: PartTask) -> list[dict[str, Any]]:
+    """Return the split table's rows of a part's classes, in the order in which they lie in the dump."""
+    with pq.ParquetFile((task.work / SPLIT).open_input()) as file:
+        table = file.read_row_groups(list(task.part.row_groups), use_threads=False)
+    table = table.filter(pc.is_in(table["class_index"], value_set=pa.array(task.part.classes, pa.int32())))
+    rows: list[dict[str, Any]] = plain(table).to_pylist()
+    return sorted(rows, key=lambda row: (row["archive"], row["offset"]))
+
+
+def _unchanged_dump(work: Location) -> str:
+    """Return the path or URI of the dump that `filter` read.
+
+    Raises:
+        PrepError: it is gone, or is not the same any more.
+    """
+    record = required(work, "filter")
+    raw = record.notes["raw"]
+    if open_raw(raw, work).identity() != record.inputs:
+        raise PrepError(f"{raw} has changed since `in21k-prep filter` read it; use another work folder")
+    return raw
+
+
+def _kept_wnids(work: Location) -> list[str]:
+    """Return the wnids of the kept classes in order of class index."""
+    wnids: list[str] = read_table(work / CLASSES, filters=[("kept", "=", True)])["wnid"].to_pylist()
+    return wnids
+
+
+def _counts(folder: Location, parts: int, classes: int, val_per_class: int) -> dict[str, int]:
+    counts = {"train": 0, "val": 0, "rejected": 0, "damaged_kept": 0}
+    val_of_class = np.zeros(classes, np.int64)
+    for number in range(parts):
+        table = read_part(folder, number)
+        is_val = np.asarray(table["split"]) == "val"
+        val_of_class += np.bincount(table["class_index"].to_numpy()[is_val], minlength=classes)
+        counts["train"] += int((~is_val).sum())
+        counts["val"] += int(is_val.sum())
+        counts["damaged_kept"] += pc.sum(table["warned"]).as_py() or 0
+        counts["rejected"] += len(read_part_rejects(folder, number))
+    return {**counts, "classes_short_of_val": int((val_of_class < val_per_class).sum())}

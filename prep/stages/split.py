@@ -1,0 +1,181 @@
+"""Stage 2, split: which images of each kept class are for validation, and each one's place in the global shuffle."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from itertools import groupby, repeat
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from in21k.prep.errors import PrepError
+from in21k.prep.progress_bar import progress_bar
+from in21k.prep.records import SPLIT_SCHEMA, RawImage, Reason, Reject, rejects_table
+from in21k.prep.stages.record import (
+    CLASSES,
+    IMAGES,
+    SPLIT,
+    StageRecord,
+    digests,
+    finished,
+    locked,
+    required,
+    write_record,
+)
+from in21k.prep.tables import plain, read_table, table_writer, write_table
+from in21k.shards_manifest.storage.location import Location
+
+STAGE = "split"
+REJECTS = "split-rejects.parquet"
+
+_CONVENTIONAL = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_OTHERWISE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+class Order(StrEnum):
+    """How images are ranked within their class; the first are for validation."""
+
+    NAME = "name"
+    """By byte order of file names, as the published split."""
+    HASH = "hash"
+    """By a hash keyed with the seed: unbiased where names follow an order of their own."""
+
+
+@dataclass(frozen=True)
+class SplitParameters:
+    """What `split` lets its user choose."""
+
+    val_per_class: int = 50
+    """Images of each class that are held out for validation."""
+    order: Order = Order.NAME
+    seed: int = 0
+    """Of the global shuffle, and of the order by hash."""
+
+    def __post_init__(self) -> None:
+        if self.val_per_class < 0:
+            raise PrepError(f"--val-per-class {self.val_per_class}: give 0 or more images")
+        if not 0 <= self.seed < 1 << 63:
+            raise PrepError(f"--seed {self.seed}: give 0 to 2^63 - 1")
+
+
+def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
+    """Rank the images of each kept class, mark the first for validation, and return the stage's record.
+
+    Reads what `filter` left in `work`, writes `split.parquet` and the rejects. Memory is bounded by a few classes.
+
+    Raises:
+        PrepError: `filter` has not been done, a class is too small, or `work` was made with other parameters.
+    """
+    before = required(work, "filter")
+    with locked(work):
+        inputs = {name: before.outputs[name] for name in (IMAGES, CLASSES)}
+        record = finished(work, STAGE, asdict(parameters), inputs)
+        if record is not None:
+            return record
+        kept = _kept_classes(work, parameters.val_per_class)
+        rejects: list[Reject] = []
+        total = sum(count for _, count in kept.values())
+        val = 0
+        with table_writer(work / SPLIT, SPLIT_SCHEMA) as writer, progress_bar(STAGE, "img", total) as bar:
+            for wnid, images in _images_by_class(work / IMAGES, {wnid: count for wnid, (_, count) in kept.items()}):
+                columns = _split_class(wnid, kept[wnid][0], images, parameters, rejects)
+                writer.extend(*columns)
+                val += columns[3].count("val")
+                bar.update(len(images))
+        write_table(work / REJECTS, rejects_table(rejects))
+        counts = {"classes": len(kept), "train": total - len(rejects) - val, "val": val, "rejected": len(rejects)}
+        return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts, digests(work, SPLIT, REJECTS)))
+
+
+def sample_key(wnid: str, name: str) -> str:
+    """Return the WebDataset key of an image: its stem where that is `<wnid>_…`, as in ImageNet; else one like it.
+
+    Keys hold letters, digits, `_` and `-` alone and at most 96 characters. Other names get a digest of the whole name
+    behind what can be kept of them, so that no two of a class meet.
+    """
+    stem = name.rpartition(".")[0] or name
+    if stem.startswith(f"{wnid}_") and _CONVENTIONAL.fullmatch(stem):
+        return stem
+    digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
+    readable = _OTHERWISE.sub("-", stem.removeprefix(f"{wnid}_"))[:60]
+    return f"{wnid}_{readable}-{digest}"
+
+
+def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
+    """Return a 64-bit hash of a key, another one for each seed and purpose."""
+    return int.from_bytes(
+        hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode(), person=purpose).digest(), "big"
+    )
+
+
+def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, int]]:
+    """Return class index and number of raw images of each kept class."""
+    table = read_table(work / CLASSES, filters=[("kept", "=", True)]).to_pydict()
+    kept = {
+        wnid: (index, images)
+        for wnid, index, images in zip(table["wnid"], table["class_index"], table["images"], strict=True)
+    }
+    smallest = min(kept, key=lambda wnid: kept[wnid][1])
+    if kept[smallest][1] <= val_per_class:
+        raise PrepError(
+            f"{work.text}: --val-per-class {val_per_class} leaves nothing to train on of {smallest}, which has "
+            f"{kept[smallest][1]} images; lower it, or filter with a higher --min-images"
+        )
+    return kept
+
+
+def _images_by_class(table: Location, counts: dict[str, int]) -> Iterator[tuple[str, list[RawImage]]]:
+    """Yield each kept class with all its images, as soon as the last one has been read."""
+    pending: dict[str, list[RawImage]] = {}
+    file = pq.ParquetFile(table.open_input())
+    for group in range(file.num_row_groups):
+        columns = plain(file.read_row_group(group)).to_pydict()
+        rows = map(RawImage, *(columns[name] for name in RawImage._fields))
+        for wnid, run in groupby(zip(columns["wnid"], rows, strict=True), key=itemgetter(0)):
+            if wnid not in counts:
+                continue
+            images = pending.setdefault(wnid, [])
+            images.extend(image for _, image in run)
+            if len(images) == counts[wnid]:
+                yield wnid, pending.pop(wnid)
+
+
+def _split_class(
+    wnid: str, class_index: int, images: list[RawImage], parameters: SplitParameters, rejects: list[Reject]
+) -> list[Any]:
+    """Return the rows of a class as columns of SPLIT_SCHEMA, in the dump's order; what is there twice is rejected."""
+    unique: dict[str, RawImage] = {}
+    for image in images:
+        key = sample_key(wnid, image.name)
+        first = unique.setdefault(key, image)
+        if first is not image:
+            detail = f"{first.name} comes first" if first.name != image.name else "comes before in the class"
+            rejects.append(Reject(wnid, image.name, STAGE, Reason.DUPLICATE_NAME, detail))
+    ranks = _ranks(unique, parameters)
+    count = len(unique)
+    return [
+        list(repeat(class_index, count)),
+        list(unique),
+        ranks,
+        [
+            image.given_split or ("val" if rank < parameters.val_per_class else "train")
+            for image, rank in zip(unique.values(), ranks, strict=True)
+        ],
+        [keyed_hash(parameters.seed, b"shuffle", key) for key in unique],
+        *(list(column) for column in zip(*unique.values(), strict=True)),
+    ]
+
+
+def _ranks(unique: dict[str, RawImage], parameters: SplitParameters) -> list[int]:
+    if parameters.order is Order.NAME:
+        sort_keys: list[Any] = [image.name.encode() for image in unique.values()]
+    else:
+        sort_keys = [keyed_hash(parameters.seed, b"split", key) for key in unique]
+    order = sorted(range(len(sort_keys)), key=sort_keys.__getitem__)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks.tolist()

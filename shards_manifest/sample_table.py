@@ -1,0 +1,104 @@
+"""The table of samples: where each one lies in its shard, a row group a shard, so that any sample is one read away."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.manifest import SAMPLES, SPLITS, Manifest
+from in21k.shards_manifest.storage.location import Location
+
+IMAGE_SUFFIX = ".jpg"
+IMAGE_SUFFIXES = {"jpeg": IMAGE_SUFFIX, "webp": ".webp"}
+"""Of image members, by the format that the manifest's resize parameters name."""
+LABEL_SUFFIX = ".cls"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("split", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        pa.field("shard", pa.int32(), nullable=False),  # position in its split
+        pa.field("key", pa.string(), nullable=False),  # the sample's members are key.jpg and key.cls
+        pa.field("class_index", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),  # of the sample's first tar header
+        pa.field("size", pa.int32(), nullable=False),  # of all its members with headers and padding, in bytes
+        pa.field("image_bytes", pa.int32(), nullable=False),  # of the image file, which begins 512 bytes after `offset`
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardIndex:
+    """Where the n samples of one shard lie."""
+
+    offsets: npt.NDArray[np.int64]
+    """int64 [n]: bytes from the shard's beginning to each sample's first header."""
+    sizes: npt.NDArray[np.int64]
+    """int64 [n]: each sample's length in bytes, headers and padding included."""
+    class_indices: npt.NDArray[np.int64]
+    """int64 [n]."""
+
+
+class SampleTable:
+    """The sample table of a dataset, read a shard at a time."""
+
+    def __init__(self, dataset: Location, manifest: Manifest) -> None:
+        """Open the table.
+
+        Raises:
+            DatasetError: it is missing or does not belong to the manifest.
+        """
+        self._location = dataset.child(SAMPLES)
+        self._first_group = {"train": 0, "val": len(manifest.splits["train"])}
+        self._shards = manifest.splits
+        try:
+            self._file: Any = pq.ParquetFile(self._location.open_input())
+        except (pa.ArrowException, OSError) as error:
+            raise DatasetError(f"{self._location.text} is no Parquet table ({error})") from error
+        groups = sum(len(manifest.splits[split]) for split in SPLITS)
+        if self._file.num_row_groups != groups:
+            raise DatasetError(f"{self._location.text} knows {self._file.num_row_groups} shards, the manifest {groups}")
+
+    def index(self, split: str, shard: int) -> ShardIndex:
+        """Return where the samples of a split's shard lie.
+
+        Raises:
+            DatasetError: the table contradicts the manifest.
+        """
+        table = self._read(split, shard, ["offset", "size", "class_index"])
+        offsets, sizes, classes = (
+            table[name].to_numpy().astype(np.int64) for name in ("offset", "size", "class_index")
+        )
+        record = self._shards[split][shard]
+        if len(offsets) != record.samples or (offsets + sizes).max() > record.bytes or offsets.min() < 0:
+            raise DatasetError(f"{self._location.text} contradicts the manifest's record of {record.path}")
+        return ShardIndex(offsets, sizes, classes)
+
+    def keys(self, split: str, shard: int) -> list[str]:
+        """Return the keys of a shard's samples, in order.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        keys: list[str] = self._read(split, shard, ["key"])["key"].to_pylist()
+        return keys
+
+    def rows(self, split: str, shard: int) -> pa.Table:
+        """Return a shard's rows, in order: the columns after `shard`.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        columns = [name for name in self._file.schema_arrow.names if name not in ("split", "shard")]
+        return self._read(split, shard, columns)
+
+    def _read(self, split: str, shard: int, columns: list[str]) -> pa.Table:
+        group = self._first_group[split] + shard
+        try:
+            return self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise DatasetError(f"{self._location.text}: row group {group} cannot be read ({reason})") from error

@@ -1,0 +1,56 @@
+"""Local files that appear under their names only when complete."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from in21k.shards_manifest.errors import named
+
+TEMPORARY_PREFIX = ".tmp-"
+"""Files of this prefix are unfinished; whoever finds one that no process writes may delete it."""
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success flush it to disk and rename it, on failure delete it.
+
+    Raises:
+        DatasetError: the file system is full or refuses the write.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{path.name}")
+    try:
+        with named(str(path)):
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a whole file so that it appears complete or not at all.
+
+    Raises:
+        DatasetError: the file system is full or refuses the write.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it, where they are missing.
+
+    Raises:
+        DatasetError: it cannot be created.
+    """
+    with named(str(path)):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what killed writers left unfinished in a folder (not below it)."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        path.unlink(missing_ok=True)

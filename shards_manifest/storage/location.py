@@ -1,0 +1,232 @@
+"""Files, local and in object stores: where they lie, ranges of them, atomic writes, digests."""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from in21k.shards_manifest.errors import named
+from in21k.shards_manifest.storage import remote
+from in21k.shards_manifest.storage.local_files import atomic_path, make_folder, remove_temporaries
+from in21k.shards_manifest.storage.ranges import LocalRanges, RangeFile, RangeReader, RemoteRanges
+
+CHUNK = 8 << 20
+"""Bytes read at a time where a whole file is read."""
+
+Result = TypeVar("Result")
+
+_CREDENTIALS = re.compile(r"//[^/?]*@")
+"""In a URI; messages leave them out."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """A file or folder, local or in an object store that pyarrow.fs knows."""
+
+    filesystem: Any
+    """A pyarrow.fs.FileSystem."""
+    path: str
+    """The path within the file system."""
+    text: str
+    """What to call it in messages."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.filesystem, self.path, self.text)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on this machine."""
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    def child(self, name: str) -> "Location":
+        """Return a file or folder below; `name` may hold slashes."""
+        head, question, query = self.text.partition("?")
+        return Location(self.filesystem, f"{self.path}/{name}", f"{head.rstrip('/')}/{name}{question}{query}")
+
+    def __truediv__(self, name: str) -> "Location":
+        return self.child(name)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def parent(self) -> "Location":
+        """The folder that holds it."""
+        head, question, query = self.text.partition("?")
+        above = head.rstrip("/").rpartition("/")[0]
+        return Location(self.filesystem, self.path.rpartition("/")[0], f"{above or '.'}{question}{query}")
+
+    def exists(self) -> bool:
+        """Return whether there is such a file."""
+        return self.size() is not None
+
+    def read_bytes(self) -> bytes:
+        """Return the whole file.
+
+        Raises:
+            DatasetError: there is no such file, or it cannot be read.
+        """
+        ranges = self.open_ranges()
+        try:
+            return ranges.read(0, ranges.size)
+        finally:
+            ranges.close()
+
+    def open_input(self) -> Any:
+        """Return the file as a pyarrow NativeFile with random access; reads that a store fails are tried again.
+
+        Raises:
+            DatasetError: there is no such file, or it cannot be read.
+        """
+        if not self.is_local:
+            return pa.PythonFile(RangeFile(self.open_ranges()), mode="r")
+        with named(self.text):
+            return self.filesystem.open_input_file(self.path)
+
+    def size(self) -> int | None:
+        """Return the file's length in bytes, None where there is no such file."""
+        with named(self.text):
+            info = self._persist(lambda: self.filesystem.get_file_info(self.path))
+        return int(info.size) if info.type == pafs.FileType.File else None
+
+    def names(self) -> list[str]:
+        """Return the names of what a folder holds, in byte order; none where there is no such folder."""
+        with named(self.text):
+            selector = pafs.FileSelector(self.path, allow_not_found=True)
+            found = self._persist(lambda: self.filesystem.get_file_info(selector))
+        return sorted((info.base_name for info in found), key=os.fsencode)
+
+    def files(self) -> dict[str, int]:
+        """Return the length in bytes of every file below a folder, by path relative to it, in byte order."""
+        with named(self.text):
+            found = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True, recursive=True))
+        start = len(self.path) + 1
+        sizes = {info.path[start:]: int(info.size) for info in found if info.type == pafs.FileType.File}
+        return dict(sorted(sizes.items(), key=lambda entry: os.fsencode(entry[0])))
+
+    @contextmanager
+    def write(self) -> Iterator[IO[bytes]]:
+        """Give a file to write to, which appears under its name only when the block has ended without an exception.
+
+        Raises:
+            DatasetError: the file system is full or refuses the write.
+        """
+        if self.is_local:
+            with atomic_path(Path(self.path)) as temporary, temporary.open("wb") as file:
+                yield file
+            return
+        with named(self.text), tempfile.TemporaryFile() as file:
+            yield file
+            remote.upload(self.filesystem, self.path, file)
+
+    def write_bytes(self, content: bytes) -> None:
+        """Write a whole file so that it appears complete or not at all.
+
+        Raises:
+            DatasetError: the file system is full or refuses the write.
+        """
+        with self.write() as file:
+            file.write(content)
+
+    def make_folder(self) -> None:
+        """Create a folder and those above it, where they are missing; object stores need none.
+
+        Raises:
+            DatasetError: it cannot be created.
+        """
+        if self.is_local:
+            make_folder(Path(self.path))
+
+    def delete_file(self) -> None:
+        """Delete the file; it may be gone already.
+
+        Raises:
+            DatasetError: the file system refuses.
+        """
+        with named(self.text):
+            if not self.is_local:
+                remote.delete_file(self.filesystem, self.path)
+            elif self.filesystem.get_file_info(self.path).type == pafs.FileType.File:
+                self.filesystem.delete_file(self.path)
+
+    def delete_folder(self) -> None:
+        """Delete a folder with all that it holds; it may be gone already."""
+        with named(self.text):
+            if not self.is_local:
+                remote.delete_folder(self.filesystem, self.path)
+            elif self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory:
+                self.filesystem.delete_dir(self.path)
+
+    def remove_temporaries(self) -> None:
+        """Delete what killed writers left unfinished in a folder (not below it); object stores show no such thing."""
+        if self.is_local:
+            remove_temporaries(Path(self.path))
+
+    def _persist(self, call: Callable[[], Result]) -> Result:
+        return call() if self.is_local else remote.persist(call)
+
+    def sha256(self) -> str:
+        """Return the hexadecimal SHA-256 of the file.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        digest = hashlib.sha256()
+        ranges = self.open_ranges()
+        try:
+            for offset in range(0, ranges.size, CHUNK):
+                digest.update(ranges.read(offset, CHUNK))
+        finally:
+            ranges.close()
+        return digest.hexdigest()
+
+    def open_ranges(self) -> RangeReader:
+        """Return a reader of the file's ranges.
+
+        Raises:
+            DatasetError: there is no such file, or it cannot be read.
+        """
+        if self.is_local:
+            return LocalRanges(self.path, self.text)
+        return RemoteRanges(lambda: self.filesystem.open_input_file(self.path), self.text)
+
+
+def _unpickled(filesystem: Any, path: str, text: str) -> Location:
+    return Location(remote.quick_to_fail(filesystem), path, text)
+
+
+def locate(text: "str | os.PathLike[str] | Location") -> Location:
+    """Return the location that a path or a URI (`s3://bucket/key?endpoint_override=…`, `file://…`) names.
+
+    Raises:
+        DatasetError: the URI is malformed or of an unknown scheme.
+    """
+    if isinstance(text, Location):
+        return text
+    text = os.fspath(text)
+    if "://" not in text:
+        return Location(pafs.LocalFileSystem(), str(Path(text).absolute()), text)
+    with named(text):
+        filesystem, path = pafs.FileSystem.from_uri(text)
+        filesystem = remote.quick_to_fail(filesystem)
+    return Location(filesystem, path.rstrip("/"), _CREDENTIALS.sub("//", text))
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a local file.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    with named(str(path)), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

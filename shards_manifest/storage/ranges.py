@@ -1,0 +1,208 @@
+"""Files read by offset, local or in an object store."""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from in21k.shards_manifest.errors import DatasetError, named, reworded
+from in21k.shards_manifest.storage import remote
+
+
+class RangeReader(Protocol):
+    """An open file that is read by offset, from any thread."""
+
+    size: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer only at the end of the file."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class LocalRanges:
+    """A local file read by offset."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self._text = text
+        with named(text):
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self.size = os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer only at the end of the file."""
+        try:
+            data = os.pread(self._descriptor, size, offset)
+            if len(data) == size or not data:
+                return data
+            parts = [data]
+            while data and (size := size - len(data)):  # one call gives at most 2 GiB
+                offset += len(data)
+                parts.append(data := os.pread(self._descriptor, size, offset))
+        except OSError as error:
+            raise reworded(self._text, error) from error
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+class RemoteRanges:
+    """An object read by offset; what breaks off goes on from the byte that it reached.
+
+    No client of an object store is trusted to recover by itself: a failed or short read opens the object anew.
+    """
+
+    def __init__(self, open_file: Callable[[], Any], text: str) -> None:
+        """Open the object.
+
+        Args:
+            open_file: returns it as a pyarrow NativeFile; called again after a failure.
+            text: what to call it in messages.
+
+        Raises:
+            DatasetError: there is no such object, or it cannot be read.
+        """
+        self._text = text
+        self._open_file = open_file
+        with named(text):
+            self._file = remote.persist(open_file)
+            self.size: int = self._file.size()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer only at the end of the file.
+
+        Raises:
+            DatasetError: the store fails for longer than `remote.patience`, or the object has changed.
+        """
+        end = min(offset + size, self.size)
+        parts: list[bytes] = []
+        backoff: remote.Backoff | None = None
+        reached, most, file = offset, size, self._file
+        while reached < end:
+            try:
+                if backoff is not None:
+                    file = self._reopened(file)
+                part = bytes(file.read_at(min(most, end - reached), reached))
+                problem: OSError = OSError(f"the answer ends after {len(part)} bytes")
+            except OSError as error:
+                part, problem = b"", error
+            if part:
+                parts.append(part)
+                reached += len(part)
+                if backoff is not None:
+                    backoff.restart()
+            if len(part) < min(most, end - reached + len(part)):
+                backoff = backoff or remote.Backoff()
+                self._go_on(backoff, problem, reached)
+                most = max(most // 4, _SMALLEST)  # a failed read gives nothing of what had come: so that some stays
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _go_on(self, backoff: remote.Backoff, problem: OSError, reached: int) -> None:
+        """Wait for the next try.
+
+        Raises:
+            DatasetError: there is to be none.
+        """
+        if remote.is_final(problem):
+            raise reworded(self._text, problem) from problem
+        if not backoff.wait():
+            reason = " ".join(str(problem).split())
+            raise DatasetError(
+                f"{self._text}: reading failed at byte {reached}, {backoff.tries} times in {backoff.seconds:.0f} s; "
+                f"the last time: {reason}"
+            ) from problem
+
+    def _reopened(self, failed: Any) -> Any:
+        """Return the object opened anew; another thread may have done so."""
+        if self._file is failed:
+            file = self._open_file()
+            if file.size() != self.size:
+                raise DatasetError(f"{self._text} changed while it was read: {file.size()} bytes, {self.size} before")
+            self._file = file
+        return self._file
+
+
+class RangeFile(io.RawIOBase):
+    """A reader of ranges as a Python file, for what wants to seek and read."""
+
+    def __init__(self, ranges: RangeReader) -> None:
+        self._ranges = ranges
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte and return it."""
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ranges.size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the byte that is read next."""
+        return self._position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next `size` bytes, all that are left where it is negative."""
+        left = max(self._ranges.size - self._position, 0)
+        data = self._ranges.read(self._position, left if size is None or size < 0 else min(size, left))
+        self._position += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the reader."""
+        if not self.closed:
+            self._ranges.close()
+        super().close()
+
+
+class HashedStream:
+    """A file read once from front to back: by ranges that do not go backwards, hashed on the way."""
+
+    def __init__(self, reader: RangeReader, chunk: int) -> None:
+        self._reader = reader
+        self._chunk = chunk
+        self._digest = hashlib.sha256()
+        self._start = 0
+        self._held = b""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer at the end of the file; what lies before is forgotten."""
+        end = self._start + len(self._held)
+        while end < offset + size and (chunk := self._next(end)):
+            kept = self._held[max(0, offset - self._start) :]
+            self._start, self._held = end - len(kept), kept + chunk
+            end += len(chunk)
+        first = offset - self._start
+        return self._held[first : first + size]
+
+    def finish(self) -> str:
+        """Return the hexadecimal SHA-256 of the whole file."""
+        end = self._start + len(self._held)
+        self._held = b""
+        while chunk := self._next(end):
+            end += len(chunk)
+        return self._digest.hexdigest()
+
+    def _next(self, offset: int) -> bytes:
+        chunk = self._reader.read(offset, self._chunk)
+        self._digest.update(chunk)
+        return chunk
+
+
+_SMALLEST = 1 << 16
+"""Bytes to read at a time where larger reads fail again and again."""

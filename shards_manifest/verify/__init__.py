@@ -1,0 +1,1 @@
+"""The coded checks of a prepared dataset, one file per subject."""

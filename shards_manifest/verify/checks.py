@@ -1,0 +1,151 @@
+"""Verification of a prepared dataset: a table of small checks, each with its code."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, SAMPLES, SPLITS, is_intact, read_manifest
+from in21k.shards_manifest.sample_table import SampleTable
+from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.verify import files as verify_files
+from in21k.shards_manifest.verify import hierarchy as verify_hierarchy
+from in21k.shards_manifest.verify import samples as verify_samples
+from in21k.shards_manifest.verify import sidecars as verify_sidecars
+from in21k.shards_manifest.verify.findings import Finding, Level, merged
+from in21k.shards_manifest.verify.images import ImageRule
+from in21k.shards_manifest.verify.shard import ShardTask, check_shard
+from in21k.shards_manifest.verify.subject import Places, Subject
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row of the table of checks."""
+
+    code: str
+    """Of CODES."""
+    look: Callable[[Subject], Places]
+    """Yields the file to blame and what was seen."""
+    needs: tuple[str, ...] = ()
+    """Files without which it says nothing: passed over where one of them has a finding already."""
+
+
+_SAMPLES = (HIERARCHY, SAMPLES)
+
+CHECKS = (
+    Check("E105", verify_files.contradictions),
+    Check("E102", verify_files.missing_files),
+    Check("E103", verify_files.other_lengths),
+    Check("E104", verify_files.stray_shards),
+    Check("E107", verify_files.unreadable_tables),
+    Check("E101", verify_files.table_digests),
+    Check("E106", verify_files.damaged_tables),
+    Check("E501", verify_hierarchy.other_classes, (HIERARCHY,)),
+    Check("E502", verify_hierarchy.broken_parents, (HIERARCHY,)),
+    Check("E503", verify_hierarchy.contradictions, (HIERARCHY,)),
+    Check("E505", verify_hierarchy.other_kept_classes, (CLASSES,)),
+    Check("E303", verify_samples.labels_without_class, _SAMPLES),
+    Check("E307", verify_samples.labels_of_other_classes, _SAMPLES),
+    Check("E302", verify_samples.repeated_keys, _SAMPLES),
+    Check("E306", verify_samples.in_both_splits, _SAMPLES),
+    Check("E304", verify_samples.val_counts, _SAMPLES),
+    Check("E305", verify_samples.counts_in_classes, (*_SAMPLES, CLASSES)),
+    Check("E504", verify_samples.counts_in_hierarchy, _SAMPLES),
+    Check("E601", verify_sidecars.missing_sidecars),
+    Check("E602", verify_sidecars.other_sidecars),
+)
+"""What is checked of a dataset as a whole, in this order; what is checked of each shard stands in `verify_shard`."""
+
+Runner: TypeAlias = Callable[[Callable[[ShardTask], list[Finding]], Iterable[ShardTask]], Iterator[list[Finding]]]
+"""Applies a function to tasks and yields the results in any order; takes tasks as it gets free."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verification found."""
+
+    findings: tuple[Finding, ...]
+    """By code and file; none where the dataset is sound."""
+    shards: int
+    """Shards that were read."""
+    bytes: int
+    """Their length."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+def in_threads(workers: int) -> Runner:
+    """Return a runner on threads: digests are computed without the interpreter's lock."""
+
+    def run(function: Callable[[ShardTask], list[Finding]], tasks: Iterable[ShardTask]) -> Iterator[list[Finding]]:
+        waiting: deque[Future[list[Finding]]] = deque()
+        with ThreadPoolExecutor(workers) as pool:
+            for task in tasks:
+                waiting.append(pool.submit(function, task))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    return run
+
+
+def verify(
+    dataset: Location,
+    level: Level = Level.DIGEST,
+    run: Runner | None = None,
+    advance: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Verdict:
+    """Return what is wrong with a prepared dataset.
+
+    Args:
+        dataset: the folder or prefix that `in21k-prep shard` wrote.
+        level: how deep to look.
+        run: how to go over the shards; one after the other by default.
+        advance: called after each shard with the number of those done and of all.
+
+    Raises:
+        DatasetError: there is no manifest, or none that can be read at all.
+    """
+    files = dataset.files()
+    if MANIFEST in files and not is_intact((dataset / MANIFEST).read_bytes()):
+        return Verdict((Finding("E100", MANIFEST, "`in21k-prep repair` writes it anew"),), 0, 0)
+    manifest = read_manifest(dataset)
+    subject = Subject(dataset, manifest, files)
+    findings = _check_dataset(subject)
+    if level is Level.QUICK:
+        return Verdict(tuple(sorted(findings)), 0, 0)
+    shards = [shard for split in SPLITS for shard in manifest.splits[split]]
+    for done, found in enumerate((run or map)(check_shard, _tasks(subject, level)), 1):
+        findings += found
+        advance(done, len(shards))
+    whole = [shard.bytes for shard in shards if files.get(shard.path) == shard.bytes]
+    return Verdict(tuple(sorted(findings)), len(whole), sum(whole))
+
+
+def _check_dataset(subject: Subject) -> list[Finding]:
+    findings: list[Finding] = []
+    for check in CHECKS:
+        if subject.unsound.isdisjoint(check.needs):
+            try:
+                found = [Finding(check.code, path, message) for path, message in check.look(subject)]
+            except DatasetError as error:
+                found = [Finding("E106", check.needs[-1], str(error))]
+            subject.unsound |= {finding.path for finding in found}
+            findings += merged(found)
+    return findings
+
+
+def _tasks(subject: Subject, level: Level) -> Iterator[ShardTask]:
+    table = None if SAMPLES in subject.unsound else SampleTable(subject.location, subject.manifest)
+    rule = ImageRule.of(subject.manifest.parameters["resize"])
+    for split in SPLITS:
+        for number, shard in enumerate(subject.manifest.splits[split]):
+            rows = None if table is None else table.rows(split, number)
+            is_whole = subject.files.get(shard.path) == shard.bytes
+            yield ShardTask(subject.location, shard, rows, rule, level is Level.DEEP, is_whole)

@@ -1,0 +1,144 @@
+import io
+import json
+import tarfile
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from commands import RefusedError, call
+from dumps import encode, images_of, jpeg, make_dump, photo
+from PIL import Image, features
+
+from in21k.prep.errors import PrepError
+from in21k.prep.images import decode as decoding
+from in21k.prep.images.decode import ImageRejectedError
+from in21k.prep.images.parameters import Filter, Format, Mode, ResizeParameters
+from in21k.prep.images.resize_image import resize_image
+
+DOG = "n02084071"
+needs_webp = pytest.mark.skipif(not features.check("webp"), reason="PIL was built without WebP")
+SIZES = [(80, 60), (60, 80), (500, 375), (50, 50), (20, 300), (33, 7)]
+
+
+def read(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_short_edge_keeps_the_shape(size):
+    made = read(resize_image(jpeg(1, size), ResizeParameters(32, mode=Mode.SHORT_EDGE)).data)
+    assert min(made.size) == 32
+    assert (made.width > made.height) == (size[0] > size[1])
+    assert max(made.size) == pytest.approx(32 * max(size) / min(size), abs=0.51)
+
+
+def test_short_edge_equals_pillows_resize():
+    data = jpeg(1, (80, 60))
+    made = resize_image(data, ResizeParameters(32, mode=Mode.SHORT_EDGE)).data
+    assert made == encode(read(data).resize((43, 32), Image.Resampling.BICUBIC), quality=95)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_center_crop_is_the_middle_of_short_edge(size):
+    data = jpeg(1, size)
+    made = resize_image(data, ResizeParameters(32, mode=Mode.CENTER_CROP)).data
+    width, height = read(resize_image(data, ResizeParameters(32, mode=Mode.SHORT_EDGE)).data).size
+    whole = read(data).resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - 32) // 2, (height - 32) // 2
+    assert made == encode(whole.crop((left, top, left + 32, top + 32)), quality=95)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_jpeg_that_has_its_size_is_kept_byte_for_byte(mode):
+    data = jpeg(1, (32, 32), quality=50)
+    assert resize_image(data, ResizeParameters(32, mode=mode)).data == data
+
+
+def test_a_jpeg_whose_short_side_has_the_size_is_still_cropped():
+    assert read(resize_image(jpeg(1, (48, 32)), ResizeParameters(32, mode=Mode.CENTER_CROP)).data).size == (32, 32)
+
+
+@needs_webp
+@pytest.mark.parametrize("data", [jpeg(1), encode(photo(2), "PNG"), encode(photo(3).convert("L"))])
+def test_webp_is_pillows(data):
+    made = resize_image(data, ResizeParameters(32, 80, format=Format.WEBP)).data
+    wanted = read(data).convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
+    assert made == encode(wanted, "WEBP", quality=80)
+
+
+def test_without_webp_in_pil_it_is_one_line_and_webp_images_say_so(monkeypatch):
+    monkeypatch.setattr(features, "check", lambda feature: False)
+    monkeypatch.setattr(decoding, "_FORMATS", ("JPEG", "PNG"))
+    with pytest.raises(PrepError, match="--format webp: PIL was built without WebP"):
+        ResizeParameters(32, format=Format.WEBP)
+    with pytest.raises(ImageRejectedError, match="PIL was built without WebP"):
+        resize_image(b"RIFF\x24\0\0\0WEBPVP8 " + bytes(24), ResizeParameters(32))
+
+
+def opencv(data: bytes, size: int, quality: int) -> bytes:
+    """The reference's loop, written anew."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if max(image.shape) < size:
+        return data
+    _, encoded = cv2.imencode(".jpg", cv2.resize(image, (size, size)), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return encoded.tobytes()
+
+
+@pytest.mark.parametrize("size", [*SIZES, (31, 30), (32, 10)])
+def test_compat_reference_gives_opencvs_bytes(size):
+    data = jpeg(4, size)
+    assert resize_image(data, ResizeParameters(32, compat="reference")).data == opencv(data, 32, 95)
+
+
+def test_compat_reference_copies_small_images():
+    data = jpeg(4, (31, 30))
+    assert resize_image(data, ResizeParameters(32, compat="reference")).data == data
+
+
+def test_compat_reference_knows_no_other_mode_or_format():
+    for other in ({"mode": Mode.SHORT_EDGE}, {"format": Format.WEBP}):
+        with pytest.raises(PrepError, match="compat reference squishes and writes JPEGs"):
+            ResizeParameters(32, compat="reference", **other)
+
+
+CHOICES = {
+    "short-edge": ("--mode", "short-edge"),
+    "center-crop": ("--mode", "center-crop"),
+    "webp": ("--format", "webp"),
+    "quality": ("--quality", 60),
+    "compat": ("--compat", "reference"),
+}
+
+
+@pytest.mark.parametrize("choice", [pytest.param(each, marks=[needs_webp] * (each == "webp")) for each in CHOICES])
+def test_a_dataset_of_each_mode_says_which_and_holds_what_the_function_gives(choice, tmp_path, inline):
+    files = images_of(DOG, 6, (40, 30))
+    raw = make_dump(tmp_path / "raw.tar", {DOG: files})
+    out = tmp_path / "out"
+    options = ("--min-images", 1, "--val-per-class", 2, "--size", 24, *CHOICES[choice])
+    call("run", raw, tmp_path / "work", out, *options)
+    chosen = json.loads((out / "manifest.json").read_bytes())["parameters"]["resize"]
+    option, value = CHOICES[choice]
+    assert chosen[option.removeprefix("--").replace("-", "_")] == value
+    suffix = ".webp" if choice == "webp" else ".jpg"
+    made = {}
+    for shard in out.glob("*/*.tar"):
+        with tarfile.open(shard) as tar:
+            made |= {m.name: tar.extractfile(m).read() for m in tar if not m.name.endswith(".cls")}
+    parameters = ResizeParameters(24, chosen["quality"], Filter.BICUBIC, Mode(chosen["mode"]), Format(chosen["format"]))
+    parameters = replace(parameters, compat=chosen["compat"])
+    assert made == {
+        name.replace(".JPEG", suffix): resize_image(data, parameters).data for name, data in map(tuple, files)
+    }
+    assert call("verify", out, "--workers", 1)["sound"]
+
+
+def test_another_mode_in_the_same_work_folder_is_refused(tmp_path, inline):
+    raw = make_dump(tmp_path / "raw.tar", {DOG: images_of(DOG, 6)})
+    run = ("run", raw, tmp_path / "work", tmp_path / "out", "--min-images", 1, "--val-per-class", 2, "--size", 24)
+    call(*run)
+    with pytest.raises(RefusedError, match="resize was done with mode 'squish', not 'center-crop'"):
+        call(*run, "--mode", "center-crop")

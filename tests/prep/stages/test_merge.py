@@ -1,0 +1,40 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from in21k.prep.stages.merge import MergeOrder
+
+
+@st.composite
+def merges(draw):
+    """A global order over parts whose samples lie in that order, without gaps, in each part."""
+    parts = draw(st.lists(st.integers(0, 6), min_size=1, max_size=40))
+    sizes = draw(st.lists(st.integers(1, 50), min_size=len(parts), max_size=len(parts)))
+    ends, offsets = dict.fromkeys(range(7), 0), []
+    for part, size in zip(parts, sizes, strict=True):
+        offsets.append(ends[part])
+        ends[part] += size
+    return MergeOrder(
+        np.array(parts, np.int32),
+        np.array(offsets, np.int64),
+        np.array(sizes, np.int32),
+        np.array([0] * len(parts), np.int32),
+    )
+
+
+@given(merges(), st.integers(0, 40), st.integers(1, 40))
+def test_the_ranges_of_a_shard_cover_its_samples_exactly_and_once(order, start, length):
+    start %= len(order)
+    shard = order.slice(start, start + length)
+    covered = {(part, at) for part, offset, size in shard.ranges() for at in range(offset, offset + size)}
+    samples = list(zip(shard.parts.tolist(), shard.offsets.tolist(), shard.sizes.tolist(), strict=True))
+    assert covered == {(part, at) for part, offset, size in samples for at in range(offset, offset + size)}
+    parts = [part for part, _, _ in shard.ranges()]
+    assert parts == sorted(set(parts))
+
+
+@given(merges(), st.integers(1, 41))
+def test_slices_hold_every_sample_once_and_in_order(order, length):
+    slices = [order.slice(start, start + length) for start in range(0, len(order), length)]
+    assert [offset for each in slices for offset in each.offsets.tolist()] == order.offsets.tolist()
+    assert [part for each in slices for part in each.parts.tolist()] == order.parts.tolist()

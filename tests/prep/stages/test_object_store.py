@@ -1,0 +1,152 @@
+"""Datasets and work folders on a real S3 server, which is killed, restarted, or never comes back."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import RefusedError, call, digests
+from dumps import PIPELINE
+from object_store import Server
+
+from in21k.shards_manifest.errors import TriedOftenError
+from in21k.shards_manifest.storage import remote
+from in21k.shards_manifest.storage.location import locate
+
+pytestmark = pytest.mark.usefixtures("inline")
+
+PATIENCE = "10"
+"""Seconds of trying: fewer than by default, so that the tests end soon."""
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server whose folder holds the empty bucket `b`."""
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    monkeypatch.setenv(remote.PATIENCE_VARIABLE, PATIENCE)
+    (tmp_path / "served" / "b").mkdir(parents=True)
+    server = Server(tmp_path / "served")
+    server.folder = tmp_path / "served" / "b"
+    yield server
+    server.kill()
+
+
+def objects(folder: Path) -> dict[str, str]:
+    return {path: digest for path, digest in digests(folder).items() if not path.startswith(".unfinished")}
+
+
+def when(happens: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
+    """Return a running thread that acts as soon as something happens."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        while not happens() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def restart(server: Server, pause: float) -> Callable[[], None]:
+    def act() -> None:
+        server.kill()
+        time.sleep(pause)
+        server.start()
+
+    return act
+
+
+def test_a_dataset_in_a_bucket_is_the_local_one_object_by_object(dataset, server):
+    summary = call("shard", dataset.work, server.uri.format("b/data"), "--samples-per-shard", 7)
+    assert objects(server.folder / "data") == digests(dataset.out)
+    assert summary["train"] == dataset.summary["train"]
+    assert "testsecret" not in summary["dataset"]
+
+
+@pytest.mark.slow
+def test_the_work_folder_may_lie_in_a_bucket_too(dataset, server):
+    run = ("run", dataset.raw, server.uri.format("b/work"), server.uri.format("b/data"), *PIPELINE)
+    summary = call(*run)
+    assert objects(server.folder / "data") == digests(dataset.out)
+    assert call(*run) == summary
+
+
+def test_a_server_that_is_killed_and_comes_back_costs_nothing_but_time(dataset, server):
+    data = server.folder / "data"
+    killed = when(lambda: any(data.glob("train/*000002.tar")), restart(server, 0.5))
+    call("shard", dataset.work, server.uri.format("b/data"), "--samples-per-shard", 7)
+    killed.join()
+    assert objects(data) == digests(dataset.out)
+
+
+def test_a_server_that_is_gone_for_good_is_one_line_and_the_next_run_goes_on(dataset, server, monkeypatch):
+    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "0.2")
+    data = server.folder / "data"
+    killed = when(lambda: any(data.glob("train/*000002.tar")), server.kill)
+    begun = time.monotonic()
+    shard = ("shard", dataset.work, server.uri.format("b/data"), "--samples-per-shard", 7)
+    with pytest.raises(RefusedError, match=r"127\.0\.0\.1"):
+        call(*shard)
+    assert time.monotonic() - begun < 60
+    killed.join()
+    assert not (data / "manifest.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in data.glob("train/*00000[01].tar")}
+    server.start()
+    call(*shard)
+    assert objects(data) == digests(dataset.out)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_large_object_is_whole_though_the_server_was_killed_in_mid_upload(server, tmp_path):
+    block = hashlib.sha256(b"block").digest() * (1 << 15)
+    target = locate(server.uri.format("b/large"))
+    threads = []
+    with target.write() as file:
+        for number in range(64):
+            file.write(number.to_bytes(4, "big") + block)
+        begun = time.monotonic()
+        threads.append(when(lambda: time.monotonic() > begun + 0.15, restart(server, 0.3)))
+    threads[0].join()
+    wanted = b"".join(number.to_bytes(4, "big") + block for number in range(64))
+    assert target.sha256() == hashlib.sha256(wanted).hexdigest()
+
+
+def test_nothing_appears_of_a_write_that_fails(server):
+    class OwnError(Exception):
+        pass
+
+    target = locate(server.uri.format("b/never"))
+
+    def fail() -> None:
+        with target.write() as file:
+            file.write(b"half")
+            raise OwnError
+
+    with pytest.raises(OwnError):
+        fail()
+    assert not target.exists()
+
+
+def test_a_bucket_that_is_not_there_is_one_line_at_once(dataset, server, monkeypatch):
+    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "60")
+    begun = time.monotonic()
+    with pytest.raises(RefusedError, match="nowhere"):
+        call("shard", dataset.work, server.uri.format("nowhere/data"), "--samples-per-shard", 7)
+    assert time.monotonic() - begun < 30
+
+
+def test_tries_end_with_the_patience(monkeypatch):
+    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "0.3")
+    tries = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise OSError("the store is down")
+
+    with pytest.raises(TriedOftenError, match="the store is down"):
+        remote.persist(fail)
+    assert len(tries) > 2

@@ -1,0 +1,62 @@
+"""The command line, in this process or as its users run it: as a process of its own."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+PREP = (sys.executable, "-m", "in21k.prep")
+
+
+class RefusedError(Exception):
+    """A command ended with one line, which is the message, and an exit code."""
+
+    def __init__(self, line: str, code: int) -> None:
+        super().__init__(line)
+        self.code = code
+
+
+def call(command: str, *arguments) -> dict[str, Any]:
+    """Run a command of `in21k-prep` within this process, for speed, and return its JSON summary."""
+    from in21k.prep.cli.main import main
+
+    result = CliRunner().invoke(main, [command, *map(str, arguments), "--json"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    if result.exit_code:
+        lines = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
+        assert len(lines) == 1, result.stderr
+        assert lines[0].startswith("in21k-prep: error: ")
+        raise RefusedError(lines[0].removeprefix("in21k-prep: error: "), result.exit_code)
+    summary = json.loads(result.stdout)
+    assert summary.pop("command") == command
+    return summary
+
+
+def prep(*arguments, before: tuple[str, ...] = (), **options) -> subprocess.CompletedProcess[str]:
+    """Run `in21k-prep`, below another program where `before` names one."""
+    command = [*before, *PREP, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+def one_line(run: subprocess.CompletedProcess[str], code: int = 1) -> str:
+    """Return the one line with which a command refused; anything else fails the test."""
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
+    assert run.returncode == code, run.stderr
+    assert len(lines) == 1, run.stderr
+    assert lines[0].startswith("in21k-prep: error: ")
+    assert run.stdout == ""
+    return lines[0]
+
+
+def digests(folder: Path, pattern: str = "**/*") -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, by relative path."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob(pattern))
+        if path.is_file()
+    }

@@ -1,0 +1,63 @@
+"""The other schemes' losses, an image at a time in float64, from their formulas alone."""
+
+import math
+
+import torch
+
+from in21k.train.config.settings import DistillConfig, LossConfig
+from in21k.tree.hierarchy import Hierarchy
+
+
+def slow_single_label(logits, labels: list[int], valid: list[bool], smoothing: float) -> torch.Tensor:
+    """float64 [B, C] logits in class order to a scalar that has a gradient."""
+    total = logits.sum() * 0
+    for image, label in enumerate(labels):
+        if valid[image]:
+            target = torch.full_like(logits[image], smoothing / logits.shape[1])
+            target[label] += 1 - smoothing
+            total = total - (target * (logits[image] - torch.logsumexp(logits[image], 0))).sum() / len(labels)
+    return total
+
+
+def slow_multi_label(logits, label_sets: list[set[int]], valid: list[bool], config: LossConfig) -> torch.Tensor:
+    """The asymmetric loss, equation 7 of its paper, with p written out."""
+    total = logits.sum() * 0
+    for image, labels in enumerate(label_sets):
+        if not valid[image]:
+            continue
+        p = 1 / (1 + torch.exp(-logits[image]))
+        p_m = torch.clamp(p - config.clip, min=0)
+        positive = -((1 - p) ** config.gamma_positive) * torch.log(p)
+        negative = -(p_m**config.gamma_negative) * torch.log(1 - p_m)
+        is_label = torch.zeros_like(p, dtype=torch.bool)
+        is_label[list(labels)] = True
+        total = total + torch.where(is_label, positive, negative).sum() / len(label_sets)
+    return total
+
+
+def slow_distillation(student, teacher, valid: list[bool], levels: list[list[int]] | None, config: DistillConfig):
+    """The divergence term: over all classes where `levels` is None, else level by level with confidence."""
+    total = student.sum() * 0
+    for image, is_valid in enumerate(valid):
+        if not is_valid:
+            continue
+        for classes in levels or [list(range(student.shape[1]))]:
+            guide = teacher[image, classes]
+            p = torch.softmax(student[image, classes] / config.temperature, 0)
+            q = torch.softmax(guide / config.temperature, 0)
+            if config.divergence == "squared":
+                far = ((p - q) ** 2).sum()
+            else:
+                far = (q * torch.log(q / p)).sum() * config.temperature**2
+            if levels is not None:
+                best = sorted(torch.softmax(guide, 0).tolist(), reverse=True)
+                far = far * sum(best[: math.ceil(len(classes) * config.top_share)])
+            total = total + config.weight * far / len(valid)
+    return total
+
+
+def active_levels(hierarchy: Hierarchy) -> list[list[int]]:
+    """The class indices of each level with two classes or more."""
+    depths = [len(hierarchy.path(index)) for index in range(len(hierarchy))]
+    levels = [[index for index, own in enumerate(depths) if own == depth] for depth in range(1, max(depths) + 1)]
+    return [classes for classes in levels if len(classes) > 1]

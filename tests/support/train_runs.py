@@ -1,0 +1,73 @@
+"""The trainer as its users run it, in processes of its own, and what its runs leave."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from in21k.train.cli.main import main
+
+
+def train_command(*arguments: object, processes: int = 1) -> list[str]:
+    python = [sys.executable, "-m"]
+    if processes > 1:
+        python += ["torch.distributed.run", "--nproc-per-node", str(processes), "--standalone", "-m"]
+    return [*python, "in21k.train", *map(str, arguments)]
+
+
+def run_train(*arguments: object, processes: int = 1, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run the trainer's command line in processes of its own."""
+    return subprocess.run(
+        train_command(*arguments, processes=processes),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def train_losses(run: Path) -> dict[int, float]:
+    """The logged training loss of each step."""
+    rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    return {int(row[0]): float(row[3]) for row in rows[1:] if row[2] == "train"}
+
+
+def summary_of(run: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((run / "summary.json").read_text())
+    return loaded
+
+
+def answer(capsys, *arguments: object) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of the command line, in this process."""
+    with pytest.raises(SystemExit) as exited:
+        main(list(map(str, arguments)))
+    output = capsys.readouterr()
+    return exited.value.code, output.out, output.err
+
+
+OPTIONS = ["--epochs", 4, "--batch-size", 12]
+
+
+FIXED = ["--model", "test_vit", "--image-size", "32", "--device", "cpu", "--lr", "2e-3", "--set", "run.log_steps=1"]
+
+
+FAILING = """
+import os, sys
+from pathlib import Path
+from in21k.train.trainer import loop
+from in21k.train.cli.main import main
+from in21k.train.errors import TrainError
+step, times = int(os.environ["FAIL_AT"]), int(os.environ["FAIL_TIMES"])
+after_step = loop._after_step
+def failing(session, run, state):
+    after_step(session, run, state)
+    if state.step == step and session.ranks.rank == 1 and int(os.environ["TORCHELASTIC_RESTART_COUNT"]) < times:
+        Path(__file__).with_name("failed").touch()
+        raise TrainError("rank 1 has had enough")
+loop._after_step = failing
+if __name__ == "__main__":
+    main()
+"""

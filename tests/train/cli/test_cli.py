@@ -1,0 +1,155 @@
+"""The command line: one line for an error, and no torch for a help text."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from train_runs import answer, run_train
+
+
+def pretrain(capsys, data, run, *arguments: object) -> tuple[int, str, str]:
+    given = ["--output", run, *arguments]
+    if "--model" not in arguments:
+        given += ["--model", "test_resnet"]
+    return answer(
+        capsys, "pretrain", data, *given, "--device", "cpu", "--workers", "0", "--batch-size", "20", "--epochs", "1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "resnet81"], "timm has no model 'resnet81'; close to it: resnet18"),
+        (["--model", "qqqq"], "timm has no model 'qqqq'"),
+        (["--recipe", "magic"], "there is no recipe 'magic'; name one of: multi-label"),
+        (["--set", "optim.rl=1"], "there is no setting 'optim.rl'; the settings are: model.name"),
+        (["--set", "optim.lr"], "--set 'optim.lr' is not of the form key=value"),
+        (["--set", "loss.scheme=magic"], "there is no loss 'magic'"),
+        (["--init", "no/such/file.pth"], "no/such/file.pth: there is no such file"),
+        (["--image-size", "-3"], "data.image_size lies between"),
+    ],
+)
+def test_a_wrong_value_is_one_line(capsys, dataset_folder, tmp_path, arguments, message):
+    status, out, err = pretrain(capsys, dataset_folder, tmp_path / "run", *arguments)
+    assert (status, out) == (1, "")
+    assert err.startswith("in21k-train: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_callers_own_answer_to_sigterm_comes_back(capsys, tmp_path):
+    def own(*_: object) -> None:
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        status, _, _ = answer(capsys, "evaluate", tmp_path / "none", "--checkpoint", tmp_path)
+        assert (status, signal.getsignal(signal.SIGTERM)) == (1, own)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_batch_of_more_than_all_images_is_one_line(capsys, dataset_folder, tmp_path):
+    status, _, err = answer(
+        capsys, "pretrain", dataset_folder, "--model", "test_resnet", "--output", tmp_path / "run", "--device", "cpu"
+    )
+    assert status == 1
+    assert err == "in21k-train: error: a batch size of 3328 is more than the 93 training samples; name a smaller one\n"
+
+
+def test_a_folder_without_manifest_is_one_line(capsys, tmp_path):
+    status, _, err = pretrain(capsys, tmp_path, tmp_path / "run")
+    assert status == 1
+    assert "no manifest.json there" in err
+    assert err.count("\n") == 1
+
+
+def test_a_used_folder_needs_resume_and_the_same_settings(capsys, dataset_folder, tmp_path):
+    run = tmp_path / "run"
+    assert pretrain(capsys, dataset_folder, run)[0] == 0
+    status, _, err = pretrain(capsys, dataset_folder, run)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "already holds a run; pass --resume" in err
+    status, _, err = pretrain(capsys, dataset_folder, run, "--resume", "--lr", "0.5")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "optim.lr: 0.0003 → 0.5" in err
+    status, out, _ = pretrain(capsys, dataset_folder, run, "--resume")
+    assert status == 0
+    assert "resumed at step: 4" in out
+
+
+def test_a_loss_that_is_no_number_stops_the_run(capsys, dataset_folder, tmp_path):
+    weights = timm.create_model("test_resnet", num_classes=10).state_dict()
+    save_file({**weights, "fc.bias": torch.full((10,), torch.nan)}, tmp_path / "nan.safetensors")
+    status, _, err = pretrain(capsys, dataset_folder, tmp_path / "run", "--init", tmp_path / "nan.safetensors")
+    assert status == 1
+    assert err == (
+        "in21k-train: error: the loss is nan from step 1 on; begin a new run with a lower --lr, "
+        "or with --set optim.clip_norm=1\n"
+    )
+    assert not list((tmp_path / "run" / "checkpoints").glob("*"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["pretrain"], ["evaluate", "x"], ["nothing"], ["pretrain", "x", "--epochs", "many"]]
+)
+def test_wrong_usage_is_one_line_and_status_2(capsys, arguments):
+    status, _, err = answer(capsys, *arguments)
+    assert status == 2
+    assert err.startswith("in21k-train: error: ")
+    assert err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(capsys, tmp_path):
+    _, _, err = answer(capsys, "--debug", "evaluate", tmp_path, "--checkpoint", tmp_path)
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("in21k-train: error: ")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["pretrain", "--help"], ["evaluate", "--help"]])
+def test_help_needs_no_torch(arguments):
+    code = (
+        "import sys; sys.modules.update(torch=None, timm=None)\n"
+        f"from in21k.train.cli.main import main\nmain({arguments!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: in21k-train" in done.stdout
+
+
+def test_without_torch_it_says_what_to_install(tmp_path):
+    code = (
+        "import sys; sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\n"
+        "main(['pretrain', 'x', '--model', 'resnet18', '--output', 'y'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "in21k-train: error: the package torch is not installed; pip install 'in21k[train]'\n"
+
+
+def test_a_summary_as_json(dataset_folder, tmp_path):
+    done = run_train(
+        *(
+            "pretrain",
+            dataset_folder,
+            "--model",
+            "test_resnet",
+            "--output",
+            tmp_path / "run",
+            "--json",
+            "--workers",
+            "0",
+        ),
+        *("--epochs", "1", "--batch-size", "30", "--device", "cpu"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    summary = json.loads(done.stdout)
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["carried_over_images"] == 3

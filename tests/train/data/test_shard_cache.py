@@ -1,0 +1,211 @@
+"""The shard cache: bounded, shared by processes, whole after a kill."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streams import equal, remote_source, source_of, stream
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.train.data.interfaces import CacheOptions, ReadOptions
+from in21k.train.data.prepared.cache import ShardCache, parse_size, usable_cache
+from in21k.train.errors import TrainError
+
+READER = """
+import sys, time
+from pathlib import Path
+from streams import remote_source
+from in21k.train.data.prepared.cache import ShardCache
+from in21k.train.data.interfaces import CacheOptions
+folder, cache, limit, rounds = sys.argv[1:]
+source = remote_source(Path(folder))
+cache = ShardCache(CacheOptions(cache, int(limit)), source.open_reader.manifest)
+shards = source.open_reader.manifest.splits["train"]
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(rounds)):
+    shard = shards[number % len(shards)]
+    location = source.open_reader.location.child(shard.path)
+    for _ in range(200):
+        if (opened := cache.open(shard, location, True)) is not None:
+            assert opened.read(0, shard.bytes) == location.read_bytes(), "another content"
+            opened.close()
+            break
+        time.sleep(0.002)
+cache.close()
+print("done")
+"""
+
+SUPPORT = Path(__file__).parents[2] / "support"
+
+
+def reader(folder: Path, cache: Path, limit: int, rounds: int) -> "subprocess.Popen[str]":
+    code = f"import sys; sys.path[:0] = {[str(SUPPORT)]!r}\n{READER}"
+    arguments = [sys.executable, "-c", code, str(folder), str(cache), str(limit), str(rounds)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(arguments, text=True, **pipes)
+
+
+def lengths(source) -> list[int]:
+    return [shard.bytes for shard in source.open_reader.manifest.splits["train"]]
+
+
+def used(cache: Path) -> int:
+    total = 0
+    for path in cache.rglob("*.tar"):
+        if not path.name.startswith(".lock"):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+    return total
+
+
+def fill(cache: ShardCache, source, number: int) -> None:
+    shard = source.open_reader.manifest.splits["train"][number]
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if (opened := cache.open(shard, source.open_reader.location.child(shard.path), False)) is not None:
+            opened.close()
+            return
+        time.sleep(0.001)
+    raise AssertionError("the shard does not come")
+
+
+def cached(cache: Path) -> list[int]:
+    return sorted(int(path.stem[-6:]) for path in cache.rglob("*.tar") if not path.name.startswith((".lock", ".tmp")))
+
+
+def test_batches_are_the_same_with_a_cache(dataset_folder, tmp_path):
+    source = remote_source(dataset_folder)
+    options = ReadOptions(CacheOptions(str(tmp_path / "cache"), 10**9), verify_digest=True)
+    through = replace(source, open_reader=replace(source.open_reader, options=options))
+    expected = stream(source_of(dataset_folder), epochs=3)
+    assert equal(stream(through, epochs=3), expected)
+    assert equal(stream(through, epochs=3, workers=2), expected)
+    assert cached(tmp_path / "cache") == [0, 1, 2, 3, 4]
+
+
+def test_the_least_recently_used_goes(dataset_folder, tmp_path):
+    source = remote_source(dataset_folder)
+    sizes = lengths(source)
+    cache = ShardCache(CacheOptions(str(tmp_path), sizes[1] + sizes[2] + sizes[3]), source.open_reader.manifest)
+    for number in (1, 2, 3):
+        fill(cache, source, number)
+    fill(cache, source, 1)  # used again
+    fill(cache, source, 0)
+    assert 1 in cached(tmp_path)
+    assert 2 not in cached(tmp_path)
+    assert used(tmp_path) <= sizes[1] + sizes[2] + sizes[3]
+    cache.close()
+
+
+def test_what_is_in_use_stays(dataset_folder, tmp_path):
+    source = remote_source(dataset_folder)
+    sizes = lengths(source)
+    cache = ShardCache(CacheOptions(str(tmp_path), sizes[1] + 100), source.open_reader.manifest)
+    fill(cache, source, 1)
+    shards = source.open_reader.manifest.splits["train"]
+    held = cache.open(shards[1], source.open_reader.location.child(shards[1].path), False)
+    assert cache.open(shards[2], source.open_reader.location.child(shards[2].path), False) is None
+    time.sleep(0.2)
+    assert cached(tmp_path) == [1]
+    held.close()
+    fill(cache, source, 2)
+    assert cached(tmp_path) == [2]
+    cache.close()
+
+
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_processes_share_it_within_its_bound(dataset_folder, tmp_path, killed):
+    source = remote_source(dataset_folder)
+    sizes = lengths(source)
+    limit = sizes[1] + sizes[3]
+    processes = [reader(dataset_folder, tmp_path / "cache", limit, 60) for _ in range(3)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    most, count = 0, 0
+    while any(process.poll() is None for process in processes):
+        most = max(most, used(tmp_path / "cache"))
+        count += 1
+        if killed and count == 20:
+            processes[0].send_signal(signal.SIGKILL)
+        time.sleep(0.005)
+    assert most <= limit
+    assert not killed or processes[0].returncode == -signal.SIGKILL
+    for process in processes[killed:]:
+        output, errors = process.communicate()
+        assert output.endswith("done\n"), errors
+    with usable_cache(CacheOptions(str(tmp_path / "cache"), limit), source.open_reader.manifest):
+        assert not list((tmp_path / "cache").glob("*/.tmp-*"))
+        for path in (tmp_path / "cache").glob("*/*.tar"):
+            if not path.name.startswith(".lock"):
+                name = path.name.removeprefix("train-")
+                assert path.read_bytes() == (dataset_folder / "train" / name).read_bytes()
+
+
+def test_what_a_killed_process_left_is_removed(dataset_folder, tmp_path):
+    source = remote_source(dataset_folder)
+    options = CacheOptions(str(tmp_path), 10**9)
+    cache = ShardCache(options, source.open_reader.manifest)
+    fill(cache, source, 0)
+    cache.close()
+    (whole,) = [path for path in tmp_path.glob("*/*.tar") if not path.name.startswith(".lock")]
+    left = whole.with_name(".tmp-train-in21k-train-000003.tar")
+    left.write_bytes(bytes(100))
+    whole.write_bytes(whole.read_bytes()[:-512])  # as a power failure may leave it
+    with usable_cache(options, source.open_reader.manifest):
+        assert not left.exists()
+        again = ShardCache(options, source.open_reader.manifest)
+        fill(again, source, 0)
+        again.close()
+    assert whole.stat().st_size == lengths(source)[0]
+
+
+def test_a_shard_that_differs_from_its_digest_is_an_error(dataset_folder, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(dataset_folder, folder)
+    path = folder / "train/in21k-train-000003.tar"
+    content = bytearray(path.read_bytes())
+    content[900] ^= 255
+    path.write_bytes(content)
+    source = remote_source(folder)
+    options = ReadOptions(CacheOptions(str(tmp_path / "cache"), 10**9), verify_digest=True)
+    with pytest.raises(TrainError, match=r"in21k-train-000003.tar has another SHA-256"):
+        stream(replace(source, open_reader=replace(source.open_reader, options=options)), epochs=30)
+    assert 3 not in cached(tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*/.tmp-*"))
+
+
+def test_a_cache_that_cannot_be_used_is_one_line(dataset_folder, tmp_path):
+    manifest = source_of(dataset_folder).open_reader.manifest
+    with pytest.raises(TrainError, match=r"a shard of \d+ bytes does not fit into a cache of 1000; name a larger"):
+        ShardCache(CacheOptions(str(tmp_path), 1000), manifest)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DatasetError, match="file") as caught:
+        ShardCache(CacheOptions(str(tmp_path / "file" / "cache"), 10**9), manifest)
+    assert "\n" not in str(caught.value)
+    if os.access("/proc/self", os.X_OK) and not Path("/proc/cache").exists():
+        with pytest.raises(DatasetError, match="/proc/cache"):
+            ShardCache(CacheOptions("/proc/cache", 10**9), manifest)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("200GB", 200 * 10**9), ("1.5TB", 15 * 10**11), ("500 mb", 5 * 10**8), ("7", 7), ("3K", 3000)]
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-3GB", "0", "3 miles"])
+def test_wrong_sizes_are_named(text):
+    with pytest.raises(TrainError, match="is no size of a cache"):
+        parse_size(text)

@@ -1,0 +1,122 @@
+"""Each metric against a slow version, and the same whatever the batches and the processes."""
+
+import numpy as np
+import pytest
+import torch
+from hierarchies import batch_of, hierarchies
+from hypothesis import given
+from hypothesis import strategies as st
+
+from in21k.train.device.ranks import Ranks
+from in21k.train.evaluation.average_precision import AveragePrecision
+from in21k.train.evaluation.mistakes import MistakeCounter
+from in21k.train.evaluation.top_k import TopKCounter
+from in21k.train.losses.multi_label import label_rows
+from in21k.train.model.level_order import level_order
+from in21k.tree.hierarchy import Hierarchy
+
+CPU = torch.device("cpu")
+
+
+def scored(hierarchy, size, seed, shades=None):
+    """A batch, its logits in level order; few shades of scores make ties."""
+    logits, labels, valid = batch_of(hierarchy, size, seed, torch.float32)
+    if shades:
+        logits = (logits * shades).round() / shades
+    return logits[:, torch.from_numpy(level_order(hierarchy).class_of_row)], labels, valid
+
+
+@given(hierarchies(), st.integers(1, 20), st.integers(0, 2**31))
+def test_top_k_equals_a_sort(hierarchy, size, seed):
+    order = level_order(hierarchy)
+    logits, labels, valid = scored(hierarchy, size, seed, shades=1)
+    counter = TopKCounter(order, CPU)
+    for part in (slice(0, size // 2), slice(size // 2, size)):
+        counter.update(logits[part], labels[part], valid[part])
+    hits = {1: 0, 5: 0}
+    for row, label, is_valid in zip(logits.tolist(), labels.tolist(), valid.tolist(), strict=True):
+        best = sorted(range(len(row)), key=lambda at: (-row[at], at))
+        for k in hits:
+            hits[k] += is_valid and order.row_of_class[label] in best[:k]
+    assert counter.counts.tolist() == [hits[1], hits[5], int(valid.sum())]
+    images = max(int(valid.sum()), 1)
+    assert counter.result() == {"top1": hits[1] / images, "top5": hits[5] / images}
+
+
+@given(hierarchies(), st.integers(1, 20), st.integers(0, 2**31))
+def test_mistakes_are_as_far_as_the_tree_says(hierarchy, size, seed):
+    order = level_order(hierarchy)
+    logits, labels, valid = scored(hierarchy, size, seed)
+    counter = MistakeCounter(hierarchy, order, CPU)
+    counter.update(logits, labels, valid)
+    edges = mistakes = 0
+    for row, label, is_valid in zip(logits.tolist(), labels.tolist(), valid.tolist(), strict=True):
+        rivals = np.flatnonzero(hierarchy.levels == hierarchy.levels[label])
+        guess = max(rivals.tolist(), key=lambda rival: row[order.row_of_class[rival]])
+        if is_valid and guess != label:
+            known = int(hierarchy.tree_distance([label], [guess])[0])
+            over_the_top = 2 * (int(hierarchy.levels[label]) + 1)  # through the node above all roots
+            edges, mistakes = edges + (over_the_top if known < 0 else known), mistakes + 1
+    assert counter.counts.tolist() == [edges, mistakes]
+    assert counter.result() == {"mistake_distance": edges / mistakes if mistakes else None}
+
+
+def slow_map(logits, sets: list[set[int]], valid) -> float:
+    """Average precision of each class with a label by its definition, over the sorted scores."""
+    found = []
+    for index in range(logits.shape[1]):
+        images = [at for at in range(len(sets)) if valid[at]]
+        labels = [at for at in images if index in sets[at]]
+        if not labels:
+            continue
+        precisions = []
+        for at in labels:
+            above = [other for other in images if logits[other, index] >= logits[at, index]]
+            precisions.append(sum(other in labels for other in above) / len(above))
+        found.append(sum(precisions) / len(precisions))
+    return float(np.mean(found)) if found else 0.0
+
+
+def fast_map(logits, labels, valid, hierarchy, parts):
+    order = level_order(hierarchy)
+    table = label_rows(order, hierarchy.ancestors.astype(np.int64))
+    precision = AveragePrecision(table, len(hierarchy), Ranks(CPU))
+    for part in parts:
+        precision.collect(logits[part], labels[part], valid[part])
+    precision.seal()
+    for part in reversed(parts):
+        precision.count(logits[part], labels[part], valid[part])
+    return precision.result()["map"]
+
+
+@given(hierarchies(), st.integers(1, 30), st.integers(0, 2**31), st.sampled_from([1, 1000]))
+def test_mean_average_precision_equals_the_slow_version(hierarchy, size, seed, shades):
+    logits, labels, valid = scored(hierarchy, size, seed, shades)
+    order = level_order(hierarchy)
+    sets = [{int(order.row_of_class[index]) for index in hierarchy.path(label)} for label in labels.tolist()]
+    expected = slow_map(logits, sets, valid.tolist())
+    half = size // 2
+    whole = fast_map(logits, labels, valid, hierarchy, [slice(0, size)])
+    assert whole == pytest.approx(expected, rel=1e-12)
+    assert fast_map(logits, labels, valid, hierarchy, [slice(0, half), slice(half, size)]) == whole
+
+
+def test_scores_of_either_sign_sort_and_both_zeros_are_equal():
+    flat = Hierarchy(("a", "b"), np.full(2, -1, np.int32))
+    logits = torch.tensor([[-0.0, 3.0], [0.0, -1e30], [-2.5, 1e-40], [-1e-38, 1e30]])
+    labels, valid = torch.tensor([0, 1, 0, 1]), torch.ones(4, dtype=torch.bool)
+    # a: labels score 0 (beside another 0) and -2.5 (last of four); b: labels score -1e30 (last) and 1e30 (first)
+    expected = ((1 / 2 + 2 / 4) / 2 + (1 / 1 + 2 / 4) / 2) / 2
+    assert fast_map(logits, labels, valid, flat, [slice(0, 4)]) == pytest.approx(expected)
+
+
+def test_nothing_in_the_counters_waits_for_the_device():
+    """Tensors of the meta device have no values, so whatever needs one on the host fails there."""
+    meta = torch.device("meta")
+    hierarchy = Hierarchy(("a", "b", "c"), np.array([-1, 0, 0], np.int32))
+    order = level_order(hierarchy)
+    batch = [torch.empty(4, 3, device=meta), torch.empty(4, dtype=torch.int64, device=meta)]
+    batch.append(torch.empty(4, dtype=torch.bool, device=meta))
+    TopKCounter(order, meta).update(*batch)
+    MistakeCounter(hierarchy, order, meta).update(*batch)
+    AveragePrecision(label_rows(order, hierarchy.ancestors.astype(np.int64)).to(meta), 3, Ranks(meta)).collect(*batch)

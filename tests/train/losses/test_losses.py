@@ -1,0 +1,215 @@
+"""Each scheme's loss against a slow version in float64, on random trees and on the real one."""
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hierarchies import batch_of, hierarchies, published_hierarchy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slow_losses import active_levels, slow_distillation, slow_multi_label, slow_single_label
+from slow_semantic_softmax import slow_loss
+
+from in21k.train.config.settings import Config, DistillConfig, LossConfig
+from in21k.train.errors import TrainError
+from in21k.train.losses.schemes import DISTILLING, SCHEMES, build_loss
+from in21k.train.model.level_order import level_order
+from in21k.tree.hierarchy import Hierarchy
+
+ALL = sorted(SCHEMES)
+TOLERANCES = {torch.float64: (1e-9, 1e-11), torch.float32: (2e-5, 2e-6), torch.bfloat16: (2e-2, 2e-3)}
+"""Relative and absolute, of gradients; the value of bfloat16 logits has float32's."""
+
+
+def config_of(scheme, **values):
+    distill = DistillConfig(**{name: value for name, value in values.items() if hasattr(DistillConfig, name)})
+    loss = LossConfig(scheme, **{name: value for name, value in values.items() if hasattr(LossConfig, name)})
+    return Config(loss=loss, distill=distill)
+
+
+def fast(hierarchy, config, logits, labels, valid, teacher):
+    """The loss and its gradient in class order."""
+    order = level_order(hierarchy)
+    rows = torch.from_numpy(order.class_of_row)
+    leaf = logits.clone().requires_grad_()
+    loss = build_loss(config, order, hierarchy.ancestors.astype(np.int64))
+    guide = (teacher[:, rows],) if config.loss.scheme in DISTILLING else ()
+    value = loss(leaf[:, rows], labels, valid, *guide)
+    value.backward()
+    return value.detach(), leaf.grad
+
+
+def slow(hierarchy, config, logits, labels, valid, teacher):
+    """The same from the slow versions."""
+    leaf = logits.double().requires_grad_()
+    scheme, smoothing = config.loss.scheme, config.loss.label_smoothing
+    labels, valid = labels.tolist(), valid.tolist()
+    if scheme == "multi-label":
+        value = slow_multi_label(leaf, [set(hierarchy.path(label)) for label in labels], valid, config.loss)
+    elif scheme in ("single-label", "distillation"):
+        value = slow_single_label(leaf, labels, valid, smoothing)
+    else:
+        value = slow_loss(leaf, labels, valid, hierarchy, smoothing)
+    if scheme in DISTILLING:
+        levels = active_levels(hierarchy) if scheme.startswith("semantic") else None
+        value = config.distill.hard_weight * value
+        value = value + slow_distillation(leaf, teacher.double(), valid, levels, config.distill)
+    if value.requires_grad:
+        value.backward()
+    return value.detach(), torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def assert_equal(hierarchy, config, size, seed, dtype=torch.float64):
+    logits, labels, valid = batch_of(hierarchy, size, seed, dtype)
+    teacher = batch_of(hierarchy, size, seed + 1, dtype)[0]
+    value, gradient = fast(hierarchy, config, logits, labels, valid, teacher)
+    expected, slow_gradient = slow(hierarchy, config, logits, labels, valid, teacher)
+    relative, absolute = TOLERANCES[torch.float64 if dtype == torch.float64 else torch.float32]
+    assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(value.double(), expected, rtol=relative, atol=absolute)
+    relative, absolute = TOLERANCES[dtype]
+    torch.testing.assert_close(gradient.double(), slow_gradient, rtol=relative, atol=absolute)
+
+
+def has_levels(hierarchy):
+    return bool(level_order(hierarchy).active)
+
+
+SETTINGS = st.fixed_dictionaries(
+    {
+        "label_smoothing": st.sampled_from([0.0, 0.2]),
+        "gamma_negative": st.sampled_from([0.0, 1.0, 4.0]),
+        "gamma_positive": st.sampled_from([0.0, 1.0, 2.5]),
+        "clip": st.sampled_from([0.0, 0.05]),
+        "weight": st.sampled_from([0.5, 5.0]),
+        "hard_weight": st.sampled_from([0.0, 1.0, 2.0]),
+        "divergence": st.sampled_from(["squared", "kl"]),
+        "temperature": st.sampled_from([1.0, 4.0]),
+        "top_share": st.sampled_from([0.05, 0.5]),
+    }
+)
+
+
+@pytest.mark.parametrize("scheme", ALL)
+@settings(max_examples=40)
+@given(
+    hierarchies().filter(has_levels),
+    st.integers(1, 5),
+    st.integers(0, 2**31),
+    SETTINGS,
+    st.sampled_from(list(TOLERANCES)),
+)
+def test_it_equals_the_slow_version(scheme, hierarchy, size, seed, values, dtype):
+    assert_equal(hierarchy, config_of(scheme, **values), size, seed, dtype)
+
+
+cached = functools.cache(published_hierarchy)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return cached()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("scheme", ALL)
+def test_it_equals_the_slow_version_on_the_real_tree(published, scheme, dtype):
+    assert_equal(published, config_of(scheme, weight=5.0), 2, 11, dtype)
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_autocast_changes_nothing_about_its_precision(published, scheme):
+    config = config_of(scheme)
+    logits, labels, valid = batch_of(published, 4, 3, torch.bfloat16)
+    teacher = batch_of(published, 4, 4, torch.bfloat16)[0]
+    plain = fast(published, config, logits, labels, valid, teacher)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = fast(published, config, logits, labels, valid, teacher)
+    assert cast[0].dtype == torch.float32
+    torch.testing.assert_close(cast[0], plain[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(cast[1], plain[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_nothing_in_it_waits_for_the_device(published, scheme):
+    """Tensors of the meta device have no values, so whatever needs one on the host fails there."""
+    loss = build_loss(config_of(scheme), level_order(published), published.ancestors.astype(np.int64)).to("meta")
+    logits = torch.empty(4, len(published), device="meta", requires_grad=True)
+    labels, valid = torch.empty(4, dtype=torch.int64, device="meta"), torch.empty(4, dtype=torch.bool, device="meta")
+    loss(logits, labels, valid, *([logits.detach()] if scheme in DISTILLING else [])).backward()
+    assert logits.grad.shape == logits.shape
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_it_compiles_to_one_graph_with_the_same_value(scheme):
+    hierarchy = Hierarchy(tuple("abcdefg"), np.array([-1, -1, 0, 0, 1, 3, 4], np.int32))
+    order = level_order(hierarchy)
+    loss = build_loss(config_of(scheme), order, hierarchy.ancestors.astype(np.int64))
+    logits, labels, valid = batch_of(hierarchy, 4, 5, torch.float32)
+    teacher = [batch_of(hierarchy, 4, 6, torch.float32)[0]] if scheme in DISTILLING else []
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    gradients, values = [], []
+    for each in (loss, compiled):
+        leaf = logits.clone().requires_grad_()
+        values.append(each(leaf, labels, valid, *teacher))
+        values[-1].backward()
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*values, rtol=1e-6, atol=0)
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_huge_logits_stay_finite(published, scheme):
+    logits = torch.full((2, len(published)), -1e4)
+    logits[:, ::7] = 1e4
+    labels, valid = torch.tensor([3, 11000]), torch.tensor([True, True])
+    for values in ({}, {"gamma_negative": 0.0, "gamma_positive": 0.0, "clip": 0.0, "divergence": "kl"}):
+        value, gradient = fast(published, config_of(scheme, **values), logits, labels, valid, -logits)
+        assert value.isfinite()
+        assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_the_mean_of_equal_parts_is_that_of_the_whole(scheme):
+    """What gradient accumulation and several processes rest on."""
+    hierarchy = cached()
+    config = config_of(scheme)
+    logits, labels, valid = batch_of(hierarchy, 6, 8)
+    teacher = batch_of(hierarchy, 6, 9)[0]
+    whole = fast(hierarchy, config, logits, labels, valid, teacher)[0]
+    parts = [fast(hierarchy, config, *(each[part] for each in (logits, labels, valid, teacher)))[0] for part in THIRDS]
+    torch.testing.assert_close(torch.stack(parts).mean(), whole)
+
+
+THIRDS = [slice(0, 2), slice(2, 4), slice(4, 6)]
+
+
+def test_without_focusing_it_is_the_binary_cross_entropy():
+    hierarchy = cached()
+    logits, labels, _ = batch_of(hierarchy, 3, 1)
+    config = config_of("multi-label", gamma_negative=0.0, gamma_positive=0.0, clip=0.0)
+    value, _ = fast(hierarchy, config, logits, labels, torch.ones(3, dtype=torch.bool), logits)
+    targets = torch.from_numpy(hierarchy.multi_hot(labels.numpy())).double()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / 3
+    torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("scheme", sorted(DISTILLING))
+def test_a_teacher_is_missed_by_nobody_in_validation(scheme):
+    hierarchy = cached()
+    hard = "single-label" if scheme == "distillation" else "semantic-softmax"
+    logits, labels, valid = batch_of(hierarchy, 2, 1)
+    order, sets = level_order(hierarchy), hierarchy.ancestors.astype(np.int64)
+    config = config_of(scheme, hard_weight=0.0)
+    alone = build_loss(config, order, sets)(logits, labels, valid)
+    other = build_loss(replace(config, loss=replace(config.loss, scheme=hard)), order, sets)
+    torch.testing.assert_close(alone, other(logits, labels, valid))
+
+
+@pytest.mark.parametrize("name", ["gamma_negative", "gamma_positive"])
+def test_a_focusing_without_a_bounded_gradient_is_refused(name):
+    hierarchy = cached()
+    with pytest.raises(TrainError, match=rf"loss\.{name}=0\.5 lies between 0 and 1; name 0, or 1 and more"):
+        build_loss(config_of("multi-label", **{name: 0.5}), level_order(hierarchy), hierarchy.ancestors.astype(int))

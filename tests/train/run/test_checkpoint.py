@@ -1,0 +1,145 @@
+"""Checkpoints: whole or absent, in class order, without pickle, and refused where they do not belong."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from small_dataset import WNIDS, write_dataset
+
+from in21k.train.config.overrides import with_values
+from in21k.train.config.settings import Config, DataConfig, ModelConfig, RunConfig
+from in21k.train.errors import TrainError
+from in21k.train.evaluation.scores import evaluate_checkpoint
+from in21k.train.model.level_order import level_order
+from in21k.train.model.model_file import MODEL, read_card
+from in21k.train.model.network import build_network
+from in21k.train.model.weights import read_weights
+from in21k.train.run.checkpoint import OPTIMIZER, STATE, find_model, latest_checkpoint, load_state
+from in21k.train.trainer.loop import pretrain
+from in21k.tree.table import wordnet_hierarchy
+
+TINY = {
+    "model.name": "test_resnet",
+    "optim.epochs": 2,
+    "optim.lr": 3e-3,
+    "data.batch_size": 20,
+    "data.eval_batch_size": 8,
+    "run.workers": 0,
+    "run.log_steps": 1,
+    "run.device": "cpu",
+}
+CPU = RunConfig(device="cpu", workers=0)
+
+
+def tiny(**values) -> Config:
+    return with_values(Config(), {**TINY, **{key.replace("__", "."): value for key, value in values.items()}})
+
+
+@pytest.fixture(scope="module")
+def run(dataset_folder, tmp_path_factory) -> Path:
+    """A finished run of eight steps with a checkpoint every three."""
+    run = tmp_path_factory.mktemp("checkpoints") / "run"
+    pretrain(str(dataset_folder), run, tiny(run__checkpoint_steps=3), progress=False)
+    return run
+
+
+def test_the_newest_are_kept(run):
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-00000006", "step-00000008"]
+    newest = latest_checkpoint(run)
+    assert newest.name == "step-00000008"
+    assert sorted(path.name for path in newest.iterdir()) == [MODEL, OPTIMIZER, STATE]
+    state = load_state(newest)
+    assert (state.step, state.epoch, state.samples, state.skipped) == (8, 2, 160, 0)
+    assert state.config.model.name == "test_resnet"
+
+
+def test_the_weights_are_in_class_order_and_timm_loads_them(run):
+    """timm's plain model, in class order, scores what evaluate says."""
+    path = find_model(run)
+    model = timm.create_model("test_resnet", num_classes=len(WNIDS), checkpoint_path=str(path)).eval()
+    order = level_order(wordnet_hierarchy(WNIDS))
+    network = build_network(ModelConfig("test_resnet"), order, 32)
+    network.load(load_file(path))
+    images = torch.rand(3, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(network.module.eval()(images), model(images)[:, order.class_of_row])
+    assert all(torch.equal(tensor, load_file(path)[name]) for name, tensor in network.weights().items())
+
+
+def test_evaluate_repeats_the_runs_last_validation(run, dataset_folder):
+    summary = json.loads((run / "summary.json").read_text())
+    for path in (run, latest_checkpoint(run), latest_checkpoint(run) / MODEL):
+        scores = evaluate_checkpoint(str(dataset_folder), path, DataConfig(eval_batch_size=8), CPU)
+        assert scores["val_semantic_top1"] == summary["val_semantic_top1"]
+        assert scores["val_images"] == 17
+        assert scores["majority_semantic_top1"] == summary["majority_semantic_top1"]
+
+
+@pytest.mark.parametrize(
+    ("wnids", "message"),
+    [
+        (WNIDS[:-1], "has 10 classes, the dataset 9"),
+        ([*WNIDS[:-1], "n04530566"], "has other 10 classes than the dataset"),
+    ],
+)
+def test_other_classes_are_refused(run, tmp_path, wnids, message):
+    folder = write_dataset(tmp_path, wnids=wnids)
+    with pytest.raises(TrainError, match=message):
+        evaluate_checkpoint(str(folder), run, Config().data, CPU)
+
+
+@pytest.mark.parametrize("name", [MODEL, OPTIMIZER, STATE])
+@pytest.mark.parametrize("keep", [0, 40, -9])
+def test_a_damaged_file_is_one_line(dataset_folder, tmp_path, name, keep):
+    run = tmp_path / "run"
+    pretrain(str(dataset_folder), run, tiny(optim__epochs=1), progress=False)
+    path = latest_checkpoint(run) / name
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(TrainError, match=rf"{name} cannot be read") as caught:
+        pretrain(str(dataset_folder), run, tiny(optim__epochs=1), resume=True, progress=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_checkpoint_is_one_line(tmp_path):
+    with pytest.raises(TrainError, match="no checkpoint there"):
+        find_model(tmp_path)
+    with pytest.raises(TrainError, match="no checkpoint there"):
+        find_model(tmp_path / "missing")
+
+
+def test_other_weights_are_no_checkpoint_of_ours(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(TrainError, match=r"is no checkpoint of in21k: its metadata has no 'num_classes'"):
+        read_card(tmp_path / "model.safetensors")
+
+
+def test_init_takes_all_but_a_head_of_another_size(run, tmp_path):
+    path = find_model(run)
+    weights = load_file(path)
+    same = build_network(ModelConfig("test_resnet", init=str(path)), level_order(wordnet_hierarchy(WNIDS)), 32)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in same.weights().items())
+    fewer = build_network(ModelConfig("test_resnet", init=str(path)), level_order(wordnet_hierarchy(WNIDS[:-1])), 32)
+    for name, tensor in fewer.weights().items():
+        assert name in fewer.head or torch.equal(tensor, weights[name])
+
+
+def test_torch_files_give_tensors_and_nothing_else(tmp_path):
+    weights = {"module.a": torch.ones(2)}
+    torch.save({"state_dict": weights, "epoch": 3}, tmp_path / "good.pth")
+    assert read_weights(tmp_path / "good.pth")["a"].tolist() == [1, 1]
+    (tmp_path / "bad.pth").write_bytes(b"not a torch file")
+    torch.save({"model": weights, "written": dt.date(2021, 4, 22)}, tmp_path / "pickled.pth")
+    for name in ("bad.pth", "pickled.pth", "missing.pth"):
+        with pytest.raises(TrainError, match=name) as caught:
+            read_weights(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_init_from_another_model_is_one_line(run):
+    order = level_order(wordnet_hierarchy(WNIDS))
+    with pytest.raises(TrainError, match="is no checkpoint of test_vit: 78 of 78 tensors are missing"):
+        build_network(ModelConfig("test_vit", init=str(find_model(run))), order, 32)

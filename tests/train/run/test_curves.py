@@ -1,0 +1,72 @@
+"""A run's curves: rows that survive kills and new columns, and the picture of them."""
+
+from dataclasses import fields
+
+import pytest
+from PIL import Image
+from train_runs import answer
+
+from in21k.train.errors import TrainError
+from in21k.train.run.curve_plot import plot_curves, read_curves
+from in21k.train.run.curves import CurvePoint, CurveWriter
+
+COLUMNS = [field.name for field in fields(CurvePoint)]
+
+
+def write_run(run, steps: int, slope: float = 1.0):
+    run.mkdir()
+    writer = CurveWriter(run, 0, validates=False)
+    for step in range(1, steps + 1):
+        writer.write(CurvePoint(step, step / 10, "train", 5 - slope * step / steps, lr=1e-3, gradient_norm=2.0))
+        if step % 10 == 0:
+            writer.write(CurvePoint(step, step / 10, "val", 4 - slope * step / steps, semantic_top1=step / 200))
+    writer.close()
+    return run
+
+
+@pytest.mark.parametrize(("validates", "kept"), [(True, 10), (False, 11)])
+def test_a_resumed_run_keeps_the_rows_up_to_its_step(tmp_path, validates, kept):
+    """And that step's validation only where it is not made again."""
+    run = write_run(tmp_path / "run", 20)
+    CurveWriter(run, 10, validates=validates).close()
+    assert len((run / "metrics.csv").read_text().splitlines()) == 1 + kept
+
+
+def test_rows_of_an_older_version_with_fewer_columns_are_kept(tmp_path):
+    (tmp_path / "metrics.csv").write_text(
+        "step,epoch,split,loss,semantic_top1,lr,images_per_second,data_wait,gpu_memory_mb,skipped\n"
+        "5,0.5,train,3.25,,0.001,10.0,0.1,,2\n"
+        "6,0.6,train,3.1\n"
+    )
+    CurveWriter(tmp_path, 9, validates=False).close()
+    header, *rows = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
+    assert header == COLUMNS
+    row = dict(zip(header, rows[0], strict=True))
+    assert (len(rows), row["loss"], row["skipped"], row["gradient_norm"]) == (1, "3.25", "2", "")
+
+
+def test_runs_are_drawn_side_by_side(capsys, tmp_path):
+    runs = [write_run(tmp_path / name, steps, slope) for name, steps, slope in (("slow", 30, 1), ("fast", 40, 3))]
+    picture = tmp_path / "new" / "both.png"
+    assert answer(capsys, "curves", *runs, "--output", picture) == (0, f"curves: {picture}\n", "")
+    with Image.open(picture) as image:
+        assert min(image.size) > 700
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
+    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= colours
+
+
+def test_a_row_that_a_kill_has_cut_off_is_left_out(tmp_path):
+    run = write_run(tmp_path / "run", 20)
+    path = run / "metrics.csv"
+    path.write_text(path.read_text()[:-9])
+    assert len(read_curves(run, "run").points["val", "loss"][0]) == 1
+
+
+@pytest.mark.parametrize("text", [None, "", "a,b\n1,2\n", ",".join(COLUMNS) + "\n"])
+def test_a_folder_without_curves_is_one_line(tmp_path, text):
+    if text is not None:
+        (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(TrainError, match=r"metrics.csv") as caught:
+        plot_curves([tmp_path], tmp_path / "x.png")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "x.png").exists()

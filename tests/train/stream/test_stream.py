@@ -1,0 +1,295 @@
+"""The loader over real shards: what it reads, in which order, and what it says of damaged ones."""
+
+import io
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_dataset import jpeg, picture, write_dataset
+from streams import AUGMENTATION, equal, source_of, stream
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.sample_table import SampleTable
+from in21k.train.data.interfaces import ReadOptions
+from in21k.train.data.partition import TrainPlan
+from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.data.prepared.reader import ShardReader
+from in21k.train.errors import TrainError
+from in21k.train.stream.loader import default_workers, open_stream
+
+
+def test_batches_hold_the_images_that_pillow_decodes(dataset_folder):
+    source = source_of(dataset_folder, "val")
+    batches = stream(source)
+    images = torch.cat([batch.images for batch in batches])
+    valid = torch.cat([batch.valid for batch in batches])
+    assert images.shape == (24, 3, 32, 32)
+    assert images.dtype == torch.uint8
+    assert valid.tolist() == [True] * 17 + [False] * 7
+    reader = ShardReader(source.open_reader.location, source.open_reader.manifest, "val")
+    for number, sample in enumerate(reader.read(np.arange(17))):
+        expected = np.asarray(Image.open(io.BytesIO(sample.image)))
+        np.testing.assert_array_equal(images[number].permute(1, 2, 0).numpy(), expected)
+        assert sample.key.startswith(f"n{sample.key[1:9]}_val")
+    reader.close()
+
+
+def test_labels_and_keys_are_the_tables(dataset_folder):
+    source = source_of(dataset_folder)
+    table = SampleTable(source.open_reader.location, source.open_reader.manifest)
+    indices = [table.index("train", shard).class_indices for shard in range(5)]
+    keys = [key for shard in range(5) for key in table.keys("train", shard)]
+    reader = ShardReader(source.open_reader.location, source.open_reader.manifest, "train", open_shards=2)
+    numbers = np.random.default_rng(0).permutation(93)
+    samples = reader.read(numbers)
+    assert [sample.class_index for sample in samples] == np.concatenate(indices)[numbers].tolist()
+    assert [sample.key for sample in samples] == [keys[number] for number in numbers]
+    reader.close()
+
+
+def test_workers_and_ranks_see_the_same_batches(dataset_folder):
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    alone = stream(source, epochs=2)
+    assert len(alone) == 2 * (93 // 8)
+    assert equal(stream(source, epochs=2, workers=2), alone)
+    halves = [stream(source, epochs=2, rank=rank, world=2) for rank in (0, 1)]
+    joined = [torch.cat([left.images, right.images]) for left, right in zip(*halves, strict=True)]
+    assert all(torch.equal(both, one.images) for both, one in zip(joined, alone, strict=True))
+
+
+def test_a_resumed_stream_is_the_rest(dataset_folder):
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    assert equal(stream(source, epochs=2, start_step=9), stream(source, epochs=2)[9:])
+
+
+def test_an_augmented_epoch_differs_from_the_next(dataset_folder):
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    assert not equal(stream(source, 93, epochs=2)[:1], stream(source, 93, epochs=2)[1:])
+
+
+def test_the_global_random_state_stays(dataset_folder):
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    stream(source_of(dataset_folder, augmentation=AUGMENTATION))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_size_is_resized(dataset_folder):
+    source = source_of(dataset_folder, "val", size=20)
+    (batch,) = stream(source, 17)
+    assert batch.images.shape == (17, 3, 20, 20)
+    (full,) = stream(replace(source, image_size=32), 17)
+    means = [b.images.float().mean((2, 3)) for b in (batch, full)]
+    torch.testing.assert_close(*means, atol=2, rtol=0)
+
+
+def test_images_that_do_not_decode_are_skipped_and_named(tmp_path):
+    def damage(split, number, sample):
+        cut = {4: sample.image[:150], 9: b"", 30: b"no picture"}
+        return replace(sample, image=cut.get(number, sample.image)) if split == "train" else sample
+
+    source = source_of(write_dataset(tmp_path, replace=damage))
+    batches = stream(source, 93)
+    assert batches[0].valid.sum() == 90
+    assert sorted(key.split("_")[1] for key in batches[0].skipped) == ["train30", "train4", "train9"]
+
+
+def test_png_gray_and_cmyk_decode_too(tmp_path):
+    def other(split, number, sample):
+        kinds = {0: ("PNG", "RGBA"), 1: ("JPEG", "L"), 2: ("JPEG", "CMYK"), 3: ("GIF", "P")}
+        if number not in kinds:
+            return sample
+        file = io.BytesIO()
+        picture(sample.class_index, number).convert(kinds[number][1]).save(file, kinds[number][0])
+        return replace(sample, image=file.getvalue())
+
+    source = source_of(write_dataset(tmp_path, replace=other), "val")
+    (batch,) = stream(source, 17)
+    assert batch.valid.all()
+    assert not batch.skipped
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_shard_is_one_line(tmp_path, workers):
+    folder = write_dataset(tmp_path)
+    path = folder / "train/in21k-train-000001.tar"
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(TrainError, match=r"in21k-train-000001.tar is \d+ bytes long, not the manifest's") as caught:
+        stream(source_of(folder), workers=workers)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_shard_is_one_line(tmp_path):
+    folder = write_dataset(tmp_path)
+    (folder / "train/in21k-train-000003.tar").unlink()
+    with pytest.raises(DatasetError, match=r"in21k-train-000003.tar: there is no such file"):
+        stream(source_of(folder))
+
+
+def overwrite(folder: Path, shard: int, sample: int, at: int, content: bytes) -> Path:
+    data = open_dataset(folder)
+    index = SampleTable(data.location, data.manifest).index("train", shard)
+    path = folder / f"train/in21k-train-{shard:06d}.tar"
+    data = bytearray(path.read_bytes())
+    place = int(index.offsets[sample]) + at if at >= 0 else int(index.offsets[sample] + index.sizes[sample]) + at
+    data[place : place + len(content)] = content
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("at", "content", "message"),
+    [
+        (-1024, bytes(1024), "not an image and its label"),  # no label
+        (-512, b"7", "the label 7, the sample table says 4"),
+    ],
+)
+def test_a_sample_without_its_label_is_an_error_that_names_the_shard(tmp_path, at, content, message):
+    folder = write_dataset(tmp_path)
+    overwrite(folder, 1, 6, at, content)
+    with pytest.raises(
+        TrainError, match=rf"in21k-train-000001.tar: the sample at byte \d+ is not the table's.*{message}"
+    ):
+        stream(source_of(folder), 93)
+
+
+@pytest.mark.parametrize(
+    ("at", "content", "message"),
+    [
+        (0, b"x", "wrong checksum"),  # the image's header
+        (512, bytes(300), "does not decode"),
+        (-512, b"d", "invalid literal"),  # its label
+    ],
+)
+def test_a_damaged_sample_is_skipped_and_named_and_an_error_if_that_is_wanted(tmp_path, at, content, message):
+    folder = write_dataset(tmp_path)
+    overwrite(folder, 1, 6, at, content)
+    source = source_of(folder)
+    (batch,) = stream(source, 93)
+    assert [key.split("_")[1] for key in batch.skipped] == ["train13"]
+    assert (~batch.valid).sum() == 1
+    with pytest.raises(TrainError, match=rf"the sample \w+_train13 is damaged \(.*{message}"):
+        stream(replace(source, strict=True), 93)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_shard_damaged_in_the_middle_loses_what_is_damaged(tmp_path, strict):
+    """Noise over some thousand bytes: headers and images of neighbouring samples."""
+    folder = write_dataset(tmp_path)
+    noise = np.random.default_rng(0).integers(1, 256, 5000).astype(np.uint8).tobytes()
+    overwrite(folder, 1, 20, 700, noise)
+    source = replace(source_of(folder), strict=strict)
+    if strict:
+        with pytest.raises(TrainError, match="is damaged"):
+            stream(source, 93)
+        return
+    (batch,) = stream(source, 93)
+    numbers = sorted(int(key.rpartition("train")[2]) - 7 for key in batch.skipped)
+    assert numbers == list(range(20, 20 + len(numbers)))
+    assert 2 <= len(numbers) <= 5
+    assert batch.valid.sum() == 93 - len(numbers)
+
+
+def test_a_shard_without_its_end_mark_is_an_error(tmp_path):
+    folder = write_dataset(tmp_path)
+    path = folder / "train/in21k-train-000002.tar"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(TrainError, match=r"in21k-train-000002.tar does not end with tar's end-of-archive mark"):
+        stream(source_of(folder))
+
+
+def test_digests_are_compared_on_request(tmp_path):
+    folder = write_dataset(tmp_path)
+    overwrite(folder, 3, 6, 900, b"?")  # within an image
+    source = source_of(folder)
+    stream(source)
+    with pytest.raises(TrainError, match=r"in21k-train-000003.tar has another SHA-256"):
+        stream(replace(source, open_reader=replace(source.open_reader, options=ReadOptions(verify_digest=True))))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
+    """Holding one batch, few, or all: the memory is used again only when nobody refers to it."""
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    expected = [batch.images.clone() for batch in stream(source, epochs=3)]
+    for hold in (1, 2, 5, 100):
+        held: list[tuple[int, torch.Tensor]] = []
+        plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 3, 8)
+        for number, batch in enumerate(open_stream(source, plan, workers=workers)):
+            held = [*held, (number, batch.images[2:])][-hold:]  # views of it count too
+            del batch
+            assert all(torch.equal(images, expected[at][2:]) for at, images in held)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_memory_is_used_again(dataset_folder, workers):
+    places = set()
+    source = source_of(dataset_folder)
+    plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 4, 8)
+    for batch in open_stream(source, plan, workers=workers):
+        places.add(batch.images.data_ptr())
+        del batch
+    assert plan.total_steps == 44
+    assert len(places) <= 6
+
+
+def test_images_that_are_not_square_are_cropped(tmp_path):
+    """The middle for validation, anywhere for training; another mode squishes them."""
+
+    def wide(split, number, sample):
+        file = io.BytesIO()
+        pixels = np.zeros((32, 96, 3), np.uint8)
+        pixels[:, 32:64] = 255
+        Image.fromarray(pixels).save(file, "PNG")
+        return replace(sample, image=file.getvalue())
+
+    folder = write_dataset(tmp_path, replace=wide, parameters={"size": 32, "mode": "short-edge"})
+    cropped = source_of(folder, "val")
+    squished = replace(cropped, crops=False)
+    assert (stream(cropped, 17)[0].images == 255).all()
+    assert not (stream(squished, 17)[0].images == 255).all()
+    training = replace(source_of(folder), crop_seed=1)
+    first, second = stream(training, 93, epochs=2)
+    whites = (first.images[:, 0] == 255).float().mean((1, 2))
+    assert 0 <= whites.min() < 0.3
+    assert 0.7 < whites.max() <= 1
+    assert not torch.equal(first.images, second.images)
+    assert equal([first, second], stream(training, 93, epochs=2, workers=2))
+
+
+def test_webp_is_read_where_the_manifest_says_so(tmp_path):
+    def webp(split, number, sample):
+        pixels = np.array(Image.open(io.BytesIO(sample.image)))
+        content = cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, 101])[1]
+        cut = 60 if (split, number) == ("val", 3) else None
+        return replace(sample, image=content.tobytes()[:cut])
+
+    folder = write_dataset(tmp_path, replace=webp, suffix=".webp", parameters={"size": 32, "format": "webp"})
+    (batch,) = stream(source_of(folder, "val"), 17)
+    assert batch.valid.tolist() == [number != 3 for number in range(17)]
+    labels = batch.class_indices.tolist()
+    np.testing.assert_array_equal(
+        batch.images[5].permute(1, 2, 0), np.array(Image.open(io.BytesIO(jpeg(labels[5], 1005))))
+    )
+
+
+def test_a_shard_with_the_samples_of_another_is_an_error(tmp_path):
+    folder = write_dataset(tmp_path, train=(20, 20), replace=lambda s, n, sample: replace(sample, image=jpeg(1, 1)))
+    shutil.copy(folder / "train/in21k-train-000000.tar", folder / "train/in21k-train-000001.tar")
+    with pytest.raises(TrainError, match=r"in21k-train-000001.tar"):
+        stream(source_of(folder), 40)
+
+
+def test_a_source_travels_to_workers(dataset_folder):
+    source = source_of(dataset_folder, augmentation=AUGMENTATION)
+    assert pickle.loads(pickle.dumps(source)).open_reader.manifest == source.open_reader.manifest
+
+
+def test_workers_are_bounded_by_cpus_and_processes():
+    assert 0 <= default_workers(8) <= default_workers(1) <= 8

@@ -1,0 +1,143 @@
+"""SIGTERM to a training run: all processes stop after the same step, with a checkpoint from which it goes on."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from processes import descendants, until
+from train_runs import FIXED, run_train, summary_of, train_command, train_losses
+
+from in21k.train.config.overrides import with_values
+from in21k.train.config.settings import Config
+from in21k.train.device.ranks import Ranks
+from in21k.train.evaluation.scheme_metrics import SchemeMetrics
+from in21k.train.trainer import preemption
+from in21k.train.trainer.loop import pretrain
+from in21k.train.trainer.preemption import Preempted, stop_request
+
+EPOCHS = 8
+OPTIONS = [*FIXED, "--epochs", EPOCHS, "--batch-size", 12, "--workers", 0]
+
+
+def rank_of(process: int) -> int | None:
+    """torchrun's rank of a process, by /proc."""
+    try:
+        variables = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return next((int(each[5:]) for each in variables if each.startswith(b"RANK=")), None)
+
+
+def stopped(dataset: Path, run: Path, ranks: tuple[int, ...], processes: int) -> tuple[int, int]:
+    """Signal these ranks of a run once it trains; return its exit status and the step at which it says it stopped."""
+    command = train_command("pretrain", dataset, "--output", run, *OPTIONS, processes=processes)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until(lambda: (run / "metrics.csv").exists() and max(train_losses(run), default=0) >= 3)
+    members = {process.pid: 0} if processes == 1 else {each: rank_of(each) for each in descendants(process.pid)}
+    for member, rank in members.items():
+        if rank in ranks:
+            os.kill(member, signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    said = {line for line in errors.splitlines() if "SIGTERM" in line}
+    assert len(said) == 1, errors
+    words = said.pop().removesuffix("; go on with --resume").split()
+    assert words[:-1] == "in21k-train: stopped by SIGTERM at step".split()
+    return process.returncode, int(words[-1])
+
+
+@pytest.fixture(scope="module")
+def uncut(dataset_folder, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("preemption") / "uncut"
+    done = run_train("pretrain", dataset_folder, "--output", run, *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+@pytest.mark.parametrize(
+    ("ranks", "processes"),
+    [
+        ((0,), 1),
+        ((1,), 2),
+        pytest.param((0,), 2, marks=pytest.mark.slow),
+        pytest.param((0, 1), 2, marks=pytest.mark.slow),
+    ],
+    ids=["alone", "only rank 1", "only rank 0", "both"],
+)
+def test_it_stops_with_a_checkpoint_and_goes_on_from_there(uncut, dataset_folder, tmp_path, ranks, processes):
+    run = tmp_path / "run"
+    status, step = stopped(dataset_folder, run, ranks, processes)
+    assert status == 0
+    assert 3 <= step < EPOCHS * 7
+    assert (run / f"checkpoints/step-{step:08d}/state.json").exists()
+    assert max(train_losses(run)) == step
+    assert not (run / "summary.json").exists()
+    done = run_train("pretrain", dataset_folder, "--output", run, *OPTIONS, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert summary_of(run)["resumed_at_step"] == step
+    if processes == 1:
+        assert (run / "metrics.csv").read_text().count("val") == EPOCHS
+        assert train_losses(run) == train_losses(uncut)
+        assert summary_of(run)["val_loss"] == summary_of(uncut)["val_loss"]
+    else:
+        assert train_losses(run) == pytest.approx(train_losses(uncut), rel=1e-3)
+
+
+@pytest.fixture
+def earlier_handler():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("ended"))
+    yield seen
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_second_sigterm_ends_at_once(earlier_handler, cpu, monkeypatch):
+    monkeypatch.setattr(preemption, "ONE_REQUEST", 0.0)
+    with stop_request(cpu) as request:
+        assert not request.agree().stop
+        signal.raise_signal(signal.SIGTERM)
+        assert (request.agree().stop, earlier_handler) == (True, [])
+        signal.raise_signal(signal.SIGTERM)
+        assert earlier_handler == ["ended"]
+
+
+def test_the_same_sigterm_twice_is_one(earlier_handler, cpu):
+    """A scheduler signals every process, and torchrun its own once more."""
+    with stop_request(cpu) as request:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert (request.agree().stop, earlier_handler) == (True, [])
+    signal.raise_signal(signal.SIGTERM)
+    assert earlier_handler == ["ended"], "outside of the loop it does what it did"
+
+
+@pytest.fixture
+def cpu() -> Ranks:
+    return Ranks(torch.device("cpu"))
+
+
+def test_a_validation_is_cut_short_and_made_when_the_run_goes_on(dataset_folder, tmp_path, monkeypatch):
+    """Also where no checkpoint was due at the step of the validation."""
+    values = {"model.name": "test_resnet", "optim.epochs": 2, "data.batch_size": 30, "data.eval_batch_size": 2}
+    more = {"optim.ema_decay": 0.5, "run.checkpoint_steps": 100, "run.log_steps": 1, "run.workers": 0}
+    config = with_values(Config(), {**values, **more, "run.device": "cpu"})
+    update, calls = SchemeMetrics.update, []
+
+    def signalled(self, *batch):
+        calls.append(1)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        update(self, *batch)
+
+    monkeypatch.setattr(SchemeMetrics, "update", signalled)
+    with pytest.raises(Preempted, match="stopped by SIGTERM at step 3; go on with --resume"):
+        pretrain(str(dataset_folder), tmp_path / "cut", config, progress=False)
+    assert len(calls) == 3
+    cut = pretrain(str(dataset_folder), tmp_path / "cut", config, resume=True, progress=False)
+    uncut = pretrain(str(dataset_folder), tmp_path / "uncut", config, progress=False)
+    assert cut["resumed_at_step"] == 3
+    assert cut["val_loss"] == uncut["val_loss"]
+    rows = [[line.split(",")[:4] for line in (tmp_path / run / "metrics.csv").open()] for run in ("cut", "uncut")]
+    assert rows[0] == rows[1]

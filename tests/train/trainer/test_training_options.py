@@ -1,0 +1,231 @@
+"""Optimizers, averaged weights, accumulation, clipping, precision and compilation: what they promise of the losses."""
+
+import json
+import random
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from processes import until
+from safetensors.torch import load_file
+from train_runs import run_train, summary_of, train_command, train_losses
+
+from in21k.train.config.overrides import parse_setting, with_values
+from in21k.train.config.settings import DataConfig, RunConfig
+from in21k.train.errors import TrainError
+from in21k.train.evaluation.scores import evaluate_checkpoint
+from in21k.train.losses.schemes import DISTILLING
+from in21k.train.model.model_file import MODEL
+from in21k.train.recipes import read_recipe, recipe_names
+from in21k.train.run.checkpoint import AVERAGE, find_model, latest_checkpoint
+from in21k.train.trainer.loop import pretrain
+
+STEPS = 14
+SETTINGS = {
+    "model.name": "test_vit",
+    "data.image_size": 32,
+    "data.batch_size": 12,
+    "optim.epochs": 2,
+    "run.device": "cpu",
+    "run.workers": 0,
+    "run.log_steps": 1,
+    "run.checkpoint_steps": 3,
+}
+
+
+def train(dataset: Path, run: Path, recipe: str = "semantic-softmax", resume: bool = False, **values) -> dict:
+    """A run of fourteen steps in this process."""
+    changed = {**SETTINGS, **{key.replace("__", "."): value for key, value in values.items()}}
+    return pretrain(str(dataset), run, with_values(read_recipe(recipe), changed), resume=resume, progress=False)
+
+
+def options(*settings: str) -> list[str]:
+    """The same as a command line."""
+    known = [f"{key}={value}" for key, value in SETTINGS.items() if key != "model.name"]
+    return ["--model", "test_vit", *(word for each in (*known, *settings) for word in ("--set", each))]
+
+
+def column(run: Path, name: str) -> list[str]:
+    header, *rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    return [row[header.index(name)] for row in rows if row[2] == "train"]
+
+
+@pytest.fixture(scope="module")
+def plain(dataset_folder, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("options") / "plain"
+    train(dataset_folder, run)
+    return run
+
+
+SGD = ("optim.name=sgd", "optim.lr=0.01")
+COMBINATIONS = [
+    pytest.param("semantic-softmax", (*SGD, "optim.ema_decay=0.9", "optim.accumulate=3", "optim.clip_norm=0.5")),
+    pytest.param("semantic-softmax", ("optim.name=adamw", "optim.ema_decay=0.999"), marks=pytest.mark.slow),
+    pytest.param("semantic-softmax", (*SGD, "optim.nesterov=true"), marks=pytest.mark.slow),
+    pytest.param("semantic-softmax", ("run.amp_dtype=float16", "optim.accumulate=2"), marks=pytest.mark.slow),
+    *(pytest.param(name, ("optim.accumulate=2",), marks=pytest.mark.slow) for name in recipe_names()),
+]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings"), COMBINATIONS, ids=lambda value: value if isinstance(value, str) else " ".join(value)
+)
+def test_cut_by_a_kill_at_a_random_step_it_goes_on_bit_for_bit(plain, dataset_folder, tmp_path, recipe, settings):
+    if read_recipe(recipe).loss.scheme in DISTILLING:
+        settings = (*settings, f"distill.teacher={plain}")
+    values = {key.replace(".", "__"): value for key, value in map(parse_setting, settings)}
+    cut, at = tmp_path / "cut", random.randrange(4, STEPS - 1)
+    command = ["pretrain", dataset_folder, "--recipe", recipe, "--output", cut, *options(*settings)]
+    process = subprocess.Popen(train_command(*command), stderr=subprocess.DEVNULL)
+    until(lambda: (cut / "metrics.csv").exists() and max(train_losses(cut), default=0) >= at)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if not (cut / "summary.json").exists():  # the kill came in time
+        assert train(dataset_folder, cut, recipe, resume=True, **values)["resumed_at_step"] >= 3
+    train(dataset_folder, tmp_path / "uncut", recipe, **values)
+    assert train_losses(cut) == train_losses(tmp_path / "uncut"), f"killed at step {at}"
+    for name in (MODEL, *([AVERAGE] if "optim__ema_decay" in values else [])):
+        ours, theirs = (load_file(latest_checkpoint(tmp_path / run) / name) for run in ("cut", "uncut"))
+        assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
+
+
+@pytest.mark.parametrize(
+    ("processes", "accumulate"), [(1, 4), (2, 3), pytest.param(2, 1, marks=pytest.mark.slow)], ids=str
+)
+def test_parts_and_processes_change_no_loss_and_no_metric(plain, dataset_folder, tmp_path, processes, accumulate):
+    """test_vit has no batch norm, whose statistics are those of each part."""
+    run = tmp_path / "run"
+    if processes == 1:
+        train(dataset_folder, run, optim__accumulate=accumulate)
+    else:
+        command = ["pretrain", dataset_folder, "--output", run, *options(f"optim.accumulate={accumulate}")]
+        done = run_train(*command, processes=processes)
+        assert done.returncode == 0, done.stderr
+    assert train_losses(run) == pytest.approx(train_losses(plain), rel=1e-4)
+    metrics = [{key: value for key, value in summary_of(each).items() if "top1" in key} for each in (run, plain)]
+    assert metrics[0] == metrics[1]
+    assert summary_of(run)["val_loss"] == pytest.approx(summary_of(plain)["val_loss"], rel=1e-4)
+
+
+def test_parts_of_unequal_size_are_refused(dataset_folder, tmp_path):
+    with pytest.raises(TrainError, match=r"the 12 images of a process's step do not divide into optim.accumulate=5"):
+        train(dataset_folder, tmp_path / "run", optim__accumulate=5)
+
+
+def test_the_average_is_that_of_all_steps_weights_and_is_evaluated(dataset_folder, tmp_path):
+    """Against the mean worked out by hand from a checkpoint of every step."""
+    run = tmp_path / "run"
+    keep = {"run__checkpoint_steps": 1, "run__keep_checkpoints": STEPS}
+    summary = train(dataset_folder, run, optim__ema_decay=0.8, optim__epochs=1, **keep)
+    saved = [load_file(run / f"checkpoints/step-{step:08d}" / MODEL) for step in range(1, 8)]
+    average = load_file(run / "checkpoints/step-00000001" / AVERAGE)
+    for step, weights in list(enumerate(saved))[1:]:
+        decay = min(0.8, (1 + step) / (10 + step))
+        average = {name: decay * each + (1 - decay) * weights[name] for name, each in average.items()}
+    found = load_file(latest_checkpoint(run) / AVERAGE)
+    torch.testing.assert_close(found, average)
+    assert find_model(run).name == AVERAGE
+    assert find_model(run, raw=True).name == MODEL
+    scores = {
+        raw: evaluate_checkpoint(str(dataset_folder), run, DataConfig(), RunConfig(device="cpu", workers=0), raw=raw)
+        for raw in (False, True)
+    }
+    assert scores[False]["val_loss"] == pytest.approx(summary["val_loss"], rel=1e-6)
+    assert scores[True]["val_loss"] != pytest.approx(summary["val_loss"], rel=1e-6)
+
+
+def test_a_clipped_gradient_has_the_norm_that_was_asked_for(plain, dataset_folder, tmp_path):
+    """With plain SGD the first step is the learning rate times the clipped gradient."""
+    run, norm = tmp_path / "run", 0.25
+    sgd = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__weight_decay": 0.0, "optim__clip_norm": norm}
+    keep = {"run__checkpoint_steps": 1, "run__keep_checkpoints": 9}
+    train(dataset_folder, run, **sgd, optim__lr=0.02, optim__epochs=1, **keep)
+    first, second = (load_file(run / f"checkpoints/step-{step:08d}" / MODEL) for step in (1, 2))
+    moved = torch.cat([(second[name] - first[name]).flatten() for name in first]).norm()
+    assert float(column(run, "gradient_norm")[1]) > norm
+    assert moved / float(column(run, "lr")[1]) == pytest.approx(norm, rel=1e-3)
+
+
+def test_bfloat16_on_the_cpu_is_near_float32(plain, dataset_folder, tmp_path):
+    train(dataset_folder, tmp_path / "run", run__amp_dtype="bfloat16")
+    assert train_losses(tmp_path / "run") != train_losses(plain)
+    assert train_losses(tmp_path / "run") == pytest.approx(train_losses(plain), rel=0.02)
+
+
+def test_float16_steps_that_overflow_are_left_out_counted_and_logged(plain, dataset_folder, tmp_path, monkeypatch):
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda *given, **more: scaler(*given, init_scale=2.0**30, **more))
+    summary = train(dataset_folder, tmp_path / "run", run__amp_dtype="float16", optim__epochs=5)
+    overflows = list(map(int, column(tmp_path / "run", "overflows")))
+    assert 10 < sum(overflows) == summary["overflowed_steps"] < 25
+    assert overflows[-1] == 0
+    assert float(column(tmp_path / "run", "loss_scale")[-1]) == 2.0 ** (30 - sum(overflows))
+    assert column(tmp_path / "run", "gradient_norm")[0] == ""
+    assert set(column(plain, "loss_scale")) == {""}
+
+
+def test_float16_that_overflows_all_the_time_stops_the_run(dataset_folder, tmp_path, monkeypatch):
+    scaler = torch.amp.GradScaler
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda *given, **more: scaler(*given, init_scale=2.0**120, **more))
+    with pytest.raises(TrainError, match=r"overflowed 25 steps in a row by step 25, .* --set run.amp_dtype=bfloat16"):
+        train(dataset_folder, tmp_path / "run", run__amp_dtype="float16", optim__epochs=5)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_has_the_same_losses_and_names(plain, dataset_folder, tmp_path):
+    run = tmp_path / "run"
+    done = run_train("pretrain", dataset_folder, "--output", run, "--compile", *options(), timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert train_losses(run) == pytest.approx(train_losses(plain), rel=1e-3)
+    assert load_file(find_model(run)).keys() == load_file(find_model(plain)).keys()
+
+
+def test_without_a_compiler_compile_is_one_line(dataset_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(TrainError, match=r"--compile needs a compiler, and none of g\+\+, .* is there"):
+        train(dataset_folder, tmp_path / "run", run__compile=True)
+
+
+def test_a_deterministic_run_is_the_same_run_on_the_cpu(plain, dataset_folder, tmp_path):
+    try:
+        train(dataset_folder, tmp_path / "run", run__deterministic=True)
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert train_losses(tmp_path / "run") == train_losses(plain)
+
+
+def test_the_clock_saves_beside_the_steps(dataset_folder, tmp_path):
+    often = {"run__checkpoint_steps": 1000, "run__keep_checkpoints": 100, "run__checkpoint_minutes": 1e-6}
+    train(dataset_folder, tmp_path / "run", **often)
+    assert len(list((tmp_path / "run/checkpoints").iterdir())) == STEPS
+
+
+def test_nesterov_without_momentum_is_one_line(dataset_folder, tmp_path):
+    sgd = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__nesterov": True}
+    with pytest.raises(TrainError, match=r"optim.nesterov needs a momentum"):
+        train(dataset_folder, tmp_path / "run", **sgd)
+
+
+def test_accumulation_may_change_when_a_run_goes_on(dataset_folder, tmp_path):
+    run = tmp_path / "run"
+    train(dataset_folder, run)
+    assert train(dataset_folder, run, resume=True, optim__accumulate=4)["resumed_at_step"] == STEPS
+    with pytest.raises(TrainError, match=r"optim.ema_decay: 0.0 → 0.9"):
+        train(dataset_folder, run, resume=True, optim__ema_decay=0.9)
+
+
+def test_a_run_of_an_older_version_that_had_fewer_settings_goes_on(dataset_folder, tmp_path):
+    run = tmp_path / "run"
+    train(dataset_folder, run)
+    old = {"optim": ["lr", "epochs"], "run": ["seed"], "data": ["image_size", "batch_size"], "model": ["name"]}
+    for path in (run / "config.json", latest_checkpoint(run) / "state.json"):
+        record = json.loads(path.read_text())
+        record["config"] = {
+            section: {name: record["config"][section][name] for name in names} for section, names in old.items()
+        }
+        path.write_text(json.dumps(record))
+    assert train(dataset_folder, run, resume=True)["resumed_at_step"] == STEPS

@@ -1,0 +1,283 @@
+"""Transfer to an image folder and to shards: fine-tuning and linear probe, from the command line's core."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from catalogues import write_coco
+from hub import put_into_cache
+from safetensors.torch import load_file
+from small_dataset import jpeg, picture
+from train_runs import answer, summary_of
+
+from in21k.train.data.catalogues.image_folder import open_image_folder
+from in21k.train.data.interfaces import ReadOptions
+from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
+from in21k.train.errors import TrainError
+from in21k.train.transfer.linear_fit import fit, fit_choosing
+
+CLASSES = ("ant", "bee", "cow")
+
+
+def write_folder(root: Path, splits=("train", "val"), images=24, classes=CLASSES) -> Path:
+    """An image folder whose images are told apart with ease, in several formats and cases of extension."""
+    for split in splits:
+        for label, name in enumerate(classes):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(images):
+                at = number + 1000 * (split == "val")
+                if number % 5 == 0:
+                    picture(label, at).save(folder / f"{number}.PNG")
+                else:
+                    (folder / f"{number}.{'JPEG' if number % 2 else 'jpg'}").write_bytes(jpeg(label, at))
+            (folder / "notes.txt").write_text("no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("animals"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(dataset_folder, tmp_path_factory) -> Path:
+    """A run on the shards."""
+    from in21k.train.config.overrides import with_values
+    from in21k.train.recipes import read_recipe
+    from in21k.train.trainer.loop import pretrain as core
+
+    run = tmp_path_factory.mktemp("pretrained") / "run"
+    values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu"}
+    core(str(dataset_folder), run, with_values(read_recipe("semantic-softmax"), values | {"run.workers": 0}))
+    return run
+
+
+def transfer(capsys, data, checkpoint, run, *arguments: object) -> tuple[int, str, str]:
+    given = ["--checkpoint", checkpoint, "--output", run, *arguments]
+    return answer(capsys, "transfer", data, *given, "--device", "cpu", "--workers", "0")
+
+
+def test_an_image_folder_has_all_images_once_and_its_classes_in_order(folder):
+    data = open_image_folder(folder)
+    assert data.hierarchy.wnids == CLASSES
+    assert (data.samples("train"), data.samples("val")) == (72, 72)
+    assert data.images_train.tolist() == [24, 24, 24]
+    reader = data.reader("train", ReadOptions())()
+    samples = reader.collect(reader.request(np.arange(-1, 72)))
+    assert samples[0] is None
+    assert {sample.key for sample in samples[1:]} == {
+        str(path.relative_to(folder)) for path in (folder / "train").rglob("*.*") if path.suffix != ".txt"
+    }
+    assert all(sample.key.split("/")[1] == CLASSES[sample.class_index] for sample in samples[1:])
+    assert all(bytes(sample.image) == (folder / sample.key).read_bytes() for sample in samples[1:])
+
+
+def test_neighbours_are_of_mixed_classes_and_the_order_is_always_the_same(folder):
+    data, again = open_image_folder(folder), open_image_folder(folder)
+    reader = data.reader("train", ReadOptions())()
+    block = [sample.class_index for sample in reader.collect(range(32))]
+    assert len(set(block)) == 3
+    assert data.digest == again.digest
+
+
+def test_another_image_or_label_gives_another_digest(folder, tmp_path):
+    other = write_folder(tmp_path / "more")
+    before = open_image_folder(other).digest
+    assert before == open_image_folder(folder).digest  # whatever the folder's name
+    (other / "val" / "ant" / "1.JPEG").rename(other / "val" / "bee" / "x.JPEG")
+    assert open_image_folder(other).digest != before
+
+
+def test_a_share_of_each_class_is_held_out(tmp_path):
+    root = write_folder(tmp_path, ["train"])
+    with pytest.raises(TrainError, match=r"holds no images to validate on .*pass --val-share"):
+        open_image_folder(root)
+    for data in (open_image_folder(root, 0.1), open_image_folder(root / "train", 0.1)):
+        assert data.images_val.tolist() == [3, 3, 3]
+        assert data.images_train.tolist() == [21, 21, 21]
+        keys = {split: set(data.splits[split].keys) for split in data.splits}
+        assert not keys["train"] & keys["val"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "train" / "dog").mkdir(), "dog holds no image"),
+        (lambda root: (root / "val" / "dog").mkdir(), "dog is a class that train has not"),
+    ],
+)
+def test_folders_that_do_not_fit_are_named(tmp_path, spoil, message):
+    root = write_folder(tmp_path, images=2)
+    spoil(root)
+    with pytest.raises(TrainError, match=message):
+        open_image_folder(root)
+
+
+def test_shards_are_a_plain_list_of_classes(dataset_folder):
+    data = open_data(DataRequest(str(dataset_folder)))
+    assert data.hierarchy.num_levels == 1
+    assert not is_multi_label(data)
+    table = data.hierarchy_table()
+    assert set(table["level"].to_pylist()) == {0}
+    assert "dog" in table["name"].to_pylist()
+
+
+def test_fine_tuning_learns_and_its_run_can_be_evaluated(capsys, folder, checkpoint, tmp_path):
+    run = tmp_path / "run"
+    status, out, err = transfer(
+        capsys,
+        folder,
+        checkpoint,
+        run,
+        "--epochs",
+        6,
+        "--batch-size",
+        24,
+        "--lr",
+        5e-3,
+        "--set",
+        "data.cutout=0",
+        "--json",
+    )
+    assert (status, err) == (0, "")
+    summary = json.loads(out)
+    assert summary == summary_of(run)
+    assert summary["classes"] == 3
+    assert summary["val_top1"] > 0.8
+
+
+def test_the_head_is_new_even_where_the_old_one_would_fit(dataset_folder, checkpoint, tmp_path):
+    from in21k.train.config.settings import ModelConfig
+    from in21k.train.data.prepared.dataset import open_dataset
+    from in21k.train.model.level_order import level_order
+    from in21k.train.model.network import build_network
+
+    init = str(next((checkpoint / "checkpoints").glob("*/model.safetensors")))
+    order = level_order(open_dataset(str(dataset_folder)).hierarchy)
+    old = load_file(init)
+    for new_head in (False, True):
+        network = build_network(ModelConfig("test_resnet", init=init, new_head=new_head), order, 32)
+        taken = {name for name, value in network.weights().items() if torch.equal(value, old[name])}
+        assert ({"fc.weight", "fc.bias"} <= taken) is not new_head
+        assert "conv1.0.weight" in taken
+
+
+def test_timms_weights_serve_without_their_classifier(capsys, monkeypatch, folder, tmp_path):
+    from in21k.train.config.settings import ModelConfig
+    from in21k.train.data.catalogues.catalogue import flat_hierarchy
+    from in21k.train.model.level_order import level_order
+    from in21k.train.model.network import build_network
+
+    weights = timm.create_model("test_resnet").state_dict()
+    put_into_cache(monkeypatch, tmp_path / "cache", "test_resnet.r160_in1k", weights)
+    order = level_order(flat_hierarchy([str(number) for number in range(1000)]))
+    network = build_network(ModelConfig("test_resnet.r160_in1k", pretrained=True, new_head=True), order, 160)
+    assert torch.equal(network.weights()["conv1.0.weight"], weights["conv1.0.weight"])
+    assert not torch.equal(network.weights()["fc.weight"], weights["fc.weight"])
+    given = ["--probe", "--image-size", 32]
+    assert transfer(capsys, folder, "timm:test_resnet.r160_in1k", tmp_path / "run", *given)[0] == 0
+    assert summary_of(tmp_path / "run")["val_top1"] > 0.5
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["model"]["inputs"] == "timm"
+
+
+def test_a_probe_is_the_same_every_time_and_makes_a_model(capsys, folder, checkpoint, tmp_path):
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for run in runs:
+        status, _, err = transfer(capsys, folder, checkpoint, run, "--probe", "--keep-features")
+        assert (status, err) == (0, "")
+    summaries = [summary_of(run) for run in runs]
+    assert summaries[0]["val_top1"] > 0.8
+    assert summaries[0]["val_top5"] == 1
+    assert summaries[0]["held_out_scores"] == summaries[1]["held_out_scores"]
+    weights = [load_file(run / "model.safetensors") for run in runs]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    features = load_file(runs[0] / "features.safetensors")
+    model = timm.create_model("test_resnet", num_classes=3)
+    model.load_state_dict(weights[0])
+    logits = model.fc(features["val/features"])
+    assert float((logits.argmax(1) == features["val/label_ids"]).double().mean()) == summaries[0]["val_top1"]
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_images_of_several_classes_are_measured_by_map(capsys, checkpoint, tmp_path, probe):
+    root = write_coco(tmp_path / "coco", train=64, val=16)
+    how = ["--probe"] if probe else ["--epochs", 8, "--batch-size", 16, "--lr", 5e-3, "--set", "data.cutout=0"]
+    assert transfer(capsys, root, checkpoint, tmp_path / "run", *how)[0] == 0
+    summary = summary_of(tmp_path / "run")
+    assert summary["classes"] == 3
+    assert summary["val_map"] > 0.8
+    status, out, _ = answer(
+        capsys, "predict", root / "val2017" / "003.jpg", "--checkpoint", tmp_path / "run", "--device", "cpu", "--json"
+    )
+    guesses = {guess["name"]: guess["probability"] for guess in json.loads(out)[0]["levels"][0]["guesses"]}
+    assert status == 0
+    assert guesses.keys() == {"person", "cow", "toothbrush"}
+    assert guesses["toothbrush"] < 0.5 < guesses["person"]
+
+
+def test_a_broken_image_is_skipped_and_counted(capsys, checkpoint, tmp_path):
+    root = write_folder(tmp_path / "data", images=12)
+    (root / "train" / "ant" / "1.JPEG").write_bytes(b"no image")
+    (root / "val" / "bee" / "0.PNG").write_bytes(b"\x89PNG")
+    assert transfer(capsys, root, checkpoint, tmp_path / "run", "--probe")[0] == 0
+    summary = summary_of(tmp_path / "run")
+    assert (summary["train_images"], summary["skipped_images"]) == (35, 1)
+    assert (summary["val_images"], summary["val_skipped"]) == (35, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoint", "no/such"], "no/such: no checkpoint there"),
+        (["--checkpoint", "timm:resnet81", "--probe"], "timm has no model 'resnet81'"),
+        (["--layout", "shards"], "no manifest.json there"),
+    ],
+)
+def test_a_wrong_value_is_one_line(capsys, folder, checkpoint, tmp_path, arguments, message):
+    status, out, err = transfer(capsys, folder, checkpoint, tmp_path / "run", *arguments)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert message in err
+
+
+def separable(count=200, size=6, classes=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (count,), generator=generator)
+    centres = 3 * torch.randn(classes, size, generator=generator)
+    values = centres[labels] + torch.randn(count, size, generator=generator)
+    return 10 + 5 * values, torch.nn.functional.one_hot(labels, classes).float()
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_the_fit_is_the_minimum(multi_label):
+    """The gradient of the loss, written out, is zero there; from another start the same point is found."""
+    values, targets = separable()
+    strength = 0.01
+    found = fit(values, targets, strength, multi_label=multi_label)
+    mean, std = values.double().mean(0), values.double().std(0)
+    weight, logits = found.weight * std, found(values)
+    probabilities = logits.sigmoid() if multi_label else logits.softmax(1)
+    errors = (probabilities - targets) / len(values)
+    gradient = errors.T @ ((values.double() - mean) / std) + strength * weight
+    assert gradient.abs().max() < 1e-5
+    assert errors.sum(0).abs().max() < 1e-5
+    other = fit(
+        values, targets, strength, multi_label=multi_label, start=fit(values, targets, 1.0, multi_label=multi_label)
+    )
+    torch.testing.assert_close(other.weight, found.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_the_strength_is_the_best_of_the_held_out_tenth():
+    values, targets = separable(400)
+    noise = torch.randn(400, 300, generator=torch.Generator().manual_seed(1))
+
+    def score(logits, places):
+        assert (places % 10 == 0).all()
+        return float((logits.argmax(1) == targets[places].argmax(1)).double().mean())
+
+    chosen = fit_choosing(torch.cat([values, noise], 1), targets, score, multi_label=False)
+    assert chosen.scores[chosen.strength] == max(chosen.scores.values())
+    assert chosen.scores[chosen.strength] > 0.8

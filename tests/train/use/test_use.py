@@ -1,0 +1,185 @@
+"""Trained models in use: predictions as text, JSON and pictures, and what timm makes of an export."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from small_dataset import picture
+from train_runs import answer
+
+from in21k.train.config.overrides import with_values
+from in21k.train.images.decode_wild import ImageError, decode_wild, read_pixels
+from in21k.train.recipes import read_recipe
+from in21k.train.trainer.loop import pretrain
+from in21k.train.use.trained_model import open_trained
+
+
+def train(dataset: Path, run: Path, model: str, **settings: object) -> Path:
+    values = {"model.name": model, "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu", "run.workers": 0}
+    pretrain(str(dataset), run, with_values(read_recipe("semantic-softmax"), values | settings))
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(dataset_folder, tmp_path_factory) -> Path:
+    return train(dataset_folder, tmp_path_factory.mktemp("use") / "run", "test_resnet", **{"optim.epochs": 2})
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("images")
+    paths = [folder / "one.jpg", folder / "two $x$.png"]
+    for number, path in enumerate(paths):
+        picture(number, 5, 48).save(path)
+    return paths
+
+
+def predictions(capsys, *arguments: object) -> tuple[int, list[dict], str]:
+    status, out, err = answer(capsys, "predict", *arguments, "--device", "cpu", "--json")
+    return status, json.loads(out), err
+
+
+def test_each_level_has_a_softmax_of_its_own(capsys, run, images):
+    status, found, err = predictions(capsys, images[0], "--checkpoint", run, "--top", 20)
+    assert (status, err) == (0, "")
+    model = open_trained(run)
+    hierarchy = model.classes.hierarchy
+    assert [level["level"] for level in found[0]["levels"]] == np.flatnonzero(hierarchy.active).tolist()
+    pixels = torch.from_numpy(np.array(Image.open(images[0]).resize((32, 32), Image.Resampling.BICUBIC)))
+    with torch.inference_mode():
+        rows = model.network.module(pixels.permute(2, 0, 1)[None].float() / 255)[0]
+    logits = dict(zip(hierarchy.wnids, model.network.order.to_classes(rows).tolist(), strict=True))
+    for level in found[0]["levels"]:
+        names = [wnid for wnid, at in zip(hierarchy.wnids, hierarchy.levels, strict=True) if at == level["level"]]
+        shares = torch.tensor([logits[wnid] for wnid in names]).softmax(0).tolist()
+        expected = dict(zip(names, shares, strict=True))
+        assert {guess["wnid"]: guess["probability"] for guess in level["guesses"]} == pytest.approx(expected, abs=2e-4)
+        ordered = [guess["probability"] for guess in level["guesses"]]
+        assert ordered == sorted(ordered, reverse=True)
+    dog = next(guess for level in found[0]["levels"] for guess in level["guesses"] if guess["name"] == "dog")
+    assert dog["path"] == "animal > domestic animal > dog"
+
+
+def test_bad_images_have_a_line_each_and_the_others_are_answered(capsys, run, images, tmp_path):
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "short.jpg").write_bytes(images[0].read_bytes()[:300])
+    given = [tmp_path / "text.jpg", images[0], tmp_path / "none.jpg", tmp_path / "short.jpg", images[1]]
+    status, out, err = answer(capsys, "predict", *given, "--checkpoint", run, "--device", "cpu")
+    assert status == 1
+    assert [line.split(": ")[2] for line in err.splitlines()] == [str(given[at]) for at in (0, 2, 3)]
+    assert "No such file" in err
+    assert [line.split(":")[0] for line in out.splitlines() if not line.startswith(" ")] == [
+        str(images[0]),
+        str(images[1]),
+    ]
+
+
+def test_a_picture_shows_every_image(capsys, run, images, tmp_path):
+    out = tmp_path / "labels.png"
+    assert answer(capsys, "predict", *images, "--checkpoint", run, "--picture", out, "--top", 2)[0] == 0
+    with Image.open(out) as drawn:
+        assert drawn.format == "PNG"
+        assert drawn.width > 800
+        assert len(drawn.convert("RGB").getcolors(1 << 24)) > 100
+    status, _, err = answer(capsys, "predict", *images, "--checkpoint", run, "--picture", tmp_path / "labels.jpg")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "ends in .png" in err
+
+
+def test_a_lone_file_of_weights_takes_its_names_from_data_or_a_table(capsys, run, images, dataset_folder, tmp_path):
+    weights = shutil.copy(max(run.glob("checkpoints/*/model.safetensors")), tmp_path)
+    status, _, err = answer(capsys, "predict", images[0], "--checkpoint", weights)
+    assert status == 1
+    assert "has no hierarchy.parquet beside it; name its dataset with --data" in err
+    _, beside, _ = predictions(capsys, images[0], "--checkpoint", run)
+    assert predictions(capsys, images[0], "--checkpoint", weights, "--data", dataset_folder)[1] == beside
+    table = dataset_folder / "hierarchy.parquet"
+    assert predictions(capsys, images[0], "--checkpoint", weights, "--hierarchy", table)[1] == beside
+
+
+def test_a_table_of_other_classes_is_refused(capsys, run, images, tmp_path):
+    from small_dataset import WNIDS, write_dataset
+
+    other = write_dataset(tmp_path / "other", wnids=WNIDS[:-1], train=(4,), val=(4,))
+    status, _, err = answer(capsys, "predict", images[0], "--checkpoint", run, "--data", other)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "lists other classes" in err
+
+
+@pytest.mark.parametrize(("name", "size"), [("test_resnet", 32), ("test_vit", 48)])
+def test_timm_loads_an_export_and_gives_our_logits(capsys, dataset_folder, tmp_path, name, size):
+    run = train(dataset_folder, tmp_path / "run", name, **{"data.image_size": size})
+    status, out, err = answer(capsys, "export", run, tmp_path / "out", "--json")
+    assert (status, err) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(json.loads(out)["files"])
+    ours = open_trained(run)
+    inputs = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    options = {"img_size": size} if name == "test_vit" else {}
+    weights = tmp_path / "out" / "model.safetensors"
+    loaded = [
+        timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True),
+        timm.create_model(name, checkpoint_path=str(weights), num_classes=10, **options),
+        open_trained(tmp_path / "out").network.module,
+    ]
+    with torch.inference_mode():
+        expected = ours.network.order.to_classes(ours.network.module(inputs).T).T
+        found = [model.eval()(inputs) for model in loaded]
+    found[2] = ours.network.order.to_classes(found[2].T).T
+    for logits in found:
+        torch.testing.assert_close(logits, expected)
+    config = timm.data.resolve_data_config(model=loaded[0])
+    assert (tuple(config["input_size"]), tuple(config["mean"]), config["crop_pct"]) == ((3, size, size), (0, 0, 0), 1)
+    assert loaded[0].pretrained_cfg["label_names"] == list(ours.classes.hierarchy.wnids)
+    assert loaded[0].pretrained_cfg["label_descriptions"]["n02084071"].startswith("dog, domestic dog")
+
+
+def test_the_model_card_has_data_metrics_and_recipe(capsys, run, tmp_path):
+    assert answer(capsys, "export", run, tmp_path / "out")[0] == 0
+    page = (tmp_path / "out" / "README.md").read_text()
+    summary = json.loads((run / "summary.json").read_text())
+    assert f"| val_semantic_top1 | {summary['val_semantic_top1']:.6g} |" in page
+    assert json.loads((run / "config.json").read_text())["dataset"]["manifest_sha256"] in page
+    assert "| optim.lr | 0.0003 |" in page
+    status, _, err = answer(capsys, "export", run, tmp_path / "out")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "already holds a model.safetensors" in err
+
+
+def jpeg(image: Image.Image, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95, **options)
+    return file.getvalue()
+
+
+def test_found_images_are_upright_and_those_that_only_warn_are_read():
+    image = Image.fromarray(np.repeat(np.arange(0, 240, 6, np.uint8)[:, None], 20, 1)).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    turned = jpeg(image.rotate(90, expand=True), exif=exif)
+    row = np.empty((40, 20, 3), np.uint8)
+    assert decode_wild(turned, row)
+    assert np.abs(row.astype(int) - np.asarray(image)).max() < 8
+    warned = jpeg(image)
+    warned = warned[:-2] + b"\0\0\0" + warned[-2:]  # libjpeg: extraneous bytes before the end mark
+    assert decode_wild(warned, row)
+    assert np.abs(row.astype(int) - np.asarray(image)).max() < 8
+    assert not decode_wild(jpeg(image)[:200], row)
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "no image"), (b"RIFF1234WEBPxx", "no image")])
+def test_what_is_no_image_is_named(content, message):
+    with pytest.raises(ImageError, match=message):
+        read_pixels(content)
+
+
+def test_an_image_of_too_many_pixels_is_refused_by_its_header():
+    file = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(file, "PNG")
+    with pytest.raises(ImageError, match="9000 × 9000 pixels are more than 64 million"):
+        read_pixels(file.getvalue())

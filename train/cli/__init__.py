@@ -1,0 +1,1 @@
+"""The command line of `in21k-train`, and the only modules here that import click."""

@@ -1,0 +1,1 @@
+"""Settings: what they are, their ranges, how they are overridden."""

@@ -1,0 +1,1 @@
+"""Training data, whatever they lie in, and which process reads which sample."""

@@ -1,0 +1,163 @@
+"""CIFAR-10 and CIFAR-100 as their Python archives have them, read without running anything that is in the pickles."""
+
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from in21k.train.data.catalogues.catalogue import CatalogueSplit, ImageCatalogue, single_labels
+from in21k.train.data.interfaces import Pixels
+from in21k.train.errors import TrainError, one_line
+from in21k.tree.plain_pickle import MAX_BYTES, load_arrays
+
+SIDE = 32
+"""Of the images, in pixels."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Which pickles a release has, and under which names its labels are."""
+
+    meta: str
+    names: str
+    """Of the class names, in `meta`."""
+    labels: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+RELEASES = (
+    Release("meta", "fine_label_names", "fine_labels", ("train",), ("test",)),
+    Release(
+        "batches.meta",
+        "label_names",
+        "labels",
+        tuple(f"data_batch_{number}" for number in range(1, 6)),
+        ("test_batch",),
+    ),
+)
+"""CIFAR-100 and CIFAR-10."""
+
+_FOLDERS = ("cifar-100-python", "cifar-10-batches-py")
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImages:
+    """Images in memory; implements `ImageStore` and `OpenStore`."""
+
+    pixels: npt.NDArray[np.uint8]
+    """uint8 [N, H, W, 3]."""
+
+    def open(self) -> "ArrayImages":
+        """Return the images themselves."""
+        return self
+
+    def image(self, row: int) -> Pixels:
+        """Return uint8 [H, W, 3]: an image's pixels."""
+        found: Pixels = self.pixels[row]
+        return found
+
+    def close(self) -> None:
+        """Do nothing: no file is open."""
+
+
+def is_cifar(path: Path) -> bool:
+    """Return whether a path is one of the archives, or the folder that they unpack to."""
+    if path.is_dir():
+        return any((_unpacked(path) / release.meta).is_file() for release in RELEASES)
+    return path.is_file() and path.name.startswith("cifar-") and path.name.endswith((".tar.gz", ".tgz", ".tar"))
+
+
+def open_cifar(path: Path) -> ImageCatalogue:
+    """Return the images of an archive, or of the folder that it unpacks to, with its test images as `val`.
+
+    CIFAR-100 has its 100 fine classes.
+
+    Raises:
+        TrainError: it is neither, or a batch is missing or damaged.
+        TreeError: a pickle holds other things than arrays, lists and text.
+    """
+    pickles = _pickles(path)
+    for release in RELEASES:
+        if release.meta in pickles:
+            break
+    else:
+        raise TrainError(
+            f"{path} holds no {' nor '.join(release.meta for release in RELEASES)}; it is no CIFAR archive"
+        )
+    names = _field(_loaded(path, pickles, release.meta), release.names, path, release.meta)
+    classes = [str(name) for name in names]
+    splits = {
+        "train": _split(path, pickles, release, release.train, "train", len(classes)),
+        "val": _split(path, pickles, release, release.test, "val", len(classes)),
+    }
+    return ImageCatalogue(str(path), classes, splits, single_labels(len(classes)), path.name, SIDE)
+
+
+def _split(
+    path: Path, pickles: Mapping[str, bytes], release: Release, batches: Sequence[str], split: str, classes: int
+) -> CatalogueSplit:
+    pixels, labels = [], []
+    for batch in batches:
+        loaded = _loaded(path, pickles, batch)
+        data, found = (_field(loaded, key, path, batch) for key in ("data", release.labels))
+        if not _is_batch(data, found, classes):
+            raise TrainError(f"{path}: {batch} is no batch of {SIDE} × {SIDE} images with a label of {classes} each")
+        pixels.append(data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
+        labels.extend(found)
+    keys = [f"{split}/{number:05d}" for number in range(len(labels))]
+    return CatalogueSplit(keys, np.array(labels, np.int64), ArrayImages(np.ascontiguousarray(np.concatenate(pixels))))
+
+
+def _is_batch(data: Any, labels: Any, classes: int) -> bool:
+    return (
+        isinstance(data, np.ndarray)
+        and data.dtype == np.uint8
+        and isinstance(labels, list)
+        and data.shape == (len(labels), 3 * SIDE * SIDE)
+        and all(type(label) is int and 0 <= label < classes for label in labels)
+    )
+
+
+def _loaded(path: Path, pickles: Mapping[str, bytes], name: str) -> Any:
+    if name not in pickles:
+        raise TrainError(f"{path} holds no {name}; copy it anew")
+    return load_arrays(pickles[name], f"{path}: {name}")
+
+
+def _field(loaded: Any, key: str, path: Path, name: str) -> Any:
+    if not isinstance(loaded, dict) or not isinstance(loaded.get(key), (list, np.ndarray)):
+        raise TrainError(f"{path}: {name} has no {key}; it is no batch of CIFAR")
+    return loaded[key]
+
+
+def _unpacked(folder: Path) -> Path:
+    return next((folder / name for name in _FOLDERS if (folder / name).is_dir()), folder)
+
+
+def _pickles(path: Path) -> dict[str, bytes]:
+    """Return the content of the files that a release has, by name."""
+    wanted = {name for release in RELEASES for name in (release.meta, *release.train, *release.test)}
+    if path.is_dir():
+        folder = _unpacked(path)
+        return {name: (folder / name).read_bytes() for name in wanted if (folder / name).is_file()}
+    return dict(_archived(path, wanted))
+
+
+def _archived(path: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = member.name.rpartition("/")[2]
+                if name in wanted and member.isfile():
+                    if member.size > MAX_BYTES:
+                        raise TrainError(f"{path}: {name} is larger than {MAX_BYTES >> 20} MB; it is no CIFAR archive")
+                    file = archive.extractfile(member)
+                    assert file is not None
+                    yield name, file.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise TrainError(f"{path} cannot be read: {one_line(error)}") from error

@@ -1,0 +1,151 @@
+"""Images with COCO-style annotations: an image's labels are the categories of all its objects.
+
+Crowd annotations count as any other, since the image shows the category. Images without an annotation stay, with no
+label: an image of none of the classes is a fact to be learned and measured. (Code that goes by the annotations, such as
+the authors' for MS-COCO, leaves them out.)
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from in21k.shards_manifest.key_hashes import hash_strings
+from in21k.train.data.catalogues.catalogue import ImageCatalogue
+from in21k.train.data.catalogues.image_folder import FolderImages, safe_name
+from in21k.train.data.catalogues.label_sets import multi_label_catalogue
+from in21k.train.errors import TrainError, one_line
+
+ANNOTATIONS = "annotations"
+_TRAIN, _VAL = "instances_train*.json", "instances_val*.json"
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """The images of one file of annotations."""
+
+    names: list[str]
+    """Paths below the folder of images."""
+    sets: list[list[int]]
+    """Category ids of each image, ascending."""
+    categories: dict[int, str]
+    folder: str
+    """Of the images."""
+
+
+def is_coco(root: Path) -> bool:
+    """Return whether a folder has annotations of objects where COCO keeps them."""
+    return any((root / ANNOTATIONS).glob(_TRAIN))
+
+
+def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float = 0.0) -> ImageCatalogue:
+    """Return the images of a folder and the categories of their objects.
+
+    Args:
+        root: holds the folders of images, such as train2017/ and val2017/.
+        annotations: of the training images; annotations/instances_train*.json by default.
+        val: annotations of the validation images; annotations/instances_val*.json by default.
+        val_share: without any, the share of the training images that is held out, by a hash of their names.
+
+    Raises:
+        TrainError: annotations or images are missing, or the annotations are damaged.
+    """
+    train = _read(root, Path(annotations) if annotations else _only(root, _TRAIN))
+    val_path = Path(val) if val else _only(root, _VAL, required=not val_share)
+    if val_path is not None:
+        held = _read(root, val_path)
+    else:
+        train, held = _hold_out(train, val_share)
+    if strangers := held.categories.keys() - train.categories.keys():
+        raise TrainError(f"{val_path} has the category {min(strangers)}, which the training annotations have not")
+    ids = sorted(train.categories)
+    index = {category: number for number, category in enumerate(ids)}
+    parts = {"train": train, "val": held}
+    return multi_label_catalogue(
+        str(root),
+        [train.categories[category] for category in ids],
+        {split: [f"{Path(part.folder).name}/{name}" for name in part.names] for split, part in parts.items()},
+        {split: [[index[category] for category in found] for found in part.sets] for split, part in parts.items()},
+        {split: _store(part) for split, part in parts.items()},
+        f"categories of {root.name}",
+    )
+
+
+def _store(part: Annotated) -> FolderImages:
+    return FolderImages(part.folder, pa.array([name.encode() for name in part.names], pa.binary()))
+
+
+def _only(root: Path, pattern: str, *, required: bool = True) -> Path | None:
+    found = sorted((root / ANNOTATIONS).glob(pattern))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise TrainError(f"{root / ANNOTATIONS} has {len(found)} files {pattern}; name them: --annotations and --val")
+    if required:
+        raise TrainError(
+            f"{root / ANNOTATIONS} has no {pattern}; name the file (--annotations, --val) or a --val-share"
+        )
+    return None
+
+
+def _read(root: Path, path: Path | None) -> Annotated:
+    """Return a file of annotations; only image and category of each object are kept, or COCO's would fill memory."""
+    assert path is not None
+    try:
+        with path.open("rb") as file:
+            loaded = json.load(file, object_hook=_slim)
+        images = {image["id"]: safe_name(image["file_name"], str(path)) for image in loaded["images"]}
+        categories = {int(category["id"]): str(category["name"]) for category in loaded["categories"]}
+        sets: dict[Any, set[int]] = {image: set() for image in images}
+        for image, category in loaded["annotations"]:
+            sets[image].add(category)
+    except OSError as error:
+        raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
+    except KeyError as error:
+        raise TrainError(f"{path}: {error} is missing, or named by an annotation and listed nowhere") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TrainError(f"{path} is no file of COCO annotations: {one_line(error)}") from error
+    if unknown := set().union(*sets.values()) - categories.keys():
+        raise TrainError(f"{path}: an annotation has the category {unknown.pop()}, which is listed nowhere")
+    if len(set(images.values())) < len(images):
+        raise TrainError(f"{path} lists an image file twice")
+    names = list(images.values())
+    folder = _folder_of(root, path, names)
+    return Annotated(names, [sorted(sets[image]) for image in images], categories, str(folder))
+
+
+def _slim(item: dict[str, Any]) -> Any:
+    if "category_id" in item and "image_id" in item:
+        return item["image_id"], item["category_id"]
+    return {key: item[key] for key in _KEPT if key in item}
+
+
+_KEPT = ("images", "annotations", "categories", "id", "name", "file_name")
+
+
+def _folder_of(root: Path, path: Path, names: Sequence[str]) -> Path:
+    """Return the folder of images: train2017 for instances_train2017.json, or wherever the first of them is."""
+    if not names:
+        raise TrainError(f"{path} lists no image")
+    own = path.stem.rpartition("_")[2]
+    candidates = [root / own, root / "images" / own, root / "images", root]
+    for folder in candidates:
+        if (folder / names[0]).is_file():
+            return folder
+    raise TrainError(f"{path} lists the image {names[0]}, which is in none of {', '.join(map(str, candidates))}")
+
+
+def _hold_out(part: Annotated, share: float) -> tuple[Annotated, Annotated]:
+    order = np.argsort(hash_strings(part.names), kind="stable").tolist()
+    count = int(np.ceil(share * len(order)))
+    if not 0 < count < len(order):
+        raise TrainError(f"a share of {share:g} of {len(order)} images leaves none to train on")
+    return _rows(part, sorted(order[count:])), _rows(part, sorted(order[:count]))
+
+
+def _rows(part: Annotated, rows: Sequence[int]) -> Annotated:
+    return Annotated([part.names[row] for row in rows], [part.sets[row] for row in rows], part.categories, part.folder)

@@ -1,0 +1,179 @@
+"""A folder of class folders of image files, as torchvision's ImageFolder reads it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from in21k.shards_manifest.key_hashes import hash_strings
+from in21k.train.data.catalogues.catalogue import CatalogueSplit, ImageCatalogue, single_labels
+from in21k.train.errors import TrainError
+
+EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
+"""Of image files, in any case; other files are passed over."""
+
+TRAIN = "train"
+VAL = ("val", "test", "valid", "validation")
+"""Folders beside `train` that hold the validation images; the first one there is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class FolderImages:
+    """Image files below a folder; implements `ImageStore` and, as nothing stays open, `OpenStore`."""
+
+    root: str
+    names: Any
+    """A pyarrow binary array [N]: paths below the root, as the file system has them."""
+
+    def open(self) -> "FolderImages":
+        """Return the images themselves."""
+        return self
+
+    def image(self, row: int) -> memoryview:
+        """Return an image file's bytes.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return memoryview(Path(self.root, os.fsdecode(self.names[row].as_py())).read_bytes())
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The images of class folders."""
+
+    names: list[str]
+    """Paths relative to the root, sorted within a class."""
+    labels: list[int]
+
+
+def open_image_folder(root: Path, val_share: float = 0.0) -> ImageCatalogue:
+    """Return the images of ROOT/train and ROOT/val (or test), or of one folder of class folders.
+
+    Args:
+        root: the folder.
+        val_share: where there is no folder of validation images, the share of each class's images that is held out, by
+            a hash of their paths.
+
+    Raises:
+        TrainError: there are no class folders, a class has no image, or there are no validation images.
+    """
+    train_folder = root / TRAIN if (root / TRAIN).is_dir() else root
+    val_folder = next((root / name for name in VAL if train_folder != root and (root / name).is_dir()), None)
+    classes = _folders(train_folder)
+    train = _listed(train_folder, classes)
+    if empty := sorted(set(range(len(classes))) - set(train.labels)):
+        raise TrainError(f"{train_folder / classes[empty[0]]} holds no image; remove the folder, or fill it")
+    if val_folder is not None:
+        val = _listed(val_folder, _known(val_folder, classes))
+    else:
+        train, val = hold_out(train, val_share, root)
+        val_folder = train_folder
+    splits = {"train": _split(root, train_folder, train), "val": _split(root, val_folder, val)}
+    names = [_printable(name) for name in classes]
+    return ImageCatalogue(str(root), names, splits, single_labels(len(names)), f"the folders of {root.name}")
+
+
+def hold_out(listed: Listed, share: float, root: Path) -> tuple[Listed, Listed]:
+    """Return the images to train on, and the share of each class, rounded up, whose paths have the smallest hashes.
+
+    Raises:
+        TrainError: the share is none, or leaves a class nothing to train on.
+    """
+    if not 0 < share < 1:
+        raise TrainError(f"{root} holds no images to validate on ({', '.join(VAL[:2])}); pass --val-share 0.1")
+    labels, hashes = np.array(listed.labels), hash_strings([_printable(name) for name in listed.names])
+    held = np.zeros(len(labels), np.bool_)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = int(np.ceil(share * len(rows)))
+        if count == len(rows):
+            raise TrainError(f"{listed.names[rows[0]]}: its class has {len(rows)} images, too few to hold any out")
+        held[rows[np.argsort(hashes[rows], kind="stable")[:count]]] = True
+    return _where(listed, ~held), _where(listed, held)
+
+
+def is_image_folder(root: Path) -> bool:
+    """Return whether a folder holds class folders with images, itself or in `train`."""
+    folder = root / TRAIN if (root / TRAIN).is_dir() else root
+    return folder.is_dir() and any(next(_images(folder / name, ""), None) for name in _subfolders(folder))
+
+
+def _where(listed: Listed, mask: Any) -> Listed:
+    rows = np.flatnonzero(mask).tolist()
+    return Listed([listed.names[row] for row in rows], [listed.labels[row] for row in rows])
+
+
+def _split(root: Path, folder: Path, listed: Listed) -> CatalogueSplit:
+    below = "" if folder == root else f"{folder.name}/"
+    names = [f"{below}{name}" for name in listed.names]
+    store = FolderImages(str(root), pa.array([os.fsencode(name) for name in names], pa.binary()))
+    return CatalogueSplit([_printable(name) for name in names], np.array(listed.labels, np.int64), store)
+
+
+def _folders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise TrainError(f"{folder}: there is no such folder")
+    if not (names := _subfolders(folder)):
+        raise TrainError(f"{folder} holds no class folders; an image folder is CLASS/IMAGE, or train/CLASS/IMAGE")
+    return names
+
+
+def _known(folder: Path, classes: Sequence[str]) -> Sequence[str]:
+    if strangers := sorted(set(_subfolders(folder)) - set(classes)):
+        raise TrainError(f"{folder / strangers[0]} is a class that {TRAIN} has not; remove it, or add it there")
+    return classes
+
+
+def _subfolders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _listed(folder: Path, classes: Sequence[str]) -> Listed:
+    listed = Listed([], [])
+    for label, name in enumerate(classes):
+        found = sorted(_images(folder / name, name)) if (folder / name).is_dir() else []
+        listed.names.extend(found)
+        listed.labels.extend([label] * len(found))
+    return listed
+
+
+def _images(folder: Path, below: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _images(folder / entry.name, f"{below}/{entry.name}")
+            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122 - millions of them
+                yield f"{below}/{entry.name}"
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def safe_name(name: object, source: str) -> str:
+    """Return a relative path that an untrusted file names.
+
+    Args:
+        name: what stands there.
+        source: the file, for errors.
+
+    Raises:
+        TrainError: it is no text, absolute, or leads out of the folder.
+    """
+    if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
+        raise TrainError(f"{source} names the image {str(name)[:80]!r}, which is no relative path")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise TrainError(f"{source} names the image {name[:80]!r}, which does not lie in the folder of images")
+    return str(path)

@@ -1,0 +1,42 @@
+"""The label sets of images with any number of classes each: one table for both splits."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from in21k.train.data.catalogues.catalogue import CatalogueSplit, ImageCatalogue, ImageStore, IntArray
+
+
+def multi_label_catalogue(
+    name: str,
+    classes: Sequence[str],
+    keys: dict[str, Sequence[str]],
+    sets: dict[str, Sequence[Sequence[int]]],
+    stores: dict[str, ImageStore],
+    title: str,
+) -> ImageCatalogue:
+    """Return the catalogue of images of which each has a set of classes, perhaps an empty one.
+
+    Args:
+        name: what to call it.
+        classes: C names.
+        keys: of the images, by split.
+        sets: class indices of each image, by split, in the order of the keys.
+        stores: of the images, by split.
+        title: where the classes are from.
+    """
+    table = label_table([*sets["train"], *sets["val"]])
+    first = {"train": 0, "val": len(sets["train"])}
+    splits = {
+        split: CatalogueSplit(keys[split], np.arange(len(keys[split]), dtype=np.int64) + first[split], stores[split])
+        for split in ("train", "val")
+    }
+    return ImageCatalogue(name, classes, splits, table, title)
+
+
+def label_table(sets: Sequence[Sequence[int]]) -> IntArray:
+    """Return int64 [N, K]: the class indices of N sets, ascending and padded with -1; K is at least 1."""
+    table = np.full((len(sets), max([1, *map(len, sets)])), -1, np.int64)
+    for row, members in enumerate(sets):
+        table[row, : len(members)] = sorted(members)
+    return table

@@ -1,0 +1,115 @@
+"""Images of Pascal VOC: an image's labels are the classes of all its objects.
+
+Objects marked `difficult` count as any other: the image shows the class. (VOC's own evaluation leaves out images in
+which all objects of a class are difficult.)
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from xml.parsers import expat
+
+import pyarrow as pa
+
+from in21k.train.data.catalogues.catalogue import ImageCatalogue
+from in21k.train.data.catalogues.image_folder import FolderImages, safe_name
+from in21k.train.data.catalogues.label_sets import multi_label_catalogue
+from in21k.train.errors import TrainError, one_line
+
+_SETS, _IMAGES, _OBJECTS = "ImageSets/Main", "JPEGImages", "Annotations"
+_MAX_XML = 1 << 22
+_OBJECT_NAME = ["annotation", "object", "name"]
+
+
+def voc_folder(path: Path) -> Path | None:
+    """Return the folder of the year that a path holds, itself or as VOCdevkit/VOC2007; None where it holds none."""
+    years = [path, *sorted(path.glob("VOC[0-9]*")), *sorted(path.glob("VOCdevkit/VOC[0-9]*"))]
+    return next((folder for folder in years if (folder / _SETS).is_dir()), None)
+
+
+def open_voc(path: Path) -> ImageCatalogue:
+    """Return the images that ImageSets/Main lists.
+
+    Where there is a list `test` and annotations of it, `trainval` is trained on and `test` validates, as in VOC2007;
+    otherwise these are `train` and `val`.
+
+    Raises:
+        TrainError: lists or annotations are missing or damaged.
+    """
+    root = voc_folder(path)
+    if root is None:
+        raise TrainError(f"{path} holds no {_SETS}; it is no folder of Pascal VOC")
+    names = _lists(root)
+    objects = {split: [objects_of(root / _OBJECTS / f"{name}.xml") for name in names[split]] for split in names}
+    classes = sorted({label for split in objects.values() for labels in split for label in labels})
+    index = {name: number for number, name in enumerate(classes)}
+    return multi_label_catalogue(
+        str(root),
+        classes,
+        dict(names),
+        {split: [[index[label] for label in labels] for labels in found] for split, found in objects.items()},
+        {split: _store(root, found) for split, found in names.items()},
+        f"objects of {root.name}",
+    )
+
+
+def objects_of(path: Path) -> set[str]:
+    """Return the classes of the objects in a file of annotations; parts of objects do not count.
+
+    No entity is expanded: a file that declares a document type is refused.
+
+    Raises:
+        TrainError: it is missing, too large, or no such file.
+    """
+    above: list[str] = []
+    texts: list[str] = []
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+
+    def start(name: str, _: object) -> None:
+        above.append(name)
+        if above == _OBJECT_NAME:
+            texts.append("")
+
+    def text(content: str) -> None:
+        if above == _OBJECT_NAME:
+            texts[-1] += content
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: above.pop()
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = _refuser(path)
+    try:
+        if path.stat().st_size > _MAX_XML:
+            raise TrainError(f"{path} is larger than {_MAX_XML >> 20} MB; it is no file of VOC annotations")
+        parser.Parse(path.read_bytes(), True)
+    except (OSError, expat.ExpatError, ValueError) as error:
+        raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
+    return {name.strip() for name in texts}
+
+
+def _refuser(path: Path) -> Callable[..., None]:
+    def refuse(*_: object) -> None:
+        raise TrainError(f"{path} declares a document type, which annotations of VOC do not")
+
+    return refuse
+
+
+def _store(root: Path, names: Sequence[str]) -> FolderImages:
+    return FolderImages(str(root / _IMAGES), pa.array([f"{name}.jpg".encode() for name in names], pa.binary()))
+
+
+def _lists(root: Path) -> dict[str, list[str]]:
+    train, val = _listed(root, "trainval"), _listed(root, "test")
+    if not (train and val and (root / _OBJECTS / f"{val[0]}.xml").is_file()):
+        train, val = _listed(root, "train"), _listed(root, "val")
+    if not train or not val:
+        raise TrainError(f"{root / _SETS} lists no images in trainval.txt and test.txt, nor in train.txt and val.txt")
+    return {"train": train, "val": val}
+
+
+def _listed(root: Path, name: str) -> list[str]:
+    path = root / _SETS / f"{name}.txt"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [safe_name(line.split()[0], str(path)) for line in lines if line.strip()]

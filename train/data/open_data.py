@@ -1,0 +1,125 @@
+"""Data to transfer to: which source a path is, and its classes as a plain list."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from in21k.shards_manifest.manifest import MANIFEST
+from in21k.shards_manifest.storage.location import locate
+from in21k.train.data.catalogues.catalogue import flat_hierarchy
+from in21k.train.data.catalogues.cifar import is_cifar, open_cifar
+from in21k.train.data.catalogues.coco import is_coco, open_coco
+from in21k.train.data.catalogues.image_folder import is_image_folder, open_image_folder
+from in21k.train.data.catalogues.voc import open_voc, voc_folder
+from in21k.train.data.catalogues.webdataset import is_webdataset, open_webdataset
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.data.prepared.dataset import Dataset, open_dataset
+from in21k.train.errors import TrainError
+from in21k.tree.labels import Labels
+from in21k.tree.table import labelled_table
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """The data that a user names."""
+
+    path: str
+    """A folder, a file or a URI."""
+    layout: str = AUTO
+    """One of `LAYOUTS`, or auto."""
+    val_share: float = 0.0
+    """The share of each class to hold out where the data have no validation images."""
+    annotations: str = ""
+    """COCO: the annotations of the training images."""
+    val: str = ""
+    """COCO: the annotations of the validation images. WebDataset: a pattern of the validation tars."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One kind of source."""
+
+    shows: Callable[[DataRequest], bool]
+    """Whether a path looks like it."""
+    open: Callable[[DataRequest], TrainingData]
+
+
+class PlainDataset(Dataset):
+    """A prepared dataset whose classes are a plain list: an image has the label of its class alone."""
+
+    def hierarchy_table(self) -> pa.Table:
+        """Return the classes as a hierarchy table of one level, under the names that they have in the dataset's own.
+
+        Raises:
+            DatasetError: that cannot be read.
+        """
+        own = super().hierarchy_table()
+        names, lemmas = (own[column].to_pylist() for column in ("name", "lemmas"))
+        labels = Labels(f"classes of {self.location.name}", "none", names, lemmas, [()] * len(names))
+        return labelled_table(self.hierarchy, labels, self.images_train, self.images_val)
+
+
+def open_plain_dataset(path: str) -> PlainDataset:
+    """Return a prepared dataset with its classes as a plain list.
+
+    Raises:
+        DatasetError: there is no finished dataset, or its files contradict each other.
+    """
+    dataset = open_dataset(path)
+    hierarchy = flat_hierarchy(dataset.hierarchy.wnids)
+    return PlainDataset(dataset.location, dataset.manifest, hierarchy, dataset.images_train, dataset.images_val)
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "shards": Layout(
+        lambda request: locate(request.path).child(MANIFEST).exists(),
+        lambda request: open_plain_dataset(request.path),
+    ),
+    "cifar": Layout(
+        lambda request: is_cifar(Path(request.path)),
+        lambda request: open_cifar(Path(request.path)),
+    ),
+    "coco": Layout(
+        lambda request: bool(request.annotations) or is_coco(Path(request.path)),
+        lambda request: open_coco(Path(request.path), request.annotations, request.val, request.val_share),
+    ),
+    "voc": Layout(
+        lambda request: voc_folder(Path(request.path)) is not None,
+        lambda request: open_voc(Path(request.path)),
+    ),
+    "imagefolder": Layout(
+        lambda request: is_image_folder(Path(request.path)),
+        lambda request: open_image_folder(Path(request.path), request.val_share),
+    ),
+    "webdataset": Layout(
+        lambda request: is_webdataset(request.path),
+        lambda request: open_webdataset(request.path, request.val),
+    ),
+}
+"""By name, in the order in which auto asks."""
+
+
+def open_data(request: DataRequest) -> TrainingData:
+    """Return the data that a user names.
+
+    Raises:
+        DatasetError: they are of no known layout, or damaged.
+    """
+    if request.layout != AUTO:
+        return LAYOUTS[request.layout].open(request)
+    for layout in LAYOUTS.values():
+        if layout.shows(request):
+            return layout.open(request)
+    if "://" not in request.path and not request.path.endswith(".tar") and not Path(request.path).exists():
+        raise TrainError(f"{request.path}: there is no such file or folder")
+    raise TrainError(f"{request.path} is of no layout that is known: {', '.join(LAYOUTS)}; --layout names one")
+
+
+def is_multi_label(data: TrainingData) -> bool:
+    """Return whether an image may have several classes, or none."""
+    return not np.array_equal(data.label_sets, np.arange(len(data.hierarchy))[:, None])

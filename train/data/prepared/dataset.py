@@ -1,0 +1,126 @@
+"""A prepared dataset as training sees it: manifest, hierarchy, images a class."""
+
+import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from in21k.shards_manifest.manifest import HIERARCHY, Manifest, read_manifest
+from in21k.shards_manifest.storage.location import Location, locate
+from in21k.train.data.interfaces import ReadOptions
+from in21k.train.data.prepared.cache import usable_cache
+from in21k.train.data.prepared.reader import ShardReaders
+from in21k.train.errors import TrainError
+from in21k.tree.hierarchy import Hierarchy
+from in21k.tree.table import class_list_digest, read_hierarchy
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A prepared dataset, opened."""
+
+    location: Location
+    manifest: Manifest
+    hierarchy: Hierarchy
+    images_train: npt.NDArray[np.int64]
+    """int64 [C]: training images of each class."""
+    images_val: npt.NDArray[np.int64]
+    """int64 [C]: validation images of each class."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.location.text
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest: two datasets with the same one hold the same samples in the same order."""
+        return hashlib.sha256(self.manifest.to_json()).hexdigest()
+
+    @property
+    def class_list_sha256(self) -> str:
+        """SHA-256 of the wnids in order of class index."""
+        return self.manifest.class_list_sha256
+
+    @property
+    def label_sets(self) -> npt.NDArray[np.int64]:
+        """int64 [C, L]: by class index, a class and all its ancestors, padded with -1."""
+        return self.hierarchy.ancestors.astype(np.int64)
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the images in pixels; None where the manifest does not say it."""
+        try:
+            return self.manifest.image_size()
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    @property
+    def crops(self) -> bool:
+        """Whether images were resized by their short edge, so that a square is cut out of them."""
+        return bool(self.manifest.parameters.get("resize", {}).get("mode") == "short-edge")
+
+    @property
+    def as_found(self) -> bool:
+        """Whether the images are as they were found: in21k-prep wrote them."""
+        return False
+
+    def shard_lengths(self, split: str) -> tuple[int, ...]:
+        """Return the number of samples in each shard of a split."""
+        return tuple(shard.samples for shard in self.manifest.splits[split])
+
+    def samples(self, split: str) -> int:
+        """Return the number of samples of a split."""
+        return self.manifest.samples(split)
+
+    def reader(self, split: str, options: ReadOptions) -> ShardReaders:
+        """Return what opens a reader of a split's shards."""
+        return ShardReaders(self.location, self.manifest, split, options)
+
+    def cached(self, options: ReadOptions) -> AbstractContextManager[None]:
+        """Return the context within which readers may use the cache.
+
+        Raises:
+            TrainError: the cache's folder is not usable, or too small for a shard.
+        """
+        return usable_cache(options.cache, self.manifest)
+
+    def hierarchy_table(self) -> pa.Table:
+        """Return the dataset's hierarchy table.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        table = self.location.child(HIERARCHY)
+        try:
+            with table.open_input() as file:
+                return pq.read_table(file)
+        except pa.ArrowException as error:
+            raise TrainError(f"{table.text} cannot be read ({error})") from error
+
+
+def open_dataset(text: str) -> Dataset:
+    """Return the dataset in a folder or below a URI.
+
+    Raises:
+        DatasetError: there is no finished dataset, or its files contradict each other.
+        TreeError: the hierarchy table is damaged.
+    """
+    location = locate(text)
+    manifest = read_manifest(location)
+    table = location.child(HIERARCHY)
+    with table.open_input() as file:
+        hierarchy = read_hierarchy(file, table.text)
+    if class_list_digest(hierarchy.wnids) != manifest.class_list_sha256 or len(hierarchy) != manifest.classes:
+        raise TrainError(f"{table.text} lists {len(hierarchy)} classes that are not the manifest's {manifest.classes}")
+    try:
+        with table.open_input() as file:
+            counts = pq.read_table(file, columns=["images_train", "images_val"])
+    except pa.ArrowInvalid as error:
+        raise TrainError(f"{table.text} does not say how many images a class has ({error})") from error
+    train, val = (counts[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
+    return Dataset(location, manifest, hierarchy, train, val)

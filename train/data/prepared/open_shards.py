@@ -1,0 +1,159 @@
+"""The shards that a reader holds open: checked against the manifest, read by ranges, in the background if remote."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+from in21k.shards_manifest.manifest import Manifest
+from in21k.shards_manifest.sample_table import SampleTable, ShardIndex
+from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.storage.ranges import RangeReader
+from in21k.shards_manifest.tar import END
+from in21k.train.data.interfaces import ReadOptions
+from in21k.train.data.partition import WINDOW
+from in21k.train.data.prepared.cache import ShardCache
+from in21k.train.errors import TrainError
+
+OPEN_SHARDS = 2 * WINDOW
+"""Shards that stay open: those of a window and the ones of the next."""
+
+CONNECTIONS = 8
+"""Ranges that one process reads from an object store at a time: one stream waits for its first byte too long."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenShard:
+    """A shard, opened."""
+
+    file: RangeReader
+    index: ShardIndex
+    text: str
+    """What to call it in messages."""
+    is_cached: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    shard: "Future[OpenShard]"
+    reads: "list[Future[bytes]]" = field(default_factory=list)
+    """Those that may be under way."""
+
+
+class OpenShards:
+    """The shards of a split that were used last."""
+
+    def __init__(self, location: Location, manifest: Manifest, split: str, options: ReadOptions, limit: int) -> None:
+        """Open the split's sample table.
+
+        Raises:
+            DatasetError: it is missing or does not belong to the manifest.
+        """
+        self.reads_ahead = not location.is_local
+        """Whether ranges are read by threads, before they are needed."""
+        self._location, self._split, self._options, self._limit = location, split, options, limit
+        self._records = manifest.splits[split]
+        self._table = SampleTable(location, manifest)
+        self._table_lock = threading.Lock()
+        self._keys: tuple[int, list[str]] = (-1, [])
+        self._open: OrderedDict[int, _Entry] = OrderedDict()
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "shards") if self.reads_ahead else None
+        self._cache = ShardCache(options.cache, manifest) if options.cache and self.reads_ahead else None
+
+    def read(self, number: int, first: int, count: int) -> "tuple[Future[OpenShard], Future[bytes]]":
+        """Begin to read the bytes of `count` samples of a shard from the sample `first`; return both as futures.
+
+        The futures fail with DatasetError where the shard cannot be read or is not what the manifest says.
+        """
+        entry = self._entry(number)
+        content = self._submit(_read_run, entry.shard, first, count)
+        entry.reads[:] = [read for read in entry.reads if not read.done()]
+        entry.reads.append(content)
+        return entry.shard, content
+
+    def key(self, number: int, sample: int) -> str:
+        """Return the key that the sample table gives to a shard's sample."""
+        if self._keys[0] != number:
+            with self._table_lock:
+                self._keys = number, self._table.keys(self._split, number)
+        return self._keys[1][sample]
+
+    def close(self) -> None:
+        """Close all shards."""
+        if self._cache is not None:
+            self._cache.close()
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+        while self._open:  # its threads are done; a read that they did not begin would be waited for without end
+            _close_shard(self._open.popitem()[1])
+
+    def _entry(self, number: int) -> _Entry:
+        entry = self._open.get(number)
+        if entry is not None and self._is_better_reopened(number, entry.shard):
+            _close(self._open.pop(number))
+            entry = None
+        if entry is None:
+            if len(self._open) >= self._limit:
+                _close(self._open.popitem(last=False)[1])
+            entry = self._open[number] = _Entry(self._submit(self._opened, number))
+        self._open.move_to_end(number)
+        return entry
+
+    def _is_better_reopened(self, number: int, shard: "Future[OpenShard]") -> bool:
+        """Return whether the shard is read from afar and has meanwhile come into the cache."""
+        if self._cache is None or not shard.done() or shard.exception() is not None or shard.result().is_cached:
+            return False
+        return self._cache.holds(self._records[number])
+
+    def _opened(self, number: int) -> OpenShard:
+        record = self._records[number]
+        location = self._location.child(record.path)
+        with self._table_lock:
+            index = self._table.index(self._split, number)
+        cached = self._cache.open(record, location, self._options.verify_digest) if self._cache is not None else None
+        file = cached or location.open_ranges()
+        try:
+            if file.size != record.bytes:
+                raise TrainError(
+                    f"{location.text} is {file.size} bytes long, not the manifest's {record.bytes}; copy it anew"
+                )
+            if file.read(record.bytes - len(END), len(END)) != END:
+                raise TrainError(f"{location.text} does not end with tar's end-of-archive mark; copy it anew")
+            if self._options.verify_digest and self._cache is None and location.sha256() != record.sha256:
+                raise TrainError(f"{location.text} has another SHA-256 than the manifest says; copy it anew")
+        except BaseException:
+            file.close()
+            raise
+        return OpenShard(file, index, location.text, cached is not None)
+
+    def _submit(self, call: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        if self._threads is not None:
+            return self._threads.submit(call, *arguments)
+        done: Future[Any] = Future()
+        done.set_result(call(*arguments))
+        return done
+
+
+def _close(entry: _Entry) -> None:
+    wait(entry.reads)
+    _close_shard(entry)
+
+
+def _close_shard(entry: _Entry) -> None:
+    if entry.shard.done() and not entry.shard.cancelled() and entry.shard.exception() is None:
+        entry.shard.result().file.close()
+
+
+def _read_run(shard: "Future[OpenShard]", first: int, count: int) -> bytes:
+    opened = shard.result()
+    start = int(opened.index.offsets[first])
+    last = first + count - 1
+    end = int(opened.index.offsets[last] + opened.index.sizes[last])
+    content = opened.file.read(start, end - start)
+    if len(content) != end - start:
+        raise TrainError(
+            f"{opened.text} ends {end - start - len(content)} bytes before the end of a sample; copy it anew"
+        )
+    return content

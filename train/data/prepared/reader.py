@@ -1,0 +1,150 @@
+"""Samples out of shards by number: one range read for each run of consecutive samples, local or in an object store."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from in21k.shards_manifest.manifest import Manifest
+from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES
+from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.tar import TarError
+from in21k.train.data.interfaces import ReadOptions, Sample
+from in21k.train.data.partition import PADDING
+from in21k.train.data.prepared.open_shards import OPEN_SHARDS, OpenShard, OpenShards
+from in21k.train.data.prepared.parse import ForeignSampleError, parse_sample
+from in21k.train.errors import TrainError
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A run of consecutive samples of one shard whose bytes are being read; without a shard it is padding."""
+
+    count: int
+    shard: "Future[OpenShard] | None" = None
+    number: int = PADDING
+    """The shard's."""
+    first: int = 0
+    """The run's first sample in the shard."""
+    content: "Future[bytes] | None" = None
+
+
+class ShardReader:
+    """The samples of a split, numbered through all its shards; the shards last used stay open."""
+
+    def __init__(
+        self,
+        location: Location,
+        manifest: Manifest,
+        split: str,
+        options: ReadOptions | None = None,
+        open_shards: int = OPEN_SHARDS,
+    ) -> None:
+        """Open the split's sample table.
+
+        Raises:
+            DatasetError: it is missing or does not belong to the manifest.
+        """
+        self._records = manifest.splits[split]
+        self._classes = manifest.classes
+        self._ends = np.cumsum([shard.samples for shard in self._records], dtype=np.int64)
+        self._suffix = image_suffix(manifest)
+        self._shards = OpenShards(location, manifest, split, options or ReadOptions(), open_shards)
+        self.reads_ahead = self._shards.reads_ahead
+        """Whether requests are worth making before their samples are needed."""
+
+    def read(self, numbers: npt.NDArray[np.int64]) -> list[Sample | None]:
+        """Return the samples of these numbers, in order; None for PADDING (-1).
+
+        Raises:
+            DatasetError: a shard cannot be read.
+            TrainError: a shard is not what the manifest and the sample table say.
+        """
+        return self.collect(self.request(numbers))
+
+    def request(self, numbers: npt.NDArray[np.int64]) -> list[Request]:
+        """Begin to read the samples of these numbers, and return what `collect` takes."""
+        return [self._request(*run) for run in self._runs(numbers)]
+
+    def collect(self, requests: Iterable[Request]) -> list[Sample | None]:
+        """Return the samples of a request, in order; raises what `read` does."""
+        samples: list[Sample | None] = []
+        for request in requests:
+            if request.shard is None or request.content is None:
+                samples.extend([None] * request.count)
+            else:
+                samples.extend(self._samples(request, request.shard.result(), request.content.result()))
+        return samples
+
+    def close(self) -> None:
+        """Close all shards."""
+        self._shards.close()
+
+    def _request(self, shard: int, first: int, count: int) -> Request:
+        if shard == PADDING:
+            return Request(count)
+        opened, content = self._shards.read(shard, first, count)
+        return Request(count, opened, shard, first, content)
+
+    def _runs(self, numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+        """Yield (shard, first sample in it, count) for each run of consecutive samples of one shard."""
+        shards = np.where(numbers == PADDING, PADDING, np.searchsorted(self._ends, numbers, side="right"))
+        cuts = np.flatnonzero((np.diff(numbers) != 1) | (np.diff(shards) != 0)) + 1
+        for run in np.split(np.arange(len(numbers)), cuts):
+            if len(run):
+                shard, number = int(shards[run[0]]), int(numbers[run[0]])
+                start = int(self._ends[shard]) - self._records[shard].samples
+                yield shard, number - start, len(run)
+
+    def _samples(self, request: Request, shard: OpenShard, content: bytes) -> Iterator[Sample]:
+        run = slice(request.first, request.first + request.count)
+        offsets, sizes = shard.index.offsets[run].tolist(), shard.index.sizes[run].tolist()
+        labels: Sequence[int] = shard.index.class_indices[run].tolist()
+        view, start = memoryview(content), offsets[0]
+        for place, (offset, size, label) in enumerate(zip(offsets, sizes, labels, strict=True)):
+            try:
+                parsed = parse_sample(view[offset - start : offset - start + size], self._suffix)
+                if parsed.class_index != label or not 0 <= label < self._classes:
+                    raise ForeignSampleError(
+                        f"{parsed.key} has the label {parsed.class_index}, the sample table says {label} of "
+                        f"{self._classes} classes"
+                    )
+            except ForeignSampleError as error:
+                raise TrainError(f"{shard.text}: the sample at byte {offset} is not the table's ({error})") from error
+            except (TarError, ValueError) as error:
+                key = self._shards.key(request.number, request.first + place)
+                yield Sample(key, memoryview(b""), label, f"{shard.text}, byte {offset}: {error}")
+            else:
+                yield Sample(parsed.key, parsed.image, label)
+
+
+@dataclass(frozen=True)
+class ShardReaders:
+    """Opens readers of a split's shards."""
+
+    location: Location
+    """The dataset's."""
+    manifest: Manifest
+    split: str
+    options: ReadOptions = field(default_factory=ReadOptions)
+
+    def __call__(self) -> ShardReader:
+        """Return a new reader.
+
+        Raises:
+            DatasetError: the split's sample table is missing or does not belong to the manifest.
+        """
+        return ShardReader(self.location, self.manifest, self.split, self.options)
+
+
+def image_suffix(manifest: Manifest) -> str:
+    """Return the suffix of a dataset's image members."""
+    kind = manifest.parameters.get("resize", {}).get("format", "jpeg")
+    try:
+        return IMAGE_SUFFIXES[kind]
+    except KeyError:
+        raise TrainError(
+            f"the dataset's images are of format {kind!r}; known are: {', '.join(IMAGE_SUFFIXES)}"
+        ) from None

@@ -1,0 +1,1 @@
+"""What a process computes on: its rank, its precision, its backend."""

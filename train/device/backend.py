@@ -1,0 +1,56 @@
+"""What torch is told before it computes: precision, determinism, compilation; and what it complains of, on one line."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import nn
+
+from in21k.train.config.settings import RunConfig
+from in21k.train.errors import TrainError, one_line
+
+_COMPILERS = {"cuda": ("CC", ("gcc", "clang", "cc")), "cpu": ("CXX", ("g++", "clang++", "c++"))}
+"""The variable that names the compiler which torch.compile needs for a device, and those that it looks for."""
+
+
+def prepare_backend(run: RunConfig, device: torch.device) -> None:
+    """Set what is global to the process: TF32 on a GPU, deterministic algorithms, the search for fast convolutions."""
+    on_gpu = device.type == "cuda"
+    torch.set_float32_matmul_precision(run.matmul_precision if on_gpu else "highest")
+    torch.backends.cudnn.allow_tf32 = run.matmul_precision != "highest"
+    if run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS takes its workspace in order
+    torch.use_deterministic_algorithms(run.deterministic)
+    torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # all batches have one shape
+
+
+def compiled(module: nn.Module, device: torch.device) -> nn.Module:
+    """Return a module that computes the same, compiled on its first call; the module itself stays as it is.
+
+    Raises:
+        TrainError: torch has no compiler to use.
+    """
+    variable, usual = _COMPILERS[device.type]
+    names = [os.environ[variable]] if os.environ.get(variable) else usual
+    if not any(map(shutil.which, names)):
+        raise TrainError(
+            f"--compile needs a compiler, and none of {', '.join(names)} is there; install one, name it in {variable}, "
+            "or leave --compile out"
+        )
+    return cast(nn.Module, torch.compile(module))
+
+
+@contextmanager
+def backend_errors(run: RunConfig) -> Iterator[None]:
+    """Turn what compilation and deterministic algorithms fail with into an error of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if run.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise TrainError(f"torch.compile fails: {one_line(error)}; leave --compile out") from error
+        if run.deterministic and "deterministic" in str(error):
+            raise TrainError(f"{one_line(error)}; set run.deterministic=false, or take another model") from error
+        raise

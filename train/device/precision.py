@@ -1,0 +1,37 @@
+"""Mixed precision: what a device computes in."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+
+def compute_dtype(device: torch.device, amp: bool, dtype: str = "auto") -> torch.dtype:
+    """Return the type in which a device computes what may be rounded.
+
+    Args:
+        device: to compute on.
+        amp: whether to mix precisions at all; float32 otherwise.
+        dtype: bfloat16, float16, or auto: bfloat16 where the GPU itself has it, else float16; float32 on a CPU.
+    """
+    if not amp:
+        return torch.float32
+    if dtype != "auto":
+        return torch.bfloat16 if dtype == "bfloat16" else torch.float16
+    if device.type != "cuda":
+        return torch.float32
+    # torch would also emulate it on older GPUs, at a fraction of float16's speed
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def autocast(device: torch.device, amp: bool, dtype: str = "auto") -> AbstractContextManager[Any]:
+    """Return the context of mixed precision, in the type that `compute_dtype` gives."""
+    chosen = compute_dtype(device, amp, dtype)
+    if chosen == torch.float32:
+        return torch.autocast(device.type, enabled=False)
+    return torch.autocast(device.type, dtype=chosen)
+
+
+def loss_scaler(device: torch.device, amp: bool, dtype: str = "auto") -> torch.amp.GradScaler:
+    """Return the loss scale of float16, which does nothing where the device computes in something else."""
+    return torch.amp.GradScaler(device.type, enabled=compute_dtype(device, amp, dtype) == torch.float16)

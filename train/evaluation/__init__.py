@@ -1,0 +1,1 @@
+"""Metrics, the pass over the val split, and the scores of a model."""

@@ -1,0 +1,84 @@
+"""Semantic top-1: how often the most probable class of a level is the image's ancestor there (paper, section 3.2.3).
+
+Counts are kept as integers on the device, summed over ranks, and only then divided: exact on any number of ranks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from in21k.train.model.level_order import LevelOrder
+from in21k.tree.hierarchy import Hierarchy
+
+
+@dataclass(frozen=True)
+class SemanticTop1:
+    """Right guesses over all valid pairs of an image and an active level."""
+
+    levels: Mapping[int, tuple[int, int]]
+    """Right guesses and pairs of each active level."""
+
+    @property
+    def micro(self) -> float:
+        """The share of right guesses over all pairs, 0 to 1; 0 without pairs."""
+        return _share(*(sum(column) for column in zip(*self.levels.values(), strict=True)))
+
+    def level(self, level: int) -> float:
+        """Return the share of right guesses at one level, 0 to 1; 0 without pairs."""
+        return _share(*self.levels[level])
+
+
+class SemanticCounter:
+    """Counts right guesses a level, without waiting for the device."""
+
+    def __init__(self, order: LevelOrder, device: torch.device) -> None:
+        self._levels = order.active
+        self._bounds = [order.bounds[level] for level in order.active]
+        self._targets = torch.from_numpy(order.targets[:, list(order.active)]).to(device)
+        self.counts = torch.zeros(2, len(order.active), dtype=torch.int64, device=device)
+        """int64 [2, K]: right guesses and pairs of each active level; to be summed over ranks."""
+
+    def update(self, logits: Tensor, class_indices: Tensor, valid: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            logits: [B, C] in level order.
+            class_indices: int64 [B].
+            valid: bool [B]; the others do not count.
+        """
+        targets = self._targets[class_indices]
+        guesses = torch.stack([logits[:, start:stop].argmax(1) for start, stop in self._bounds], 1)
+        pairs = valid[:, None] & (targets >= 0)
+        self.counts += torch.stack([(pairs & (guesses == targets)).sum(0), pairs.sum(0)])
+
+    def result(self) -> SemanticTop1:
+        """Return the metric of what was counted; this waits for the device."""
+        hits, pairs = self.counts.tolist()
+        return SemanticTop1(dict(zip(self._levels, zip(hits, pairs, strict=True), strict=True)))
+
+
+def majority_guess(
+    hierarchy: Hierarchy, images_train: npt.NDArray[np.int64], images_val: npt.NDArray[np.int64]
+) -> SemanticTop1:
+    """Return the semantic top-1, on the val split, of guessing each level's most frequent class of the train split.
+
+    Args:
+        hierarchy: of C classes.
+        images_train: int64 [C], training images of each class.
+        images_val: int64 [C], validation images of each class.
+    """
+    train, val = hierarchy.subtree_sums(images_train), hierarchy.subtree_sums(images_val)
+    levels = {}
+    for level in np.flatnonzero(hierarchy.active).tolist():
+        classes = np.flatnonzero(hierarchy.levels == level)
+        guess = classes[np.argmax(train[classes])]
+        levels[level] = (int(val[guess]), int(val[classes].sum()))
+    return SemanticTop1(levels)
+
+
+def _share(hits: int, pairs: int) -> float:
+    return hits / pairs if pairs else 0.0

@@ -1,0 +1,134 @@
+"""What a network scores on the val split: loss and metrics, the same on any number of processes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from in21k.train.config.settings import Config
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.data.partition import EvalPlan
+from in21k.train.device.precision import autocast
+from in21k.train.device.ranks import Ranks
+from in21k.train.errors import TrainError
+from in21k.train.evaluation.scheme_metrics import SchemeMetrics
+from in21k.train.evaluation.semantic_top1 import SemanticTop1, majority_guess
+from in21k.train.model.network import Network
+from in21k.train.stream.loader import open_stream
+from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.source import val_source
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the val split showed."""
+
+    loss: float
+    """Mean over the images that decode, of the recipe's hard-label loss."""
+    top1: SemanticTop1 | None
+    """None where the classes have no hierarchy."""
+    metrics: Mapping[str, float | None]
+    """The scheme's further metrics by name: top1, top5, map (0 to 1), mistake_distance (edges)."""
+    images: int
+    """Images that decode."""
+    skipped: int
+    """Images that do not."""
+
+    def to_dict(self, dataset: TrainingData) -> dict[str, Any]:
+        """Return it as plain values, beside the majority guess: each level's most frequent class of the train split."""
+        values: dict[str, Any] = {"val_images": self.images, "val_skipped": self.skipped, "val_loss": self.loss}
+        values.update({f"val_{name}": value for name, value in self.metrics.items()})
+        if self.top1 is None:
+            return values
+        guess = majority_guess(dataset.hierarchy, dataset.images_train, dataset.images_val)
+        return {
+            **values,
+            "val_semantic_top1": self.top1.micro,
+            "majority_semantic_top1": guess.micro,
+            "val_semantic_top1_by_level": {str(level): self.top1.level(level) for level in self.top1.levels},
+            "majority_semantic_top1_by_level": {str(level): guess.level(level) for level in guess.levels},
+        }
+
+
+class Scored(NamedTuple):
+    """A batch of the val split, scored."""
+
+    logits: torch.Tensor
+    """[B, C] in level order."""
+    ids: torch.Tensor
+    """int64 [B]."""
+    valid: torch.Tensor
+    """bool [B]."""
+    skipped: int
+    """Images that do not decode."""
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+    """A validation was asked to stop."""
+
+
+def evaluate_val(
+    network: Network,
+    loss: nn.Module,
+    dataset: TrainingData,
+    config: Config,
+    ranks: Ranks,
+    stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Return the evaluation of a network on the val split; every process must call it, and all get the same.
+
+    One pass serves, but for the mean average precision, which takes two. The network is left in eval mode.
+
+    Args:
+        network: to evaluate.
+        loss: of (logits, ids, valid).
+        dataset: with the val split.
+        config: its image size, batch size, scheme and precision.
+        ranks: this process among the others.
+        stop: asked for each batch, equally often on all processes; they must get the same answer.
+
+    Raises:
+        TrainError: a shard is damaged, or no image decodes.
+        Interrupted: `stop` said so.
+    """
+    for buffer in network.module.buffers():
+        ranks.broadcast(buffer)  # batch norm's running statistics differ between processes
+    network.module.eval()
+    metrics = SchemeMetrics(dataset, network.order, config.loss.scheme, ranks)
+    totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
+    with torch.inference_mode(), autocast(ranks.device, config.run.amp, config.run.amp_dtype):
+        for logits, ids, valid, skipped in _scored(network, dataset, config, ranks, stop):
+            metrics.update(logits, ids, valid)
+            totals[0] += loss(logits, ids, valid).double() * len(valid)
+            totals[1] += valid.sum()
+            totals[2] += skipped
+        if metrics.wants_second_pass:
+            metrics.seal()
+            for logits, ids, valid, _ in _scored(network, dataset, config, ranks, stop):
+                metrics.count_again(logits, ids, valid)
+    top1, others = metrics.result()
+    summed, images, skipped = ranks.sum(totals).tolist()
+    if not images:
+        raise TrainError(f"{dataset.name}: none of the {int(skipped)} val images decodes")
+    loss_value = float(f"{summed / images:.9g}")  # sums of floats depend on their order, the ninth digit does not
+    return Evaluation(loss_value, top1, others, int(images), int(skipped))
+
+
+def _scored(
+    network: Network, dataset: TrainingData, config: Config, ranks: Ranks, stop: Callable[[], bool]
+) -> Iterator[Scored]:
+    """Yield this process's share of the val split, scored."""
+    samples = dataset.samples("val")
+    plan = EvalPlan(samples, min(config.data.eval_batch_size, samples), ranks.rank, ranks.world_size)
+    source = val_source(dataset, config)
+    workers = min(config.run.workers, plan.steps)
+    stream = open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda")
+    with closing(on_device(stream, ranks.device)) as batches:
+        for batch in batches:
+            logits = network.module(network.inputs(batch.images, ranks.device))
+            yield Scored(logits, batch.class_indices, batch.valid, len(batch.skipped))
+            if stop():
+                raise Interrupted

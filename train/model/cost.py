@@ -1,0 +1,56 @@
+"""What a model costs: its parameters, and its multiply-adds for one image."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from in21k.train.model import ofa as ofa  # timm has no OFA-595 without it
+from in21k.train.model.architectures import ARCHITECTURES
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """The size of a model."""
+
+    parameters: int
+    macs: int
+    """Multiply-adds of convolutions, linear layers and attention for one image."""
+
+
+def model_cost(name: str, classes: int = 1000, image_size: int = 224) -> ModelCost:
+    """Return what one of timm's models costs; it is built and run without memory for its tensors.
+
+    Args:
+        name: timm's.
+        classes: outputs of its classifier.
+        image_size: side of the image in pixels.
+    """
+    with torch.device("meta"):
+        module = timm.create_model(name, num_classes=classes).eval()
+        image = torch.empty(1, 3, image_size, image_size)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        module(image)
+    return ModelCost(sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops() // 2)
+
+
+def architecture_rows() -> list[dict[str, Any]]:
+    """Return a row of plain values for each architecture of the paper, with 1,000 classes at 224 pixels."""
+    rows: list[dict[str, Any]] = []
+    for architecture in ARCHITECTURES:
+        cost = model_cost(architecture.timm)
+        rows.append(
+            {
+                "name": architecture.name,
+                "timm": architecture.timm,
+                "parameters": cost.parameters,
+                "macs": cost.macs,
+                "v100_train_speed": architecture.train_speed,
+                "v100_batch_size": architecture.batch_size,
+                "imagenet1k_weights": architecture.timm_weights if architecture.imagenet1k else "",
+                "authors_weights": architecture.authors,
+            }
+        )
+    return rows

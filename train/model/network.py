@@ -1,0 +1,164 @@
+"""The network: a timm model whose classifier's rows are in level order, and its weights in and out in class order."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from in21k.train.config.settings import ModelConfig
+from in21k.train.errors import TrainError, one_line
+from in21k.train.model import ofa as ofa  # timm has no OFA-595 without it
+from in21k.train.model.architectures import ARCHITECTURES
+from in21k.train.model.level_order import LevelOrder
+from in21k.train.model.normalisation import Normalisation, normalisation_of
+from in21k.train.model.weights import Weights, fit_weights, read_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A model in memory, and which of its parameters have a row a class."""
+
+    name: str
+    """timm's."""
+    module: nn.Module
+    """Inputs [B, 3, H, W] as `inputs` makes them to logits [B, C] in level order."""
+    head: frozenset[str]
+    """Names of the parameters whose first axis goes over classes."""
+    order: LevelOrder
+    normalisation: Normalisation
+    """The range of the module's inputs."""
+
+    def inputs(self, images: Tensor, device: torch.device) -> Tensor:
+        """Return images, uint8 [B, 3, H, W], as the module takes them: float32 on the device."""
+        return self.normalisation.inputs(images, device)
+
+    def weights(self) -> Weights:
+        """Return the model's weights and buffers by name, classes in class order."""
+        return {name: self.to_classes(name, tensor.detach()) for name, tensor in self.module.state_dict().items()}
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights and buffers as `weights` gave them.
+
+        Raises:
+            RuntimeError: names or shapes are another model's.
+        """
+        self.module.load_state_dict({name: self.to_rows(name, tensor) for name, tensor in weights.items()})
+
+    def to_classes(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a parameter's values, or an optimizer's of its shape, with classes in class order."""
+        return self.order.to_classes(tensor) if name in self.head and tensor.ndim else tensor
+
+    def to_rows(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a parameter's values, or an optimizer's of its shape, with classes in level order."""
+        return self.order.to_rows(tensor) if name in self.head and tensor.ndim else tensor
+
+
+def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Network:
+    """Return a new network with a classifier of as many classes as the order has.
+
+    Args:
+        config: its name in timm, the range of its inputs, and the weights to begin with.
+        order: the level order of its classes.
+        image_size: side of the images in pixels, for models that fix theirs.
+
+    Raises:
+        TrainError: timm has no such model, its weights cannot be had, or it has no classifier.
+    """
+    classes = len(order.class_of_row)
+    module = create_module(config, classes, image_size)
+    if config.pretrained and config.new_head:
+        module.reset_classifier(classes)  # type: ignore[operator]
+    head = _head_parameters(module, config.name, classes)
+    network = Network(config.name, module, head, order, normalisation_of(config.name, config.inputs))
+    if config.pretrained:
+        network.load(module.state_dict())  # timm fills a classifier of the right size in class order
+    if config.init:
+        _init_from(network, config)
+    if config.grad_checkpointing:
+        _checkpoint_activations(network)
+    return network
+
+
+def create_module(config: ModelConfig, classes: int | None, image_size: int) -> nn.Module:
+    """Return one of timm's models.
+
+    Args:
+        config: its name, whether it has timm's weights, and its stochastic depth.
+        classes: outputs of the classifier; None for those of timm's weights.
+        image_size: side of the images in pixels, for models that fix theirs.
+
+    Raises:
+        TrainError: timm has no such model, or cannot build it, or its weights cannot be had.
+    """
+    check_name(config.name)
+    options: dict[str, object] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
+    if classes is not None:
+        options["num_classes"] = classes
+    if timm.models.get_pretrained_cfg_value(config.name, "fixed_input_size"):
+        options["img_size"] = image_size
+    try:
+        module: nn.Module = timm.create_model(config.name, pretrained=config.pretrained, **options)
+    except Exception as error:
+        if config.pretrained:
+            raise TrainError(
+                f"timm's weights for {config.name} cannot be had: {one_line(error)}; try --init FILE"
+            ) from error
+        raise TrainError(f"timm cannot build {config.name} at {image_size} pixels: {one_line(error)}") from error
+    return module
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        TrainError: timm has no such model, or no weights of the tag after its dot.
+    """
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, [*(a.name for a in ARCHITECTURES), *timm.list_models()], 5, 0.5)
+        hint = (
+            f"; close to it: {', '.join(close)}" if close else "; `in21k-train models` and timm.list_models() list some"
+        )
+        raise TrainError(f"timm has no model {name!r}{hint}")
+    try:
+        timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        tags = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+        raise TrainError(f"timm has no weights {name!r}; it has: {', '.join(tags) or 'none'}") from error
+
+
+def _checkpoint_activations(network: Network) -> None:
+    """Keep only some activations for the backward pass, and compute the others again."""
+    try:
+        switch: Any = network.module.set_grad_checkpointing
+        switch(True)
+    except (AttributeError, AssertionError, NotImplementedError) as error:
+        raise TrainError(
+            f"timm offers no activation checkpointing for {network.name}; leave model.grad_checkpointing off"
+        ) from error
+
+
+def _head_parameters(module: nn.Module, name: str, classes: int) -> frozenset[str]:
+    getter: Any = getattr(module, "get_classifier", None)
+    classifier = getter() if getter else None
+    heads = classifier if isinstance(classifier, (tuple, list)) else (classifier,)
+    inside = {id(parameter) for head in heads if isinstance(head, nn.Module) for parameter in head.parameters()}
+    found = frozenset(
+        key for key, value in module.named_parameters() if id(value) in inside and value.ndim and len(value) == classes
+    )
+    if not found:
+        raise TrainError(f"{name} has no classifier of {classes} outputs that can be trained on classes")
+    return found
+
+
+def _init_from(network: Network, config: ModelConfig) -> None:
+    """Take a file's weights; a classifier of another size is left as it is, and any where the head is to be new."""
+    own, path = network.module.state_dict(), Path(config.init)
+    fitting = fit_weights(path, read_weights(path, config.init_ema), network.module, network.name, network.head)
+    left_out = network.head if config.new_head else frozenset()
+    taken = {k: tensor for k, tensor in fitting.items() if tensor.shape == own[k].shape and k not in left_out}
+    network.module.load_state_dict({key: network.to_rows(key, tensor) for key, tensor in taken.items()}, strict=False)

@@ -1,0 +1,120 @@
+"""Published models, the authors' above all, with their classifiers' rows of a dataset's classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from timm.data import ImageNetInfo, infer_imagenet_subset
+
+from in21k.train.config.settings import ModelConfig
+from in21k.train.errors import TrainError
+from in21k.train.model.architectures import find_architecture
+from in21k.train.model.level_order import level_order
+from in21k.train.model.network import Network, build_network, create_module
+from in21k.train.model.normalisation import AUTO, TIMM, UNIT
+from in21k.train.model.weights import Weights, fit_weights, read_weights
+from in21k.tree.hierarchy import Hierarchy
+from in21k.tree.published_lists import PublishedList, published_class_list
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model with a published classifier."""
+
+    name: str
+    """timm's, with the tag of its weights; or the paper's, for the authors' weights."""
+    weights: Path | None = None
+    """A file of its weights; None takes those that timm has, a download."""
+    inputs: str = AUTO
+    """unit, timm, or auto: the authors' models take unit, all others what timm states."""
+
+
+def published_settings(model: PublishedModel) -> ModelConfig:
+    """Return the settings of a published model: timm's name, with the tag of its weights, and the range of its inputs.
+
+    Raises:
+        TrainError: its weights are neither named nor timm's.
+    """
+    architecture = find_architecture(model.name)
+    if architecture is None:
+        return ModelConfig(name=model.name, inputs=TIMM if model.inputs == AUTO else model.inputs)
+    if model.weights is None and not architecture.authors:
+        raise TrainError(
+            f"timm has no ImageNet-21K weights of {architecture.name}; pass the authors' file as --weights FILE"
+        )
+    name = architecture.authors or architecture.timm
+    return ModelConfig(name=name, inputs=UNIT if model.inputs == AUTO else model.inputs)
+
+
+def published_network(config: ModelConfig, file: Path | None, hierarchy: Hierarchy, image_size: int) -> Network:
+    """Return a published model with the classifier rows of a hierarchy's classes alone.
+
+    Args:
+        config: timm's name, and the range of its inputs.
+        file: of its weights; None takes timm's.
+        hierarchy: of the dataset.
+        image_size: side of the images in pixels.
+
+    Raises:
+        TrainError: the weights cannot be had or do not fit, or the classifier lacks classes of the hierarchy.
+    """
+    network = build_network(config, level_order(hierarchy), image_size)
+    weights = _downloaded(config, image_size) if file is None else _from_file(file, network)
+    lengths = {len(weights[name]) for name in network.head if name in weights}
+    if len(lengths) != 1 or not network.head <= weights.keys():
+        raise TrainError(f"{file or config.name} has no classifier; name a model's weights with theirs")
+    rows = torch.from_numpy(outputs_of(hierarchy.wnids, lengths.pop(), str(file or config.name)))
+    chosen = {name: tensor[rows] if name in network.head else tensor for name, tensor in weights.items()}
+    network.load(network.weights() | chosen)  # files may lack the counters of batch norm
+    return network
+
+
+def _downloaded(config: ModelConfig, image_size: int) -> Weights:
+    return create_module(replace(config, pretrained=True), None, image_size).state_dict()
+
+
+def _from_file(file: Path, network: Network) -> Weights:
+    return fit_weights(file, read_weights(file), network.module, network.name, network.head)
+
+
+def published_classes(outputs: int) -> tuple[str, ...]:
+    """Return the wnids of a classifier of so many outputs, in their order.
+
+    Known are the two releases of ImageNet-21K-P (the authors' models), and what timm has models of: ImageNet-1K, its
+    own 11,821 classes, and the whole of ImageNet-21K.
+
+    Raises:
+        TrainError: no published list has so many classes.
+    """
+    for release in PublishedList:
+        if len(wnids := published_class_list(release)) == outputs:
+            return wnids
+    subset = infer_imagenet_subset({"num_classes": outputs})
+    if subset is None:
+        raise TrainError(
+            f"a classifier of {outputs:,} outputs is none of a published class list; which classes it has is unknown"
+        )
+    return tuple(ImageNetInfo(subset).label_names())
+
+
+def outputs_of(wnids: Sequence[str], outputs: int, name: str) -> npt.NDArray[np.int64]:
+    """Return int64 [C]: for each class of a dataset the output of a published classifier that stands for it.
+
+    Args:
+        wnids: of the dataset, C in order of class index.
+        outputs: of the classifier.
+        name: of the model, for errors.
+
+    Raises:
+        TrainError: the list is unknown, or lacks a class of the dataset.
+    """
+    place = {wnid: number for number, wnid in enumerate(published_classes(outputs))}
+    if missing := [wnid for wnid in wnids if wnid not in place]:
+        raise TrainError(
+            f"{len(missing):,} of the dataset's {len(wnids):,} classes are not among the {outputs:,} of {name}, "
+            f"such as {missing[0]}"
+        )
+    return np.array([place[wnid] for wnid in wnids], np.int64)

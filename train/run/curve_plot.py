@@ -1,0 +1,151 @@
+"""The curves of one run or several as a picture."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from in21k.shards_manifest.storage.local_files import write_atomic
+from in21k.train.errors import TrainError, one_line
+from in21k.train.run.folder import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PLOT = "curves.png"
+
+Points = tuple[list[float], list[float]]
+"""Epochs, and a value at each."""
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # told apart by all eyes
+_STYLE: Any = {
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 10,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+
+
+@dataclass
+class RunCurves:
+    """What a run's metrics.csv holds."""
+
+    name: str
+    points: dict[tuple[str, str], Points] = field(default_factory=dict)
+    """By split and column; what no row measures is missing."""
+
+    def get(self, split: str, column: str) -> Points | None:
+        """Return a curve, None where the run has not measured it."""
+        return self.points.get((split, column))
+
+
+def plot_curves(runs: Sequence[Path], output: Path) -> None:
+    """Draw the curves of runs over their epochs, a colour each, into a PNG.
+
+    Args:
+        runs: folders of runs, finished or not.
+        output: the picture's file.
+
+    Raises:
+        TrainError: a run has no curves, or the picture cannot be written.
+    """
+    import matplotlib as mpl  # every training process would load it, and one of them draws, at the end
+    from matplotlib.figure import Figure
+
+    curves = [read_curves(run, name) for run, name in zip(runs, _names(runs), strict=True)]
+    panels = [panel for panel in _PANELS if any(panel.measured(each) for each in curves)]
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.5 * columns, 3.2 * rows + 0.3), dpi=120, layout="constrained")
+        axes: Any = figure.subplots(rows, columns, squeeze=False)
+        for panel, axis in zip(panels, axes.flat, strict=False):
+            _draw(panel, axis, curves)
+        for axis in list(axes.flat)[len(panels) :]:
+            axis.set_axis_off()
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=4)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", metadata={"Software": None})
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(output, stream.getvalue())
+    except OSError as error:
+        raise TrainError(f"{output} cannot be written: {one_line(error)}") from error
+
+
+def read_curves(run: Path, name: str) -> RunCurves:
+    """Return the curves of a run's folder, under a name; a row that a kill has cut off is left out.
+
+    Raises:
+        TrainError: it has no curves.
+    """
+    path, curves = run / METRICS, RunCurves(name)
+    try:
+        with path.open(newline="", encoding="ascii", errors="replace") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row.values() and None not in row]
+        for row in rows:
+            for column in row.keys() - {"step", "epoch", "split"}:
+                if row[column]:
+                    epochs, values = curves.points.setdefault((row["split"], column), ([], []))
+                    epochs.append(float(row["epoch"]))
+                    values.append(float(row[column]))
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainError(f"{path} cannot be read as the curves of a run: {one_line(error)}") from error
+    if not curves.points:
+        raise TrainError(f"{path} holds no row yet; wait for the run's first logged step")
+    return curves
+
+
+@dataclass(frozen=True)
+class _Panel:
+    title: str
+    column: str
+    splits: tuple[str, ...]
+    scale: str = "linear"
+
+    def measured(self, curves: RunCurves) -> bool:
+        return any(curves.get(split, self.column) for split in self.splits)
+
+
+_PANELS = (
+    _Panel("Loss", "loss", ("train", "val")),
+    _Panel("Semantic top-1", "semantic_top1", ("val",)),
+    _Panel("Top-1", "top1", ("val",)),
+    _Panel("Mean average precision", "map", ("val",)),
+    _Panel("Learning rate", "lr", ("train",)),
+    _Panel("Gradient norm", "gradient_norm", ("train",), "log"),
+    _Panel("Loss scale", "loss_scale", ("train",), "log"),
+    _Panel("Images a second", "images_per_second", ("train",)),
+    _Panel("Share of time waited for data", "data_wait", ("train",)),
+)
+
+
+def _draw(panel: _Panel, axis: "Axes", runs: Sequence[RunCurves]) -> None:
+    for number, run in enumerate(runs):
+        colour = _COLOURS[number % len(_COLOURS)]
+        for split in panel.splits:
+            if (points := run.get(split, panel.column)) is None:
+                continue
+            look: dict[str, Any] = (
+                {"marker": "o", "markersize": 3.5, "linestyle": "--"} if split == "val" else {"linewidth": 1.2}
+            )
+            label = f"{run.name} ({split})" if len(panel.splits) > 1 else run.name
+            axis.plot(*points, color=colour, label=label, **look)
+    axis.set_yscale(panel.scale)
+    axis.set_title(panel.title, loc="left", fontweight="bold")
+    axis.set_xlabel("epoch")
+    axis.set_xlim(left=0)
+    if panel.scale == "linear":
+        axis.set_ylim(bottom=0)
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    short = [run.resolve().name for run in runs]
+    return short if len(set(short)) == len(short) else [str(run) for run in runs]

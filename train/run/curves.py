@@ -1,0 +1,105 @@
+"""The curves of a run: rows of a CSV file and scalars for TensorBoard."""
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from in21k.shards_manifest.storage.local_files import atomic_path
+from in21k.train.run.folder import METRICS, TENSORBOARD
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One row of the curves; what a row does not measure is None."""
+
+    step: int
+    """Steps done."""
+    epoch: float
+    """Epochs done, with the fraction."""
+    split: str
+    """train: means since the row before; val: a whole validation."""
+    loss: float
+    semantic_top1: float | None = None
+    """0 to 1; val alone."""
+    top1: float | None = None
+    """0 to 1; val of single-label schemes alone."""
+    top5: float | None = None
+    """0 to 1; val of single-label schemes alone."""
+    map: float | None = None
+    """Mean average precision, 0 to 1; val of multi-label schemes alone."""
+    mistake_distance: float | None = None
+    """Mean tree distance of wrong guesses, in edges; val alone."""
+    lr: float | None = None
+    """Of the last step."""
+    images_per_second: float | None = None
+    """Over all processes."""
+    data_wait: float | None = None
+    """Share of the time that the training process waited for data, 0 to 1."""
+    gpu_memory_mb: float | None = None
+    """The most that torch held on this process's GPU so far."""
+    gradient_norm: float | None = None
+    """Mean over the steps, before clipping; without those that overflowed."""
+    loss_scale: float | None = None
+    """Of float16; None where there is none."""
+    overflows: int | None = None
+    """Steps that float16 overflowed in, which change no weight; None where there is no loss scale."""
+    skipped: int = 0
+    """Images that did not decode, since the row before."""
+
+
+_COLUMNS = tuple(field.name for field in fields(CurvePoint))
+
+
+class CurveWriter:
+    """Appends to RUN/metrics.csv and RUN/tensorboard."""
+
+    def __init__(self, run: Path, start_step: int, *, validates: bool) -> None:
+        """Open both, without what an interrupted run wrote past the step from which this one goes on.
+
+        Args:
+            run: the run's folder.
+            start_step: steps done.
+            validates: whether the validation after that step is made again.
+        """
+        path = run / METRICS
+        _drop_after(path, start_step, validates)
+        self._file = path.open("a", newline="", encoding="ascii")
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._board: Any = SummaryWriter(str(run / TENSORBOARD), purge_step=start_step + 1)
+
+    def write(self, point: CurvePoint) -> None:
+        """Append a row; it is in the file when this returns."""
+        values = asdict(point)
+        self._rows.writerow(["" if values[name] is None else values[name] for name in _COLUMNS])
+        self._file.flush()
+        for name in _COLUMNS[3:]:
+            if values[name] is not None:
+                self._board.add_scalar(f"{point.split}/{name}", values[name], point.step)
+
+    def close(self) -> None:
+        """Close both."""
+        self._file.close()
+        self._board.close()
+
+
+def _drop_after(path: Path, step: int, validates: bool) -> None:
+    """Rewrite a CSV with its header and the whole rows up to a step, with or without its validation.
+
+    A file that an older version began, with fewer columns, gets them all.
+    """
+    last = (step, "train") if validates else (step, "val")
+    rows = []
+    if path.exists():
+        with path.open(newline="", encoding="ascii", errors="replace") as file:
+            rows = [
+                row
+                for row in csv.DictReader(file, restval="")
+                if (row["step"] or "").isdigit() and row["skipped"] and (int(row["step"]), row["split"]) <= last
+            ]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="ascii") as file:
+        writer = csv.DictWriter(file, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

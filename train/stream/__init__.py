@@ -1,0 +1,1 @@
+"""The loader: a plan of samples becomes batches on the device."""

@@ -1,0 +1,1 @@
+"""The training session and its loop."""

@@ -1,0 +1,93 @@
+"""The optimizers, their parameter groups, and their state as named tensors."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from timm.optim import param_groups_weight_decay
+from torch import Tensor
+
+from in21k.train.config.settings import OptimConfig
+from in21k.train.errors import TrainError
+from in21k.train.model.network import Network
+from in21k.train.model.weights import Weights
+
+SEPARATOR = "/"
+"""Stands between a parameter's name, which has none, and that of its state."""
+
+
+def build_optimizer(network: Network, config: OptimConfig, device: torch.device) -> torch.optim.Optimizer:
+    """Return the optimizer of a network on a device; weight decay spares biases, norms and what the model names.
+
+    Raises:
+        TrainError: Nesterov's variant is asked for without momentum.
+    """
+    if config.nesterov and not config.momentum:
+        raise TrainError("optim.nesterov needs a momentum, and optim.momentum is 0")
+    named: Any = getattr(network.module, "no_weight_decay", tuple)
+    groups = param_groups_weight_decay(network.module, config.weight_decay, no_weight_decay_list=named())
+    fused = device.type == "cuda"  # one kernel, which leaves out steps that overflow without asking the CPU
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused)
+    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=fused)
+
+
+def optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer) -> Weights:
+    """Return an optimizer's state as `parameter/state` tensors, classes in class order."""
+    return {
+        f"{name}{SEPARATOR}{key}": network.to_classes(name, value)
+        for name, parameter in network.module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Take an optimizer's state as `optimizer_tensors` gave it.
+
+    Raises:
+        TrainError: it is of another model.
+    """
+    parameters = dict(network.module.named_parameters())
+    states: dict[str, dict[str, Tensor]] = {}
+    for flat, value in tensors.items():
+        name, _, key = flat.rpartition(SEPARATOR)
+        if name not in parameters or (value.ndim and value.shape != parameters[name].shape):
+            raise TrainError(f"the optimizer's state {flat!r} is of another model")
+        value = network.to_rows(name, value)
+        if value.ndim:  # in the parameter's own memory order, or the optimizer takes its slow path
+            value = torch.empty_like(parameters[name], dtype=value.dtype, requires_grad=False).copy_(value)
+        states.setdefault(name, {})[key] = value
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[str, Any] = optimizer.state_dict()
+    state["state"] = {number: states[name] for number, name in enumerate(order) if name in states}
+    optimizer.load_state_dict(state)
+
+
+def one_cycle(
+    step: int, total_steps: int, peak: float, pct_start: float, div_factor: float, final_div_factor: float
+) -> float:
+    """Return the learning rate of a step; a pure function, so that a resumed run needs no scheduler state.
+
+    It rises from peak / div_factor to peak over the first `pct_start` of the run and falls to
+    peak / div_factor / final_div_factor at its last step, both along half a cosine.
+
+    Args:
+        step: 0 to total_steps - 1.
+        total_steps: steps of the whole run.
+        peak: the highest learning rate.
+        pct_start: share of the run in which it rises, 0 to 1.
+        div_factor: the peak over the first step's rate.
+        final_div_factor: the first step's rate over the last one's.
+    """
+    first = peak / div_factor
+    top = pct_start * total_steps - 1  # where torch puts the peak; between two steps as a rule
+    if step <= top:
+        return _cosine(first, peak, step / top if top else 1.0)
+    return _cosine(peak, first / final_div_factor, (step - top) / (total_steps - 1 - top))
+
+
+def _cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * done))

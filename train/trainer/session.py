@@ -1,0 +1,192 @@
+"""All that a training process holds: dataset, network, loss, optimizer and plan, built from the configuration."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from in21k.train.config.settings import Config
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.data.partition import TrainPlan
+from in21k.train.device.backend import backend_errors
+from in21k.train.device.precision import autocast
+from in21k.train.device.ranks import Ranks
+from in21k.train.errors import TrainError, one_line
+from in21k.train.images.augment_gpu import augment_batch
+from in21k.train.model.model_file import MODEL, ModelCard, check_classes, load_tensors, read_card
+from in21k.train.model.network import Network
+from in21k.train.run.checkpoint import AVERAGE, OPTIMIZER, RunState, Tensors, save_checkpoint
+from in21k.train.run.folder import Start
+from in21k.train.stream.loader import Batch
+from in21k.train.stream.source import augmentation_of
+from in21k.train.trainer.ema import WeightAverage
+from in21k.train.trainer.finite import check_weights
+from in21k.train.trainer.optimizer import load_optimizer_tensors, one_cycle, optimizer_tensors
+from in21k.train.trainer.teacher import Teacher
+
+
+class StepResult(NamedTuple):
+    """What a step was like; both are scalars on the device."""
+
+    loss: torch.Tensor
+    """Mean over this process's images."""
+    gradient_norm: torch.Tensor
+    """Of the gradient over all processes, before it is clipped; infinite or nan where float16 overflowed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One training process of a run."""
+
+    config: Config
+    dataset: TrainingData
+    ranks: Ranks
+    plan: TrainPlan
+    network: Network
+    replica: nn.Module
+    """The network's module as it is trained: wrapped where there are several processes, and compiled where asked."""
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    """Scales the loss for float16, does nothing otherwise."""
+    average: WeightAverage | None
+    """The weights' moving average; None where the run keeps none."""
+    teacher: Teacher | None = None
+    """Asked about every training image by a distilling scheme."""
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        optim = self.config.optim
+        return one_cycle(
+            step, self.plan.total_steps, optim.lr, optim.pct_start, optim.div_factor, optim.final_div_factor
+        )
+
+    def train_step(self, batch: Batch, step: int) -> StepResult:
+        """Take one step; nothing waits for the device.
+
+        Args:
+            batch: on the device.
+            step: of the run.
+
+        Raises:
+            TrainError: the network cannot be compiled, or cannot be computed deterministically.
+        """
+        seed = np.random.SeedSequence([self.config.run.seed, step, self.ranks.rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(seed[0] >> np.uint64(1)))  # dropout: a resumed run draws what the whole one drew
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(step)
+        images = batch.images
+        if self.config.data.augment_device == "gpu":
+            images = augment_batch(images, augmentation_of(self.config), batch.epoch, batch.start)
+        self.optimizer.zero_grad(set_to_none=True)
+        with backend_errors(self.config.run):
+            loss = self._differentiate(images, batch.class_indices, batch.valid)
+            norm = self._update()
+        if self.average is not None:
+            self.average.update(step)
+        return StepResult(loss, norm)
+
+    def batch_loss(self, images: torch.Tensor, class_indices: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Return the loss of images that pass through the network at once, a scalar to differentiate.
+
+        Args:
+            images: uint8 [B, 3, H, W] on the device, augmented.
+            class_indices: int64 [B].
+            valid: bool [B].
+        """
+        device, run = self.ranks.device, self.config.run
+        with autocast(device, run.amp, run.amp_dtype):
+            outputs = self.replica(self.network.inputs(images, device))
+            guide = () if self.teacher is None else (self.teacher(images),)
+            loss: torch.Tensor = self.loss(outputs, class_indices, valid, *guide)
+        return loss
+
+    def _differentiate(self, *batch: torch.Tensor) -> torch.Tensor:
+        """Add up the gradients of a batch's equal parts, and return their mean loss.
+
+        Losses are means over all places, whether valid or not, so the mean of the parts is the whole's.
+        """
+        parts = self.config.optim.accumulate
+        total = torch.zeros((), device=self.ranks.device)
+        no_sync: Any = getattr(self.replica, "no_sync", nullcontext)  # the processes exchange gradients once a step
+        for number, part in enumerate(zip(*(tensor.chunk(parts) for tensor in batch), strict=True), 1):
+            with no_sync() if number < parts else nullcontext():
+                loss = self.batch_loss(*part) / parts
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _update(self) -> torch.Tensor:
+        """Let the optimizer use the gradients, and return their norm."""
+        self.scaler.unscale_(self.optimizer)
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        norm = get_total_norm([each.grad for each in parameters if each.grad is not None])
+        if self.config.optim.clip_norm:
+            clip_grads_with_norm_(parameters, self.config.optim.clip_norm, norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return norm
+
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Return the context within which the network has the weights to evaluate: their average, where one is kept."""
+        return self.average.in_place() if self.average is not None else nullcontext()
+
+    def loss_scale(self) -> float | None:
+        """Return the loss scale of float16, for which the device is waited for; None where there is none."""
+        return self.scaler.get_scale() if self.scaler.is_enabled() else None
+
+    def save(self, run: Path, step: int, skipped: int) -> Path:
+        """Write a checkpoint of the state after `step` steps, and return its folder; for the first process alone.
+
+        Raises:
+            TrainError: it cannot be written, or a weight is infinite or no number.
+        """
+        config, dataset = self.config, self.dataset
+        card = ModelCard(
+            model=config.model.name,
+            num_classes=len(dataset.hierarchy),
+            image_size=config.data.image_size,
+            class_list_sha256=dataset.class_list_sha256,
+            step=step,
+            config=config,
+        )
+        groups = tuple({k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups)
+        state = RunState(
+            step=step,
+            epoch=step // self.plan.steps_per_epoch,
+            samples=step * self.plan.global_batch,
+            skipped=skipped,
+            dataset_sha256=dataset.digest,
+            config=config,
+            scaler=self.scaler.state_dict(),
+            groups=groups,
+        )
+        average = self.average.weights() if self.average is not None else None
+        tensors = Tensors(self.network.weights(), optimizer_tensors(self.network, self.optimizer), average)
+        check_weights(tensors.weights, step)
+        return save_checkpoint(run, card, state, tensors, config.run.keep_checkpoints)
+
+    def restore(self, start: Start) -> None:
+        """Take the state of the checkpoint from which a run goes on.
+
+        Raises:
+            TrainError: it is damaged, or of another model or class list.
+        """
+        if start.checkpoint is None or start.state is None:
+            return
+        path = start.checkpoint / MODEL
+        check_classes(path, read_card(path), len(self.dataset.hierarchy), self.dataset.class_list_sha256)
+        try:
+            self.network.load(load_tensors(path))
+        except RuntimeError as error:
+            raise TrainError(f"{path} does not fit timm's {self.config.model.name}: {one_line(error)}") from error
+        load_optimizer_tensors(self.network, self.optimizer, load_tensors(start.checkpoint / OPTIMIZER))
+        if self.average is not None:
+            self.average.load(load_tensors(start.checkpoint / AVERAGE))
+        if start.state.scaler and self.scaler.is_enabled():
+            self.scaler.load_state_dict(dict(start.state.scaler))

@@ -1,0 +1,89 @@
+"""The teacher of a distilling run: a trained network, frozen, whose logits stand in the student's order."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from in21k.train.config.settings import Config, DistillConfig
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.device.precision import autocast
+from in21k.train.device.ranks import Ranks
+from in21k.train.errors import TrainError
+from in21k.train.losses.schemes import DISTILLING
+from in21k.train.model.architectures import find_architecture
+from in21k.train.model.level_order import LevelOrder
+from in21k.train.model.model_file import check_classes, load_network, read_card
+from in21k.train.model.network import Network
+from in21k.train.model.published import PublishedModel, published_network, published_settings
+from in21k.train.run.checkpoint import find_model
+
+
+class Teacher(nn.Module):
+    """A network that is only asked; it never changes, and no gradient goes through it."""
+
+    def __init__(self, network: Network, config: Config, ranks: Ranks) -> None:
+        super().__init__()
+        self._network, self._run, self._device = network, config.run, ranks.device
+        network.module.to(ranks.device).eval().requires_grad_(requires_grad=False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits [B, C] in level order.
+
+        Args:
+            images: uint8 [B, 3, H, W], those that the student sees; the range of inputs is the teacher's own.
+        """
+        with autocast(self._device, self._run.amp, self._run.amp_dtype):
+            logits: Tensor = self._network.module(self._network.inputs(images, self._device))
+        return logits
+
+
+def open_teacher(config: Config, data: TrainingData, order: LevelOrder, ranks: Ranks) -> Teacher | None:
+    """Return the teacher of a run on the device; None where the scheme has none.
+
+    Args:
+        config: of the run, its image size resolved.
+        data: that the student is trained on.
+        order: the level order of its classes.
+        ranks: this process among the others.
+
+    Raises:
+        TrainError: the scheme needs a teacher and none is named, one is named and the scheme has no use for it, or its
+            weights cannot be had, or its classes are not the data's.
+    """
+    distill = config.distill
+    if config.loss.scheme not in DISTILLING:
+        if distill.teacher:
+            raise TrainError(
+                f"loss.scheme={config.loss.scheme} has no use for the teacher {distill.teacher}; name a distilling "
+                f"recipe or leave --teacher out"
+            )
+        return None
+    if not distill.teacher:
+        raise TrainError(
+            f"loss.scheme={config.loss.scheme} needs a teacher; name a run or a model of timm: --teacher …"
+        )
+    size = config.data.image_size
+    is_file = Path(distill.teacher).exists()
+    network = _trained(distill, data, order, size) if is_file else _published(distill, data, size)
+    return Teacher(network, config, ranks)
+
+
+def _trained(distill: DistillConfig, data: TrainingData, order: LevelOrder, size: int) -> Network:
+    """Return the network of a checkpoint of ours."""
+    if distill.teacher_weights:
+        raise TrainError(f"{distill.teacher} has weights of its own; leave --teacher-weights out")
+    path = find_model(Path(distill.teacher))
+    card = read_card(path)
+    check_classes(path, card, len(data.hierarchy), data.class_list_sha256)
+    return load_network(path, card, order, size)
+
+
+def _published(distill: DistillConfig, data: TrainingData, size: int) -> Network:
+    """Return a model of timm, or of the paper, with its published classifier."""
+    if "/" in distill.teacher and find_architecture(distill.teacher) is None:
+        raise TrainError(f"{distill.teacher}: there is no such run or file of weights; name another --teacher")
+    file = Path(distill.teacher_weights) if distill.teacher_weights else None
+    settings = published_settings(PublishedModel(distill.teacher, file))
+    return published_network(settings, file, data.hierarchy, size)

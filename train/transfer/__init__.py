@@ -1,0 +1,1 @@
+"""A pretrained model on other data: fine-tuning and linear probes."""

@@ -1,0 +1,100 @@
+"""Features: what a network's classifier is given, for every image of a split, in one pass over the stream."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from in21k.train.config.settings import Config
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.data.partition import EvalPlan
+from in21k.train.device.precision import autocast
+from in21k.train.device.ranks import Ranks
+from in21k.train.errors import TrainError
+from in21k.train.model.network import Network
+from in21k.train.stream.loader import open_stream
+from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.source import plain_source
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The features of the N images of a split that decode."""
+
+    values: Tensor
+    """float32 [N, D], on the CPU."""
+    label_ids: Tensor
+    """int64 [N]: rows of the data's label sets."""
+    skipped: int
+    """Images that do not decode."""
+
+
+def classifier_of(network: Network) -> nn.Module:
+    """Return the layer that makes the logits.
+
+    Raises:
+        TrainError: it is no single linear layer with a bias.
+    """
+    owners = {name.rpartition(".")[0] for name in network.head}
+    layer = network.module.get_submodule(owners.pop()) if len(owners) == 1 else None
+    if not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.bias is None:
+        raise TrainError("the model's classifier is no single linear layer with a bias; fine-tune it without --probe")
+    return layer
+
+
+def extract(network: Network, data: TrainingData, split: str, config: Config, ranks: Ranks) -> Features:
+    """Return the features of a split, without augmentation; the network is left in eval mode.
+
+    Args:
+        network: on the device.
+        data: the images.
+        split: train or val.
+        config: image size, batch size of validation, workers, precision.
+        ranks: a single process.
+
+    Raises:
+        TrainError: no image decodes.
+    """
+    plan = EvalPlan(data.samples(split), config.data.eval_batch_size)
+    stream = open_stream(
+        plain_source(data, split, config),
+        plan,
+        workers=min(config.run.workers, plan.steps),
+        pin_memory=ranks.device.type == "cuda",
+    )
+    seen: list[Tensor] = []
+    hook = classifier_of(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    found: list[tuple[Tensor, Tensor]] = []
+    skipped = 0
+    network.module.eval()
+    try:
+        with torch.inference_mode(), autocast(ranks.device, config.run.amp, config.run.amp_dtype):
+            for batch in on_device(stream, ranks.device):
+                network.module(network.inputs(batch.images, ranks.device))
+                values = seen.pop().flatten(1)[batch.valid].float().cpu()
+                found.append((values, batch.class_indices[batch.valid].cpu()))
+                skipped += len(batch.skipped)
+    finally:
+        hook.remove()
+    if not sum(len(values) for values, _ in found):
+        raise TrainError(f"{data.name}: none of the {skipped} {split} images decodes")
+    values, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return Features(values, labels, skipped)
+
+
+def targets_of(features: Features, data: TrainingData) -> Tensor:
+    """Return float32 [N, C]: 1 for the classes of each image."""
+    sets = torch.from_numpy(np.ascontiguousarray(data.label_sets))[features.label_ids]
+    targets = torch.zeros(len(sets), len(data.hierarchy) + 1)  # a column more, for the padding
+    return targets.scatter_(1, sets % targets.shape[1], 1.0)[:, :-1]
+
+
+def as_tensors(**splits: Features) -> dict[str, Any]:
+    """Return features as named tensors, to be kept in a file."""
+    return {
+        f"{split}/{name}": tensor
+        for split, features in splits.items()
+        for name, tensor in (("features", features.values), ("label_ids", features.label_ids))
+    }

@@ -1,0 +1,148 @@
+"""A linear probe: what a frozen network's features are worth to a linear classifier."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
+from in21k.train.config.settings import Config
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.data.open_data import is_multi_label
+from in21k.train.device.ranks import Ranks, join_ranks
+from in21k.train.errors import TrainError
+from in21k.train.evaluation.scheme_metrics import SchemeMetrics
+from in21k.train.model.level_order import level_order
+from in21k.train.model.model_file import MODEL, ModelCard, save_model
+from in21k.train.model.network import Network, build_network
+from in21k.train.run.folder import SUMMARY, begin_run, find_start
+from in21k.train.run.resolve import resolved
+from in21k.train.stream.loader import default_workers
+from in21k.train.stream.source import read_options
+from in21k.train.transfer.features import Features, as_tensors, classifier_of, extract, targets_of
+from in21k.train.transfer.linear_fit import Chosen, Linear, fit_choosing
+
+FEATURES = "features.safetensors"
+
+_ROWS = 4096
+"""Images that are measured at a time."""
+
+
+def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool = False) -> dict[str, Any]:
+    """Fit a linear classifier to a frozen network's features of the train split, and return what it scores on val.
+
+    The run's folder gets config.json, model.safetensors (the network with that classifier) and, last, summary.json.
+
+    Args:
+        data: to fit and to validate on.
+        run: the run's folder, which may not hold a run.
+        config: the network with its weights; how images are read.
+        keep_features: write features.safetensors, too.
+
+    Raises:
+        TrainError: the network or its weights are not usable, or there are several processes.
+    """
+    began = time.perf_counter()
+    with join_ranks(config.run.device) as ranks:
+        if ranks.world_size > 1:
+            raise TrainError("a linear probe runs in one process; start it without torchrun")
+        config = _with_workers(resolved(config, data), ranks)
+        find_start(run, config, data, resume=False)
+        torch.manual_seed(config.run.seed)
+        network = build_network(config.model, level_order(data.hierarchy), config.data.image_size)
+        network.module.to(ranks.device)
+        with data.cached(read_options(config.data)):
+            begin_run(run, config, data)
+            train, val = (extract(network, data, split, config, ranks) for split in ("train", "val"))
+            chosen = _fitted(train, data, network, ranks)
+            scores = _scores(chosen.linear(val.values.to(ranks.device)), val.label_ids, data, network, ranks)
+    if keep_features:
+        with atomic_path(run / FEATURES) as temporary:
+            save_file(as_tensors(train=train, val=val), temporary)
+    _put_into(network, chosen.linear)
+    save_model(run / MODEL, _card(config, data), network.weights())
+    seconds = round(time.perf_counter() - began, 2)
+    summary = _summary(run, config, data, train, val, chosen) | {
+        **{f"val_{name}": value for name, value in scores.items()},
+        "seconds": seconds,
+    }
+    write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
+    return summary
+
+
+def _fitted(train: Features, data: TrainingData, network: Network, ranks: Ranks) -> Chosen:
+    """Return the classifier, its strength chosen by the metric that measures it."""
+
+    def score(logits: Tensor, places: Tensor) -> float:
+        scores = _scores(logits, train.label_ids[places.cpu()], data, network, ranks)
+        return scores[_measure(data)]
+
+    targets = targets_of(train, data).to(ranks.device)
+    return fit_choosing(train.values.to(ranks.device), targets, score, multi_label=is_multi_label(data))
+
+
+def _measure(data: TrainingData) -> str:
+    return "map" if is_multi_label(data) else "top1"
+
+
+def _scores(logits: Tensor, label_ids: Tensor, data: TrainingData, network: Network, ranks: Ranks) -> dict[str, float]:
+    """Return the metrics of logits [n, C] in class order, as an evaluation has them, 0 to 1 each."""
+    scheme = "multi-label" if is_multi_label(data) else "single-label"
+    metrics = SchemeMetrics(data, network.order, scheme, ranks)
+    rows = network.order.to_rows(logits.T).T.contiguous()
+    batches = [
+        (part, ids.to(ranks.device), torch.ones(len(ids), dtype=torch.bool, device=ranks.device))
+        for part, ids in zip(torch.split(rows, _ROWS), torch.split(label_ids, _ROWS), strict=True)
+    ]
+    for batch in batches:
+        metrics.update(*batch)
+    if metrics.wants_second_pass:
+        metrics.seal()
+        for batch in batches:
+            metrics.count_again(*batch)
+    return {name: value for name, value in metrics.result()[1].items() if value is not None}
+
+
+def _with_workers(config: Config, ranks: Ranks) -> Config:
+    if config.run.workers >= 0:
+        return config
+    return replace(config, run=replace(config.run, workers=default_workers(ranks.local_world_size)))
+
+
+def _put_into(network: Network, linear: Linear) -> None:
+    """Make a linear classifier the network's."""
+    layer = classifier_of(network)
+    with torch.no_grad():
+        for parameter, by_class in ((layer.weight, linear.weight), (layer.bias, linear.bias)):
+            assert isinstance(parameter, torch.Tensor)
+            parameter.copy_(network.order.to_rows(by_class).reshape(parameter.shape))
+
+
+def _card(config: Config, data: TrainingData) -> ModelCard:
+    size, classes = config.data.image_size, len(data.hierarchy)
+    return ModelCard(config.model.name, classes, size, data.class_list_sha256, step=0, config=config)
+
+
+def _summary(
+    run: Path, config: Config, data: TrainingData, train: Features, val: Features, chosen: Chosen
+) -> dict[str, Any]:
+    return {
+        "run": str(run),
+        "checkpoint": str(run / MODEL),
+        "model": config.model.name,
+        "scheme": "linear-probe",
+        "classes": len(data.hierarchy),
+        "image_size": config.data.image_size,
+        "features": train.values.shape[1],
+        "train_images": len(train.values),
+        "skipped_images": train.skipped,
+        "l2": chosen.strength,
+        "held_out_scores": {f"{strength:.3g}": value for strength, value in chosen.scores.items()},
+        "val_images": len(val.values),
+        "val_skipped": val.skipped,
+    }

@@ -1,0 +1,77 @@
+"""Transfer: a pretrained network onto other classes, by fine-tuning or by a linear probe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+
+from in21k.train.config.overrides import with_values
+from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
+from in21k.train.errors import TrainError
+from in21k.train.model.architectures import find_architecture
+from in21k.train.model.model_file import read_card
+from in21k.train.model.network import check_name
+from in21k.train.recipes import read_recipe
+from in21k.train.run.checkpoint import find_model
+from in21k.train.trainer.loop import train_on
+from in21k.train.transfer.probe import probe
+
+TIMM = "timm:"
+SINGLE_LABEL, MULTI_LABEL = "transfer-single-label", "transfer-multi-label"
+
+
+@dataclass(frozen=True)
+class TransferRequest:
+    """What is transferred, where to, and how."""
+
+    data: DataRequest
+    checkpoint: str
+    """A run's folder, a checkpoint's, a file of weights, or timm:NAME for timm's own weights."""
+    recipe: str = ""
+    """By default the one that suits the data's labels."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from the recipe's, by dotted key."""
+    probe: bool = False
+    """Fit a linear classifier to frozen features, in place of fine-tuning all weights."""
+    keep_features: bool = False
+    """Write the probe's features into the run's folder."""
+
+
+def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> dict[str, Any] | None:
+    """Transfer a network and return the run's summary; None on all processes but the first.
+
+    Raises:
+        DatasetError: the data, the checkpoint or the run's folder is not usable.
+    """
+    if request.probe and resume:
+        raise TrainError("a linear probe cannot be resumed; name another --output")
+    data = open_data(request.data)
+    recipe = request.recipe or (MULTI_LABEL if is_multi_label(data) else SINGLE_LABEL)
+    config = with_values(read_recipe(recipe), {**_start(request), **request.values})
+    if request.probe:
+        return probe(data, run, config, keep_features=request.keep_features)
+    return train_on(lambda: data, run, config, resume=resume)
+
+
+def _start(request: TransferRequest) -> dict[str, Any]:
+    """Return the settings that a checkpoint decides: model, weights and image size."""
+    if request.checkpoint.startswith(TIMM):
+        name = request.checkpoint.removeprefix(TIMM)
+        return {"model.name": name, "model.pretrained": True, "model.new_head": True, **_timm_size(name)}
+    path = find_model(Path(request.checkpoint))
+    start: dict[str, Any] = {"model.init": str(path), "model.new_head": True}
+    if named := request.values.get("model.name"):
+        return start | _timm_size(named)
+    card = read_card(path)
+    return start | {"model.name": card.model, "data.image_size": card.image_size}
+
+
+def _timm_size(name: str) -> dict[str, Any]:
+    """Return the image size of timm's weights, where it is known."""
+    architecture = find_architecture(name)
+    known = architecture.timm if architecture else name
+    check_name(known)
+    size = timm.models.get_pretrained_cfg_value(known, "input_size")
+    return {"data.image_size": size[-1]} if size else {}

@@ -1,0 +1,140 @@
+"""The labels of images by a trained model: a level of the hierarchy at a time, as it was trained."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from in21k.train.device.ranks import join_ranks
+from in21k.train.errors import one_line
+from in21k.train.images.decode import Pixels, fit_into
+from in21k.train.images.decode_wild import ImageError, read_pixels
+from in21k.train.losses.schemes import MULTI_LABEL
+from in21k.train.use.class_table import ClassTable
+from in21k.train.use.trained_model import TrainedModel
+
+SURE = 0.5
+"""Probability above which a level's label is taken for the image's, as in the authors' demo."""
+
+_LEVELS = "semantic-"
+"""Schemes with a softmax a level begin with it."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class of a level."""
+
+    wnid: str
+    name: str
+    path: str
+    """The names from the root down to the class: animal > domestic animal > dog."""
+    probability: float
+    """Among the classes that compete with it: those of its level, or all, or by itself."""
+
+
+@dataclass(frozen=True)
+class LevelGuesses:
+    """The most probable classes of a level."""
+
+    level: int | None
+    """None where the classes of all levels compete."""
+    guesses: tuple[Guess, ...]
+    """The most probable first."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of an image, or why it could not be read."""
+
+    image: str
+    levels: tuple[LevelGuesses, ...] = ()
+    labels: tuple[str, ...] = ()
+    """Names of the levels' most probable classes that are more probable than `SURE`."""
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {"image": self.image, "error": self.error} if self.error else _without(asdict(self), "error")
+
+
+def predict(model: TrainedModel, images: Sequence[Path], *, top: int = 0, device: str = "auto") -> Iterator[Prediction]:
+    """Yield the prediction of each image file, in order; one that cannot be read has an error in place of levels.
+
+    Args:
+        model: to ask.
+        images: files of any common format; they are turned upright and squished to the size of the training images.
+        top: classes a level; 0 is one where there are several levels, else five.
+        device: auto, cpu or cuda.
+    """
+    groups = competing(model)
+    count = top or (1 if len(groups) > 1 else 5)
+    with join_ranks(device) as ranks:
+        module = model.network.module.to(ranks.device)
+        for path in images:
+            try:
+                pixels = read_pixels(path.read_bytes())
+            except (OSError, ImageError) as error:
+                yield Prediction(str(path), error=reason(error))
+                continue
+            with torch.inference_mode():
+                batch = as_batch(pixels, model.card.image_size)
+                rows = module(model.network.inputs(batch, ranks.device))[0]
+                logits = model.network.order.to_classes(rows.float()).cpu()
+            yield _prediction(str(path), logits, groups, model, count)
+
+
+def competing(model: TrainedModel) -> list[tuple[int | None, Tensor]]:
+    """Return the groups of classes among which probabilities are shared: (level, int64 class indices) each."""
+    hierarchy = model.classes.hierarchy
+    by_level = model.card.config.loss.scheme.startswith(_LEVELS) or is_independent(model)
+    if not by_level or hierarchy.num_levels == 1:
+        return [(None, torch.arange(len(hierarchy)))]
+    levels = torch.from_numpy(hierarchy.levels.astype(np.int64))
+    return [(level, torch.nonzero(levels == level)[:, 0]) for level in np.flatnonzero(hierarchy.active).tolist()]
+
+
+def is_independent(model: TrainedModel) -> bool:
+    """Return whether each class has a probability of its own."""
+    return model.card.config.loss.scheme in MULTI_LABEL
+
+
+def as_batch(pixels: Pixels, size: int) -> Tensor:
+    """Return uint8 [1, 3, size, size], channels last, of an image's pixels, uint8 [H, W, 3], squished."""
+    row = np.empty((size, size, 3), np.uint8)
+    fit_into(pixels, row, None)
+    return torch.from_numpy(row).permute(2, 0, 1)[None]
+
+
+def reason(error: Exception) -> str:
+    """Return why an image cannot be read, without the path that an OSError repeats."""
+    return error.strerror or one_line(error) if isinstance(error, OSError) else one_line(error)
+
+
+def _prediction(
+    image: str, logits: Tensor, groups: list[tuple[int | None, Tensor]], model: TrainedModel, count: int
+) -> Prediction:
+    levels = []
+    for level, members in groups:
+        scores = logits[members]
+        probabilities = scores.sigmoid() if is_independent(model) else scores.softmax(0)
+        best = probabilities.topk(min(count, len(members)))
+        guesses = zip(members[best.indices].tolist(), best.values.tolist(), strict=True)
+        levels.append(LevelGuesses(level, tuple(_guess(model.classes, *guess) for guess in guesses)))
+    if len(levels) > 1:
+        sure = [level.guesses[0].name for level in levels if level.guesses[0].probability > SURE]
+    else:
+        sure = [guess.name for guess in levels[0].guesses if guess.probability > SURE]
+    return Prediction(image, tuple(levels), tuple(sure))
+
+
+def _guess(classes: ClassTable, index: int, probability: float) -> Guess:
+    path = " > ".join(classes.path_names(index))
+    return Guess(classes.hierarchy.wnids[index], classes.names[index], path, round(probability, 6))
+
+
+def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}

@@ -1,0 +1,100 @@
+"""Predictions to look at: each image beside its levels, a bar a class."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from in21k.shards_manifest.storage.local_files import atomic_path
+from in21k.train.errors import TrainError
+from in21k.train.images.decode_wild import read_pixels
+from in21k.train.use.predict import SURE, Guess, Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_IMAGES = 24
+"""More would make a picture that nothing opens."""
+
+_SURE, _UNSURE = "#2f6b9a", "#b9c4cd"
+_ROW = 0.27
+"""Height of a bar, in inches."""
+
+
+def check_picture(path: Path, images: int) -> None:
+    """Refuse a picture that cannot be drawn, before anything is computed for it.
+
+    Raises:
+        TrainError: matplotlib is missing, the name is not one of a PNG, or there are too many images.
+    """
+    if path.suffix.lower() != ".png":
+        raise TrainError(f"--picture {path}: pictures are PNG; give a name that ends in .png")
+    if images > MAX_IMAGES:
+        raise TrainError(f"a picture of {images} images is too large; name at most {MAX_IMAGES}, or use --json")
+    try:
+        import matplotlib  # noqa: F401, ICN001 - to see whether it is there
+    except ModuleNotFoundError as error:
+        raise TrainError("pictures need matplotlib: pip install 'in21k[report]'") from error
+
+
+def draw_picture(predictions: Sequence[Prediction], path: Path) -> None:
+    """Write a PNG with a row an image: the image on the left, bars on the right; images with an error are left out.
+
+    Raises:
+        TrainError: there is nothing to draw.
+        DatasetError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    shown = [prediction for prediction in predictions if not prediction.error]
+    if not shown:
+        raise TrainError(f"{path}: no image could be read, so there is nothing to draw")
+    heights = [max(2.6, 0.9 + _ROW * len(_bars(prediction))) for prediction in shown]
+    figure = Figure(figsize=(10, sum(heights)), dpi=110, layout="constrained")
+    grid = figure.subplots(len(shown), 2, squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": (2, 3)})
+    for (left, right), prediction in zip(grid, shown, strict=True):
+        _draw_image(left, prediction)
+        _draw_bars(right, prediction)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _bars(prediction: Prediction) -> list[tuple[str, Guess]]:
+    """Return the bars from top to bottom, each with its level's name where the level begins."""
+    return [
+        ("" if place or level.level is None else f"level {level.level}", guess)
+        for level in prediction.levels
+        for place, guess in enumerate(level.guesses)
+    ]
+
+
+def _draw_image(axes: "Axes", prediction: Prediction) -> None:
+    axes.imshow(read_pixels(Path(prediction.image).read_bytes()))
+    axes.set_axis_off()
+    axes.set_title(Path(prediction.image).name, fontsize=10, parse_math=False)
+
+
+def _draw_bars(axes: "Axes", prediction: Prediction) -> None:
+    bars = _bars(prediction)
+    shares = [guess.probability for _, guess in bars]
+    colours = [_SURE if share > SURE else _UNSURE for share in shares]
+    axes.barh(range(len(bars)), shares, color=colours, height=0.75)
+    axes.set_yticks(range(len(bars)), [level for level, _ in bars], fontsize=8)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("probability", fontsize=8)
+    axes.tick_params(axis="both", length=0, labelsize=8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    for row, (_, guess) in enumerate(bars):
+        inside = guess.probability > SURE
+        axes.annotate(
+            f"{guess.name}  {guess.probability:.2f}",
+            (guess.probability, row),
+            xytext=(-5 if inside else 5, 0),
+            textcoords="offset points",
+            ha="right" if inside else "left",
+            va="center",
+            fontsize=8,
+            color="white" if inside else "black",
+            parse_math=False,
+        )
+    axes.set_title(" · ".join(prediction.labels) or f"no label is more probable than {SURE}", fontsize=10)
