@@ -24,7 +24,7 @@ import numpy as np
 from in21k.shards_manifest.manifest import SPLITS, Shard, read_manifest
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.checks import in_threads, verify
-from in21k.shards_manifest.verify.findings import Level
+from in21k.shards_manifest.verify.findings import Depth
 from in21k.shards_manifest.verify.images import ImageRule
 from in21k.shards_manifest.verify.shard import ShardTask, check_shard
 
@@ -83,7 +83,7 @@ def main() -> None:
         size = sum(shard.bytes for shard in listed)
 
         def whole(workers: int, dataset: str = dataset) -> None:
-            assert verify(locate(dataset), Level.DIGEST, in_threads(workers)).is_sound
+            assert verify(locate(dataset), Depth.DIGEST, in_threads(workers)).is_sound
 
         compare(f"all of verify, {size / 1e6:,.0f} MB", size, whole, [Path(dataset) / shard.path for shard in listed])
 

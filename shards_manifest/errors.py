@@ -19,26 +19,26 @@ class StoreError(DatasetError):
     """An object store failed every one of several tries: to try again at once would not help."""
 
 
-class TriedOftenError(OSError):
+class RetriesExhaustedError(OSError):
     """What the last of several tries of a call to an object store said."""
 
 
 @contextmanager
-def named(text: str) -> Iterator[None]:
+def errors_naming(text: str) -> Iterator[None]:
     """Turn what a file system refuses within the block into a DatasetError that names the file."""
     try:
         yield
     except (OSError, pa.ArrowInvalid) as error:
-        raise reworded(text, error) from error
+        raise as_dataset_error(text, error) from error
 
 
-def reworded(text: str, error: Exception) -> DatasetError:
+def as_dataset_error(text: str, error: Exception) -> DatasetError:
     """Return what a file system refused as one line that names the file."""
     if isinstance(error, FileNotFoundError):
         return DatasetError(f"{text}: there is no such file or folder")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return NoSpaceError(f"{text}: no space left on the device; free some or name another folder")
-    if isinstance(error, TriedOftenError):
+    if isinstance(error, RetriesExhaustedError):
         return StoreError(f"{text}: {' '.join(str(error).split())}")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return DatasetError(f"{text}: {' '.join(reason.split())}")

@@ -5,31 +5,35 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from in21k.tree.findings import Code, Finding
+from in21k.tree.findings import Code, HierarchyFinding
 from in21k.tree.hierarchy import ROOT, Hierarchy
 
 
-def compare_class_order(ours: Sequence[str], theirs: Sequence[str]) -> list[Finding]:
+def compare_class_order(ours: Sequence[str], theirs: Sequence[str]) -> list[HierarchyFinding]:
     """Return where two class lists differ: in class index, or in the classes themselves."""
     here, there = ({wnid: index for index, wnid in enumerate(wnids)} for wnids in (ours, theirs))
     findings = [
-        Finding(Code.ONLY_HERE, wnid, f"class {i}, not listed there") for wnid, i in here.items() if wnid not in there
+        HierarchyFinding(Code.ONLY_HERE, wnid, f"class {i}, not listed there")
+        for wnid, i in here.items()
+        if wnid not in there
     ]
-    findings += [Finding(Code.ONLY_THERE, wnid, f"class {i} there") for wnid, i in there.items() if wnid not in here]
     findings += [
-        Finding(Code.ORDER_DIFFERS, wnid, f"class {i} here, {there[wnid]} there")
+        HierarchyFinding(Code.ONLY_THERE, wnid, f"class {i} there") for wnid, i in there.items() if wnid not in here
+    ]
+    findings += [
+        HierarchyFinding(Code.ORDER_DIFFERS, wnid, f"class {i} here, {there[wnid]} there")
         for wnid, i in here.items()
         if there.get(wnid, i) != i
     ]
     return findings
 
 
-def compare_hierarchies(ours: Hierarchy, theirs: Hierarchy) -> list[Finding]:
+def compare_hierarchies(ours: Hierarchy, theirs: Hierarchy) -> list[HierarchyFinding]:
     """Return where two hierarchies differ: in class order, and in the parents of the classes that both have."""
     findings = compare_class_order(ours.wnids, theirs.wnids)
     here, there = _parents(ours), _parents(theirs)
     findings += [
-        Finding(Code.PARENT_DIFFERS, wnid, f"parent {parent or 'none'} here, {there[wnid] or 'none'} there")
+        HierarchyFinding(Code.PARENT_DIFFERS, wnid, f"parent {parent or 'none'} here, {there[wnid] or 'none'} there")
         for wnid, parent in here.items()
         if wnid in there and there[wnid] != parent
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from in21k.tree.errors import TreeError
-from in21k.tree.findings import Code, Finding, FindingsError
+from in21k.tree.findings import Code, FindingsError, HierarchyFinding
 from in21k.tree.hierarchy import ROOT, Hierarchy, build_hierarchy
 
 HEADER = ["child", "parent"]
@@ -22,7 +22,7 @@ class EdgeList:
     """All that the file names, sorted by code point."""
     parents: Mapping[str, tuple[str, ...]]
     """The parents of each child, in the file's order, without repetition."""
-    findings: tuple[Finding, ...]
+    findings: tuple[HierarchyFinding, ...]
     """What was found while reading."""
 
 
@@ -76,25 +76,29 @@ def edges_of(rows: Sequence[Sequence[str]], name: str) -> EdgeList:
             continue
         if len(row) != 2 or not row[0]:
             message = f"{len(row)} fields, of which the first is {row[0][:80]!r}; expected child,parent"
-            findings.append(Finding(Code.MALFORMED_ROW, f"row {number}", message))
+            findings.append(HierarchyFinding(Code.MALFORMED_ROW, f"row {number}", message))
             continue
         child, parent = row
         above = parents.setdefault(child, {})
         if parent in above:
-            findings.append(Finding(Code.REPEATED_EDGE, child, f"row {number} repeats its parent {parent!r}"))
+            findings.append(HierarchyFinding(Code.REPEATED_EDGE, child, f"row {number} repeats its parent {parent!r}"))
         elif parent:
             above[parent] = None
             parents.setdefault(parent, {})
     lists = {child: tuple(above) for child, above in parents.items()}
     findings += [
-        Finding(Code.SEVERAL_PARENTS, child, f"{len(above)} parents, the first of them kept: {', '.join(above)}")
+        HierarchyFinding(
+            Code.SEVERAL_PARENTS, child, f"{len(above)} parents, the first of them kept: {', '.join(above)}"
+        )
         for child, above in lists.items()
         if len(above) > 1
     ]
     return EdgeList(name, tuple(sorted(lists)), lists, tuple(findings))
 
 
-def edge_hierarchy(edges: EdgeList, classes: Sequence[str] | None = None) -> tuple[Hierarchy, tuple[Finding, ...]]:
+def edge_hierarchy(
+    edges: EdgeList, classes: Sequence[str] | None = None
+) -> tuple[Hierarchy, tuple[HierarchyFinding, ...]]:
     """Return the hierarchy of an edge list, and all that was found in it.
 
     Args:
@@ -113,7 +117,7 @@ def edge_hierarchy(edges: EdgeList, classes: Sequence[str] | None = None) -> tup
     return hierarchy, (*findings, *_orphans(hierarchy))
 
 
-def _cycles(parent: Mapping[str, str]) -> Iterator[Finding]:
+def _cycles(parent: Mapping[str, str]) -> Iterator[HierarchyFinding]:
     """Yield each cycle once, beginning with its first child in the file's order."""
     done: set[str] = set()
     for start in parent:
@@ -126,21 +130,21 @@ def _cycles(parent: Mapping[str, str]) -> Iterator[Finding]:
             names = list(chain)
             circle = names[names.index(node) :]
             shown = [*circle, node] if len(circle) <= 8 else [*circle[:7], "…", node]
-            yield Finding(Code.CYCLE, node, f"a cycle of {len(circle)}: {' > '.join(shown)}")
+            yield HierarchyFinding(Code.CYCLE, node, f"a cycle of {len(circle)}: {' > '.join(shown)}")
         done.update(chain)
 
 
-def _unusable(edges: EdgeList, classes: Sequence[str]) -> Iterator[Finding]:
+def _unusable(edges: EdgeList, classes: Sequence[str]) -> Iterator[HierarchyFinding]:
     seen: set[str] = set()
     for name in classes:
         if name in seen:
-            yield Finding(Code.LISTED_TWICE, name, "the class list names it more than once")
+            yield HierarchyFinding(Code.LISTED_TWICE, name, "the class list names it more than once")
         elif name not in edges.parents:
-            yield Finding(Code.UNKNOWN_NAME, name, f"a class that {edges.name} does not name")
+            yield HierarchyFinding(Code.UNKNOWN_NAME, name, f"a class that {edges.name} does not name")
         seen.add(name)
 
 
-def _orphans(hierarchy: Hierarchy) -> Iterator[Finding]:
+def _orphans(hierarchy: Hierarchy) -> Iterator[HierarchyFinding]:
     for name, parent, children in zip(hierarchy.wnids, hierarchy.parents.tolist(), hierarchy.children, strict=True):
         if parent == ROOT and not children:
-            yield Finding(Code.ORPHAN, name, "no other class lies above or below it")
+            yield HierarchyFinding(Code.ORPHAN, name, "no other class lies above or below it")

@@ -36,7 +36,7 @@ class Code(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HierarchyFinding:
     """One thing that was found."""
 
     code: Code
@@ -58,7 +58,7 @@ class Finding:
 class FindingsError(TreeError):
     """A hierarchy cannot be made; the message names the first error and says how many there are."""
 
-    def __init__(self, name: str, findings: Sequence[Finding]) -> None:
+    def __init__(self, name: str, findings: Sequence[HierarchyFinding]) -> None:
         """Tell the first error of `findings`, about the file `name`."""
         errors = [finding for finding in findings if finding.is_error]
         first, more = errors[0], len(errors) - 1
@@ -67,6 +67,6 @@ class FindingsError(TreeError):
         self.findings = tuple(findings)
 
 
-def count_codes(findings: Iterable[Finding]) -> dict[str, int]:
+def count_codes(findings: Iterable[HierarchyFinding]) -> dict[str, int]:
     """Return the number of findings of each code that occurs, by code."""
     return dict(sorted(Counter(finding.code.value for finding in findings).items()))

@@ -24,7 +24,7 @@ from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
 from in21k.shards_manifest.sidecars import rewrite_sidecars
 from in21k.shards_manifest.storage.location import locate
-from in21k.shards_manifest.verify.findings import CODES, Finding, Level
+from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
 
 out_argument = click.argument("out", metavar="OUT")
 workers_option = click.option("--workers", type=int, help="Shards read at a time.  [default: the cores at hand]")
@@ -48,7 +48,7 @@ def verify_command(context: click.Context, out: str, level: str | None, workers:
       in21k-prep verify imagenet21k/
       in21k-prep verify imagenet21k/ --deep --json
     """
-    chosen = Level[(level or "digest").upper()]
+    chosen = Depth[(level or "digest").upper()]
     verdict = check_dataset(locate(out), chosen, _workers(workers))
     facts = {
         "dataset": locate(out).text,

@@ -9,7 +9,7 @@ import click
 from in21k.prep.cli.shared import Bytes, json_option, parents_option, print_summary
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_tree
-from in21k.tree.findings import Finding, FindingsError, count_codes
+from in21k.tree.findings import FindingsError, HierarchyFinding, count_codes
 from in21k.tree.parents import ParentRule
 
 SHOWN = 20
@@ -105,7 +105,7 @@ def report_command(
     print_summary("report", write_report(source, output, ParentRule(parents), edges, budget), as_json)
 
 
-def _print_findings(findings: Sequence[Finding]) -> None:
+def _print_findings(findings: Sequence[HierarchyFinding]) -> None:
     """Print findings as a table, the first of them, and how many of each code there are."""
     if not findings:
         return

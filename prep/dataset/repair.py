@@ -42,7 +42,7 @@ from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import HashedStream
 from in21k.shards_manifest.tar import BLOCK, read_members
-from in21k.shards_manifest.verify.findings import Finding, Level
+from in21k.shards_manifest.verify.findings import Depth, Finding
 from in21k.tree.parents import ParentRule
 
 _CHUNK = 8 << 20
@@ -82,7 +82,7 @@ def repair_dataset(work: Location, output: Location, workers: Workers) -> Repair
     manifest = read_manifest(output)
     parameters = _shard_parameters(manifest.parameters["shard"])
     require_made_by(output, manifest, run_identity(stages, parameters))
-    found = check_dataset(output, Level.DIGEST, workers).findings
+    found = check_dataset(output, Depth.DIGEST, workers).findings
     if not found:
         return Repaired((), (), ())
     damaged = {finding.path for finding in found if finding.code != _STRAY}
@@ -90,7 +90,7 @@ def repair_dataset(work: Location, output: Location, workers: Workers) -> Repair
         written = _rewrite(work, output, manifest, parameters, damaged, workers)
         deleted = _delete_copies(output, manifest)
     (output / UNFINISHED).delete_folder()
-    return Repaired(tuple(written), deleted, check_dataset(output, Level.DIGEST, workers).findings)
+    return Repaired(tuple(written), deleted, check_dataset(output, Depth.DIGEST, workers).findings)
 
 
 def _rewrite(
@@ -149,7 +149,7 @@ def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
     manifest = write_shards(work, output, parameters, workers)
     deleted = _delete_copies(output, manifest)
     written = sorted(set(output.files()))
-    return Repaired(tuple(written), deleted, check_dataset(output, Level.DIGEST, workers).findings)
+    return Repaired(tuple(written), deleted, check_dataset(output, Depth.DIGEST, workers).findings)
 
 
 def _has_intact_manifest(output: Location) -> bool:

@@ -4,10 +4,10 @@ from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.progress_bar import progress_bar
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.checks import Runner, Verdict, in_threads, verify
-from in21k.shards_manifest.verify.findings import Level
+from in21k.shards_manifest.verify.findings import Depth
 
 
-def check_dataset(dataset: Location, level: Level, workers: Workers) -> Verdict:
+def check_dataset(dataset: Location, level: Depth, workers: Workers) -> Verdict:
     """Return what is wrong with a prepared dataset.
 
     Args:
@@ -27,7 +27,7 @@ def check_dataset(dataset: Location, level: Level, workers: Workers) -> Verdict:
         return verify(dataset, level, _runner(level, workers), advance)
 
 
-def _runner(level: Level, workers: Workers) -> Runner:
-    if level is Level.DEEP and (workers.count > 1 or workers.scheduler):
+def _runner(level: Depth, workers: Workers) -> Runner:
+    if level is Depth.DEEP and (workers.count > 1 or workers.scheduler):
         return lambda function, tasks: run_tasks(function, tasks, workers)
     return in_threads(workers.count)

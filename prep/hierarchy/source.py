@@ -12,7 +12,7 @@ from in21k.prep.errors import PrepError
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.edges import edge_hierarchy, read_edges, read_names
-from in21k.tree.findings import Finding
+from in21k.tree.findings import HierarchyFinding
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.labels import edge_labels
 from in21k.tree.parents import ParentRule
@@ -29,7 +29,7 @@ class Tree:
     hierarchy: Hierarchy
     table: pa.Table
     """Of `tree.table.SCHEMA`."""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[HierarchyFinding, ...] = ()
     """What was found in its edges."""
 
 

@@ -9,7 +9,7 @@ from in21k.prep.tables import write_table
 from in21k.shards_manifest.storage.location import locate
 from in21k.tree.compare import compare_class_order, compare_hierarchies
 from in21k.tree.edges import read_names
-from in21k.tree.findings import Finding, count_codes
+from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.parents import ParentRule
 from in21k.tree.published_lists import PublishedList, published_class_list
@@ -23,7 +23,7 @@ def write_tree(
     rule: ParentRule,
     edges: Path | None = None,
     compare: str | None = None,
-) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+) -> tuple[dict[str, Any], tuple[HierarchyFinding, ...]]:
     """Write the hierarchy table of a source; return its summary and what was found in its edges and by comparing.
 
     Args:
@@ -56,7 +56,7 @@ def write_tree(
     return summary, (*findings, *differences)
 
 
-def compare_with(hierarchy: Hierarchy, other: str) -> list[Finding]:
+def compare_with(hierarchy: Hierarchy, other: str) -> list[HierarchyFinding]:
     """Return where a hierarchy differs from another.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from in21k.shards_manifest.errors import named
+from in21k.shards_manifest.errors import errors_naming
 
 TEMPORARY_PREFIX = ".tmp-"
 """Files of this prefix are unfinished; whoever finds one that no process writes may delete it."""
@@ -21,7 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{path.name}")
     try:
-        with named(str(path)):
+        with errors_naming(str(path)):
             yield temporary
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
@@ -46,7 +46,7 @@ def make_folder(path: Path) -> None:
     Raises:
         DatasetError: it cannot be created.
     """
-    with named(str(path)):
+    with errors_naming(str(path)):
         path.mkdir(parents=True, exist_ok=True)
 
 

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from in21k.shards_manifest.errors import named
+from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.storage import remote
 from in21k.shards_manifest.storage.local_files import atomic_path, make_folder, remove_temporaries
 from in21k.shards_manifest.storage.ranges import LocalRanges, RangeFile, RangeReader, RemoteRanges
@@ -90,25 +90,25 @@ class Location:
         """
         if not self.is_local:
             return pa.PythonFile(RangeFile(self.open_ranges()), mode="r")
-        with named(self.text):
+        with errors_naming(self.text):
             return self.filesystem.open_input_file(self.path)
 
     def size(self) -> int | None:
         """Return the file's length in bytes, None where there is no such file."""
-        with named(self.text):
-            info = self._persist(lambda: self.filesystem.get_file_info(self.path))
+        with errors_naming(self.text):
+            info = self._retried(lambda: self.filesystem.get_file_info(self.path))
         return int(info.size) if info.type == pafs.FileType.File else None
 
     def names(self) -> list[str]:
         """Return the names of what a folder holds, in byte order; none where there is no such folder."""
-        with named(self.text):
+        with errors_naming(self.text):
             selector = pafs.FileSelector(self.path, allow_not_found=True)
-            found = self._persist(lambda: self.filesystem.get_file_info(selector))
+            found = self._retried(lambda: self.filesystem.get_file_info(selector))
         return sorted((info.base_name for info in found), key=os.fsencode)
 
     def files(self) -> dict[str, int]:
         """Return the length in bytes of every file below a folder, by path relative to it, in byte order."""
-        with named(self.text):
+        with errors_naming(self.text):
             found = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True, recursive=True))
         start = len(self.path) + 1
         sizes = {info.path[start:]: int(info.size) for info in found if info.type == pafs.FileType.File}
@@ -125,7 +125,7 @@ class Location:
             with atomic_path(Path(self.path)) as temporary, temporary.open("wb") as file:
                 yield file
             return
-        with named(self.text), tempfile.TemporaryFile() as file:
+        with errors_naming(self.text), tempfile.TemporaryFile() as file:
             yield file
             remote.upload(self.filesystem, self.path, file)
 
@@ -153,7 +153,7 @@ class Location:
         Raises:
             DatasetError: the file system refuses.
         """
-        with named(self.text):
+        with errors_naming(self.text):
             if not self.is_local:
                 remote.delete_file(self.filesystem, self.path)
             elif self.filesystem.get_file_info(self.path).type == pafs.FileType.File:
@@ -161,7 +161,7 @@ class Location:
 
     def delete_folder(self) -> None:
         """Delete a folder with all that it holds; it may be gone already."""
-        with named(self.text):
+        with errors_naming(self.text):
             if not self.is_local:
                 remote.delete_folder(self.filesystem, self.path)
             elif self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory:
@@ -172,8 +172,8 @@ class Location:
         if self.is_local:
             remove_temporaries(Path(self.path))
 
-    def _persist(self, call: Callable[[], Result]) -> Result:
-        return call() if self.is_local else remote.persist(call)
+    def _retried(self, call: Callable[[], Result]) -> Result:
+        return call() if self.is_local else remote.retried(call)
 
     def sha256(self) -> str:
         """Return the hexadecimal SHA-256 of the file.
@@ -202,7 +202,7 @@ class Location:
 
 
 def _unpickled(filesystem: Any, path: str, text: str) -> Location:
-    return Location(remote.quick_to_fail(filesystem), path, text)
+    return Location(remote.with_few_retries(filesystem), path, text)
 
 
 def locate(text: "str | os.PathLike[str] | Location") -> Location:
@@ -216,9 +216,9 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
     text = os.fspath(text)
     if "://" not in text:
         return Location(pafs.LocalFileSystem(), str(Path(text).absolute()), text)
-    with named(text):
+    with errors_naming(text):
         filesystem, path = pafs.FileSystem.from_uri(text)
-        filesystem = remote.quick_to_fail(filesystem)
+        filesystem = remote.with_few_retries(filesystem)
     return Location(filesystem, path.rstrip("/"), _CREDENTIALS.sub("//", text))
 
 
@@ -228,5 +228,5 @@ def sha256_file(path: Path) -> str:
     Raises:
         DatasetError: it cannot be read.
     """
-    with named(str(path)), path.open("rb") as file:
+    with errors_naming(str(path)), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from in21k.shards_manifest.errors import DatasetError, named, reworded
+from in21k.shards_manifest.errors import DatasetError, as_dataset_error, errors_naming
 from in21k.shards_manifest.storage import remote
 
 
@@ -29,7 +29,7 @@ class LocalRanges:
 
     def __init__(self, path: str, text: str) -> None:
         self._text = text
-        with named(text):
+        with errors_naming(text):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             self.size = os.fstat(self._descriptor).st_size
 
@@ -44,7 +44,7 @@ class LocalRanges:
                 offset += len(data)
                 parts.append(data := os.pread(self._descriptor, size, offset))
         except OSError as error:
-            raise reworded(self._text, error) from error
+            raise as_dataset_error(self._text, error) from error
         return b"".join(parts)
 
     def close(self) -> None:
@@ -70,15 +70,15 @@ class RemoteRanges:
         """
         self._text = text
         self._open_file = open_file
-        with named(text):
-            self._file = remote.persist(open_file)
+        with errors_naming(text):
+            self._file = remote.retried(open_file)
             self.size: int = self._file.size()
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, fewer only at the end of the file.
 
         Raises:
-            DatasetError: the store fails for longer than `remote.patience`, or the object has changed.
+            DatasetError: the store fails for longer than `remote.retry_seconds`, or the object has changed.
         """
         end = min(offset + size, self.size)
         parts: list[bytes] = []
@@ -114,7 +114,7 @@ class RemoteRanges:
             DatasetError: there is to be none.
         """
         if remote.is_final(problem):
-            raise reworded(self._text, problem) from problem
+            raise as_dataset_error(self._text, problem) from problem
         if not backoff.wait():
             reason = " ".join(str(problem).split())
             raise DatasetError(

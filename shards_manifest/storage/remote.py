@@ -9,14 +9,14 @@ from typing import IO, Any, TypeVar
 
 import pyarrow.fs as pafs
 
-from in21k.shards_manifest.errors import DatasetError, TriedOftenError
+from in21k.shards_manifest.errors import DatasetError, RetriesExhaustedError
 
 Result = TypeVar("Result")
 
-PATIENCE_VARIABLE = "IN21K_RETRY_SECONDS"
+RETRY_SECONDS_VARIABLE = "IN21K_RETRY_SECONDS"
 """The environment variable that says how long a failing call is tried again; it reaches every worker process."""
 
-PATIENCE = 60.0
+RETRY_SECONDS = 60.0
 """Seconds, where the variable is not set."""
 
 _FIRST_DELAY = 0.05
@@ -27,27 +27,27 @@ _TRIES_OF_CLIENT = 3
 _CHUNK = 8 << 20
 
 
-def patience() -> float:
+def retry_seconds() -> float:
     """Return for how many seconds a failing call is tried again.
 
     Raises:
         DatasetError: the environment variable holds no number of seconds.
     """
-    text = os.environ.get(PATIENCE_VARIABLE, "")
+    text = os.environ.get(RETRY_SECONDS_VARIABLE, "")
     try:
-        seconds = float(text or PATIENCE)
+        seconds = float(text or RETRY_SECONDS)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise DatasetError(f"{PATIENCE_VARIABLE}={text!r} is no number of seconds")
+        raise DatasetError(f"{RETRY_SECONDS_VARIABLE}={text!r} is no number of seconds")
     return seconds
 
 
-def persist(call: Callable[[], Result]) -> Result:
+def retried(call: Callable[[], Result]) -> Result:
     """Return what a call to an object store returns, tried again while the store fails.
 
     Raises:
-        TriedOftenError: it failed for as long as `patience` says.
+        RetriesExhaustedError: it failed for as long as `retry_seconds` says.
         OSError: at once, what another try would not change: no such file, no permission.
     """
     backoff = Backoff()
@@ -58,7 +58,7 @@ def persist(call: Callable[[], Result]) -> Result:
             if is_final(error):
                 raise
             if not backoff.wait():
-                raise TriedOftenError(str(error)) from error
+                raise RetriesExhaustedError(str(error)) from error
 
 
 def is_final(error: OSError) -> bool:
@@ -68,13 +68,13 @@ def is_final(error: OSError) -> bool:
 
 
 class Backoff:
-    """The waits between tries: each twice as long as the one before, all within the time of `patience`."""
+    """The waits between tries: each twice as long as the one before, all within the time of `retry_seconds`."""
 
     def __init__(self) -> None:
         self.tries = 1
         """Tries so far, the one under way included."""
         self._began = time.monotonic()
-        self._patience = patience()
+        self._retry_seconds = retry_seconds()
         self._delay = _FIRST_DELAY
 
     @property
@@ -84,7 +84,7 @@ class Backoff:
 
     def wait(self) -> bool:
         """Wait until the next try; return whether there is to be one."""
-        left = self._patience - self.seconds
+        left = self._retry_seconds - self.seconds
         if left <= 0:
             return False
         jitter = 0.75 + random.random() / 2  # noqa: S311  # many workers are not to come back in step
@@ -98,7 +98,7 @@ class Backoff:
         self._began, self._delay = time.monotonic(), _FIRST_DELAY
 
 
-def quick_to_fail(filesystem: Any) -> Any:
+def with_few_retries(filesystem: Any) -> Any:
     """Return a file system that gives up soon: pyarrow's own tries take half a minute, are not told and not bounded.
 
     Pickling forgets it, hence it is to be called again then.
@@ -128,7 +128,7 @@ def upload(filesystem: Any, path: str, file: IO[bytes]) -> None:
                 filesystem.delete_file(path)
             raise
 
-    persist(attempt)
+    retried(attempt)
 
 
 def delete_file(filesystem: Any, path: str) -> None:
@@ -141,7 +141,7 @@ def delete_file(filesystem: Any, path: str) -> None:
             if filesystem.get_file_info(path).type == pafs.FileType.File:
                 raise
 
-    persist(attempt)
+    retried(attempt)
 
 
 def delete_folder(filesystem: Any, path: str) -> None:
@@ -161,5 +161,5 @@ def delete_folder(filesystem: Any, path: str) -> None:
             if left():
                 raise
 
-    if persist(left):
-        persist(attempt)
+    if retried(left):
+        retried(attempt)

@@ -14,9 +14,9 @@ from in21k.shards_manifest.verify import files as verify_files
 from in21k.shards_manifest.verify import hierarchy as verify_hierarchy
 from in21k.shards_manifest.verify import samples as verify_samples
 from in21k.shards_manifest.verify import sidecars as verify_sidecars
-from in21k.shards_manifest.verify.findings import Finding, Level, merged
+from in21k.shards_manifest.verify.findings import Depth, Finding, merged
 from in21k.shards_manifest.verify.images import ImageRule
-from in21k.shards_manifest.verify.shard import ShardTask, check_shard
+from in21k.shards_manifest.verify.shard import VerifyTask, check_shard
 from in21k.shards_manifest.verify.subject import Places, Subject
 
 
@@ -58,7 +58,7 @@ CHECKS = (
 )
 """What is checked of a dataset as a whole, in this order; what is checked of each shard stands in `verify_shard`."""
 
-Runner: TypeAlias = Callable[[Callable[[ShardTask], list[Finding]], Iterable[ShardTask]], Iterator[list[Finding]]]
+Runner: TypeAlias = Callable[[Callable[[VerifyTask], list[Finding]], Iterable[VerifyTask]], Iterator[list[Finding]]]
 """Applies a function to tasks and yields the results in any order; takes tasks as it gets free."""
 
 
@@ -82,7 +82,7 @@ class Verdict:
 def in_threads(workers: int) -> Runner:
     """Return a runner on threads: digests are computed without the interpreter's lock."""
 
-    def run(function: Callable[[ShardTask], list[Finding]], tasks: Iterable[ShardTask]) -> Iterator[list[Finding]]:
+    def run(function: Callable[[VerifyTask], list[Finding]], tasks: Iterable[VerifyTask]) -> Iterator[list[Finding]]:
         waiting: deque[Future[list[Finding]]] = deque()
         with ThreadPoolExecutor(workers) as pool:
             for task in tasks:
@@ -97,7 +97,7 @@ def in_threads(workers: int) -> Runner:
 
 def verify(
     dataset: Location,
-    level: Level = Level.DIGEST,
+    level: Depth = Depth.DIGEST,
     run: Runner | None = None,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Verdict:
@@ -118,7 +118,7 @@ def verify(
     manifest = read_manifest(dataset)
     subject = Subject(dataset, manifest, files)
     findings = _check_dataset(subject)
-    if level is Level.QUICK:
+    if level is Depth.QUICK:
         return Verdict(tuple(sorted(findings)), 0, 0)
     shards = [shard for split in SPLITS for shard in manifest.splits[split]]
     for done, found in enumerate((run or map)(check_shard, _tasks(subject, level)), 1):
@@ -141,11 +141,11 @@ def _check_dataset(subject: Subject) -> list[Finding]:
     return findings
 
 
-def _tasks(subject: Subject, level: Level) -> Iterator[ShardTask]:
+def _tasks(subject: Subject, level: Depth) -> Iterator[VerifyTask]:
     table = None if SAMPLES in subject.unsound else SampleTable(subject.location, subject.manifest)
     rule = ImageRule.of(subject.manifest.parameters["resize"])
     for split in SPLITS:
         for number, shard in enumerate(subject.manifest.splits[split]):
             rows = None if table is None else table.rows(split, number)
             is_whole = subject.files.get(shard.path) == shard.bytes
-            yield ShardTask(subject.location, shard, rows, rule, level is Level.DEEP, is_whole)
+            yield VerifyTask(subject.location, shard, rows, rule, level is Depth.DEEP, is_whole)

@@ -37,7 +37,7 @@ CODES = {
 """What can be found, by code: E1 files, E2 tar, E3 labels and splits, E4 images, E5 hierarchy, E6 sidecars."""
 
 
-class Level(IntEnum):
+class Depth(IntEnum):
     """How deep to look."""
 
     QUICK = 0

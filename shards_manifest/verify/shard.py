@@ -21,7 +21,7 @@ _REMOTE_CHUNK = 8 << 20
 
 
 @dataclass(frozen=True)
-class ShardTask:
+class VerifyTask:
     """A shard to check."""
 
     dataset: Location
@@ -52,7 +52,7 @@ class StoredSample:
     """None where the table has no such row."""
 
 
-def check_shard(task: ShardTask) -> list[Finding]:
+def check_shard(task: VerifyTask) -> list[Finding]:
     """Return what is wrong with one shard and its DALI index."""
     found: list[Finding] = []
     for path, check in ((task.shard.path, _check_content), (dali_path(task.shard.path), _check_index)):
@@ -63,7 +63,7 @@ def check_shard(task: ShardTask) -> list[Finding]:
     return merged(found)
 
 
-def _check_content(task: ShardTask) -> list[Finding]:
+def _check_content(task: VerifyTask) -> list[Finding]:
     """Return what is wrong with a shard's digest and, where that is asked for, with its members."""
     if not task.is_whole:
         return []
@@ -82,7 +82,7 @@ def _check_content(task: ShardTask) -> list[Finding]:
     return found
 
 
-def _check_members(stream: HashedStream, task: ShardTask) -> Iterator[tuple[str, str]]:
+def _check_members(stream: HashedStream, task: VerifyTask) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the members of a shard, as far as its structure can be followed."""
     rows = task.rows.to_pylist() if task.rows is not None else None
     suffix = IMAGE_SUFFIXES[task.rule.format]
@@ -142,7 +142,7 @@ SAMPLE_CHECKS: tuple[tuple[str, Callable[[StoredSample], str | None]], ...] = (
 """What is checked of every sample, by code."""
 
 
-def _check_index(task: ShardTask) -> list[Finding]:
+def _check_index(task: VerifyTask) -> list[Finding]:
     """Return what is wrong with the DALI index beside a shard."""
     if task.rows is None or "image_bytes" not in task.rows.column_names:
         return []

@@ -11,7 +11,7 @@ from in21k.train.device.ranks import join_ranks
 from in21k.train.evaluation.val_pass import evaluate_val
 from in21k.train.losses.schemes import build_loss
 from in21k.train.model.level_order import level_order
-from in21k.train.model.model_file import check_classes, load_network, read_card
+from in21k.train.model.model_file import check_classes, load_network, read_metadata
 from in21k.train.model.published import PublishedModel, published_network, published_settings
 from in21k.train.run.checkpoint import find_model
 from in21k.train.run.resolve import resolved
@@ -36,7 +36,7 @@ def evaluate_checkpoint(
         TrainError: the checkpoint is damaged, or its classes are not the dataset's.
     """
     path = find_model(checkpoint, raw=raw)
-    card = read_card(path)
+    card = read_metadata(path)
     with join_ranks(run.device) as ranks:
         prepare_backend(run, ranks.device)
         dataset = open_dataset(data)

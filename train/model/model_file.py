@@ -20,7 +20,7 @@ MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class ModelMetadata:
     """What a file of weights is, kept in its own metadata."""
 
     model: str
@@ -36,14 +36,14 @@ class ModelCard:
     """Of the run that trained it."""
 
 
-def save_model(path: Path, card: ModelCard, weights: Weights) -> None:
+def save_model(path: Path, card: ModelMetadata, weights: Weights) -> None:
     """Write a file of weights alone, whole or not at all.
 
     Raises:
         DatasetError: the disk is full or refuses the write.
     """
     with atomic_path(path) as temporary:
-        save_file(on_cpu(weights), temporary, card_metadata(card))
+        save_file(on_cpu(weights), temporary, safetensors_metadata(card))
 
 
 def load_tensors(path: Path) -> Weights:
@@ -58,7 +58,7 @@ def load_tensors(path: Path) -> Weights:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
 
 
-def read_card(path: Path) -> ModelCard:
+def read_metadata(path: Path) -> ModelMetadata:
     """Return what a file of weights says of itself.
 
     Raises:
@@ -74,10 +74,10 @@ def read_card(path: Path) -> ModelCard:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
     except KeyError as error:
         raise TrainError(f"{path} is no checkpoint of in21k: its metadata has no {error}") from error
-    return ModelCard(**numbers, **texts, config=config)  # type: ignore[arg-type]
+    return ModelMetadata(**numbers, **texts, config=config)  # type: ignore[arg-type]
 
 
-def check_classes(path: Path, card: ModelCard, classes: int, class_list_sha256: str) -> None:
+def check_classes(path: Path, card: ModelMetadata, classes: int, class_list_sha256: str) -> None:
     """Refuse a checkpoint whose classes are not the dataset's.
 
     Raises:
@@ -94,7 +94,7 @@ def check_classes(path: Path, card: ModelCard, classes: int, class_list_sha256: 
         )
 
 
-def card_metadata(card: ModelCard) -> dict[str, str]:
+def safetensors_metadata(card: ModelMetadata) -> dict[str, str]:
     """Return the metadata of a safetensors file, texts by name."""
     values = asdict(card)
     config = json.dumps(values.pop("config"))
@@ -109,7 +109,7 @@ def on_cpu(tensors: Weights) -> Weights:
     }
 
 
-def load_network(path: Path, card: ModelCard, order: LevelOrder, image_size: int) -> Network:
+def load_network(path: Path, card: ModelMetadata, order: LevelOrder, image_size: int) -> Network:
     """Return the network of a file of weights, on the CPU.
 
     Args:

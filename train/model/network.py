@@ -15,7 +15,7 @@ from in21k.train.errors import TrainError, one_line
 from in21k.train.model import ofa as ofa  # timm has no OFA-595 without it
 from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.model.level_order import LevelOrder
-from in21k.train.model.normalisation import Normalisation, normalisation_of
+from in21k.train.model.normalization import Normalization, normalization_of
 from in21k.train.model.weights import Weights, fit_weights, read_weights
 
 
@@ -30,12 +30,12 @@ class Network:
     head: frozenset[str]
     """Names of the parameters whose first axis goes over classes."""
     order: LevelOrder
-    normalisation: Normalisation
+    normalization: Normalization
     """The range of the module's inputs."""
 
     def inputs(self, images: Tensor, device: torch.device) -> Tensor:
         """Return images, uint8 [B, 3, H, W], as the module takes them: float32 on the device."""
-        return self.normalisation.inputs(images, device)
+        return self.normalization.inputs(images, device)
 
     def weights(self) -> Weights:
         """Return the model's weights and buffers by name, classes in class order."""
@@ -74,7 +74,7 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
     if config.pretrained and config.new_head:
         module.reset_classifier(classes)  # type: ignore[operator]
     head = _head_parameters(module, config.name, classes)
-    network = Network(config.name, module, head, order, normalisation_of(config.name, config.inputs))
+    network = Network(config.name, module, head, order, normalization_of(config.name, config.inputs))
     if config.pretrained:
         network.load(module.state_dict())  # timm fills a classifier of the right size in class order
     if config.init:

@@ -14,7 +14,7 @@ from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network, create_module
-from in21k.train.model.normalisation import AUTO, TIMM, UNIT
+from in21k.train.model.normalization import AUTO, TIMM, UNIT
 from in21k.train.model.weights import Weights, fit_weights, read_weights
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.published_lists import PublishedList, published_class_list

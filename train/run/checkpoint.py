@@ -22,7 +22,7 @@ from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX
 from in21k.train.config.overrides import config_from_dict
 from in21k.train.config.settings import Config
 from in21k.train.errors import TrainError, one_line
-from in21k.train.model.model_file import MODEL, ModelCard, card_metadata, on_cpu
+from in21k.train.model.model_file import MODEL, ModelMetadata, on_cpu, safetensors_metadata
 from in21k.train.model.weights import Weights
 
 FORMAT_VERSION = 1
@@ -64,7 +64,7 @@ class Tensors:
     """The weights' moving average; None where the run keeps none."""
 
 
-def save_checkpoint(run: Path, card: ModelCard, state: RunState, tensors: Tensors, keep: int) -> Path:
+def save_checkpoint(run: Path, card: ModelMetadata, state: RunState, tensors: Tensors, keep: int) -> Path:
     """Write a checkpoint, then delete all but the newest `keep`; return its folder.
 
     Raises:
@@ -78,9 +78,9 @@ def save_checkpoint(run: Path, card: ModelCard, state: RunState, tensors: Tensor
         for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
             shutil.rmtree(left)  # a killed process of this run left it
         temporary.mkdir()
-        save_file(on_cpu(tensors.weights), temporary / MODEL, card_metadata(card))
+        save_file(on_cpu(tensors.weights), temporary / MODEL, safetensors_metadata(card))
         if tensors.average is not None:
-            save_file(on_cpu(tensors.average), temporary / AVERAGE, card_metadata(card))
+            save_file(on_cpu(tensors.average), temporary / AVERAGE, safetensors_metadata(card))
         save_file(on_cpu(tensors.optimizer), temporary / OPTIMIZER)
         (temporary / STATE).write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
         for path in (*temporary.iterdir(), temporary):

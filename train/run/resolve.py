@@ -9,8 +9,8 @@ from in21k.train.config.settings import Config, ModelConfig
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
-from in21k.train.model.model_file import read_card
-from in21k.train.model.normalisation import AUTO, TIMM, UNIT
+from in21k.train.model.model_file import read_metadata
+from in21k.train.model.normalization import AUTO, TIMM, UNIT
 
 
 def resolve_model(config: ModelConfig) -> ModelConfig:
@@ -48,7 +48,7 @@ def _with_inputs(config: ModelConfig) -> ModelConfig:
 
 def _inputs_of_file(path: Path) -> str:
     try:
-        trained = read_card(path).config.model.inputs
+        trained = read_metadata(path).config.model.inputs
     except TrainError:  # not ours
         return TIMM
     return UNIT if trained == AUTO else trained

@@ -18,7 +18,7 @@ from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError, one_line
 from in21k.train.images.augment_gpu import augment_batch
-from in21k.train.model.model_file import MODEL, ModelCard, check_classes, load_tensors, read_card
+from in21k.train.model.model_file import MODEL, ModelMetadata, check_classes, load_tensors, read_metadata
 from in21k.train.model.network import Network
 from in21k.train.run.checkpoint import AVERAGE, OPTIMIZER, RunState, Tensors, save_checkpoint
 from in21k.train.run.folder import Start
@@ -147,7 +147,7 @@ class Session:
             TrainError: it cannot be written, or a weight is infinite or no number.
         """
         config, dataset = self.config, self.dataset
-        card = ModelCard(
+        card = ModelMetadata(
             model=config.model.name,
             num_classes=len(dataset.hierarchy),
             image_size=config.data.image_size,
@@ -180,7 +180,7 @@ class Session:
         if start.checkpoint is None or start.state is None:
             return
         path = start.checkpoint / MODEL
-        check_classes(path, read_card(path), len(self.dataset.hierarchy), self.dataset.class_list_sha256)
+        check_classes(path, read_metadata(path), len(self.dataset.hierarchy), self.dataset.class_list_sha256)
         try:
             self.network.load(load_tensors(path))
         except RuntimeError as error:

@@ -13,7 +13,7 @@ from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import DISTILLING
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.level_order import LevelOrder
-from in21k.train.model.model_file import check_classes, load_network, read_card
+from in21k.train.model.model_file import check_classes, load_network, read_metadata
 from in21k.train.model.network import Network
 from in21k.train.model.published import PublishedModel, published_network, published_settings
 from in21k.train.run.checkpoint import find_model
@@ -75,7 +75,7 @@ def _trained(distill: DistillConfig, data: TrainingData, order: LevelOrder, size
     if distill.teacher_weights:
         raise TrainError(f"{distill.teacher} has weights of its own; leave --teacher-weights out")
     path = find_model(Path(distill.teacher))
-    card = read_card(path)
+    card = read_metadata(path)
     check_classes(path, card, len(data.hierarchy), data.class_list_sha256)
     return load_network(path, card, order, size)
 

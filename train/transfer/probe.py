@@ -18,7 +18,7 @@ from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.model.level_order import level_order
-from in21k.train.model.model_file import MODEL, ModelCard, save_model
+from in21k.train.model.model_file import MODEL, ModelMetadata, save_model
 from in21k.train.model.network import Network, build_network
 from in21k.train.run.folder import SUMMARY, begin_run, find_start
 from in21k.train.run.resolve import resolved
@@ -123,9 +123,9 @@ def _put_into(network: Network, linear: Linear) -> None:
             parameter.copy_(network.order.to_rows(by_class).reshape(parameter.shape))
 
 
-def _card(config: Config, data: TrainingData) -> ModelCard:
+def _card(config: Config, data: TrainingData) -> ModelMetadata:
     size, classes = config.data.image_size, len(data.hierarchy)
-    return ModelCard(config.model.name, classes, size, data.class_list_sha256, step=0, config=config)
+    return ModelMetadata(config.model.name, classes, size, data.class_list_sha256, step=0, config=config)
 
 
 def _summary(

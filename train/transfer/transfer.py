@@ -11,7 +11,7 @@ from in21k.train.config.overrides import with_values
 from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
-from in21k.train.model.model_file import read_card
+from in21k.train.model.model_file import read_metadata
 from in21k.train.model.network import check_name
 from in21k.train.recipes import read_recipe
 from in21k.train.run.checkpoint import find_model
@@ -64,7 +64,7 @@ def _start(request: TransferRequest) -> dict[str, Any]:
     start: dict[str, Any] = {"model.init": str(path), "model.new_head": True}
     if named := request.values.get("model.name"):
         return start | _timm_size(named)
-    card = read_card(path)
+    card = read_metadata(path)
     return start | {"model.name": card.model, "data.image_size": card.image_size}
 
 

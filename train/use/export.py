@@ -58,8 +58,8 @@ def hub_config(model: TrainedModel) -> dict[str, Any]:
         "interpolation": "bicubic",
         "crop_pct": 1.0,
         "crop_mode": "squash",  # images are squished, not cropped
-        "mean": list(model.network.normalisation.mean),
-        "std": list(model.network.normalisation.std),
+        "mean": list(model.network.normalization.mean),
+        "std": list(model.network.normalization.std),
         "num_classes": card.num_classes,
         **{key: known[key] for key in _KEPT if known.get(key) is not None},
     }

@@ -9,7 +9,7 @@ from typing import Any
 import timm
 
 from in21k.train.config.overrides import flatten
-from in21k.train.model.model_file import MODEL, ModelCard
+from in21k.train.model.model_file import MODEL, ModelMetadata
 from in21k.train.run.folder import CONFIG, SUMMARY
 from in21k.train.use.trained_model import TrainedModel
 
@@ -69,7 +69,7 @@ class RunFacts:
     """The summary's figures for the val split; empty for a checkpoint that is not the run's last."""
 
 
-def read_facts(weights: Path, card: ModelCard) -> RunFacts:
+def read_facts(weights: Path, card: ModelMetadata) -> RunFacts:
     """Return what the folder of the run says of a file of weights; nothing where it lies elsewhere."""
     for folder in weights.absolute().parents[:_ABOVE]:
         stored = _json(folder / CONFIG)
@@ -95,8 +95,8 @@ def model_page(model: TrainedModel, facts: RunFacts) -> str:
         steps=card.step,
         scheme=card.config.loss.scheme,
         size=card.image_size,
-        mean=list(model.network.normalisation.mean),
-        std=list(model.network.normalisation.std),
+        mean=list(model.network.normalization.mean),
+        std=list(model.network.normalization.std),
         more=f", img_size={card.image_size}" if fixed else "",
         data="\n".join(_table("data", _data(card, facts))),
         metrics="\n".join(_metrics(facts)),
@@ -104,7 +104,7 @@ def model_page(model: TrainedModel, facts: RunFacts) -> str:
     )
 
 
-def _data(card: ModelCard, facts: RunFacts) -> dict[str, Any]:
+def _data(card: ModelMetadata, facts: RunFacts) -> dict[str, Any]:
     known = {"path": facts.dataset.get("path"), "SHA-256 of the manifest": facts.dataset.get("manifest_sha256")}
     return {**{key: value for key, value in known.items() if value}, "SHA-256 of the classes": card.class_list_sha256}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from in21k.train.model.level_order import level_order
-from in21k.train.model.model_file import ModelCard, load_network, read_card
+from in21k.train.model.model_file import ModelMetadata, load_network, read_metadata
 from in21k.train.model.network import Network
 from in21k.train.run.checkpoint import find_model
 from in21k.train.use.class_table import ClassTable, find_class_table
@@ -16,7 +16,7 @@ class TrainedModel:
 
     path: Path
     """Its file of weights."""
-    card: ModelCard
+    card: ModelMetadata
     network: Network
     classes: ClassTable
 
@@ -33,7 +33,7 @@ def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "") -> Train
         DatasetError: the checkpoint or the table cannot be read, or they do not belong together.
     """
     path = find_model(checkpoint)
-    card = read_card(path)
+    card = read_metadata(path)
     classes = find_class_table(path, data, hierarchy)
     classes.check(path, card.class_list_sha256)
     network = load_network(path, card, level_order(classes.hierarchy), card.image_size)

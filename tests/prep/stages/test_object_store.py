@@ -11,13 +11,13 @@ from commands import RefusedError, call, digests
 from dumps import PIPELINE
 from object_store import Server
 
-from in21k.shards_manifest.errors import TriedOftenError
+from in21k.shards_manifest.errors import RetriesExhaustedError
 from in21k.shards_manifest.storage import remote
 from in21k.shards_manifest.storage.location import locate
 
 pytestmark = pytest.mark.usefixtures("inline")
 
-PATIENCE = "10"
+RETRY_SECONDS = "10"
 """Seconds of trying: fewer than by default, so that the tests end soon."""
 
 
@@ -25,7 +25,7 @@ PATIENCE = "10"
 def server(tmp_path, monkeypatch):
     """A server whose folder holds the empty bucket `b`."""
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-    monkeypatch.setenv(remote.PATIENCE_VARIABLE, PATIENCE)
+    monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, RETRY_SECONDS)
     (tmp_path / "served" / "b").mkdir(parents=True)
     server = Server(tmp_path / "served")
     server.folder = tmp_path / "served" / "b"
@@ -84,7 +84,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing_but_time(dataset, 
 
 
 def test_a_server_that_is_gone_for_good_is_one_line_and_the_next_run_goes_on(dataset, server, monkeypatch):
-    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "0.2")
+    monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, "0.2")
     data = server.folder / "data"
     killed = when(lambda: any(data.glob("train/*000002.tar")), server.kill)
     begun = time.monotonic()
@@ -132,7 +132,7 @@ def test_nothing_appears_of_a_write_that_fails(server):
 
 
 def test_a_bucket_that_is_not_there_is_one_line_at_once(dataset, server, monkeypatch):
-    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "60")
+    monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, "60")
     begun = time.monotonic()
     with pytest.raises(RefusedError, match="nowhere"):
         call("shard", dataset.work, server.uri.format("nowhere/data"), "--samples-per-shard", 7)
@@ -140,13 +140,13 @@ def test_a_bucket_that_is_not_there_is_one_line_at_once(dataset, server, monkeyp
 
 
 def test_tries_end_with_the_patience(monkeypatch):
-    monkeypatch.setenv(remote.PATIENCE_VARIABLE, "0.3")
+    monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, "0.3")
     tries = []
 
     def fail() -> None:
         tries.append(1)
         raise OSError("the store is down")
 
-    with pytest.raises(TriedOftenError, match="the store is down"):
-        remote.persist(fail)
+    with pytest.raises(RetriesExhaustedError, match="the store is down"):
+        remote.retried(fail)
     assert len(tries) > 2

@@ -14,7 +14,7 @@ from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, SAMPLES, read_manifest
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.checks import CHECKS, in_threads, verify
-from in21k.shards_manifest.verify.findings import CODES, Level
+from in21k.shards_manifest.verify.findings import CODES, Depth
 from in21k.shards_manifest.verify.images import IMAGE_CHECKS, ImageRule, StoredImage, other_size
 from in21k.shards_manifest.verify.shard import SAMPLE_CHECKS
 
@@ -27,7 +27,7 @@ def copy(dataset, tmp_path):
     return shutil.copytree(dataset.out, tmp_path / "copy")
 
 
-def found(folder, level=Level.DEEP):
+def found(folder, level=Depth.DEEP):
     return {(finding.code, finding.path) for finding in verify(locate(folder), level).findings}
 
 
@@ -151,14 +151,14 @@ def same_key_in_val(folder):
     change_samples(set_in("key", 0, key), group=-3)(folder)
 
 
-@pytest.mark.parametrize("level", list(Level))
+@pytest.mark.parametrize("level", list(Depth))
 def test_a_sound_dataset_has_no_findings(dataset, level):
     verdict = verify(locate(dataset.out), level, in_threads(2))
     assert verdict.findings == ()
     assert verdict.is_sound
     shards = [shard for shards in dataset.manifest.splits.values() for shard in shards]
     assert (verdict.shards, verdict.bytes) == (
-        (len(shards), sum(shard.bytes for shard in shards)) if level > Level.QUICK else (0, 0)
+        (len(shards), sum(shard.bytes for shard in shards)) if level > Depth.QUICK else (0, 0)
     )
 
 
@@ -184,11 +184,11 @@ def test_a_file_that_cannot_be_read_is_named(copy, monkeypatch):
         return pread(descriptor, *rest)
 
     monkeypatch.setattr(os, "pread", refuse_shards)
-    blamed = {path for code, path in found(copy, Level.DIGEST) if code == "E107"}
+    blamed = {path for code, path in found(copy, Depth.DIGEST) if code == "E107"}
     assert {TRAIN, OTHER_TRAIN, VAL} <= blamed
 
 
-@pytest.mark.parametrize(("level", "codes"), [(Level.QUICK, set()), (Level.DIGEST, {"E101"})])
+@pytest.mark.parametrize(("level", "codes"), [(Depth.QUICK, set()), (Depth.DIGEST, {"E101"})])
 def test_quick_reads_no_shard(copy, level, codes):
     flip(copy / TRAIN, 700)
     assert {code for code, _ in found(copy, level)} == codes
@@ -196,7 +196,7 @@ def test_quick_reads_no_shard(copy, level, codes):
 
 def test_many_findings_of_a_kind_are_one_with_a_count(copy):
     change_shard(TRAIN, lambda old: [(name, b"9" if name.endswith(".cls") else data) for name, data in old])(copy)
-    (finding,) = [finding for finding in verify(locate(copy), Level.DEEP).findings if finding.code == "E301"]
+    (finding,) = [finding for finding in verify(locate(copy), Depth.DEEP).findings if finding.code == "E301"]
     assert finding.count == 7
     assert "b'9', samples.parquet has" in finding.message
 
@@ -247,7 +247,7 @@ def test_webp_is_looked_at_too():
 
 def test_a_given_split_need_not_have_n_of_a_class(copy):
     change_samples(move_val_to_train, group=-1)(copy)
-    assert ("E304", SAMPLES) in found(copy, Level.QUICK)
+    assert ("E304", SAMPLES) in found(copy, Depth.QUICK)
     manifest = read_manifest(locate(copy))
     write_manifest(copy, dataclasses.replace(manifest, source={**manifest.source, "layout": "processed-release"}))
-    assert ("E304", SAMPLES) not in found(copy, Level.QUICK)
+    assert ("E304", SAMPLES) not in found(copy, Depth.QUICK)

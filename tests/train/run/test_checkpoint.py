@@ -15,7 +15,7 @@ from in21k.train.config.settings import Config, DataConfig, ModelConfig, RunConf
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scores import evaluate_checkpoint
 from in21k.train.model.level_order import level_order
-from in21k.train.model.model_file import MODEL, read_card
+from in21k.train.model.model_file import MODEL, read_metadata
 from in21k.train.model.network import build_network
 from in21k.train.model.weights import read_weights
 from in21k.train.run.checkpoint import OPTIMIZER, STATE, find_model, latest_checkpoint, load_state
@@ -114,7 +114,7 @@ def test_no_checkpoint_is_one_line(tmp_path):
 def test_other_weights_are_no_checkpoint_of_ours(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(TrainError, match=r"is no checkpoint of in21k: its metadata has no 'num_classes'"):
-        read_card(tmp_path / "model.safetensors")
+        read_metadata(tmp_path / "model.safetensors")
 
 
 def test_init_takes_all_but_a_head_of_another_size(run, tmp_path):

@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from in21k.shards_manifest.errors import DatasetError, named
+from in21k.shards_manifest.errors import DatasetError, errors_naming
 from in21k.shards_manifest.manifest import Manifest, Shard
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX
 from in21k.shards_manifest.storage.location import CHUNK, Location
@@ -98,7 +98,7 @@ class ShardCache:
                 f"a shard of {largest} bytes does not fit into a cache of {options.limit}; name a larger --cache-size"
             )
         self._folder = self._root / hashlib.sha256(manifest.to_json()).hexdigest()[:32]
-        with named(str(self._root)):
+        with errors_naming(str(self._root)):
             self._root.mkdir(parents=True, exist_ok=True)
             self._make_folder()
             with _locked(self._root / _LOCK, self._mode):
@@ -175,7 +175,7 @@ class ShardCache:
         """Bring a shard into the cache, unless another process is about it or there is no room for it now."""
         path = self._path(shard)
         temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
-        with named(str(path)), _locked(self._lock_of(path), self._mode, wait=False) as is_ours:
+        with errors_naming(str(path)), _locked(self._lock_of(path), self._mode, wait=False) as is_ours:
             if not is_ours or self._closed.is_set() or path.exists():
                 return
             try:

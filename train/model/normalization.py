@@ -22,7 +22,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """What is done to pixels of 0 to 1, a channel each."""
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -33,7 +33,7 @@ class Normalisation:
     @property
     def is_identity(self) -> bool:
         """Whether inputs stay between 0 and 1."""
-        return self == Normalisation()
+        return self == Normalization()
 
     def inputs(self, images: torch.Tensor, device: torch.device) -> torch.Tensor:
         """Return images as the model takes them, float32 on the device.
@@ -50,7 +50,7 @@ class Normalisation:
         return unit.sub_(mean).div_(std)
 
 
-def normalisation_of(name: str, inputs: str) -> Normalisation:
+def normalization_of(name: str, inputs: str) -> Normalization:
     """Return how a model's inputs are made.
 
     Args:
@@ -58,4 +58,4 @@ def normalisation_of(name: str, inputs: str) -> Normalisation:
         inputs: `timm` for the mean and std that timm states for the name; else inputs lie between 0 and 1.
     """
     config = timm.models.get_pretrained_cfg(name) if inputs == TIMM else None
-    return Normalisation(tuple(config.mean), tuple(config.std)) if config else Normalisation()
+    return Normalization(tuple(config.mean), tuple(config.std)) if config else Normalization()
