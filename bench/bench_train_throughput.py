@@ -60,7 +60,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for model in options.model:
         with join_ranks(options.device) as ranks:
-            config = resolved(configuration(options, model, dataset), dataset)
+            config = resolved(configuration(options, model, dataset), dataset, ranks)
             session = open_session(config, dataset, ranks, Start(None, None))
             rounds = [measure(session, options.steps) for _ in range(options.rounds)]
         timm = timm_rate(options, model, session) if options.timm_train else None

@@ -14,8 +14,7 @@ from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import check_classes, load_network, read_metadata
 from in21k.train.model.published import PublishedModel, published_network, published_settings
 from in21k.train.run.checkpoint import find_model
-from in21k.train.run.resolve import resolved
-from in21k.train.stream.loader import default_workers
+from in21k.train.run.resolve import resolved, with_workers
 from in21k.train.stream.source import read_options
 
 
@@ -42,12 +41,11 @@ def evaluate_checkpoint(
         dataset = open_dataset(data)
         check_classes(path, card, len(dataset.hierarchy), dataset.class_list_sha256)
         size = settings.image_size or card.image_size
-        workers = default_workers(ranks.local_world_size) if run.workers < 0 else run.workers
         config = replace(
             card.config,
             model=replace(card.config.model, pretrained=False, init=""),
             data=replace(settings, image_size=size),
-            run=replace(run, workers=workers),
+            run=with_workers(run, ranks),
         )
         order = level_order(dataset.hierarchy)
         network = load_network(path, card, order, size)
@@ -76,8 +74,7 @@ def evaluate_published(data: str, model: PublishedModel, settings: DataConfig, r
     model_config = published_settings(model)
     with join_ranks(run.device) as ranks:
         dataset = open_dataset(data)
-        workers = default_workers(ranks.local_world_size) if run.workers < 0 else run.workers
-        config = resolved(Config(model_config, settings, run=replace(run, workers=workers)), dataset)
+        config = resolved(Config(model_config, settings, run=run), dataset, ranks)
         network = published_network(config.model, model.weights, dataset.hierarchy, config.data.image_size)
         network.module.to(ranks.device)
         loss = build_loss(config, network.order, dataset.label_sets).to(ranks.device)

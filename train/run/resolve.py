@@ -5,12 +5,14 @@ from pathlib import Path
 
 import timm
 
-from in21k.train.config.settings import Config, ModelConfig
+from in21k.train.config.settings import Config, ModelConfig, RunConfig
 from in21k.train.data.interfaces import TrainingData
+from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
+from in21k.train.stream.loader import default_workers
 
 
 def resolve_model(config: ModelConfig) -> ModelConfig:
@@ -54,13 +56,21 @@ def _inputs_of_file(path: Path) -> str:
     return UNIT if trained == AUTO else trained
 
 
-def resolved(config: Config, dataset: TrainingData) -> Config:
-    """Return a configuration with timm's name of the model, and the image size in pixels, not 0 for the dataset's.
+def with_workers(run: RunConfig, ranks: Ranks) -> RunConfig:
+    """Return the settings of a run with the number of loader processes; -1 takes as many as suit the CPUs."""
+    return run if run.workers >= 0 else replace(run, workers=default_workers(ranks.local_world_size))
+
+
+def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
+    """Return a configuration in which no value stands for another one.
+
+    It has timm's name of the model, the normalization of its inputs, the image size in pixels (0 takes the dataset's)
+    and the number of loader processes.
 
     Raises:
         TrainError: neither the configuration nor the dataset says the size, or timm lacks the model's weights.
     """
-    config = replace(config, model=resolve_model(config.model))
+    config = replace(config, model=resolve_model(config.model), run=with_workers(config.run, ranks))
     if config.data.image_size:
         return config
     if dataset.image_size is None:

@@ -17,7 +17,6 @@ from in21k.train.losses.schemes import build_loss
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network
 from in21k.train.run.folder import Start
-from in21k.train.stream.loader import default_workers
 from in21k.train.trainer.ema import WeightAverage
 from in21k.train.trainer.optimizer import build_optimizer
 from in21k.train.trainer.session import Session
@@ -38,8 +37,6 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     """
     run, optim = config.run, config.optim
     prepare_backend(run, ranks.device)
-    if run.workers < 0:
-        config = replace(config, run=replace(run, workers=default_workers(ranks.local_world_size)))
     plan = _plan(config, dataset, ranks)
     torch.manual_seed(run.seed)
     order = level_order(dataset.hierarchy)

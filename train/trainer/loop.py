@@ -60,7 +60,7 @@ def train_on(
     """
     with join_ranks(config.run.device) as ranks:
         dataset = open_data()
-        config = resolved(config, dataset)
+        config = resolved(config, dataset, ranks)
         start = find_start(run, config, dataset, resume=was_restarted(ranks) or resume)
         _check_same_start(start, ranks)
         session = open_session(config, dataset, ranks, start)

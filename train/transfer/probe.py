@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from in21k.train.model.model_file import MODEL, ModelMetadata, save_model
 from in21k.train.model.network import Network, build_network
 from in21k.train.run.folder import SUMMARY, begin_run, find_start
 from in21k.train.run.resolve import resolved
-from in21k.train.stream.loader import default_workers
 from in21k.train.stream.source import read_options
 from in21k.train.transfer.features import Features, as_tensors, classifier_of, extract, targets_of
 from in21k.train.transfer.linear_fit import Chosen, Linear, fit_choosing
@@ -51,7 +49,7 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
     with join_ranks(config.run.device) as ranks:
         if ranks.world_size > 1:
             raise TrainError("a linear probe runs in one process; start it without torchrun")
-        config = _with_workers(resolved(config, data), ranks)
+        config = resolved(config, data, ranks)
         find_start(run, config, data, resume=False)
         torch.manual_seed(config.run.seed)
         network = build_network(config.model, level_order(data.hierarchy), config.data.image_size)
@@ -106,12 +104,6 @@ def _scores(logits: Tensor, label_ids: Tensor, data: TrainingData, network: Netw
         for batch in batches:
             metrics.count_again(*batch)
     return {name: value for name, value in metrics.result()[1].items() if value is not None}
-
-
-def _with_workers(config: Config, ranks: Ranks) -> Config:
-    if config.run.workers >= 0:
-        return config
-    return replace(config, run=replace(config.run, workers=default_workers(ranks.local_world_size)))
 
 
 def _put_into(network: Network, linear: Linear) -> None:

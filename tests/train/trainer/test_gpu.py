@@ -63,7 +63,7 @@ def nothing_waits():
 @pytest.mark.parametrize("values", CASES, ids=lambda values: "-".join(values))
 def test_no_step_waits_for_the_gpu(dataset_folder, values):
     data, device = open_dataset(str(dataset_folder)), torch.device("cuda", 0)
-    config = resolved(with_values(config_of(), values), data)
+    config = resolved(with_values(config_of(), values), data, Ranks(device))
     session = open_session(config, data, Ranks(device), Start(None, None))
     source = train_source(data, config)
     batches = list(on_device(open_stream(source, session.plan, workers=2, pin_memory=True), device))
@@ -77,7 +77,7 @@ def test_no_step_waits_for_the_gpu(dataset_folder, values):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_arrive_as_they_were(dataset_folder, workers):
     data, device = open_dataset(str(dataset_folder)), torch.device("cuda", 0)
-    config = resolved(config_of(), data)
+    config = resolved(config_of(), data, Ranks(device))
     plan = open_session(config, data, Ranks(device), Start(None, None)).plan
     source = train_source(data, config)
     expected = [(each.images.clone(), each.class_indices, each.valid) for each in open_stream(source, plan)]
