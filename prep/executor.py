@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from in21k.prep.errors import PrepError
 from in21k.prep.without_pandas import leave_pandas_out
-from in21k.shards_manifest.errors import NoSpaceError, StoreError
+from in21k.shards_manifest.errors import NoSpaceError, StoreError, one_line
 
 ATTEMPTS = 3
 """How often a task is tried."""
@@ -123,7 +123,7 @@ def _failed(attempt: _Attempt[Task], error: Exception, again: deque[_Attempt[Tas
     if attempt.failures < ATTEMPTS:
         again.append(attempt)
     else:
-        failed.append(f"{attempt.task.name}: {' '.join(str(error).split()) or type(error).__name__}")
+        failed.append(f"{attempt.task.name}: {one_line(error, longest=None)}")
 
 
 def _died(future: Future[Any]) -> bool:
@@ -213,9 +213,7 @@ def _dask_client(scheduler: str) -> Any:
     try:
         return Client(scheduler, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise PrepError(
-            f"--scheduler {scheduler}: no Dask scheduler answers ({' '.join(str(error).split())})"
-        ) from error
+        raise PrepError(f"--scheduler {scheduler}: no Dask scheduler answers ({one_line(error)})") from error
 
 
 def _begin_worker() -> None:

@@ -23,6 +23,17 @@ class RetriesExhaustedError(OSError):
     """What the last of several tries of a call to an object store said."""
 
 
+def one_line(problem: BaseException | str, longest: int | None = 200) -> str:
+    """Return a message, or what an exception says, on one line; an exception that says nothing gives its type's name.
+
+    Args:
+        problem: another library's exception, as a rule.
+        longest: characters at most; None for messages that are ours, and must not lose their end.
+    """
+    text = " ".join(str(problem).split())[:longest]
+    return text or ("" if isinstance(problem, str) else type(problem).__name__)
+
+
 @contextmanager
 def errors_naming(text: str) -> Iterator[None]:
     """Turn what a file system refuses within the block into a DatasetError that names the file."""
@@ -39,6 +50,6 @@ def as_dataset_error(text: str, error: Exception) -> DatasetError:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return NoSpaceError(f"{text}: no space left on the device; free some or name another folder")
     if isinstance(error, RetriesExhaustedError):
-        return StoreError(f"{text}: {' '.join(str(error).split())}")
+        return StoreError(f"{text}: {one_line(error, longest=None)}")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return DatasetError(f"{text}: {' '.join(reason.split())}")
+    return DatasetError(f"{text}: {one_line(reason, longest=None)}")

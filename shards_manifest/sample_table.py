@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.manifest import SAMPLES, SPLITS, Manifest
 from in21k.shards_manifest.storage.location import Location
 
@@ -100,5 +100,6 @@ class SampleTable:
         try:
             return self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
         except (pa.ArrowException, OSError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise DatasetError(f"{self._location.text}: row group {group} cannot be read ({reason})") from error
+            raise DatasetError(
+                f"{self._location.text}: row group {group} cannot be read ({one_line(error)})"
+            ) from error

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.datasheet import datasheet
-from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.manifest import HIERARCHY, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES, LABEL_SUFFIX, SampleTable
 from in21k.shards_manifest.storage.location import Location
@@ -73,7 +73,7 @@ def class_names(dataset: Location) -> list[tuple[str, str]]:
             table = pq.read_table(file, columns=["wnid", "name"])
         return list(zip(table["wnid"].to_pylist(), table["name"].to_pylist(), strict=True))
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise DatasetError(f"{location.text} cannot be read ({' '.join(str(error).split())})") from error
+        raise DatasetError(f"{location.text} cannot be read ({one_line(error)})") from error
 
 
 def image_suffix(manifest: Manifest) -> str:

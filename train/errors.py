@@ -8,10 +8,5 @@ class TrainError(DatasetError):
     """A run, a checkpoint, a parameter or a shard is not usable; the message is one line for its user."""
 
 
-def one_line(error: BaseException) -> str:
-    """Return what an exception of another library says, on one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
 USER_ERRORS = (DatasetError, TreeError)
 """What the command line answers with one line and exit status 1."""

@@ -9,6 +9,7 @@ import click
 
 from in21k.prep.errors import USER_ERRORS
 from in21k.prep.without_pandas import leave_pandas_out
+from in21k.shards_manifest.errors import one_line
 from in21k.tree.parents import ParentRule
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -48,7 +49,7 @@ class OneLineErrors(click.Group):
         except (*USER_ERRORS, OSError) as error:
             if ctx.params["debug"]:
                 raise
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise click.ClickException(one_line(error, longest=None)) from error
 
 
 class Bytes(click.ParamType[int]):

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 from in21k.prep.errors import PrepError
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 
@@ -51,9 +52,7 @@ class GzipRanges:
                     parts.append(data)
                     size -= len(data)
             except (ValueError, RuntimeError, OSError) as error:
-                raise PrepError(
-                    f"{self._text} is damaged ({' '.join(str(error).split())}); download it again"
-                ) from error
+                raise PrepError(f"{self._text} is damaged ({one_line(error)}); download it again") from error
         return b"".join(parts)
 
     def compressed_position(self) -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from in21k.shards_manifest.errors import DatasetError, as_dataset_error, errors_naming
+from in21k.shards_manifest.errors import DatasetError, as_dataset_error, errors_naming, one_line
 from in21k.shards_manifest.storage import remote
 
 
@@ -116,10 +116,9 @@ class RemoteRanges:
         if remote.is_final(problem):
             raise as_dataset_error(self._text, problem) from problem
         if not backoff.wait():
-            reason = " ".join(str(problem).split())
             raise DatasetError(
                 f"{self._text}: reading failed at byte {reached}, {backoff.tries} times in {backoff.seconds:.0f} s; "
-                f"the last time: {reason}"
+                f"the last time: {one_line(problem, longest=None)}"
             ) from problem
 
     def _reopened(self, failed: Any) -> Any:

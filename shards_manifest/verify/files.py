@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, SHARD_SUFFIX, SPLITS
 from in21k.shards_manifest.verify.subject import Places, Subject
 
@@ -70,7 +70,7 @@ def damaged_tables(subject: Subject) -> Places:
                 with (subject.location / name).open_input() as file:
                     rows = pq.read_metadata(file).num_rows
             except (pa.ArrowException, OSError) as error:
-                yield name, f"no Parquet table ({' '.join(str(error).split())})"
+                yield name, f"no Parquet table ({one_line(error)})"
             else:
                 if rows != table.rows:
                     yield name, f"{rows:,} rows, the manifest says {table.rows:,}"

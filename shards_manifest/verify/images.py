@@ -10,6 +10,8 @@ import PIL
 import simplejpeg
 from PIL import Image
 
+from in21k.shards_manifest.errors import one_line
+
 
 @dataclass(frozen=True)
 class ImageRule:
@@ -63,7 +65,7 @@ class StoredImage:
                         raise
             return _decode_any(self.data)
         except (ValueError, OSError, PIL.UnidentifiedImageError, SyntaxError) as error:
-            return f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return f"{type(error).__name__}: {one_line(error)}"
 
     @property
     def is_copied(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, Manifest
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.sample_summary import SampleSummary, summarize
@@ -54,4 +54,4 @@ class Subject:
         try:
             return pq.read_table(io.BytesIO((self.location / name).read_bytes()))
         except pa.ArrowException as error:
-            raise DatasetError(f"{name} cannot be read ({' '.join(str(error).split())})") from error
+            raise DatasetError(f"{name} cannot be read ({one_line(error)})") from error

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.cli import pretrain as cli_models
 from in21k.train.cli import pretrain as cli_pretrain
 from in21k.train.cli import transfer as cli_transfer
@@ -79,5 +80,5 @@ def _terminate(*_: object) -> NoReturn:
 def _fail(message: str, status: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    click.echo(f"{PROGRAM}: error: {' '.join(message.split())}", err=True)
+    click.echo(f"{PROGRAM}: error: {one_line(message, longest=None)}", err=True)
     sys.exit(status)

@@ -9,8 +9,9 @@ from typing import cast
 import torch
 from torch import nn
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import RunConfig
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 
 _COMPILERS = {"cuda": ("CC", ("gcc", "clang", "cc")), "cpu": ("CXX", ("g++", "clang++", "c++"))}
 """The variable that names the compiler which torch.compile needs for a device, and those that it looks for."""

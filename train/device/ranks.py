@@ -12,7 +12,8 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from in21k.train.errors import TrainError, one_line
+from in21k.shards_manifest.errors import one_line
+from in21k.train.errors import TrainError
 
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others; the first batch and a slow store take their time."""

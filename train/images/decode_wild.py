@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from in21k.train.errors import one_line
+from in21k.shards_manifest.errors import one_line
 from in21k.train.images.decode import MAX_PIXELS, Pixels, decode_into, fit_into
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM")  # not EPS, which would start a program

@@ -8,10 +8,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.config.overrides import config_from_dict
 from in21k.train.config.settings import Config
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 from in21k.train.model.level_order import LevelOrder
 from in21k.train.model.network import Network, build_network
 from in21k.train.model.weights import Weights

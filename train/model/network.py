@@ -10,8 +10,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import ModelConfig
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 from in21k.train.model import ofa as ofa  # timm has no OFA-595 without it
 from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.model.level_order import LevelOrder

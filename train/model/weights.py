@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from in21k.train.errors import TrainError, one_line
+from in21k.shards_manifest.errors import one_line
+from in21k.train.errors import TrainError
 
 Weights = dict[str, Tensor]
 

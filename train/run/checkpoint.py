@@ -18,10 +18,11 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX
 from in21k.train.config.overrides import config_from_dict
 from in21k.train.config.settings import Config
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 from in21k.train.model.model_file import MODEL, ModelMetadata, on_cpu, safetensors_metadata
 from in21k.train.model.weights import Weights
 

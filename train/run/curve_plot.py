@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import write_atomic
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 from in21k.train.run.folder import METRICS
 
 if TYPE_CHECKING:

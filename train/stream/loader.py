@@ -19,6 +19,7 @@ import torch
 import webdataset
 from torch.utils.data import DataLoader, get_worker_info
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.data.interfaces import Sample
 from in21k.train.data.partition import EvalPlan, Slots, TrainPlan
 from in21k.train.errors import USER_ERRORS, TrainError
@@ -188,7 +189,7 @@ def _failures_as_items(batches: Iterable[Batch | Packed]) -> Iterator[Batch | Pa
     try:
         yield from batches
     except (*USER_ERRORS, OSError, pa.ArrowException) as error:
-        yield Failure(" ".join(str(error).split()))
+        yield Failure(one_line(error, longest=None))
 
 
 def _worker_context() -> Any:

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import TrainPlan
 from in21k.train.device.backend import backend_errors
 from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 from in21k.train.images.augment_gpu import augment_batch
 from in21k.train.model.model_file import MODEL, ModelMetadata, check_classes, load_tensors, read_metadata
 from in21k.train.model.network import Network

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.device.ranks import join_ranks
-from in21k.train.errors import one_line
 from in21k.train.images.decode import Pixels, fit_into
 from in21k.train.images.decode_wild import ImageError, read_pixels
 from in21k.train.losses.schemes import MULTI_LABEL

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.data.interfaces import Pixels, ReadOptions, Sample
 from in21k.train.data.partition import PADDING
-from in21k.train.errors import one_line
 from in21k.tree.hierarchy import ROOT, Hierarchy
 from in21k.tree.labels import edge_labels
 from in21k.tree.table import class_list_digest, labelled_table

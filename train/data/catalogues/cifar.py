@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.data.catalogues.catalogue import CatalogueSplit, ImageCatalogue, single_labels
 from in21k.train.data.interfaces import Pixels
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 from in21k.tree.plain_pickle import MAX_BYTES, load_arrays
 
 SIDE = 32

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.data.catalogues.catalogue import ImageCatalogue
 from in21k.train.data.catalogues.image_folder import FolderImages, safe_name
 from in21k.train.data.catalogues.label_sets import multi_label_catalogue
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 
 ANNOTATIONS = "annotations"
 _TRAIN, _VAL = "instances_train*.json", "instances_val*.json"

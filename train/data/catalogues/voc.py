@@ -10,10 +10,11 @@ from xml.parsers import expat
 
 import pyarrow as pa
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.data.catalogues.catalogue import ImageCatalogue
 from in21k.train.data.catalogues.image_folder import FolderImages, safe_name
 from in21k.train.data.catalogues.label_sets import multi_label_catalogue
-from in21k.train.errors import TrainError, one_line
+from in21k.train.errors import TrainError
 
 _SETS, _IMAGES, _OBJECTS = "ImageSets/Main", "JPEGImages", "Annotations"
 _MAX_XML = 1 << 22
