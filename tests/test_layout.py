@@ -30,7 +30,7 @@ ORDER = {
         ["cli"],
     ],
     "train": [
-        ["errors"],
+        ["errors", "arrays"],
         ["config"],
         ["recipes", "device", "images", "data"],
         ["stream"],

@@ -5,10 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from in21k.train.arrays import IntArray, Pixels
 from in21k.tree.hierarchy import Hierarchy
 
 
@@ -31,9 +30,6 @@ class ReadOptions:
     """Compare each shard's SHA-256 with the manifest's when it is opened, or once when it enters the cache."""
 
 
-Pixels = npt.NDArray[np.uint8]
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One sample, its image not yet decoded."""
@@ -54,7 +50,7 @@ class SampleReader(Protocol):
     def reads_ahead(self) -> bool:
         """Whether requests are worth making before their samples are needed."""
 
-    def request(self, numbers: npt.NDArray[np.int64]) -> Sequence[Any]:
+    def request(self, numbers: IntArray) -> Sequence[Any]:
         """Begin to read the samples of these numbers (PADDING: none), and return what `collect` takes."""
 
     def collect(self, requests: Iterable[Any]) -> list[Sample | None]:
@@ -103,15 +99,15 @@ class TrainingData(Protocol):
         """The C classes; one level where they are a plain list."""
 
     @property
-    def label_sets(self) -> npt.NDArray[np.int64]:
+    def label_sets(self) -> IntArray:
         """int64 [ids, K]: the class indices of each id, padded with -1."""
 
     @property
-    def images_train(self) -> npt.NDArray[np.int64]:
+    def images_train(self) -> IntArray:
         """int64 [C]: training images of each class."""
 
     @property
-    def images_val(self) -> npt.NDArray[np.int64]:
+    def images_val(self) -> IntArray:
         """int64 [C]: validation images of each class."""
 
     @property

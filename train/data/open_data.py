@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from in21k.shards_manifest.manifest import MANIFEST
 from in21k.shards_manifest.storage.location import locate
-from in21k.train.data.catalogues.catalogue import flat_hierarchy
-from in21k.train.data.catalogues.cifar import is_cifar, open_cifar
-from in21k.train.data.catalogues.coco import is_coco, open_coco
-from in21k.train.data.catalogues.image_folder import is_image_folder, open_image_folder
-from in21k.train.data.catalogues.voc import open_voc, voc_folder
-from in21k.train.data.catalogues.webdataset import is_webdataset, open_webdataset
 from in21k.train.data.interfaces import TrainingData
+from in21k.train.data.open_datasets.cifar import is_cifar, open_cifar
+from in21k.train.data.open_datasets.coco import is_coco, open_coco
+from in21k.train.data.open_datasets.image_folder import is_image_folder, open_image_folder
+from in21k.train.data.open_datasets.listed import flat_hierarchy
+from in21k.train.data.open_datasets.voc import open_voc, voc_folder
+from in21k.train.data.open_datasets.webdataset import is_webdataset, open_webdataset
 from in21k.train.data.prepared.dataset import Dataset, open_dataset
 from in21k.train.errors import TrainError
 from in21k.tree.labels import Labels

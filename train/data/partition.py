@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from in21k.train.arrays import IntArray
 from in21k.train.errors import TrainError
 
 WINDOW = 16
@@ -23,8 +23,6 @@ BLOCK = 32
 
 PADDING = -1
 """The sample number of an empty place in a batch."""
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,9 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from in21k.train.arrays import IntArray, Pixels
 from in21k.train.images.augment_draws import OPS, Augmentation, Draws, cutout_box, shear_matrix, strength
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def augment(image: Pixels, augmentation: Augmentation, draws: Draws, place: int) -> None:
@@ -56,7 +54,7 @@ def apply_op(name: str, image: Pixels, strength: float) -> Pixels:
 
 
 @lru_cache(maxsize=256)
-def source_pixels(height: int, width: int, matrix: Matrix) -> npt.NDArray[np.int64]:
+def source_pixels(height: int, width: int, matrix: Matrix) -> IntArray:
     """Return int64 [H, W]: which pixel each one of a transformed image comes from, in Pillow's arithmetic.
 
     Pixels are numbered row by row; H W stands for what lies outside the image.

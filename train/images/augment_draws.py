@@ -11,6 +11,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from in21k.train.arrays import IntArray
+
 OPS = (
     "Identity",
     "ShearX",
@@ -59,9 +61,9 @@ class Draws:
     """float64 [B, 2]: Cutout's centre, y and x, over the image's sides."""
     colour: npt.NDArray[np.uint8]
     """uint8 [B, 3]: Cutout's colour."""
-    ops: npt.NDArray[np.int64]
+    ops: IntArray
     """int64 [B, n]: operations, as places in OPS."""
-    signs: npt.NDArray[np.int64]
+    signs: IntArray
     """int64 [B, n]: 1 or -1."""
 
 

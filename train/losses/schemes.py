@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-import numpy.typing as npt
 from torch import nn
 
+from in21k.train.arrays import IntArray
 from in21k.train.config.settings import Config
 from in21k.train.errors import TrainError
 from in21k.train.losses.distillation import SemanticDistillationLoss, SingleLabelDistillationLoss
@@ -13,9 +12,6 @@ from in21k.train.losses.multi_label import AsymmetricLoss
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
 from in21k.train.losses.single_label import SingleLabelLoss
 from in21k.train.model.level_order import LevelOrder
-
-IntArray = npt.NDArray[np.int64]
-
 
 Builder = Callable[[Config, LevelOrder, IntArray], nn.Module]
 

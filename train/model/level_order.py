@@ -7,12 +7,10 @@ itself, so the classifier's rows are kept in level order while a model is in mem
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from in21k.train.arrays import IntArray
 from in21k.tree.hierarchy import ROOT, Hierarchy
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,9 @@ from multiprocessing.reduction import DupFd
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-Pixels = npt.NDArray[np.uint8]
+from in21k.train.arrays import Pixels
 
 
 class BatchPool:

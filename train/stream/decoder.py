@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from in21k.train.arrays import IntArray, Pixels
 from in21k.train.data.interfaces import Sample
 from in21k.train.data.partition import Slots
 from in21k.train.errors import TrainError
@@ -19,7 +20,7 @@ from in21k.train.images.decode_wild import decode_wild
 class Labels(NamedTuple):
     """What a batch is beside its pixels."""
 
-    class_indices: npt.NDArray[np.int64]
+    class_indices: IntArray
     """int64 [B]; 0 where not valid."""
     valid: npt.NDArray[np.bool_]
     """bool [B]: False for padding and for images that do not decode."""
@@ -44,7 +45,7 @@ class BatchDecoder:
     as_found: bool = False
     """Whether images are turned upright, and decoded where libjpeg only warns."""
 
-    def decode(self, samples: Sequence[Sample | None], slots: Slots, pixels: npt.NDArray[np.uint8]) -> Labels:
+    def decode(self, samples: Sequence[Sample | None], slots: Slots, pixels: Pixels) -> Labels:
         """Fill a batch and return its labels; places without an image are black.
 
         Args:

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import timm
 import torch
-from catalogues import write_coco
 from hub import put_into_cache
 from safetensors.torch import load_file
+from small_coco import write_coco
 from small_dataset import jpeg, picture
 from train_runs import answer, summary_of
 
-from in21k.train.data.catalogues.image_folder import open_image_folder
 from in21k.train.data.interfaces import ReadOptions
 from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
+from in21k.train.data.open_datasets.image_folder import open_image_folder
 from in21k.train.errors import TrainError
 from in21k.train.transfer.linear_fit import fit, fit_choosing
 
@@ -168,7 +168,7 @@ def test_the_head_is_new_even_where_the_old_one_would_fit(dataset_folder, checkp
 
 def test_timms_weights_serve_without_their_classifier(capsys, monkeypatch, folder, tmp_path):
     from in21k.train.config.settings import ModelConfig
-    from in21k.train.data.catalogues.catalogue import flat_hierarchy
+    from in21k.train.data.open_datasets.listed import flat_hierarchy
     from in21k.train.model.level_order import level_order
     from in21k.train.model.network import build_network
 

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.manifest import HIERARCHY, Manifest, read_manifest
 from in21k.shards_manifest.storage.location import Location, locate
+from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import ReadOptions
 from in21k.train.data.prepared.cache import usable_cache
 from in21k.train.data.prepared.reader import ShardReaders
@@ -26,9 +26,9 @@ class Dataset:
     location: Location
     manifest: Manifest
     hierarchy: Hierarchy
-    images_train: npt.NDArray[np.int64]
+    images_train: IntArray
     """int64 [C]: training images of each class."""
-    images_val: npt.NDArray[np.int64]
+    images_val: IntArray
     """int64 [C]: validation images of each class."""
 
     @property
@@ -47,7 +47,7 @@ class Dataset:
         return self.manifest.class_list_sha256
 
     @property
-    def label_sets(self) -> npt.NDArray[np.int64]:
+    def label_sets(self) -> IntArray:
         """int64 [C, L]: by class index, a class and all its ancestors, padded with -1."""
         return self.hierarchy.ancestors.astype(np.int64)
 

@@ -5,12 +5,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import TarError
+from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import ReadOptions, Sample
 from in21k.train.data.partition import PADDING
 from in21k.train.data.prepared.open_shards import OPEN_SHARDS, OpenShard, OpenShards
@@ -55,7 +55,7 @@ class ShardReader:
         self.reads_ahead = self._shards.reads_ahead
         """Whether requests are worth making before their samples are needed."""
 
-    def read(self, numbers: npt.NDArray[np.int64]) -> list[Sample | None]:
+    def read(self, numbers: IntArray) -> list[Sample | None]:
         """Return the samples of these numbers, in order; None for PADDING (-1).
 
         Raises:
@@ -64,7 +64,7 @@ class ShardReader:
         """
         return self.collect(self.request(numbers))
 
-    def request(self, numbers: npt.NDArray[np.int64]) -> list[Request]:
+    def request(self, numbers: IntArray) -> list[Request]:
         """Begin to read the samples of these numbers, and return what `collect` takes."""
         return [self._request(*run) for run in self._runs(numbers)]
 
@@ -88,7 +88,7 @@ class ShardReader:
         opened, content = self._shards.read(shard, first, count)
         return Request(count, opened, shard, first, content)
 
-    def _runs(self, numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    def _runs(self, numbers: IntArray) -> Iterator[tuple[int, int, int]]:
         """Yield (shard, first sample in it, count) for each run of consecutive samples of one shard."""
         shards = np.where(numbers == PADDING, PADDING, np.searchsorted(self._ends, numbers, side="right"))
         cuts = np.flatnonzero((np.diff(numbers) != 1) | (np.diff(shards) != 0)) + 1

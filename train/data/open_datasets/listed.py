@@ -12,12 +12,12 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.interfaces import Pixels, ReadOptions, Sample
+from in21k.train.arrays import IntArray, Pixels
+from in21k.train.data.interfaces import ReadOptions, Sample
 from in21k.train.data.partition import PADDING
 from in21k.tree.hierarchy import ROOT, Hierarchy
 from in21k.tree.labels import edge_labels
@@ -25,8 +25,6 @@ from in21k.tree.table import class_list_digest, labelled_table
 
 STRETCH = 1024
 """Images that are shuffled as those of one shard are."""
-
-IntArray = npt.NDArray[np.int64]
 
 
 class OpenStore(Protocol):
@@ -55,7 +53,7 @@ class ImageStore(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class CatalogueSplit:
+class ListedSplit:
     """The N images of a split, as their source lists them."""
 
     keys: Sequence[str]
@@ -72,20 +70,20 @@ class CatalogueSplit:
         """int64 [N]: the row that stands at each place."""
         return np.argsort(hash_strings(self.keys), kind="stable").astype(np.int64) if len(self) else np.empty(0, int)
 
-    def reader(self) -> "CatalogueReaders":
+    def reader(self) -> "ListedReaders":
         """Return what opens a reader of the images in their order."""
         keys = pa.array([self.keys[row] for row in self.order.tolist()], pa.string())
-        return CatalogueReaders(keys, self.order, self.label_ids[self.order], self.store)
+        return ListedReaders(keys, self.order, self.label_ids[self.order], self.store)
 
 
 @dataclass(frozen=True, eq=False)
-class ImageCatalogue:
+class ListedDataset:
     """Images in the splits `train` and `val`, and a plain list of C classes; implements `TrainingData`."""
 
     name: str
     """What to call it in messages."""
     classes: Sequence[str]
-    splits: Mapping[str, CatalogueSplit]
+    splits: Mapping[str, ListedSplit]
     label_sets: IntArray
     """int64 [ids, K]: the class indices of each id, padded with -1."""
     title: str = "classes of the data"
@@ -137,7 +135,7 @@ class ImageCatalogue:
         """Return the number of images of a split."""
         return len(self.splits[split])
 
-    def reader(self, split: str, _options: ReadOptions) -> "CatalogueReaders":
+    def reader(self, split: str, _options: ReadOptions) -> "ListedReaders":
         """Return what opens a reader of a split."""
         return self.splits[split].reader()
 
@@ -170,7 +168,7 @@ def single_labels(classes: int) -> IntArray:
 
 
 @dataclass(frozen=True)
-class CatalogueReaders:
+class ListedReaders:
     """Opens readers of a split; as Arrow arrays, millions of keys are pickled in no time."""
 
     keys: Any
@@ -181,24 +179,24 @@ class CatalogueReaders:
     """int64 [N]."""
     store: ImageStore
 
-    def __call__(self) -> "CatalogueReader":
+    def __call__(self) -> "ListedReader":
         """Return a new reader.
 
         Raises:
             TrainError: the images are not there.
         """
-        return CatalogueReader(self, self.store.open())
+        return ListedReader(self, self.store.open())
 
 
-class CatalogueReader:
+class ListedReader:
     """The samples of a split, read one by one when they are wanted."""
 
     reads_ahead = False
 
-    def __init__(self, listed: CatalogueReaders, store: OpenStore) -> None:
+    def __init__(self, listed: ListedReaders, store: OpenStore) -> None:
         self._listed, self._store = listed, store
 
-    def request(self, numbers: npt.NDArray[np.int64]) -> list[int]:
+    def request(self, numbers: IntArray) -> list[int]:
         """Return the numbers: nothing is read yet."""
         found: list[int] = numbers.tolist()
         return found

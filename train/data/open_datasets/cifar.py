@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from in21k.shards_manifest.errors import one_line
-from in21k.train.data.catalogues.catalogue import CatalogueSplit, ImageCatalogue, single_labels
-from in21k.train.data.interfaces import Pixels
+from in21k.train.arrays import Pixels
+from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
 from in21k.tree.plain_pickle import MAX_BYTES, load_arrays
 
@@ -50,7 +49,7 @@ _FOLDERS = ("cifar-100-python", "cifar-10-batches-py")
 class ArrayImages:
     """Images in memory; implements `ImageStore` and `OpenStore`."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     """uint8 [N, H, W, 3]."""
 
     def open(self) -> "ArrayImages":
@@ -73,7 +72,7 @@ def is_cifar(path: Path) -> bool:
     return path.is_file() and path.name.startswith("cifar-") and path.name.endswith((".tar.gz", ".tgz", ".tar"))
 
 
-def open_cifar(path: Path) -> ImageCatalogue:
+def open_cifar(path: Path) -> ListedDataset:
     """Return the images of an archive, or of the folder that it unpacks to, with its test images as `val`.
 
     CIFAR-100 has its 100 fine classes.
@@ -96,12 +95,12 @@ def open_cifar(path: Path) -> ImageCatalogue:
         "train": _split(path, pickles, release, release.train, "train", len(classes)),
         "val": _split(path, pickles, release, release.test, "val", len(classes)),
     }
-    return ImageCatalogue(str(path), classes, splits, single_labels(len(classes)), path.name, SIDE)
+    return ListedDataset(str(path), classes, splits, single_labels(len(classes)), path.name, SIDE)
 
 
 def _split(
     path: Path, pickles: Mapping[str, bytes], release: Release, batches: Sequence[str], split: str, classes: int
-) -> CatalogueSplit:
+) -> ListedSplit:
     pixels, labels = [], []
     for batch in batches:
         loaded = _loaded(path, pickles, batch)
@@ -111,7 +110,7 @@ def _split(
         pixels.append(data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
         labels.extend(found)
     keys = [f"{split}/{number:05d}" for number in range(len(labels))]
-    return CatalogueSplit(keys, np.array(labels, np.int64), ArrayImages(np.ascontiguousarray(np.concatenate(pixels))))
+    return ListedSplit(keys, np.array(labels, np.int64), ArrayImages(np.ascontiguousarray(np.concatenate(pixels))))
 
 
 def _is_batch(data: Any, labels: Any, classes: int) -> bool:

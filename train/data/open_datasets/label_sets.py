@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from in21k.train.data.catalogues.catalogue import CatalogueSplit, ImageCatalogue, ImageStore, IntArray
+from in21k.train.arrays import IntArray
+from in21k.train.data.open_datasets.listed import ImageStore, ListedDataset, ListedSplit
 
 
-def multi_label_catalogue(
+def multi_label_dataset(
     name: str,
     classes: Sequence[str],
     keys: dict[str, Sequence[str]],
     sets: dict[str, Sequence[Sequence[int]]],
     stores: dict[str, ImageStore],
     title: str,
-) -> ImageCatalogue:
+) -> ListedDataset:
     """Return the catalogue of images of which each has a set of classes, perhaps an empty one.
 
     Args:
@@ -28,10 +29,10 @@ def multi_label_catalogue(
     table = label_table([*sets["train"], *sets["val"]])
     first = {"train": 0, "val": len(sets["train"])}
     splits = {
-        split: CatalogueSplit(keys[split], np.arange(len(keys[split]), dtype=np.int64) + first[split], stores[split])
+        split: ListedSplit(keys[split], np.arange(len(keys[split]), dtype=np.int64) + first[split], stores[split])
         for split in ("train", "val")
     }
-    return ImageCatalogue(name, classes, splits, table, title)
+    return ListedDataset(name, classes, splits, table, title)
 
 
 def label_table(sets: Sequence[Sequence[int]]) -> IntArray:

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from catalogues import write_coco
+from small_coco import write_coco
 from small_dataset import jpeg, picture
 
 from in21k.shards_manifest.tar import END, member_bytes
-from in21k.train.data.catalogues.cifar import open_cifar
-from in21k.train.data.catalogues.coco import open_coco
-from in21k.train.data.catalogues.voc import objects_of, open_voc
-from in21k.train.data.catalogues.webdataset import expand, open_webdataset
 from in21k.train.data.interfaces import ReadOptions, TrainingData
 from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
+from in21k.train.data.open_datasets.cifar import open_cifar
+from in21k.train.data.open_datasets.coco import open_coco
+from in21k.train.data.open_datasets.voc import objects_of, open_voc
+from in21k.train.data.open_datasets.webdataset import expand, open_webdataset
 from in21k.train.data.partition import EvalPlan
 from in21k.train.errors import TrainError
 from in21k.train.stream.loader import open_stream

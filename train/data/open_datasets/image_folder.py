@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.catalogues.catalogue import CatalogueSplit, ImageCatalogue, single_labels
+from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
@@ -46,7 +46,7 @@ class FolderImages:
 
 
 @dataclass(frozen=True)
-class Listed:
+class FolderListing:
     """The images of class folders."""
 
     names: list[str]
@@ -54,7 +54,7 @@ class Listed:
     labels: list[int]
 
 
-def open_image_folder(root: Path, val_share: float = 0.0) -> ImageCatalogue:
+def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
     """Return the images of ROOT/train and ROOT/val (or test), or of one folder of class folders.
 
     Args:
@@ -78,10 +78,10 @@ def open_image_folder(root: Path, val_share: float = 0.0) -> ImageCatalogue:
         val_folder = train_folder
     splits = {"train": _split(root, train_folder, train), "val": _split(root, val_folder, val)}
     names = [_printable(name) for name in classes]
-    return ImageCatalogue(str(root), names, splits, single_labels(len(names)), f"the folders of {root.name}")
+    return ListedDataset(str(root), names, splits, single_labels(len(names)), f"the folders of {root.name}")
 
 
-def hold_out(listed: Listed, share: float, root: Path) -> tuple[Listed, Listed]:
+def hold_out(listed: FolderListing, share: float, root: Path) -> tuple[FolderListing, FolderListing]:
     """Return the images to train on, and the share of each class, rounded up, whose paths have the smallest hashes.
 
     Raises:
@@ -106,16 +106,16 @@ def is_image_folder(root: Path) -> bool:
     return folder.is_dir() and any(next(_images(folder / name, ""), None) for name in _subfolders(folder))
 
 
-def _where(listed: Listed, mask: Any) -> Listed:
+def _where(listed: FolderListing, mask: Any) -> FolderListing:
     rows = np.flatnonzero(mask).tolist()
-    return Listed([listed.names[row] for row in rows], [listed.labels[row] for row in rows])
+    return FolderListing([listed.names[row] for row in rows], [listed.labels[row] for row in rows])
 
 
-def _split(root: Path, folder: Path, listed: Listed) -> CatalogueSplit:
+def _split(root: Path, folder: Path, listed: FolderListing) -> ListedSplit:
     below = "" if folder == root else f"{folder.name}/"
     names = [f"{below}{name}" for name in listed.names]
     store = FolderImages(str(root), pa.array([os.fsencode(name) for name in names], pa.binary()))
-    return CatalogueSplit([_printable(name) for name in names], np.array(listed.labels, np.int64), store)
+    return ListedSplit([_printable(name) for name in names], np.array(listed.labels, np.int64), store)
 
 
 def _folders(folder: Path) -> list[str]:
@@ -137,8 +137,8 @@ def _subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _listed(folder: Path, classes: Sequence[str]) -> Listed:
-    listed = Listed([], [])
+def _listed(folder: Path, classes: Sequence[str]) -> FolderListing:
+    listed = FolderListing([], [])
     for label, name in enumerate(classes):
         found = sorted(_images(folder / name, name)) if (folder / name).is_dir() else []
         listed.names.extend(found)

@@ -15,7 +15,8 @@ from braceexpand import braceexpand
 
 from in21k.shards_manifest.storage.ranges import LocalRanges
 from in21k.shards_manifest.tar import TarError, TarMember, read_members
-from in21k.train.data.catalogues.catalogue import CatalogueSplit, ImageCatalogue, IntArray, single_labels
+from in21k.train.arrays import IntArray
+from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
 
 IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
@@ -94,7 +95,7 @@ def is_webdataset(text: str) -> bool:
     return bool(_in_folder(Path(text), _TRAIN)) or (text.endswith(".tar") and bool(expand(text)))
 
 
-def open_webdataset(text: str, val: str = "") -> ImageCatalogue:
+def open_webdataset(text: str, val: str = "") -> ListedDataset:
     """Return the images of tars: a folder's, or those that a pattern names.
 
     Args:
@@ -117,7 +118,7 @@ def open_webdataset(text: str, val: str = "") -> ImageCatalogue:
         raise TrainError(f"{val or text} has the label {max(val_index.labels)}, more than any training image's")
     names = [str(number) for number in range(classes)]
     splits = {"train": _split(train, train_paths), "val": _split(val_index, val_paths)}
-    return ImageCatalogue(text, names, splits, single_labels(classes), f"labels of {text}")
+    return ListedDataset(text, names, splits, single_labels(classes), f"labels of {text}")
 
 
 def expand(pattern: str) -> list[str]:
@@ -140,9 +141,9 @@ def _in_folder(folder: Path, patterns: Sequence[str]) -> list[str]:
     return next((sorted(map(str, found)) for pattern in patterns if (found := list(folder.glob(pattern)))), [])
 
 
-def _split(index: _Index, paths: Sequence[str]) -> CatalogueSplit:
+def _split(index: _Index, paths: Sequence[str]) -> ListedSplit:
     arrays = (np.array(values, np.int64) for values in (index.tars, index.offsets, index.sizes))
-    return CatalogueSplit(index.keys, np.array(index.labels, np.int64), TarImages(tuple(paths), *arrays))
+    return ListedSplit(index.keys, np.array(index.labels, np.int64), TarImages(tuple(paths), *arrays))
 
 
 def _indexed(paths: Sequence[str]) -> _Index:

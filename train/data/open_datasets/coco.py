@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.catalogues.catalogue import ImageCatalogue
-from in21k.train.data.catalogues.image_folder import FolderImages, safe_name
-from in21k.train.data.catalogues.label_sets import multi_label_catalogue
+from in21k.train.data.open_datasets.image_folder import FolderImages, safe_name
+from in21k.train.data.open_datasets.label_sets import multi_label_dataset
+from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.errors import TrainError
 
 ANNOTATIONS = "annotations"
@@ -43,7 +43,7 @@ def is_coco(root: Path) -> bool:
     return any((root / ANNOTATIONS).glob(_TRAIN))
 
 
-def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float = 0.0) -> ImageCatalogue:
+def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float = 0.0) -> ListedDataset:
     """Return the images of a folder and the categories of their objects.
 
     Args:
@@ -66,7 +66,7 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     ids = sorted(train.categories)
     index = {category: number for number, category in enumerate(ids)}
     parts = {"train": train, "val": held}
-    return multi_label_catalogue(
+    return multi_label_dataset(
         str(root),
         [train.categories[category] for category in ids],
         {split: [f"{Path(part.folder).name}/{name}" for name in part.names] for split, part in parts.items()},

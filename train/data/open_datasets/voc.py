@@ -11,9 +11,9 @@ from xml.parsers import expat
 import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
-from in21k.train.data.catalogues.catalogue import ImageCatalogue
-from in21k.train.data.catalogues.image_folder import FolderImages, safe_name
-from in21k.train.data.catalogues.label_sets import multi_label_catalogue
+from in21k.train.data.open_datasets.image_folder import FolderImages, safe_name
+from in21k.train.data.open_datasets.label_sets import multi_label_dataset
+from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.errors import TrainError
 
 _SETS, _IMAGES, _OBJECTS = "ImageSets/Main", "JPEGImages", "Annotations"
@@ -27,7 +27,7 @@ def voc_folder(path: Path) -> Path | None:
     return next((folder for folder in years if (folder / _SETS).is_dir()), None)
 
 
-def open_voc(path: Path) -> ImageCatalogue:
+def open_voc(path: Path) -> ListedDataset:
     """Return the images that ImageSets/Main lists.
 
     Where there is a list `test` and annotations of it, `trainval` is trained on and `test` validates, as in VOC2007;
@@ -43,7 +43,7 @@ def open_voc(path: Path) -> ImageCatalogue:
     objects = {split: [objects_of(root / _OBJECTS / f"{name}.xml") for name in names[split]] for split in names}
     classes = sorted({label for split in objects.values() for labels in split for label in labels})
     index = {name: number for number, name in enumerate(classes)}
-    return multi_label_catalogue(
+    return multi_label_dataset(
         str(root),
         classes,
         dict(names),
