@@ -21,8 +21,8 @@ from torch import Tensor
 from in21k.train.config.settings import Config, LossConfig
 from in21k.train.losses.schemes import DISTILLING, SCHEMES, build_loss
 from in21k.train.model.level_order import LevelOrder, level_order
+from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.published_lists import PublishedList, published_class_list
 from in21k.tree.table import wordnet_hierarchy
 
 Loss = Callable[[Tensor], Tensor]

@@ -1,5 +1,21 @@
-"""What can be wrong with a class list or a hierarchy that a user gave."""
+"""Errors about a class list, an edge list or a hierarchy that a user provided."""
+
+from collections.abc import Sequence
+
+from in21k.tree.findings import HierarchyFinding
 
 
 class TreeError(Exception):
-    """A class list, an edge list or a hierarchy table is not usable; the message is one line for its user."""
+    """A class list, an edge list or a hierarchy table is unusable; the message is one line for the user."""
+
+
+class FindingsError(TreeError):
+    """A hierarchy cannot be built; the message names the first error and counts the rest."""
+
+    def __init__(self, name: str, findings: Sequence[HierarchyFinding]) -> None:
+        """Build the message from the first error in `findings`, which are about the file `name`."""
+        errors = [finding for finding in findings if finding.is_error]
+        first, more = errors[0], len(errors) - 1
+        rest = f" ({more} more error{'s' * (more > 1)}; --json lists all)" if more else ""
+        super().__init__(f"{name}: {first.code} {first.subject}: {first.message}{rest}")
+        self.findings = tuple(findings)

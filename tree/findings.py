@@ -1,53 +1,51 @@
-"""Coded findings about a hierarchy: what is wrong with it (E…), and what its user should know (W…)."""
+"""Coded findings about a hierarchy: errors (E…) that make it unusable, and warnings (W…)."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from in21k.tree.errors import TreeError
-
 
 class Code(StrEnum):
-    """What a finding is about; docs/hierarchy.md explains each."""
+    """The kind of a finding; docs/hierarchy.md explains each."""
 
     CYCLE = "E701"
-    """Parents that lead back to where they began."""
+    """Parents that form a cycle."""
     UNKNOWN_NAME = "E703"
-    """A class of the list that the edges do not name."""
+    """A listed class that does not appear in the edges."""
     MALFORMED_ROW = "E705"
-    """A row that is no child and parent."""
+    """A row that is not a child and a parent."""
     LISTED_TWICE = "E706"
-    """A class that the list names more than once."""
+    """A class that the class list names more than once."""
     SEVERAL_PARENTS = "W702"
-    """A child with several parents, of which one had to be chosen."""
+    """A child with several parents, of which only the first was kept."""
     ORPHAN = "W704"
     """A class with no other class above or below it."""
     REPEATED_EDGE = "W707"
-    """The same child and parent once more."""
+    """An edge that repeats an earlier one."""
     ORDER_DIFFERS = "W711"
-    """A class that has another class index there."""
+    """A class with a different class index on the other side."""
     ONLY_HERE = "W712"
-    """A class that the other side lacks."""
+    """A class that the other side does not have."""
     ONLY_THERE = "W713"
     """A class that only the other side has."""
     PARENT_DIFFERS = "W714"
-    """A class with another parent there."""
+    """A class with a different parent on the other side."""
 
 
 @dataclass(frozen=True, slots=True)
 class HierarchyFinding:
-    """One thing that was found."""
+    """A finding about one class or row."""
 
     code: Code
     subject: str
-    """The class or row that it is about."""
+    """The class or row that the finding is about."""
     message: str
-    """What was seen there, for people."""
+    """What was found, in words."""
 
     @property
     def is_error(self) -> bool:
-        """Whether it leaves no hierarchy to be made."""
+        """Whether the finding makes the hierarchy unusable."""
         return self.code.value.startswith("E")
 
     def to_json(self) -> dict[str, str]:
@@ -55,18 +53,6 @@ class HierarchyFinding:
         return {name: str(value) for name, value in asdict(self).items()}
 
 
-class FindingsError(TreeError):
-    """A hierarchy cannot be made; the message names the first error and says how many there are."""
-
-    def __init__(self, name: str, findings: Sequence[HierarchyFinding]) -> None:
-        """Tell the first error of `findings`, about the file `name`."""
-        errors = [finding for finding in findings if finding.is_error]
-        first, more = errors[0], len(errors) - 1
-        rest = f" ({more} more error{'s' * (more > 1)}; --json lists all)" if more else ""
-        super().__init__(f"{name}: {first.code} {first.subject}: {first.message}{rest}")
-        self.findings = tuple(findings)
-
-
 def count_codes(findings: Iterable[HierarchyFinding]) -> dict[str, int]:
-    """Return the number of findings of each code that occurs, by code."""
+    """Return how many findings there are of each code, sorted by code."""
     return dict(sorted(Counter(finding.code.value for finding in findings).items()))

@@ -9,7 +9,8 @@ import click
 from in21k.prep.cli.shared import Bytes, json_option, parents_option, print_summary
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_tree
-from in21k.tree.findings import FindingsError, HierarchyFinding, count_codes
+from in21k.tree.errors import FindingsError
+from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.parents import ParentRule
 
 SHOWN = 20

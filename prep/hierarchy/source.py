@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 from in21k.prep.errors import PrepError
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST
 from in21k.shards_manifest.storage.location import Location, locate
-from in21k.tree.edges import edge_hierarchy, read_edges, read_names
+from in21k.tree.class_lists import PublishedList, published_class_list, read_class_list, read_wnid_list
+from in21k.tree.class_names import edge_class_names
+from in21k.tree.edges import edge_hierarchy, read_edges
 from in21k.tree.findings import HierarchyFinding
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.labels import edge_labels
 from in21k.tree.parents import ParentRule
-from in21k.tree.published_lists import PublishedList, published_class_list
-from in21k.tree.table import hierarchy_table, labelled_table, read_class_list, wordnet_hierarchy
+from in21k.tree.table import hierarchy_table, named_table, wordnet_hierarchy
 
 SOURCES = "a prepared dataset, a list of classes, one a line, or " + " or ".join(PublishedList)
 
@@ -64,9 +64,9 @@ def read_tree(source: str | None, rule: ParentRule, edges: Path | None = None) -
     listed = read_classes(source, of_wordnet=False) if source is not None else None
     edge_list = read_edges(edges)
     hierarchy, findings = edge_hierarchy(edge_list, listed.wnids if listed else None)
-    labels = edge_labels(hierarchy.wnids, edge_list.parents, edge_list.name)
+    labels = edge_class_names(hierarchy.wnids, edge_list.parents, edge_list.name)
     images = (listed.images_train, listed.images_val) if listed else ()
-    return Tree(hierarchy, labelled_table(hierarchy, labels, *images), findings)
+    return Tree(hierarchy, named_table(hierarchy, labels, *images), findings)
 
 
 def read_classes(source: str, of_wordnet: bool = True) -> ClassList:
@@ -88,7 +88,7 @@ def read_classes(source: str, of_wordnet: bool = True) -> ClassList:
         raise PrepError(f"{source}: nothing there; give {SOURCES}")
     if not location.is_local:
         raise PrepError(f"{source}: a class list must be a local file")
-    return ClassList(read_class_list(path) if of_wordnet else read_names(path))
+    return ClassList(read_wnid_list(path) if of_wordnet else read_class_list(path))
 
 
 def _classes_of_table(location: Location) -> ClassList:
@@ -96,6 +96,6 @@ def _classes_of_table(location: Location) -> ClassList:
         with location.open_input() as file:
             columns = pq.read_table(file, columns=["wnid", "images_train", "images_val"])
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise PrepError(f"{location.text} is no hierarchy table ({error})") from error
+        raise PrepError(f"{location.text} is not a hierarchy table ({error})") from error
     train, val = (columns[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
     return ClassList(columns["wnid"].to_pylist(), train, val)

@@ -7,14 +7,13 @@ from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.source import read_tree
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.storage.location import locate
+from in21k.tree.class_lists import PublishedList, class_list_digest, published_class_list, read_class_list
 from in21k.tree.compare import compare_class_order, compare_hierarchies
-from in21k.tree.edges import read_names
 from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.parents import ParentRule
-from in21k.tree.published_lists import PublishedList, published_class_list
 from in21k.tree.reference_tree import read_reference_tree
-from in21k.tree.table import class_list_digest, read_hierarchy
+from in21k.tree.table import read_hierarchy
 
 
 def write_tree(
@@ -80,5 +79,5 @@ def compare_with(hierarchy: Hierarchy, other: str) -> list[HierarchyFinding]:
     if start == b"PAR1":
         return compare_hierarchies(hierarchy, read_hierarchy(path, other))
     if start.isascii() and start[:1].isalnum() and start[:2] != b"PK":
-        return compare_class_order(hierarchy.wnids, read_names(path))
+        return compare_class_order(hierarchy.wnids, read_class_list(path))
     return compare_hierarchies(hierarchy, read_reference_tree(path).hierarchy)

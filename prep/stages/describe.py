@@ -23,8 +23,9 @@ from in21k.prep.tables import read_table, write_table
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, Manifest, Shard, TableFile
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
+from in21k.tree.class_lists import class_list_digest
 from in21k.tree.parents import ParentRule
-from in21k.tree.table import class_list_digest, hierarchy_table, wordnet_hierarchy
+from in21k.tree.table import hierarchy_table, wordnet_hierarchy
 from in21k.tree.wordnet import load_wordnet
 
 WORDNET_VERSION = "3.0"

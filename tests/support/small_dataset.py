@@ -16,8 +16,9 @@ from PIL import Image
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST, SAMPLES, Manifest, Shard
 from in21k.shards_manifest.sample_table import SCHEMA
 from in21k.shards_manifest.tar import END, member_bytes
+from in21k.tree.class_lists import class_list_digest
 from in21k.tree.parents import ParentRule
-from in21k.tree.table import class_list_digest, hierarchy_table, wordnet_hierarchy, write_table
+from in21k.tree.table import hierarchy_table, wordnet_hierarchy, write_table
 
 # animal > domestic animal > dog, animal > feline > cat, …: three levels, the first with two classes
 WNIDS = sorted(

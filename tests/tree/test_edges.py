@@ -2,12 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from in21k.tree.edges import edge_hierarchy, edges_of, read_edges, read_names
-from in21k.tree.errors import TreeError
-from in21k.tree.findings import FindingsError, count_codes
+from in21k.tree.class_lists import read_class_list
+from in21k.tree.class_names import edge_class_names
+from in21k.tree.edges import edge_hierarchy, edges_of, read_edges
+from in21k.tree.errors import FindingsError, TreeError
+from in21k.tree.findings import count_codes
 from in21k.tree.hierarchy import ROOT
-from in21k.tree.labels import edge_labels
-from in21k.tree.table import labelled_table
+from in21k.tree.table import named_table
 
 
 def write(tmp_path, text: str | bytes):
@@ -116,9 +117,9 @@ def test_a_csv_with_quotes_spaces_and_a_byte_order_mark_is_read(tmp_path):
     [
         ("", "first line must be child,parent"),
         ("dog,animal\n", "first line must be child,parent"),
-        ("child,parent\n", "has no edge"),
-        (b"child,parent\n\xff,x\n", "no CSV"),
-        ("child,parent\n" + "x" * 200_000 + ",y\n", "no CSV"),
+        ("child,parent\n", "has no edges"),
+        (b"child,parent\n\xff,x\n", "not a CSV"),
+        ("child,parent\n" + "x" * 200_000 + ",y\n", "not a CSV"),
     ],
 )
 def test_what_is_no_edge_list_is_refused_by_name(tmp_path, content, words):
@@ -128,15 +129,15 @@ def test_what_is_no_edge_list_is_refused_by_name(tmp_path, content, words):
 
 
 def test_a_list_of_any_names_is_read(tmp_path):
-    assert read_names(write(tmp_path, "Große Egelschnecke\n\n  fox \n")) == ["Große Egelschnecke", "fox"]
-    with pytest.raises(TreeError, match="names no class"):
-        read_names(write(tmp_path, " \n"))
+    assert read_class_list(write(tmp_path, "Große Egelschnecke\n\n  fox \n")) == ["Große Egelschnecke", "fox"]
+    with pytest.raises(TreeError, match="lists no classes"):
+        read_class_list(write(tmp_path, " \n"))
 
 
 def test_the_table_of_edges_names_its_source_and_all_parents():
     edges = edges_of([("n02084071", "pet"), ("n02084071", "animal"), ("fox", "animal")], "mine.csv")
     hierarchy, _ = edge_hierarchy(edges)
-    table = labelled_table(hierarchy, edge_labels(hierarchy.wnids, edges.parents, edges.name))
+    table = named_table(hierarchy, edge_class_names(hierarchy.wnids, edges.parents, edges.name))
     rows = {row["wnid"]: row for row in table.to_pylist()}
     assert rows["n02084071"]["name"] == "dog"
     assert rows["n02084071"]["wordnet_parents"] == ["pet", "animal"]

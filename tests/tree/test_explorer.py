@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from in21k.tree.class_names import edge_class_names
 from in21k.tree.edges import edge_hierarchy, edges_of
 from in21k.tree.explorer import explorer_page
-from in21k.tree.labels import edge_labels
-from in21k.tree.table import labelled_table
+from in21k.tree.table import named_table
 
 NASTY = "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"&'\u2028{{data}}<!--"
 
@@ -16,7 +16,7 @@ NASTY = "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\
 def table_of(rows):
     edges = edges_of(rows, "labels.csv")
     hierarchy, _ = edge_hierarchy(edges)
-    return labelled_table(hierarchy, edge_labels(hierarchy.wnids, edges.parents, edges.name))
+    return named_table(hierarchy, edge_class_names(hierarchy.wnids, edges.parents, edges.name))
 
 
 class Elements(HTMLParser):

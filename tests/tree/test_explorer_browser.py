@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, chromium
 
+from in21k.tree.class_lists import PublishedList, published_class_list
+from in21k.tree.class_names import edge_class_names
 from in21k.tree.edges import edge_hierarchy, edges_of
 from in21k.tree.explorer import explorer_page
-from in21k.tree.labels import edge_labels
 from in21k.tree.parents import ParentRule
-from in21k.tree.published_lists import PublishedList, published_class_list
-from in21k.tree.table import hierarchy_table, labelled_table, wordnet_hierarchy
+from in21k.tree.table import hierarchy_table, named_table, wordnet_hierarchy
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
@@ -41,8 +41,8 @@ def pages(tmp_path_factory):
     (folder / "full.html").write_text(explorer_page(table, "fall11-p", {samoyed: [JPEG]}), "utf-8")
     edges = edges_of([("<b>child</b>", "<script>document.title = 'broken'</script>"), ("50 % # é", "")], "e.csv")
     few, _ = edge_hierarchy(edges)
-    labels = edge_labels(few.wnids, edges.parents, edges.name)
-    (folder / "few.html").write_text(explorer_page(labelled_table(few, labels), "few"), "utf-8")
+    labels = edge_class_names(few.wnids, edges.parents, edges.name)
+    (folder / "few.html").write_text(explorer_page(named_table(few, labels), "few"), "utf-8")
     return {"full": f"file://{folder}/full.html", "few": f"file://{folder}/few.html", "table": table}
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.findings import Code
 from in21k.tree.parents import ParentRule
-from in21k.tree.published_lists import PublishedList, published_class_list
 from in21k.tree.table import hierarchy_table, wordnet_hierarchy, write_table
 
 DOCS = Path(__file__).parents[2] / "docs" / "hierarchy.md"

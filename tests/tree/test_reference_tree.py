@@ -8,10 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 
+from in21k.tree.class_names import wordnet_class_names
 from in21k.tree.compare import compare_hierarchies
 from in21k.tree.errors import TreeError
 from in21k.tree.hierarchy import ROOT
-from in21k.tree.labels import wordnet_labels
 from in21k.tree.parents import ParentRule, primary_parents
 from in21k.tree.reference_tree import read_reference_tree
 from in21k.tree.table import wordnet_hierarchy
@@ -28,7 +28,7 @@ def authors_tree(wnids=WNIDS):
         "class_list": list(wnids),
         "child_2_parent": {wnid: parent(wnid) for wnid in wnids if parent(wnid)},
         "class_tree_list": [list(hierarchy.path(i))[::-1] for i in range(len(wnids))],
-        "class_description": dict(zip(wnids, wordnet_labels(wnids, ParentRule.PUBLISHED).names, strict=True)),
+        "class_description": dict(zip(wnids, wordnet_class_names(wnids, ParentRule.PUBLISHED).names, strict=True)),
     }
 
 

@@ -7,12 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from in21k.tree.class_lists import class_list_digest, read_wnid_list
 from in21k.tree.errors import TreeError
 from in21k.tree.parents import ParentRule
 from in21k.tree.table import (
-    class_list_digest,
     hierarchy_table,
-    read_class_list,
     read_hierarchy,
     wordnet_hierarchy,
     write_table,
@@ -118,7 +117,7 @@ def another_table(path):
 @pytest.mark.parametrize("damage", [no_parquet, cut_short, flipped_footer, another_table])
 def test_what_is_no_hierarchy_table_is_refused_by_name(path, damage):
     damage(path)
-    with pytest.raises(TreeError, match=r"^that file is no hierarchy table"):
+    with pytest.raises(TreeError, match=r"^that file is not a hierarchy table"):
         read_hierarchy(path, "that file")
 
 
@@ -148,7 +147,7 @@ def write_list(tmp_path, content: bytes):
 
 def test_blank_lines_spaces_and_carriage_returns_in_a_class_list_are_passed_over(tmp_path):
     path = write_list(tmp_path, b"\n n02084071 \r\n\r\nn00015388")
-    assert read_class_list(path) == ["n02084071", "n00015388"]
+    assert read_wnid_list(path) == ["n02084071", "n00015388"]
 
 
 @pytest.mark.parametrize(
@@ -158,15 +157,15 @@ def test_blank_lines_spaces_and_carriage_returns_in_a_class_list_are_passed_over
         (b"n02084071,dog\n", r"classes\.txt, line 1: 'n02084071,dog'"),
         (b"n99999999\n", r"classes\.txt, line 1: 'n99999999'"),
         (b"x" * 5000, r"classes\.txt, line 1: 'x{80}'"),
-        (b"", r"classes\.txt lists no wnid"),
-        (b"\n \n", r"classes\.txt lists no wnid"),
-        ("n02084071 ä\n".encode(), r"classes\.txt is no text file"),
-        (b"\xff\xd8\xff\xe0", r"classes\.txt is no text file"),
+        (b"", r"classes\.txt lists no wnids"),
+        (b"\n \n", r"classes\.txt lists no wnids"),
+        ("n02084071 ä\n".encode(), r"classes\.txt is not a text file"),
+        (b"\xff\xd8\xff\xe0", r"classes\.txt is not a text file"),
     ],
 )
 def test_errors_in_a_class_list_name_file_and_line(tmp_path, content, complaint):
     with pytest.raises(TreeError, match=complaint):
-        read_class_list(write_list(tmp_path, content))
+        read_wnid_list(write_list(tmp_path, content))
 
 
 def test_every_packaged_synset_has_a_place_in_a_table():

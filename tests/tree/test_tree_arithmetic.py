@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.errors import TreeError
 from in21k.tree.hierarchy import ROOT, Hierarchy
-from in21k.tree.published_lists import PublishedList, published_class_list
 from in21k.tree.table import wordnet_hierarchy
 
 

@@ -18,8 +18,8 @@ from in21k.train.data.open_datasets.voc import open_voc, voc_folder
 from in21k.train.data.open_datasets.webdataset import is_webdataset, open_webdataset
 from in21k.train.data.prepared.dataset import Dataset, open_dataset
 from in21k.train.errors import TrainError
-from in21k.tree.labels import Labels
-from in21k.tree.table import labelled_table
+from in21k.tree.class_names import ClassNames
+from in21k.tree.table import named_table
 
 AUTO = "auto"
 
@@ -60,8 +60,14 @@ class PlainDataset(Dataset):
         """
         own = super().hierarchy_table()
         names, lemmas = (own[column].to_pylist() for column in ("name", "lemmas"))
-        labels = Labels(f"classes of {self.location.name}", "none", names, lemmas, [()] * len(names))
-        return labelled_table(self.hierarchy, labels, self.images_train, self.images_val)
+        class_names = ClassNames(
+            source=f"classes of {self.location.name}",
+            rule="none",
+            names=names,
+            lemmas=lemmas,
+            all_parents=[()] * len(names),
+        )
+        return named_table(self.hierarchy, class_names, self.images_train, self.images_val)
 
 
 def open_plain_dataset(path: str) -> PlainDataset:

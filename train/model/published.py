@@ -16,8 +16,8 @@ from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network, create_module
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
 from in21k.train.model.weights import Weights, fit_weights, read_weights
+from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.published_lists import PublishedList, published_class_list
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from in21k.shards_manifest.manifest import HIERARCHY
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.train.errors import TrainError
+from in21k.tree.class_lists import class_list_digest
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.table import class_list_digest, read_hierarchy
+from in21k.tree.table import read_hierarchy
 
 _ABOVE = 3
 """Folders above a file of weights that may hold its table: the checkpoint's, that of checkpoints, the run's."""

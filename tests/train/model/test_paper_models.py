@@ -16,7 +16,7 @@ from in21k.train.model.level_order import level_order
 from in21k.train.model.network import build_network
 from in21k.train.recipes import read_recipe
 from in21k.train.trainer.loop import pretrain
-from in21k.tree.published_lists import PublishedList, published_class_list
+from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.table import wordnet_hierarchy
 
 pytestmark = pytest.mark.slow

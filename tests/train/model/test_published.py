@@ -19,7 +19,7 @@ from in21k.train.config.settings import DataConfig, ModelConfig, RunConfig
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scores import evaluate_published
 from in21k.train.model.published import PublishedModel, outputs_of, published_classes, published_network
-from in21k.tree.published_lists import PublishedList, published_class_list
+from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.table import wordnet_hierarchy
 
 FALL11 = published_class_list(PublishedList.FALL11)

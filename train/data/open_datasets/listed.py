@@ -19,9 +19,10 @@ from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.arrays import IntArray, Pixels
 from in21k.train.data.interfaces import ReadOptions, Sample
 from in21k.train.data.partition import PADDING
+from in21k.tree.class_lists import class_list_digest
+from in21k.tree.class_names import edge_class_names
 from in21k.tree.hierarchy import ROOT, Hierarchy
-from in21k.tree.labels import edge_labels
-from in21k.tree.table import class_list_digest, labelled_table
+from in21k.tree.table import named_table
 
 STRETCH = 1024
 """Images that are shuffled as those of one shard are."""
@@ -145,8 +146,8 @@ class ListedDataset:
 
     def hierarchy_table(self) -> pa.Table:
         """Return the classes as a hierarchy table of one level; classes that are wnids get WordNet's names."""
-        labels = edge_labels(tuple(self.classes), {}, self.title)
-        return labelled_table(self.hierarchy, labels, self.images_train, self.images_val)
+        names = edge_class_names(tuple(self.classes), {}, self.title)
+        return named_table(self.hierarchy, names, self.images_train, self.images_val)
 
     def _images(self, split: str) -> IntArray:
         labels = self.label_sets[self.splits[split].label_ids]

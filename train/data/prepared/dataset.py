@@ -15,8 +15,9 @@ from in21k.train.data.interfaces import ReadOptions
 from in21k.train.data.prepared.cache import usable_cache
 from in21k.train.data.prepared.reader import ShardReaders
 from in21k.train.errors import TrainError
+from in21k.tree.class_lists import class_list_digest
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.table import class_list_digest, read_hierarchy
+from in21k.tree.table import read_hierarchy
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.compare import moved_classes
 from in21k.tree.parents import ParentRule
-from in21k.tree.published_lists import PublishedList, published_class_list
 from in21k.tree.table import hierarchy_table, read_hierarchy, wordnet_hierarchy, write_table
 
 DOCS = Path(__file__).parents[2] / "docs" / "hierarchy.md"

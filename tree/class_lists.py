@@ -1,0 +1,75 @@
+"""Class lists: read from a text file, or published with ImageNet-21K-P; and the digest that identifies one."""
+
+import hashlib
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from in21k.tree.errors import TreeError
+from in21k.tree.wordnet import load_wordnet
+
+
+class PublishedList(StrEnum):
+    """A published release of ImageNet-21K-P, by its name on the command line."""
+
+    FALL11 = "fall11-p"
+    """The 11,221 classes kept from the fall 2011 release (timm's `imagenet21k_miil_synsets.txt`)."""
+    WINTER21 = "winter21-p"
+    """The 10,450 classes kept from the winter 2021 release (timm's `imagenet21k_miil_w21_synsets.txt`)."""
+
+
+@cache
+def published_class_list(release: PublishedList) -> tuple[str, ...]:
+    """Return the wnids of a published release in order of class index, which is timm's order."""
+    file = resources.files("in21k.tree.data").joinpath(f"{release.value}.csv")
+    return tuple(file.read_text(encoding="ascii").split()[1:])  # below the header
+
+
+def class_list_digest(wnids: Sequence[str]) -> str:
+    """Return the SHA-256 of a class list, one wnid per line: datasets with the same digest have the same classes."""
+    return hashlib.sha256("".join(f"{wnid}\n" for wnid in wnids).encode()).hexdigest()
+
+
+def read_class_list(path: Path) -> list[str]:
+    """Return the class names of a text file, one per line; blank lines are ignored.
+
+    Raises:
+        TreeError: the file is not text, or is empty.
+        OSError: the file cannot be read.
+    """
+    try:
+        names = [name for line in path.read_text(encoding="utf-8-sig").splitlines() if (name := line.strip())]
+    except UnicodeDecodeError:
+        raise TreeError(f"{path} is not a text file of class names, one per line") from None
+    if not names:
+        raise TreeError(f"{path} lists no classes; write one class name per line")
+    return names
+
+
+def read_wnid_list(path: Path) -> list[str]:
+    """Return the wnids of a text file, one per line; blank lines are ignored.
+
+    Raises:
+        TreeError: a line is not a wnid, or the file lists none.
+        OSError: the file cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except UnicodeDecodeError:
+        raise TreeError(f"{path} is not a text file of wnids, one per line") from None
+    wordnet = load_wordnet()
+    wnids = []
+    for number, line in enumerate(lines, 1):
+        if not (wnid := line.strip()):
+            continue
+        if wnid not in wordnet:
+            raise TreeError(
+                f"{path}, line {number}: {wnid[:80]!r} is not a noun synset of WordNet 3.0; expected a wnid such as "
+                "n02084071"
+            )
+        wnids.append(wnid)
+    if not wnids:
+        raise TreeError(f"{path} lists no wnids; write one per line, such as n02084071")
+    return wnids
