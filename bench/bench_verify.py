@@ -21,12 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from in21k.shards_manifest.manifest import SPLITS, Shard, read_manifest
+from in21k.shards_manifest.manifest import SPLITS, ImageSpec, Shard, read_manifest
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.checks import in_threads, verify
 from in21k.shards_manifest.verify.findings import Depth
-from in21k.shards_manifest.verify.images import ImageRule
-from in21k.shards_manifest.verify.shard import ShardTask, check_shard
+from in21k.shards_manifest.verify.shard import VerifyTask, check_shard
 
 FILES, SIZE, ROUNDS = 4, 128 << 20, 5
 PEERS = [peer for peer in ("sha256sum", "openssl dgst -sha256") if shutil.which(peer.split()[0])]
@@ -69,8 +68,8 @@ def main() -> None:
             content = np.random.default_rng(number).bytes(SIZE)
             (Path(folder) / f"{number}.tar").write_bytes(content)
             shards.append(Shard(f"{number}.tar", 1, SIZE, hashlib.sha256(content).hexdigest()))
-        rule = ImageRule.of({"size": 224})
-        tasks = [ShardTask(locate(folder), shard, None, rule, is_deep=False) for shard in shards]
+        images = ImageSpec(size=224)
+        tasks = [VerifyTask(locate(folder), shard, None, images, is_deep=False) for shard in shards]
 
         def digests(workers: int) -> None:
             assert not any(in_threads(workers)(check_shard, tasks))

@@ -113,7 +113,7 @@ def _sections(manifest: Manifest) -> Iterator[str]:
     yield "The imaging libraries decide the bytes of the images.\n"
     yield _table(("Software", "Version"), ((name, _value(value)) for name, value in manifest.versions.items()))
     yield "## Reading it\n"
-    yield _READING.replace("EXT", "webp" if _format(manifest) == "webp" else "jpg")
+    yield _READING.replace("EXT", manifest.images.suffix[1:])
     yield "## Licence and terms\n"
     yield _LICENCE
     yield "## How to cite\n"
@@ -143,12 +143,11 @@ def _millions(samples: int) -> str:
 
 
 def _summary(manifest: Manifest) -> str:
-    resize = manifest.parameters.get("resize", {})
-    size = resize.get("size", "?")
-    shape = f"a short side of {size} pixels" if resize.get("mode") == "short-edge" else f"{size} × {size} pixels"
+    images = manifest.images
     return (
         f"{manifest.samples('train'):,} training and {manifest.samples('val'):,} validation images of "
-        f"{manifest.classes:,} classes as\nWebDataset shards: RGB, {_format(manifest).upper()}, {shape}.\n\n"
+        f"{manifest.classes:,} classes as\n"
+        f"WebDataset shards: RGB, {images.format.upper()}, {images.dimensions} pixels.\n\n"
         "Each sample is an image and its class index (`.cls`, ASCII). Class indices are the ranks of the classes'\n"
         "WordNet 3.0 wnids in byte order: line by line in `synsets.txt`, their names in `classes.txt`. The samples of\n"
         "a split are shuffled over all of its shards. `hierarchy.parquet` holds the classes' semantic tree,\n"
@@ -184,10 +183,6 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     numeric = {"Classes", "Images", "Shards", "Samples", "Bytes"}
     rule = ["---:" if name in numeric else "---" for name in head]
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, tuple(rule), *rows))
-
-
-def _format(manifest: Manifest) -> str:
-    return str(manifest.parameters.get("resize", {}).get("format", "jpeg"))
 
 
 def _words(name: str) -> str:

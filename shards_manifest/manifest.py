@@ -4,6 +4,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +19,7 @@ CLASSES = "classes.parquet"
 SAMPLES = "samples.parquet"
 REJECTS = "rejects.parquet"
 SPLITS = ("train", "val")
+SHARD_SUFFIX = ".tar"
 SEAL = "manifest_sha256"
 """The manifest's last key: the SHA-256 of the same JSON without it."""
 
@@ -41,6 +44,81 @@ class TableFile:
     rows: int
     bytes: int
     sha256: str
+
+
+class ResizeMode(StrEnum):
+    """How an image of any shape is brought to its size."""
+
+    SQUISH = "squish"
+    """Resized to size × size, whatever its shape, as the paper's authors do."""
+    SHORT_EDGE = "short-edge"
+    """Resized so that its short side is size; the shape is kept."""
+    CENTER_CROP = "center-crop"
+    """Resized so that its short side is size, then cropped to the center size × size."""
+
+
+class ImageFormat(StrEnum):
+    """How images are encoded."""
+
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of image members in shards."""
+        return ".jpg" if self is ImageFormat.JPEG else f".{self.value}"
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What the images of a dataset are like: the parameters of `resize` that its readers need.
+
+    A manifest that lacks a parameter was written before it existed, and has the default.
+    """
+
+    size: int | None
+    """Side in pixels; None if the manifest does not say."""
+    mode: ResizeMode = ResizeMode.SQUISH
+    format: ImageFormat = ImageFormat.JPEG
+    quality: int | None = None
+    """Of the JPEG or WebP, 1 to 100; None if the manifest does not say."""
+    copies_small: bool = False
+    """Whether images whose longer side is shorter than `size` were copied unchanged (`--compat reference`)."""
+
+    @classmethod
+    def of(cls, resize: Mapping[str, Any]) -> "ImageSpec":
+        """Return the spec that the manifest's parameters of `resize` describe.
+
+        Raises:
+            ValueError: a parameter has an unknown value.
+        """
+        for name in ("size", "quality"):
+            value = resize.get(name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"images of {name} {value!r}")
+        return cls(
+            size=resize.get("size"),
+            mode=ResizeMode(resize.get("mode", ResizeMode.SQUISH)),
+            format=ImageFormat(resize.get("format", ImageFormat.JPEG)),
+            quality=resize.get("quality"),
+            copies_small=bool(resize.get("compat")),
+        )
+
+    @property
+    def is_square(self) -> bool:
+        """Whether every image is size × size pixels; otherwise only its short side is `size`."""
+        return self.mode is not ResizeMode.SHORT_EDGE
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of image members in shards."""
+        return self.format.suffix
+
+    @property
+    def dimensions(self) -> str:
+        """The size in words, without the unit: `224 × 224` or `a short side of 224`."""
+        size = "?" if self.size is None else self.size
+        return f"{size} × {size}" if self.is_square else f"a short side of {size}"
 
 
 @dataclass(frozen=True)
@@ -73,9 +151,10 @@ class Manifest:
         """Return the length of a split's shards in bytes."""
         return sum(shard.bytes for shard in self.splits[split])
 
-    def image_size(self) -> int:
-        """Return the side of the images in pixels."""
-        return int(self.parameters["resize"]["size"])
+    @cached_property
+    def images(self) -> ImageSpec:
+        """What the images are like."""
+        return ImageSpec.of(self.parameters.get("resize", {}))
 
     def digest(self) -> str:
         """Return the SHA-256 that stands under the manifest's last key."""
@@ -140,7 +219,9 @@ def _from_fields(fields: dict[str, Any]) -> Manifest:
     rest = {
         name: fields[name] for name in ("classes", "class_list_sha256", "source", "parameters", "counts", "versions")
     }
-    return Manifest(splits=splits, tables=tables, schema_version=fields["schema_version"], **rest)
+    manifest = Manifest(splits=splits, tables=tables, schema_version=fields["schema_version"], **rest)
+    _ = manifest.images  # an unknown mode or format shows here, not at the first image
+    return manifest
 
 
 def _check_shard(shard: Shard) -> None:
@@ -154,6 +235,3 @@ def _check_relative(path: str) -> None:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "://" in path:
         raise ValueError(f"path {path!r} leads out of the dataset")
-
-
-SHARD_SUFFIX = ".tar"

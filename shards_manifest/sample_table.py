@@ -12,16 +12,14 @@ from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.manifest import SAMPLES, SPLITS, Manifest
 from in21k.shards_manifest.storage.location import Location
 
-IMAGE_SUFFIX = ".jpg"
-IMAGE_SUFFIXES = {"jpeg": IMAGE_SUFFIX, "webp": ".webp"}
-"""Of image members, by the format that the manifest's resize parameters name."""
 LABEL_SUFFIX = ".cls"
+"""The suffix of label members in shards."""
 
 SCHEMA = pa.schema(
     [
         pa.field("split", pa.dictionary(pa.int8(), pa.string()), nullable=False),
         pa.field("shard", pa.int32(), nullable=False),  # position in its split
-        pa.field("key", pa.string(), nullable=False),  # the sample's members are key.jpg and key.cls
+        pa.field("key", pa.string(), nullable=False),  # the sample's members are KEY.jpg (or .webp) and KEY.cls
         pa.field("class_index", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),  # of the sample's first tar header
         pa.field("size", pa.int32(), nullable=False),  # of all its members with headers and padding, in bytes

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from in21k.shards_manifest.datasheet import datasheet
 from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.manifest import HIERARCHY, SPLITS, Manifest, read_manifest
-from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES, LABEL_SUFFIX, SampleTable
+from in21k.shards_manifest.sample_table import LABEL_SUFFIX, SampleTable
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, padded
 
@@ -55,10 +55,9 @@ def all_sidecars(dataset: Location, manifest: Manifest) -> Iterator[tuple[str, b
     """
     yield from sidecars(manifest, class_names(dataset)).items()
     table = SampleTable(dataset, manifest)
-    suffix = image_suffix(manifest)
     for split in SPLITS:
         for number, shard in enumerate(manifest.splits[split]):
-            yield dali_path(shard.path), dali_index(table.rows(split, number), suffix)
+            yield dali_path(shard.path), dali_index(table.rows(split, number), manifest.images.suffix)
 
 
 def class_names(dataset: Location) -> list[tuple[str, str]]:
@@ -74,11 +73,6 @@ def class_names(dataset: Location) -> list[tuple[str, str]]:
         return list(zip(table["wnid"].to_pylist(), table["name"].to_pylist(), strict=True))
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DatasetError(f"{location.text} cannot be read ({one_line(error)})") from error
-
-
-def image_suffix(manifest: Manifest) -> str:
-    """Return the suffix of a dataset's image members."""
-    return IMAGE_SUFFIXES[manifest.parameters.get("resize", {}).get("format", "jpeg")]
 
 
 def timm_info(manifest: Manifest) -> bytes:

@@ -11,7 +11,7 @@ from in21k.prep.cli.shared import Bytes, json_option, parents_option, print_summ
 from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
 from in21k.prep.demo.dump import draw_dump
 from in21k.prep.executor import Workers, available_cores, start_early
-from in21k.prep.images.parameters import Filter, Format, Mode, OnWarning, ResizeParameters
+from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
 from in21k.prep.images.resize_image import is_simd
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
@@ -19,7 +19,7 @@ from in21k.prep.stages.forecast import summary as forecast_summary
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
-from in21k.shards_manifest.manifest import Manifest
+from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.parents import ParentRule
 
@@ -55,9 +55,9 @@ split_options = (
 )
 resize_options = (
     click.option("--size", default=224, show_default=True, help="Side of the images, in pixels."),
-    _choice("--mode", Mode.SQUISH, "Squish to a square, keep the shape, or keep it and cut the middle out."),
+    _choice("--mode", ResizeMode.SQUISH, "Squish to a square, keep the shape, or keep it and cut the middle out."),
     _choice("--filter", Filter.BICUBIC, "Resampling filter, always antialiased."),
-    _choice("--format", Format.JPEG, "How images are encoded."),
+    _choice("--format", ImageFormat.JPEG, "How images are encoded."),
     click.option("--quality", default=95, show_default=True, help="Of the JPEG or WebP, 1 to 100."),
     _choice("--on-warning", OnWarning.KEEP, "What to do with a JPEG that decodes over damage; counted either way."),
     click.option(
@@ -245,8 +245,8 @@ def _resize(chosen: Mapping[str, Any]) -> ResizeParameters:
         size=chosen["size"],
         quality=chosen["quality"],
         filter=Filter(chosen["filter"]),
-        mode=Mode(chosen["mode"]),
-        format=Format(chosen["format"]),
+        mode=ResizeMode(chosen["mode"]),
+        format=ImageFormat(chosen["format"]),
         on_warning=OnWarning(chosen["on_warning"]),
         compat=chosen["compat"],
     )

@@ -13,7 +13,6 @@ from in21k.prep.errors import PrepError
 from in21k.prep.tables import read_table
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.sample_table import SampleTable
-from in21k.shards_manifest.sidecars import image_suffix
 from in21k.shards_manifest.storage.local_files import make_folder, write_atomic
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, padded
@@ -75,13 +74,14 @@ def inspect_dataset(dataset: Location) -> dict[str, Any]:
         DatasetError: there is none, or it is damaged.
     """
     manifest = read_manifest(dataset)
-    resize = manifest.parameters.get("resize", {})
+    images = manifest.images
     facts: dict[str, Any] = {"dataset": dataset.text, "source": manifest.source.get("name", ""), **manifest.counts}
     for split in SPLITS:
         shards = manifest.splits[split]
         facts[f"{split}_shards"] = len(shards)
         facts[f"{split}_bytes"] = sum(shard.bytes for shard in shards)
-    facts |= {f"image_{name}": resize[name] for name in ("size", "mode", "format", "quality") if name in resize}
+    facts |= {"image_size": images.size, "image_mode": images.mode.value, "image_format": images.format.value}
+    facts |= {"image_quality": images.quality}
     return facts | {f"made_by_{name}": found for name, found in manifest.versions.items()}
 
 
@@ -143,7 +143,7 @@ def save_images(dataset: Location, samples: tuple[Sample, ...], folder: Path) ->
     Raises:
         DatasetError: a shard cannot be read, or the folder cannot be written to.
     """
-    suffix = image_suffix(read_manifest(dataset))
+    suffix = read_manifest(dataset).images.suffix
     make_folder(folder)
     paths = [folder / f"{sample.key}{suffix}" for sample in samples]
     for sample, path in zip(samples, paths, strict=True):

@@ -6,6 +6,7 @@ from enum import StrEnum
 from PIL import features
 
 from in21k.prep.errors import PrepError
+from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 
 
 class Filter(StrEnum):
@@ -14,24 +15,6 @@ class Filter(StrEnum):
     BILINEAR = "bilinear"
     BICUBIC = "bicubic"
     LANCZOS = "lanczos"
-
-
-class Mode(StrEnum):
-    """How an image of any shape comes to its size."""
-
-    SQUISH = "squish"
-    """size × size, whatever the shape was: the paper's."""
-    SHORT_EDGE = "short-edge"
-    """The short side becomes size, the shape is kept."""
-    CENTER_CROP = "center-crop"
-    """The short side becomes size, and size × size are cut from the middle."""
-
-
-class Format(StrEnum):
-    """How images are encoded."""
-
-    JPEG = "jpeg"
-    WEBP = "webp"
 
 
 class OnWarning(StrEnum):
@@ -50,8 +33,8 @@ class ResizeParameters:
     quality: int = 95
     """Of the JPEG or WebP, 1 to 100."""
     filter: Filter = Filter.BICUBIC
-    mode: Mode = Mode.SQUISH
-    format: Format = Format.JPEG
+    mode: ResizeMode = ResizeMode.SQUISH
+    format: ImageFormat = ImageFormat.JPEG
     on_warning: OnWarning = OnWarning.KEEP
     compat: str = ""
     """`reference`: the authors' pixels (OpenCV bilinear without antialiasing, small images copied); empty: ours."""
@@ -63,7 +46,7 @@ class ResizeParameters:
             raise PrepError(f"--size {self.size}: give 8 to 4096 pixels")
         if not 1 <= self.quality <= 100:
             raise PrepError(f"--quality {self.quality}: give 1 to 100")
-        if self.compat and (self.mode is not Mode.SQUISH or self.format is not Format.JPEG):
+        if self.compat and (self.mode is not ResizeMode.SQUISH or self.format is not ImageFormat.JPEG):
             raise PrepError(f"--compat {self.compat} squishes and writes JPEGs; leave --mode and --format out")
-        if self.format is Format.WEBP and not features.check("webp"):
+        if self.format is ImageFormat.WEBP and not features.check("webp"):
             raise PrepError("--format webp: PIL was built without WebP here; install libwebp-dev and build it again")

@@ -10,8 +10,9 @@ from PIL import Image, features
 
 from in21k.prep.images.decode import ImageRejectedError, decode
 from in21k.prep.images.encode import encode_jpeg, encode_webp
-from in21k.prep.images.parameters import Format, Mode, OnWarning, ResizeParameters
+from in21k.prep.images.parameters import OnWarning, ResizeParameters
 from in21k.prep.records import Reason
+from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,14 @@ def resize_image(data: bytes, parameters: ResizeParameters) -> Resized:
     if picture.warning and parameters.on_warning is OnWarning.REJECT:
         raise ImageRejectedError(Reason.DAMAGED, picture.warning)
     size = _target(picture.pixels.size, parameters)
-    crop = (parameters.size, parameters.size) if parameters.mode is Mode.CENTER_CROP else size
-    if picture.is_plain and picture.pixels.size == size == crop and parameters.format is Format.JPEG:
+    crop = (parameters.size, parameters.size) if parameters.mode is ResizeMode.CENTER_CROP else size
+    if picture.is_plain and picture.pixels.size == size == crop and parameters.format is ImageFormat.JPEG:
         return Resized(data, warned=False)
     fitted = picture.pixels.resize(size, Image.Resampling[parameters.filter.name])
     if crop != size:
         left, top = (size[0] - crop[0]) // 2, (size[1] - crop[1]) // 2
         fitted = fitted.crop((left, top, left + crop[0], top + crop[1]))
-    encode = encode_jpeg if parameters.format is Format.JPEG else encode_webp
+    encode = encode_jpeg if parameters.format is ImageFormat.JPEG else encode_webp
     return Resized(encode(fitted, parameters.quality), warned=bool(picture.warning))
 
 
@@ -74,7 +75,7 @@ def is_simd() -> bool:
 def _target(size: tuple[int, int], parameters: ResizeParameters) -> tuple[int, int]:
     """Return the width and height that an image is resized to, before any crop."""
     side = parameters.size
-    if parameters.mode is Mode.SQUISH:
+    if parameters.mode is ResizeMode.SQUISH:
         return side, side
     width, height = size
     short = min(width, height)

@@ -18,7 +18,6 @@ from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.stages.parts import sample_bytes
 from in21k.prep.stages.record import PARTS, SPLIT, required
 from in21k.shards_manifest.manifest import SPLITS
-from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES
 from in21k.shards_manifest.storage.location import Location
 
 QUICK_SECONDS = 1.0
@@ -68,7 +67,7 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
                 image = resize_image(data, parameters).data
             except ImageRejectedError:
                 continue
-            written += len(sample_bytes(row["key"], IMAGE_SUFFIXES[parameters.format], image, row["class_index"]))
+            written += len(sample_bytes(row["key"], parameters.format.suffix, image, row["class_index"]))
         if time.perf_counter() - begun >= seconds:
             break
     if not written:

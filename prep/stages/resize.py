@@ -32,7 +32,6 @@ from in21k.prep.stages.record import (
     write_record,
 )
 from in21k.prep.tables import plain, read_table
-from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES
 from in21k.shards_manifest.storage.location import Location
 
 STAGE = "resize"
@@ -132,7 +131,7 @@ def make_part(task: PartTask) -> int:
 
 def _with_splits(decoded: list[tuple[dict[str, Any], Resized]], task: PartTask) -> list[ResizedImage]:
     """Return a class's images: for validation what the dump says, or the lowest ranks that decode."""
-    suffix = IMAGE_SUFFIXES[task.parameters.format]
+    suffix = task.parameters.format.suffix
     by_rank = sorted(decoded, key=lambda image: image[0]["rank"])
     return [
         ResizedImage(

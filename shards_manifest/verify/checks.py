@@ -15,7 +15,6 @@ from in21k.shards_manifest.verify import hierarchy as verify_hierarchy
 from in21k.shards_manifest.verify import samples as verify_samples
 from in21k.shards_manifest.verify import sidecars as verify_sidecars
 from in21k.shards_manifest.verify.findings import Depth, Finding, merged
-from in21k.shards_manifest.verify.images import ImageRule
 from in21k.shards_manifest.verify.shard import VerifyTask, check_shard
 from in21k.shards_manifest.verify.subject import Places, Subject
 
@@ -143,9 +142,15 @@ def _check_dataset(subject: Subject) -> list[Finding]:
 
 def _tasks(subject: Subject, level: Depth) -> Iterator[VerifyTask]:
     table = None if SAMPLES in subject.unsound else SampleTable(subject.location, subject.manifest)
-    rule = ImageRule.of(subject.manifest.parameters["resize"])
     for split in SPLITS:
         for number, shard in enumerate(subject.manifest.splits[split]):
             rows = None if table is None else table.rows(split, number)
             is_whole = subject.files.get(shard.path) == shard.bytes
-            yield VerifyTask(subject.location, shard, rows, rule, level is Depth.DEEP, is_whole)
+            yield VerifyTask(
+                dataset=subject.location,
+                shard=shard,
+                rows=rows,
+                images=subject.manifest.images,
+                is_deep=level is Depth.DEEP,
+                is_whole=is_whole,
+            )

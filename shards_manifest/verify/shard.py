@@ -7,14 +7,14 @@ from typing import Any
 import pyarrow as pa
 
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.manifest import Shard
-from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES, LABEL_SUFFIX
+from in21k.shards_manifest.manifest import ImageSpec, Shard
+from in21k.shards_manifest.sample_table import LABEL_SUFFIX
 from in21k.shards_manifest.sidecars import dali_index, dali_path
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import HashedStream
 from in21k.shards_manifest.tar import BLOCK, END, TarError, TarMember, read_members
 from in21k.shards_manifest.verify.findings import Finding, merged
-from in21k.shards_manifest.verify.images import IMAGE_CHECKS, ImageRule, StoredImage
+from in21k.shards_manifest.verify.images import IMAGE_CHECKS, ImageSubject
 
 _LOCAL_CHUNK = 256 << 10
 _REMOTE_CHUNK = 8 << 20
@@ -28,7 +28,8 @@ class VerifyTask:
     shard: Shard
     rows: pa.Table | None
     """Its rows of the sample table; None where that is unsound or absent."""
-    rule: ImageRule
+    images: ImageSpec
+    """What its images must be like."""
     is_deep: bool
     """Whether to look into it, beyond its digest."""
     is_whole: bool = True
@@ -41,8 +42,8 @@ class VerifyTask:
 
 
 @dataclass(frozen=True)
-class StoredSample:
-    """A sample as a shard holds it, beside its row of the sample table."""
+class SampleSubject:
+    """A sample under verification: what the shard holds, and its row of the sample table."""
 
     number: int
     image: TarMember
@@ -85,7 +86,7 @@ def _check_content(task: VerifyTask) -> list[Finding]:
 def _check_members(stream: HashedStream, task: VerifyTask) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the members of a shard, as far as its structure can be followed."""
     rows = task.rows.to_pylist() if task.rows is not None else None
-    suffix = IMAGE_SUFFIXES[task.rule.format]
+    suffix = task.images.suffix
     members = read_members(stream.read, 0, task.shard.bytes)
     number = end = 0
     try:
@@ -98,13 +99,13 @@ def _check_members(stream: HashedStream, task: VerifyTask) -> Iterator[tuple[str
                 yield "E202", f"at byte {image.offset - BLOCK} lie {names}, not an image and its label"
                 return
             row = None if rows is None else rows[number] if number < len(rows) else {}
-            sample = StoredSample(number, image, key, stream.read(label.offset, label.size), row)
+            sample = SampleSubject(number, image, key, stream.read(label.offset, label.size), row)
             for code, check in SAMPLE_CHECKS:
                 if (message := check(sample)) is not None:
                     yield code, f"{key}: {message}"
-            stored = StoredImage(data, task.rule)
+            subject = ImageSubject(data, task.images)
             for code, look in IMAGE_CHECKS:
-                if (message := look(stored)) is not None:
+                if (message := look(subject)) is not None:
                     yield code, f"{key}: {message}"
             number, end = number + 1, label.end
     except TarError as error:
@@ -116,7 +117,7 @@ def _check_members(stream: HashedStream, task: VerifyTask) -> Iterator[tuple[str
         yield "E203", f"{number} samples, the manifest says {task.shard.samples}"
 
 
-def _other_place(sample: StoredSample) -> str | None:
+def _other_place(sample: SampleSubject) -> str | None:
     """Return that a sample is not the one that the sample table has here."""
     if sample.row is None:
         return None
@@ -127,7 +128,7 @@ def _other_place(sample: StoredSample) -> str | None:
     return None
 
 
-def _other_label(sample: StoredSample) -> str | None:
+def _other_label(sample: SampleSubject) -> str | None:
     """Return that a label is not the sample table's."""
     if sample.row is None or "class_index" not in sample.row:
         return None if sample.label.isdigit() else f"the label {sample.label[:20]!r} is no class index"
@@ -135,7 +136,7 @@ def _other_label(sample: StoredSample) -> str | None:
     return None if sample.label == expected else f"label {sample.label[:20]!r}, samples.parquet has {expected!r}"
 
 
-SAMPLE_CHECKS: tuple[tuple[str, Callable[[StoredSample], str | None]], ...] = (
+SAMPLE_CHECKS: tuple[tuple[str, Callable[[SampleSubject], str | None]], ...] = (
     ("E203", _other_place),
     ("E301", _other_label),
 )
@@ -150,6 +151,6 @@ def _check_index(task: VerifyTask) -> list[Finding]:
     location = task.dataset / path
     if location.size() is None:
         return [Finding("E601", path, "`in21k-prep sidecars` writes it")]
-    if location.read_bytes() != dali_index(task.rows, IMAGE_SUFFIXES[task.rule.format]):
+    if location.read_bytes() != dali_index(task.rows, task.images.suffix):
         return [Finding("E602", path, "`in21k-prep sidecars` writes it anew")]
     return []

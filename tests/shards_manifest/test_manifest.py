@@ -1,9 +1,10 @@
+import dataclasses
 import json
 
 import pytest
 
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.manifest import Manifest, Shard, TableFile, read_manifest
+from in21k.shards_manifest.manifest import ImageFormat, ImageSpec, Manifest, ResizeMode, Shard, TableFile, read_manifest
 from in21k.shards_manifest.storage.location import locate
 
 MANIFEST = Manifest(
@@ -42,7 +43,24 @@ def test_its_json_opens_with_its_version_and_ends_with_a_newline():
 
 def test_sums_are_those_of_the_shards():
     assert (MANIFEST.samples("train"), MANIFEST.size("train"), MANIFEST.samples("val")) == (15, 160, 4)
-    assert MANIFEST.image_size() == 64
+
+
+def test_what_the_parameters_of_resize_leave_out_has_its_default():
+    assert MANIFEST.images == ImageSpec(64, ResizeMode.SQUISH, ImageFormat.JPEG, quality=None, copies_small=False)
+    assert dataclasses.replace(MANIFEST, parameters={}).images.size is None
+
+
+def test_the_images_are_as_resize_was_told(tmp_path):
+    resize = {"size": 64, "quality": 90, "mode": "short-edge", "format": "webp", "compat": "reference"}
+    images = read_manifest(written(tmp_path, lambda fields: fields["parameters"].update(resize=resize))).images
+    assert images == ImageSpec(64, ResizeMode.SHORT_EDGE, ImageFormat.WEBP, quality=90, copies_small=True)
+    assert (images.suffix, images.is_square, images.dimensions) == (".webp", False, "a short side of 64")
+
+
+@pytest.mark.parametrize("wrong", [{"size": "64"}, {"size": 0}, {"quality": []}, {"mode": "pad"}, {"format": "heic"}])
+def test_images_that_this_version_does_not_know_are_refused(tmp_path, wrong):
+    with pytest.raises(DatasetError, match=str(next(iter(wrong.values()))).replace("[", r"\[")):
+        read_manifest(written(tmp_path, lambda fields: fields["parameters"]["resize"].update(wrong)))
 
 
 def test_a_folder_without_a_manifest_says_what_to_name(tmp_path):

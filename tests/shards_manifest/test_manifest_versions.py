@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from in21k.shards_manifest.manifest import MANIFEST, SCHEMA_VERSION, is_intact, read_manifest
+from in21k.shards_manifest.manifest import MANIFEST, SCHEMA_VERSION, ImageSpec, is_intact, read_manifest
 from in21k.shards_manifest.sidecars import sidecars, wids_index
 from in21k.shards_manifest.storage.location import locate
 
@@ -21,7 +21,7 @@ def test_each_is_readable_and_whole(folder):
     manifest = read_manifest(locate(folder))
     assert is_intact((folder / MANIFEST).read_bytes())
     assert manifest.samples("train") == 26_383
-    assert manifest.image_size() == 64
+    assert manifest.images == ImageSpec(size=64, quality=95)
     assert sidecars(manifest, [("n00015388", "animal")])["README.md"]
 
 

@@ -13,8 +13,9 @@ from PIL import Image, features
 from in21k.prep.errors import PrepError
 from in21k.prep.images import decode as decoding
 from in21k.prep.images.decode import ImageRejectedError
-from in21k.prep.images.parameters import Filter, Format, Mode, ResizeParameters
+from in21k.prep.images.parameters import Filter, ResizeParameters
 from in21k.prep.images.resize_image import resize_image
+from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 
 DOG = "n02084071"
 needs_webp = pytest.mark.skipif(not features.check("webp"), reason="PIL was built without WebP")
@@ -29,7 +30,7 @@ def read(data: bytes) -> Image.Image:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_short_edge_keeps_the_shape(size):
-    made = read(resize_image(jpeg(1, size), ResizeParameters(32, mode=Mode.SHORT_EDGE)).data)
+    made = read(resize_image(jpeg(1, size), ResizeParameters(32, mode=ResizeMode.SHORT_EDGE)).data)
     assert min(made.size) == 32
     assert (made.width > made.height) == (size[0] > size[1])
     assert max(made.size) == pytest.approx(32 * max(size) / min(size), abs=0.51)
@@ -37,34 +38,37 @@ def test_short_edge_keeps_the_shape(size):
 
 def test_short_edge_equals_pillows_resize():
     data = jpeg(1, (80, 60))
-    made = resize_image(data, ResizeParameters(32, mode=Mode.SHORT_EDGE)).data
+    made = resize_image(data, ResizeParameters(32, mode=ResizeMode.SHORT_EDGE)).data
     assert made == encode(read(data).resize((43, 32), Image.Resampling.BICUBIC), quality=95)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_center_crop_is_the_middle_of_short_edge(size):
     data = jpeg(1, size)
-    made = resize_image(data, ResizeParameters(32, mode=Mode.CENTER_CROP)).data
-    width, height = read(resize_image(data, ResizeParameters(32, mode=Mode.SHORT_EDGE)).data).size
+    made = resize_image(data, ResizeParameters(32, mode=ResizeMode.CENTER_CROP)).data
+    width, height = read(resize_image(data, ResizeParameters(32, mode=ResizeMode.SHORT_EDGE)).data).size
     whole = read(data).resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - 32) // 2, (height - 32) // 2
     assert made == encode(whole.crop((left, top, left + 32, top + 32)), quality=95)
 
 
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", ResizeMode)
 def test_a_jpeg_that_has_its_size_is_kept_byte_for_byte(mode):
     data = jpeg(1, (32, 32), quality=50)
     assert resize_image(data, ResizeParameters(32, mode=mode)).data == data
 
 
 def test_a_jpeg_whose_short_side_has_the_size_is_still_cropped():
-    assert read(resize_image(jpeg(1, (48, 32)), ResizeParameters(32, mode=Mode.CENTER_CROP)).data).size == (32, 32)
+    assert read(resize_image(jpeg(1, (48, 32)), ResizeParameters(32, mode=ResizeMode.CENTER_CROP)).data).size == (
+        32,
+        32,
+    )
 
 
 @needs_webp
 @pytest.mark.parametrize("data", [jpeg(1), encode(photo(2), "PNG"), encode(photo(3).convert("L"))])
 def test_webp_is_pillows(data):
-    made = resize_image(data, ResizeParameters(32, 80, format=Format.WEBP)).data
+    made = resize_image(data, ResizeParameters(32, 80, format=ImageFormat.WEBP)).data
     wanted = read(data).convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
     assert made == encode(wanted, "WEBP", quality=80)
 
@@ -73,7 +77,7 @@ def test_without_webp_in_pil_it_is_one_line_and_webp_images_say_so(monkeypatch):
     monkeypatch.setattr(features, "check", lambda feature: False)
     monkeypatch.setattr(decoding, "_FORMATS", ("JPEG", "PNG"))
     with pytest.raises(PrepError, match="--format webp: PIL was built without WebP"):
-        ResizeParameters(32, format=Format.WEBP)
+        ResizeParameters(32, format=ImageFormat.WEBP)
     with pytest.raises(ImageRejectedError, match="PIL was built without WebP"):
         resize_image(b"RIFF\x24\0\0\0WEBPVP8 " + bytes(24), ResizeParameters(32))
 
@@ -99,7 +103,7 @@ def test_compat_reference_copies_small_images():
 
 
 def test_compat_reference_knows_no_other_mode_or_format():
-    for other in ({"mode": Mode.SHORT_EDGE}, {"format": Format.WEBP}):
+    for other in ({"mode": ResizeMode.SHORT_EDGE}, {"format": ImageFormat.WEBP}):
         with pytest.raises(PrepError, match="compat reference squishes and writes JPEGs"):
             ResizeParameters(32, compat="reference", **other)
 
@@ -128,7 +132,8 @@ def test_a_dataset_of_each_mode_says_which_and_holds_what_the_function_gives(cho
     for shard in out.glob("*/*.tar"):
         with tarfile.open(shard) as tar:
             made |= {m.name: tar.extractfile(m).read() for m in tar if not m.name.endswith(".cls")}
-    parameters = ResizeParameters(24, chosen["quality"], Filter.BICUBIC, Mode(chosen["mode"]), Format(chosen["format"]))
+    mode, kind = ResizeMode(chosen["mode"]), ImageFormat(chosen["format"])
+    parameters = ResizeParameters(24, chosen["quality"], Filter.BICUBIC, mode, kind)
     parameters = replace(parameters, compat=chosen["compat"])
     assert made == {
         name.replace(".JPEG", suffix): resize_image(data, parameters).data for name, data in map(tuple, files)

@@ -11,11 +11,11 @@ from damage import change_samples, change_shard, change_table, reseal, write_man
 from PIL import Image, features
 
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, SAMPLES, read_manifest
+from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, SAMPLES, ImageSpec, read_manifest
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.checks import CHECKS, in_threads, verify
 from in21k.shards_manifest.verify.findings import CODES, Depth
-from in21k.shards_manifest.verify.images import IMAGE_CHECKS, ImageRule, StoredImage, other_size
+from in21k.shards_manifest.verify.images import IMAGE_CHECKS, ImageSubject, other_size
 from in21k.shards_manifest.verify.shard import SAMPLE_CHECKS
 
 TRAIN, VAL = "train/in21k-train-000000.tar", "val/in21k-val-000000.tar"
@@ -232,16 +232,16 @@ def test_findings_are_plain_json(copy):
     ],
 )
 def test_the_size_rule_is_that_of_the_parameters(resize, size, fits):
-    rule = ImageRule.of({"size": 16, **resize})
-    assert (other_size(StoredImage(picture(size=size), rule)) is None) is fits
+    spec = ImageSpec.of({"size": 16, **resize})
+    assert (other_size(ImageSubject(picture(size=size), spec)) is None) is fits
 
 
 @pytest.mark.skipif(not features.check("webp"), reason="the imaging package was built without WebP")
 def test_webp_is_looked_at_too():
-    rule = ImageRule.of({"size": 16, "format": "webp"})
-    sound = StoredImage(picture(kind="WEBP"), rule)
+    spec = ImageSpec.of({"size": 16, "format": "webp"})
+    sound = ImageSubject(picture(kind="WEBP"), spec)
     assert [check(sound) for _, check in IMAGE_CHECKS] == [None] * 4
-    jpeg = StoredImage(picture(), rule)
+    jpeg = ImageSubject(picture(), spec)
     assert [code for code, check in IMAGE_CHECKS if check(jpeg)] == ["E404"]
 
 

@@ -54,16 +54,13 @@ class Dataset:
 
     @property
     def image_size(self) -> int | None:
-        """Side of the images in pixels; None where the manifest does not say it."""
-        try:
-            return self.manifest.image_size()
-        except (KeyError, TypeError, ValueError):
-            return None
+        """Side of the images in pixels; None if the manifest does not say."""
+        return self.manifest.images.size
 
     @property
     def crops(self) -> bool:
         """Whether images were resized by their short edge, so that a square is cut out of them."""
-        return bool(self.manifest.parameters.get("resize", {}).get("mode") == "short-edge")
+        return not self.manifest.images.is_square
 
     @property
     def as_found(self) -> bool:

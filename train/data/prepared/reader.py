@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from in21k.shards_manifest.manifest import Manifest
-from in21k.shards_manifest.sample_table import IMAGE_SUFFIXES
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import TarError
 from in21k.train.arrays import IntArray
@@ -50,7 +49,7 @@ class ShardReader:
         self._records = manifest.splits[split]
         self._classes = manifest.classes
         self._ends = np.cumsum([shard.samples for shard in self._records], dtype=np.int64)
-        self._suffix = image_suffix(manifest)
+        self._suffix = manifest.images.suffix
         self._shards = OpenShards(location, manifest, split, options or ReadOptions(), open_shards)
         self.reads_ahead = self._shards.reads_ahead
         """Whether requests are worth making before their samples are needed."""
@@ -137,14 +136,3 @@ class ShardReaders:
             DatasetError: the split's sample table is missing or does not belong to the manifest.
         """
         return ShardReader(self.location, self.manifest, self.split, self.options)
-
-
-def image_suffix(manifest: Manifest) -> str:
-    """Return the suffix of a dataset's image members."""
-    kind = manifest.parameters.get("resize", {}).get("format", "jpeg")
-    try:
-        return IMAGE_SUFFIXES[kind]
-    except KeyError:
-        raise TrainError(
-            f"the dataset's images are of format {kind!r}; known are: {', '.join(IMAGE_SUFFIXES)}"
-        ) from None
