@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from in21k.prep.cli.shared import Bytes, json_option, parents_option, print_summary
+from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_tree
 from in21k.tree.errors import FindingsError
@@ -83,9 +83,9 @@ def tree_command(
 @click.option(
     "--thumbnails",
     "budget",
-    type=Bytes(),
+    type=Size(),
     default=12 << 20,
-    show_default="12MB",
+    show_default="12MiB",
     help="Bytes of sample pictures that the page may hold.",
 )
 @parents_option

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from in21k.prep.cli.shared import Bytes, json_option, parents_option, print_summary
+from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
 from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
 from in21k.prep.demo.dump import draw_dump
 from in21k.prep.executor import Workers, available_cores, start_early
@@ -67,7 +67,7 @@ resize_options = (
         help="reference: the authors' pixels, to compare with published numbers (OpenCV, no antialiasing).",
     ),
     click.option(
-        "--memory", type=Bytes(), default=DEFAULT_MEMORY, show_default="600MB", help="Memory that a worker may take."
+        "--memory", type=Size(), default=DEFAULT_MEMORY, show_default="600MiB", help="Memory that a worker may take."
     ),
 )
 shard_options = (

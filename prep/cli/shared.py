@@ -10,6 +10,7 @@ import click
 from in21k.prep.errors import USER_ERRORS
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.sizes import SizeError, parse_size
 from in21k.tree.parents import ParentRule
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -52,21 +53,19 @@ class OneLineErrors(click.Group):
             raise click.ClickException(one_line(error, longest=None)) from error
 
 
-class Bytes(click.ParamType[int]):
-    """A number of bytes, such as 600MB or 2GB."""
+class Size(click.ParamType[int]):
+    """A number of bytes, such as 600MB or 2GiB."""
 
-    name = "bytes"
+    name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number of bytes that a text means."""
         if isinstance(value, int):
             return value
-        text = value.strip().upper().removesuffix("B").removesuffix("I")
-        unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(text[-1:], 1)
         try:
-            return int(float(text.rstrip("KMGT")) * unit)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no amount of memory; give one such as 600MB or 2GB", param, ctx)
+            return parse_size(value)
+        except SizeError as error:
+            self.fail(str(error), param, ctx)
 
 
 def print_summary(command: str, facts: Mapping[str, Any], as_json: bool) -> None:

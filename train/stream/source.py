@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from in21k.shards_manifest.sizes import parse_size
 from in21k.train.config.settings import Config, DataConfig
 from in21k.train.data.interfaces import CacheOptions, ReaderFactory, ReadOptions, TrainingData
-from in21k.train.data.prepared.cache import parse_size
 from in21k.train.images.augment_draws import Augmentation
 
 
@@ -63,7 +63,7 @@ def read_options(data: DataConfig) -> ReadOptions:
     """Return how shards are read.
 
     Raises:
-        TrainError: the cache's size is no number of bytes.
+        DatasetError: the cache size is invalid.
     """
     cache = CacheOptions(data.cache, parse_size(data.cache_size)) if data.cache else None
     return ReadOptions(cache, data.verify_digest)

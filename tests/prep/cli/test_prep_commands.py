@@ -1,11 +1,14 @@
 import json
 import re
+import shutil
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from commands import RefusedError, call, one_line, prep
-from dumps import KEPT, images_of, make_dump
+from commands import RefusedError, call, digests, one_line, prep
+from dumps import KEPT, SIZE, images_of, make_dump
+
+from in21k.prep.cli.pipeline import resize_command
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +176,14 @@ def test_a_list_with_a_class_twice_is_one_line(tmp_path):
     assert not (tmp_path / "tree.parquet").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "count"), [("600MB", 600 << 20), ("2GB", 2 << 30), ("1.5g", 3 << 29), ("512", 512), ("4KiB", 4096)]
-)
-def test_amounts_of_memory(text, count):
-    from in21k.prep.cli.shared import Bytes
+def test_memory_is_a_size_as_everywhere():
+    (memory,) = (option for option in resize_command.params if option.name == "memory")
+    assert memory.type.convert("2GB", memory, None) == 2 * 10**9
+    assert memory.default == 600 << 20
 
-    assert Bytes().convert(text, None, None) == count
+
+def test_a_finished_resize_opens_with_another_memory(dataset, tmp_path):
+    shutil.copytree(dataset.work, tmp_path / "work")
+    before = digests(tmp_path / "work")
+    call("resize", tmp_path / "work", "--size", SIZE, "--memory", "2GB")
+    assert digests(tmp_path / "work") == before

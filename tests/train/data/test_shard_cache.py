@@ -15,7 +15,7 @@ from streams import equal, remote_source, source_of, stream
 
 from in21k.shards_manifest.errors import DatasetError
 from in21k.train.data.interfaces import CacheOptions, ReadOptions
-from in21k.train.data.prepared.cache import ShardCache, parse_size, usable_cache
+from in21k.train.data.prepared.cache import ShardCache, usable_cache
 from in21k.train.errors import TrainError
 
 READER = """
@@ -196,16 +196,3 @@ def test_a_cache_that_cannot_be_used_is_one_line(dataset_folder, tmp_path):
     if os.access("/proc/self", os.X_OK) and not Path("/proc/cache").exists():
         with pytest.raises(DatasetError, match="/proc/cache"):
             ShardCache(CacheOptions("/proc/cache", 10**9), manifest)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("200GB", 200 * 10**9), ("1.5TB", 15 * 10**11), ("500 mb", 5 * 10**8), ("7", 7), ("3K", 3000)]
-)
-def test_sizes(text, size):
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "GB", "-3GB", "0", "3 miles"])
-def test_wrong_sizes_are_named(text):
-    with pytest.raises(TrainError, match="is no size of a cache"):
-        parse_size(text)

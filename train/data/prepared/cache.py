@@ -12,7 +12,6 @@ what is in use is not evicted, and the folder's length on disk stays within its 
 import fcntl
 import hashlib
 import os
-import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -29,18 +28,6 @@ from in21k.train.data.interfaces import CacheOptions
 from in21k.train.errors import TrainError
 
 _LOCK = ".lock"
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes of a size such as 200GB, 1.5TB or 500MB.
-
-    Raises:
-        TrainError: it is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip(), re.IGNORECASE)
-    if match is None or not (size := int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))):
-        raise TrainError(f"{text!r} is no size of a cache; name one such as 200GB")
-    return size
 
 
 @contextmanager
