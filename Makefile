@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 UV := uv==0.13.9
 TYPES := build/types/in21k
 DEMO := build/demo
+DOCS := build/docs
 PACKAGES := prep train tree shards_manifest
 
 # Demo training: a minute and a half on two busy CPU cores. The pictures are too plain for RandAugment.
@@ -14,7 +15,7 @@ DEMO_TRAIN := --model test_resnet --recipe semantic-softmax --epochs 12 --batch-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help deps setup demo test test-slow lint format bench lock clean
+.PHONY: help deps setup demo test test-slow lint format docs bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,16 +58,34 @@ test: setup ## the everyday test suite
 test-slow: setup ## the tests that the everyday suite leaves out
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
+# The packages as in21k.*, for tools that read sources and know nothing of setuptools' package-dir.
+LINK_TYPES = mkdir -p $(TYPES); $(foreach package,$(PACKAGES),ln -sfn ../../../$(package) $(TYPES)/$(package);)
+
 lint: setup ## formatting, style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@mkdir -p $(TYPES)
-	@$(foreach package,$(PACKAGES),ln -sfn ../../../$(package) $(TYPES)/$(package);)
+	@$(LINK_TYPES)
 	@$(BIN)/mypy $(PACKAGES:%=-p in21k.%)
 
 format: setup ## write what lint asks for, where ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+# The site's pages are the repository's own, in folders as they are here, so that a link leads to the same page there and on a
+# code host. Its tools read the sources and import nothing: they have a small environment of their own, without PyTorch.
+PAGES := README.md CHANGELOG.md LICENSE docs train/recipes tree/data/LICENSE-WordNet-3.0
+docs: $(DOCS)/.deps ## build the documentation as a site, into build/docs/site
+	@$(LINK_TYPES)
+	@rm -rf $(DOCS)/pages
+	@$(foreach page,$(PAGES),mkdir -p $(DOCS)/pages/$(dir $(page)); cp -R $(page) $(DOCS)/pages/$(page);)
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/venv/bin/mkdocs build --strict
+	@! grep -rlE '<(script|link|img)[^>]* (src|href)="?https?:' --include '*.html' $(DOCS)/site || \
+		{ echo "docs: these pages load something from elsewhere" >&2; exit 1; }
+	@echo "docs: open $(DOCS)/site/index.html (its search wants a server: python3 -m http.server --directory $(DOCS)/site)"
+
+$(DOCS)/.deps: requirements/docs.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(DOCS)/venv requirements/docs.txt
+	@touch $@
 
 bench: setup ## run each benchmark in bench/
 	@set -e; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
@@ -78,10 +97,11 @@ lock: ## resolve requirements/ anew from pyproject.toml
 	@python3 -m venv --clear build/lock
 	@build/lock/bin/python -m pip -qq --disable-pip-version-check install $(UV)
 	@$(COMPILE) --all-extras --no-emit-package pillow --output-file requirements/lock.txt pyproject.toml requirements/pins.in >/dev/null
+	@$(COMPILE) --group docs --output-file requirements/docs.txt >/dev/null
 	@echo pillow-simd==12.1.1.post0 | $(COMPILE) --no-config --output-file requirements/pillow-simd.txt - >/dev/null
 	@echo pillow==12.1.1 | $(COMPILE) --no-config --output-file requirements/pillow.txt - >/dev/null
 	@sed -i '1i # Made by `make lock`. Install with pip install --no-deps --require-hashes -r: see scripts/setup.sh for why.' \
-		requirements/lock.txt requirements/pillow-simd.txt requirements/pillow.txt
+		requirements/lock.txt requirements/docs.txt requirements/pillow-simd.txt requirements/pillow.txt
 	@echo "lock: requirements/ is up to date"
 
 clean: ## remove .venv, build/ and all caches

@@ -1,12 +1,14 @@
 #!/bin/sh
 # Makes a virtual environment with the locked packages, or brings one up to date. `make setup` calls it:
 #
-#     sh scripts/setup.sh FOLDER
+#     sh scripts/setup.sh FOLDER [LOCK]
 #
+# LOCK names the packages; without it, they are those of requirements/lock.txt and an imaging backend.
 # PYTHON names the interpreter; by default it is the newest of python3.14 to python3.11 and python3 that serves.
 set -eu
 
 venv=$1
+lock=${2:-}
 python=$venv/bin/python
 
 say() {
@@ -130,6 +132,11 @@ if ! usable "$python" || ! "$python" -m pip --version >/dev/null 2>&1; then
     base=$(find_python)
     say "making $venv with $("$base" --version)"
     "$base" -m venv --clear "$venv"
+fi
+if [ -n "$lock" ]; then
+    say "installing the packages of $lock into $venv"
+    install -r "$lock"
+    exit
 fi
 say "installing the locked packages (minutes at first: PyTorch with CUDA is 6 GB)"
 install -r requirements/lock.txt

@@ -62,7 +62,7 @@ def locked(name: str) -> dict[str, set[Version]]:
     return pins
 
 
-@pytest.mark.parametrize("name", ["lock.txt", "pillow.txt", "pillow-simd.txt"])
+@pytest.mark.parametrize("name", ["lock.txt", "docs.txt", "pillow.txt", "pillow-simd.txt"])
 def test_locked_packages_have_hashes_and_no_address(name):
     text = (ROOT / "requirements" / name).read_text(encoding="ascii")
     assert "://" not in text
@@ -84,6 +84,14 @@ def test_lock_satisfies_pyproject_and_leaves_the_imaging_backend_open():
     pins |= locked("pillow.txt")
     unmet = [line for group in groups for line in group if not satisfied(Requirement(line), pins)]
     assert unmet == [], "run make lock"
+
+
+def test_the_docs_lock_satisfies_pyproject():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = project["dependency-groups"]["docs"]
+    pins = locked("docs.txt")
+    assert [line for line in wanted if not satisfied(Requirement(line), pins)] == [], "run make lock"
+    assert not {"torch", "numpy"} & pins.keys(), "the site is built without the project's own packages"
 
 
 def satisfied(requirement: Requirement, pins: dict[str, set[Version]]) -> bool:

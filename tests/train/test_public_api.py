@@ -1,0 +1,57 @@
+"""The public Python API: the examples of its pages run, and print what the pages say."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = [*sorted((DOCS / "api").glob("*.md"))]
+
+
+def examples(page: Path) -> str:
+    """Return the Python of a page, block after block."""
+    return "\n".join(re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
+
+
+def promised(code: str) -> list[str]:
+    """Return what each print is said to print, in the comment behind it."""
+    return re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if examples(page)], ids=lambda page: page.relative_to(DOCS).as_posix()
+)
+def test_examples_print_what_the_page_says(page, dataset_folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "imagenet21k").symlink_to(dataset_folder)
+    monkeypatch.chdir(tmp_path)
+    code = examples(page)
+    exec(compile(code, page.name, "exec"), {})
+    assert capsys.readouterr().out.splitlines() == promised(code)
+    assert promised(code), "an example shows what it gives"
+
+
+def documented() -> list[str]:
+    return [
+        name for page in PAGES for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("name", documented())
+def test_what_the_reference_lists_exists(name):
+    module, _, attribute = name.rpartition(".")
+    assert getattr(importlib.import_module(module), attribute).__doc__
+
+
+def test_the_reference_lists_the_public_api():
+    names = {name.rpartition(".")[2] for name in documented()}
+    assert names >= {
+        "Hierarchy",
+        "hierarchy_table",
+        "Manifest",
+        "open_dataset",
+        "open_stream",
+        "build_loss",
+        "load_network",
+    }
