@@ -1,1 +1,1 @@
-"""The WordNet hierarchy of ImageNet-21K: its facts, its levels and its table."""
+"""The WordNet hierarchy of ImageNet-21K: its packaged data, its levels and its table."""

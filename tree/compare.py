@@ -1,24 +1,25 @@
-"""Where two hierarchies differ: class order, classes, parents."""
+"""Differences between two hierarchies: classes, class order, and parents."""
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from in21k.tree.findings import Code, HierarchyFinding
-from in21k.tree.hierarchy import ROOT, Hierarchy
+from in21k.tree.hierarchy import ROOT, Hierarchy, Int64Array
 
 
 def compare_class_order(ours: Sequence[str], theirs: Sequence[str]) -> list[HierarchyFinding]:
-    """Return where two class lists differ: in class index, or in the classes themselves."""
+    """Return a finding for each class that only one of two lists has, or that has a different class index in each."""
     here, there = ({wnid: index for index, wnid in enumerate(wnids)} for wnids in (ours, theirs))
     findings = [
-        HierarchyFinding(Code.ONLY_HERE, wnid, f"class {i}, not listed there")
+        HierarchyFinding(Code.ONLY_HERE, wnid, f"class {i} here, missing there")
         for wnid, i in here.items()
         if wnid not in there
     ]
     findings += [
-        HierarchyFinding(Code.ONLY_THERE, wnid, f"class {i} there") for wnid, i in there.items() if wnid not in here
+        HierarchyFinding(Code.ONLY_THERE, wnid, f"class {i} there, missing here")
+        for wnid, i in there.items()
+        if wnid not in here
     ]
     findings += [
         HierarchyFinding(Code.ORDER_DIFFERS, wnid, f"class {i} here, {there[wnid]} there")
@@ -29,7 +30,7 @@ def compare_class_order(ours: Sequence[str], theirs: Sequence[str]) -> list[Hier
 
 
 def compare_hierarchies(ours: Hierarchy, theirs: Hierarchy) -> list[HierarchyFinding]:
-    """Return where two hierarchies differ: in class order, and in the parents of the classes that both have."""
+    """Return the differences between two class lists, and between the parents of the classes that both have."""
     findings = compare_class_order(ours.wnids, theirs.wnids)
     here, there = _parents(ours), _parents(theirs)
     findings += [
@@ -40,12 +41,12 @@ def compare_hierarchies(ours: Hierarchy, theirs: Hierarchy) -> list[HierarchyFin
     return findings
 
 
-def moved_classes(before: Hierarchy, after: Hierarchy) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return two int64 [L]: of the classes at each level of `before`, how many `after` gives another parent or level.
+def moved_classes(before: Hierarchy, after: Hierarchy) -> tuple[Int64Array, Int64Array]:
+    """Return two int64 [L]: how many classes at each level of `before` have another parent, or level, in `after`.
 
     Args:
         before: a hierarchy of L levels.
-        after: one of the same classes in the same order.
+        after: a hierarchy of the same classes in the same order.
     """
     parent_moved, level_moved = before.parents != after.parents, before.levels != after.levels
     counts = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-_PLACE = re.compile(r"\{\{([a-z]+)\}\}")
+_PLACEHOLDER = re.compile(r"\{\{([a-z]+)\}\}")
 
 
 def explorer_page(
@@ -20,16 +20,15 @@ def explorer_page(
     thumbnails: Mapping[int, Sequence[bytes]] | None = None,
     plots: Mapping[str, bytes] | None = None,
 ) -> str:
-    """Return the page of a hierarchy: the tree, a search, each class's counts and samples, and plots.
+    """Return the HTML page of a hierarchy: the tree, a search box, counts and samples of each class, and plots.
 
-    The page loads nothing from anywhere, which its content security policy holds it to; whatever is in the names stays
-    text.
+    The page loads nothing, which its content security policy enforces, and shows every name as plain text.
 
     Args:
         table: a hierarchy table.
-        title: the page's.
-        thumbnails: JPEGs of some classes, by class index.
-        plots: PNGs, by what they show.
+        title: the page's title.
+        thumbnails: JPEGs by class index; not every class needs one.
+        plots: PNGs by caption.
     """
     style, script = _packaged("explorer.css"), _packaged("explorer-model.js") + _packaged("explorer.js")
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
@@ -41,13 +40,13 @@ def explorer_page(
         "script": script,
         "data": _json(_columns(table)),
         "thumbnails": _json(pictures),
-        "plots": "".join(_figure(text, image) for text, image in (plots or {}).items()),
+        "plots": "".join(_figure(caption, image) for caption, image in (plots or {}).items()),
     }
-    return _PLACE.sub(lambda place: content[place[1]], _packaged("explorer.html"))
+    return _PLACEHOLDER.sub(lambda match: content[match[1]], _packaged("explorer.html"))
 
 
 def _columns(table: pa.Table) -> dict[str, Any]:
-    """Return what the page's script reads; what follows from the parents is computed there."""
+    """Return the data for the page's script, which derives children, levels and sums from the parents."""
     columns = table.select(
         ["wnid", "name", "lemmas", "parent_index", "level", "images_train", "images_val", "active", "level_weight"]
     ).to_pydict()
@@ -73,17 +72,17 @@ def _columns(table: pa.Table) -> dict[str, Any]:
     }
 
 
-def _figure(text: str, image: bytes) -> str:
-    return f'<figure><img alt="{html.escape(text)}" src="data:image/png;base64,{_base64(image)}"></figure>'
+def _figure(caption: str, image: bytes) -> str:
+    return f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{_base64(image)}"></figure>'
 
 
 def _json(value: Any) -> str:
-    """Return JSON that ends no script element, whatever is in it."""
+    """Return JSON that cannot end the script element it is embedded in."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _hash(inline: str) -> str:
-    """Return the source expression of a content security policy for an inline script or style."""
+    """Return the content security policy's source expression for an inline script or style."""
     return f"'sha256-{_base64(hashlib.sha256(inline.encode()).digest())}'"
 
 

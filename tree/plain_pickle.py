@@ -1,7 +1,8 @@
-"""Reading `torch.save` files of plain containers without torch, and without running anything that is in them.
+"""Readers for pickles and `torch.save` files of plain containers, without torch and without running code from the file.
 
-A pickle names functions that its reader calls. Ours calls only the few below, which build containers; every other name
-is refused before it is imported. NumPy arrays are rebuilt from their bytes by our own code, never by NumPy's.
+A pickle names functions for its reader to call. This reader calls only the few below, which build containers, and
+rejects every other name before importing it. NumPy arrays are rebuilt from their bytes by our own code, never by
+NumPy's.
 """
 
 import io
@@ -17,7 +18,7 @@ import numpy as np
 from in21k.tree.errors import TreeError
 
 MAX_BYTES = 1 << 28
-"""Longest pickle that is read; the authors' tree has 2 MB."""
+"""The size of the largest pickle that is read; the authors' tree takes 2 MB."""
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _PLAIN_DTYPE = re.compile(r"[<>|=]?([iufUS]\d{1,6}|b1|O8?)")
@@ -25,44 +26,48 @@ _MALFORMED = (EOFError, ValueError, TypeError, KeyError, IndexError, AttributeEr
 
 
 def load_plain(path: Path) -> Any:
-    """Return what `torch.save` wrote to a file, of containers, text, numbers and NumPy arrays (as lists) alone.
+    """Return the object in a `torch.save` file of containers, text, numbers and NumPy arrays, which become lists.
 
     Raises:
-        TreeError: it is no such file, it is damaged, or it holds anything else.
-        OSError: it cannot be read.
+        TreeError: the file was not written by `torch.save`, is damaged, or holds anything else.
+        OSError: the file cannot be read.
     """
     try:
         if zipfile.is_zipfile(path):
             return _Plain(io.BytesIO(_pickle_of_zip(path))).load()
         if path.stat().st_size > MAX_BYTES:
-            raise TreeError(f"{path} is larger than {MAX_BYTES >> 20} MB: no class tree")
+            raise TreeError(f"{path} is larger than {MAX_BYTES >> 20} MB, too large for a class tree")
         return _load_legacy(io.BytesIO(path.read_bytes()))
     except _RefusedError as error:
-        raise TreeError(f"{path} holds {error}; only containers, text, numbers and NumPy arrays are read") from None
+        raise TreeError(
+            f"{path} contains {error}; only containers, text, numbers and NumPy arrays can be read"
+        ) from None
     except (pickle.UnpicklingError, zipfile.BadZipFile, MemoryError, RecursionError, *_MALFORMED) as error:
         detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise TreeError(f"{path} is no file of torch.save, or damaged ({detail})") from None
+        raise TreeError(f"{path} was not written by torch.save, or is damaged ({detail})") from None
 
 
 def load_arrays(content: bytes, name: str) -> Any:
-    """Return what a pickle holds, of containers, text, numbers and NumPy arrays of numbers alone.
+    """Return the object in a pickle of containers, text, numbers and NumPy arrays of numbers.
 
-    Arrays are NumPy's, if they are values of a dict that is the whole; text of Python 2 is read as Latin-1.
+    Arrays are returned as NumPy arrays if they are values of the outermost dict; Python 2 strings are read as Latin-1.
 
     Args:
         content: the pickle.
-        name: what to call it in errors.
+        name: how to refer to it in errors.
 
     Raises:
-        TreeError: it is no pickle, it is damaged, or it holds anything else.
+        TreeError: the content is not a pickle, is damaged, or holds anything else.
     """
     try:
         loaded = _PlainArrays(io.BytesIO(content), encoding="latin-1").load()
     except _RefusedError as error:
-        raise TreeError(f"{name} holds {error}; only containers, text, numbers and NumPy arrays are read") from None
+        raise TreeError(
+            f"{name} contains {error}; only containers, text, numbers and NumPy arrays can be read"
+        ) from None
     except (pickle.UnpicklingError, MemoryError, RecursionError, *_MALFORMED) as error:
         detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise TreeError(f"{name} is no pickle, or damaged ({detail})") from None
+        raise TreeError(f"{name} is not a pickle, or is damaged ({detail})") from None
     if isinstance(loaded, dict):
         return {key: value.values if isinstance(value, _Values) else value for key, value in loaded.items()}
     return loaded
@@ -80,7 +85,7 @@ def _pickle_of_zip(path: Path) -> bytes:
 
 
 def _load_legacy(stream: io.BytesIO) -> Any:
-    """Return the object of a file from before torch 1.6, which follows a magic number, a version and a description."""
+    """Return the object in a file from before torch 1.6, which follows a magic number, a version and a description."""
     first = _Plain(stream).load()
     if first != _LEGACY_MAGIC:
         return first  # a bare pickle
@@ -90,11 +95,11 @@ def _load_legacy(stream: io.BytesIO) -> Any:
 
 
 class _RefusedError(Exception):
-    """A pickle asks for something that is no plain container."""
+    """A pickle asks for something other than a plain container."""
 
 
 class _Dtype:
-    """What stands for a NumPy dtype."""
+    """A stand-in for a NumPy dtype."""
 
     def __init__(self, name: str, *_: Any) -> None:
         if not isinstance(name, str) or not _PLAIN_DTYPE.fullmatch(name):
@@ -107,7 +112,7 @@ class _Dtype:
             self.name = order + self.name
 
     def read(self, data: Any, count: int) -> list[Any]:
-        """Return the values that lie in `data`."""
+        """Return the values stored in `data`."""
         if "O" in self.name:
             return list(data)
         values: list[Any] = np.frombuffer(_bytes(data), np.dtype(self.name), count).tolist()
@@ -115,7 +120,7 @@ class _Dtype:
 
 
 class _Array(list[Any]):
-    """What stands for a NumPy array: its values as a list, nested where it has two axes."""
+    """A stand-in for a NumPy array: its values as a list, nested if it has two axes."""
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
@@ -127,7 +132,7 @@ class _Array(list[Any]):
 
 
 class _Values:
-    """What stands for a NumPy array of numbers that is to be kept as one."""
+    """A stand-in for a NumPy array of numbers that is returned as an array."""
 
     values: Any
 
@@ -144,7 +149,7 @@ def _bytes(data: Any) -> bytes:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Pickles of protocol 2 hold bytes as Latin-1 text and this call."""
+    """Return the bytes that a pickle of protocol 2 stores as Latin-1 text."""
     if encoding not in ("latin1", "latin-1"):
         raise _RefusedError(f"text in {encoding!r}")
     return text.encode("latin-1")
@@ -159,7 +164,7 @@ def _reconstruct(*_: Any) -> _Array:
 
 
 class _Call:
-    """A function that a pickle may call; its own type, so that a pickle can set no attribute on what it stands for."""
+    """A function that a pickle may call, wrapped so that the pickle cannot set attributes on the function itself."""
 
     __slots__ = ("_function",)
 
@@ -171,7 +176,7 @@ class _Call:
 
 
 class _Plain(pickle.Unpickler):
-    """An unpickler that knows a few names by heart and imports none."""
+    """An unpickler that maps a few names to stand-ins and imports nothing."""
 
     _CALLS: ClassVar[dict[tuple[str, str], Any]] = {
         ("collections", "OrderedDict"): lambda *items: OrderedDict(*items),
@@ -191,7 +196,7 @@ class _Plain(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name, or refuse it."""
+        """Return the stand-in for a name, or raise _RefusedError."""
         module = "builtins" if module == "__builtin__" else module
         try:
             return _Call(self._CALLS[module, name])
@@ -199,12 +204,12 @@ class _Plain(pickle.Unpickler):
             raise _RefusedError(f"{module}.{name}"[:100]) from None
 
     def persistent_load(self, _: Any) -> NoReturn:
-        """Refuse what lies outside the pickle, such as a tensor's values."""
+        """Raise _RefusedError: data outside the pickle, such as a tensor's values, are not read."""
         raise _RefusedError("a tensor")
 
 
 class _PlainArrays(_Plain):
-    """The same, with arrays kept as such."""
+    """An unpickler that returns NumPy arrays as arrays."""
 
     _CALLS: ClassVar[dict[tuple[str, str], Any]] = {
         name: (lambda *_: _Values()) if name[1] == "_reconstruct" else call for name, call in _Plain._CALLS.items()

@@ -84,8 +84,8 @@ def named_table(
         images_train: int64 [C], training images per class; zeros by default.
         images_val: int64 [C], validation images per class; zeros by default.
     """
-    none = np.zeros(len(hierarchy), np.int64)
-    train, val = (none if images is None else images for images in (images_train, images_val))
+    zeros = np.zeros(len(hierarchy), np.int64)
+    train, val = (zeros if images is None else images for images in (images_train, images_val))
     parents = hierarchy.parents.tolist()
     paths = [hierarchy.path(index) for index in range(len(hierarchy))]
     is_leaf = np.array([not children for children in hierarchy.children], np.int64)
@@ -102,7 +102,7 @@ def named_table(
         "ancestors": [path[:-1] for path in paths],
         "wordnet_parents": class_names.all_parents,
         "children": hierarchy.children,
-        "descendants": hierarchy.subtree_sums(none + 1) - 1,
+        "descendants": hierarchy.subtree_sums(np.ones_like(zeros)) - 1,
         "leaves": hierarchy.subtree_sums(is_leaf),
         "images_train": train,
         "images_val": val,

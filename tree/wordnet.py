@@ -1,4 +1,4 @@
-"""WordNet 3.0's nouns: the packaged table, and the command that makes it from a WordNet folder through nltk.
+"""WordNet 3.0's nouns: the packaged table, and the command that builds it from a WordNet folder with nltk.
 
 python -m in21k.tree.wordnet /usr/share/wordnet tree/data/wordnet30-nouns.parquet
 """
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 SYNSETS = 82_115
-"""Noun synsets in WordNet 3.0."""
+"""The number of noun synsets in WordNet 3.0."""
 
 TABLE = "wordnet30-nouns.parquet"
 SCHEMA = pa.schema(
@@ -30,8 +30,8 @@ SCHEMA = pa.schema(
     metadata={"source": "WordNet 3.0, noun synsets"},
 )
 
-# Debian's WordNet folder leaves out the list of lexicographer files, which nltk reads before all else.
-# Only its line count matters for nouns; the names are those of WordNet's manual page lexnames(5WN).
+# Debian's WordNet folder lacks the list of lexicographer files, which nltk reads first. Only its line count matters for
+# nouns; the names are from WordNet's manual page lexnames(5WN).
 _LEXICOGRAPHER_FILES = (
     "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "
     "noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object noun.person "
@@ -47,13 +47,13 @@ class Synset:
     """A noun synset of WordNet 3.0."""
 
     wnid: str
-    """`n` and the eight digits of its offset in WordNet 3.0's noun file."""
+    """`n` and the eight-digit offset of the synset in WordNet 3.0's noun file."""
     lemmas: tuple[str, ...]
-    """Its words, most usual first, with spaces."""
+    """The synset's words, most frequent first, with spaces."""
     hypernyms: tuple[str, ...]
-    """wnids of its hypernyms, in WordNet's order."""
+    """The wnids of its hypernyms, in WordNet's order."""
     instance_hypernyms: tuple[str, ...]
-    """wnids of what it is an instance of; no parents in the hierarchy."""
+    """The wnids of what it is an instance of; these do not count as parents in the hierarchy."""
 
     @property
     def name(self) -> str:
@@ -69,7 +69,7 @@ def load_wordnet() -> Mapping[str, Synset]:
 
 
 class _Nouns(Mapping[str, Synset]):
-    """The packaged table by wnid. A synset is made when it is asked for: to make all of them takes a second."""
+    """The packaged table by wnid. Synsets are created on access, since creating all of them takes a second."""
 
     def __init__(self, table: pa.Table) -> None:
         self._rows = {wnid: row for row, wnid in enumerate(table["wnid"].to_pylist())}
@@ -117,14 +117,14 @@ def read_wordnet_folder(folder: Path) -> Iterator[Synset]:
 
 
 def write_wordnet_table(folder: Path, output: Path) -> int:
-    """Write the packaged table from a WordNet 3.0 folder and return its number of synsets.
+    """Write the packaged table from a WordNet 3.0 folder and return the number of synsets.
 
     Raises:
-        ValueError: the folder does not hold WordNet 3.0.
+        ValueError: the folder does not contain WordNet 3.0.
     """
     synsets = list(read_wordnet_folder(folder))
     if len(synsets) != SYNSETS:
-        raise ValueError(f"{folder} has {len(synsets)} noun synsets, WordNet 3.0 has {SYNSETS}")
+        raise ValueError(f"{folder} has {len(synsets)} noun synsets; WordNet 3.0 has {SYNSETS}")
     columns = {field.name: [getattr(synset, field.name) for synset in synsets] for field in SCHEMA}
     temporary = output.with_name(f".{output.name}.tmp")
     pq.write_table(pa.table(columns, schema=SCHEMA), temporary, compression="zstd", compression_level=19)
@@ -136,7 +136,7 @@ def _reader(folder: Path) -> Any:
     import nltk.data
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
-    if str(folder) not in nltk.data.path:  # nltk opens files below its search path alone
+    if str(folder) not in nltk.data.path:  # nltk only opens files below its search path
         nltk.data.path.append(str(folder))
 
     class NounReader(WordNetCorpusReader):  # type: ignore[misc]
@@ -146,18 +146,18 @@ def _reader(folder: Path) -> Any:
             return super().open(file)
 
         def _synset_from_pos_and_line(self, pos: str, line: str) -> Any:
-            # nltk keeps a synset's pointers in a set, whose order changes from run to run; the line has WordNet's.
+            # nltk keeps a synset's pointers in a set, whose order varies between runs; the line has WordNet's order.
             synset = super()._synset_from_pos_and_line(pos, line)
             for symbol, targets in synset._pointers.items():
-                place = {target: line.index(f" {symbol} {target[1]:08d} {target[0]} ") for target in targets}
-                synset._pointers[symbol] = sorted(targets, key=place.__getitem__)
+                position = {target: line.index(f" {symbol} {target[1]:08d} {target[0]} ") for target in targets}
+                synset._pointers[symbol] = sorted(targets, key=position.__getitem__)
             return synset
 
-        def map_wn(self, version: str = "wordnet") -> None:  # noqa: ARG002 - to other versions, for other languages
+        def map_wn(self, version: str = "wordnet") -> None:  # noqa: ARG002 - between versions, for other languages
             return None
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nltk warns that other languages are not at hand
+        warnings.simplefilter("ignore")  # nltk warns that other languages are missing
         return NounReader(nltk.data.FileSystemPathPointer(str(folder)), None)
 
 

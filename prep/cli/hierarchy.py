@@ -8,7 +8,7 @@ import click
 
 from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
 from in21k.prep.hierarchy.report import write_report
-from in21k.prep.hierarchy.write import write_tree
+from in21k.prep.hierarchy.write import write_hierarchy
 from in21k.tree.errors import FindingsError
 from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.parents import ParentRule
@@ -58,7 +58,7 @@ def tree_command(
       python -c "import pandas; print(pandas.read_parquet('hierarchy.parquet').path_names)"
     """
     try:
-        summary, findings = write_tree(source, output, ParentRule(parents), edges, compare)
+        summary, findings = write_hierarchy(source, output, ParentRule(parents), edges, compare)
     except FindingsError as error:
         if as_json:
             click.echo(json.dumps({"command": "tree", "findings": [found.to_json() for found in error.findings]}))

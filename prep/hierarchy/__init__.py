@@ -1,1 +1,1 @@
-"""The hierarchy table on its own, and the report about it."""
+"""The hierarchy table on its own, and the report."""

@@ -1,4 +1,4 @@
-"""The report: plots of a dataset's levels, counts and rejects, sheets of samples, and a page to explore the tree in."""
+"""The report: plots of levels, counts and rejects, sheets of samples, and a page for exploring the classes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
-from in21k.prep.hierarchy.source import Tree, read_tree
+from in21k.prep.hierarchy.source import SourceHierarchy, read_source
 from in21k.prep.hierarchy.thumbnails import sheet_samples, thumbnails
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, Manifest, read_manifest
 from in21k.shards_manifest.storage.location import Location, locate
@@ -19,12 +19,12 @@ from in21k.tree.plots import plot_images_per_class, plot_levels, plot_rejects, p
 from in21k.tree.table import read_hierarchy
 
 PAGE = "report.html"
-SAMPLES_A_LEVEL = 32
+SAMPLES_PER_LEVEL = 32
 
 _CAPTIONS = {
-    "levels.png": "Classes and images at each level",
-    "images-per-class.png": "Images of each class before and after the filter",
-    "val-per-class.png": "Validation images of each class",
+    "levels.png": "Classes and images per level",
+    "images-per-class.png": "Images per class before and after the filter",
+    "val-per-class.png": "Validation images per class",
     "rejects.png": "Rejected, by reason",
 }
 
@@ -32,41 +32,41 @@ _CAPTIONS = {
 def write_report(
     source: str | None, output: Path, rule: ParentRule, edges: Path | None = None, budget: int = 12 << 20
 ) -> dict[str, Any]:
-    """Write plots and the explorer's page of a source into a folder; return the summary.
+    """Write the plots and the explorer page of a source to a folder, and return the summary.
 
     Args:
-        source: the folder or URI of a prepared dataset; or what `read_tree` takes, which has no images.
-        output: the folder.
-        rule: which hypernym of a synset with several is its parent; a dataset's own table has chosen already.
-        edges: a CSV of child and parent that takes WordNet's place.
-        budget: bytes of the page's thumbnails, all together.
+        source: the folder or URI of a prepared dataset, or any other source of `read_source`, which has no images.
+        output: the folder to write to.
+        rule: how a parent is chosen for a synset with several hypernyms; not used for a dataset, whose table is read.
+        edges: a CSV of child and parent to use instead of WordNet.
+        budget: the total size of the page's thumbnails, in bytes.
 
     Raises:
-        PrepError: the source is nothing that is known.
+        PrepError: the source is not of a known kind.
         DatasetError: the dataset is damaged.
         TreeError: the hierarchy is unusable, or matplotlib is missing.
     """
     dataset = locate(source) if source is not None and edges is None else None
     if dataset is not None and dataset.child(MANIFEST).exists():
         manifest = read_manifest(dataset)
-        tree = _stored_tree(dataset)
-        plots = _dataset_plots(dataset, manifest, tree)
-        subtree = tree.table["images_subtree"].to_numpy()
+        found = _dataset_hierarchy(dataset)
+        plots = _dataset_plots(dataset, manifest, found)
+        subtree = found.table["images_subtree"].to_numpy()
         pictures, side = thumbnails(dataset, manifest, subtree, budget)
         title = str(manifest.source.get("name", "dataset"))
     else:
-        tree = read_tree(source, rule, edges)
-        plots, pictures, side = {"levels.png": plot_levels(tree.hierarchy, None)}, {}, 0
+        found = read_source(source, rule, edges)
+        plots, pictures, side = {"levels.png": plot_levels(found.hierarchy, None)}, {}, 0
         title = edges.name if edges is not None else Path(str(source)).name
     shown = {_CAPTIONS[name]: image for name, image in plots.items() if name in _CAPTIONS}
-    page = explorer_page(tree.table, title, pictures, shown).encode()
+    page = explorer_page(found.table, title, pictures, shown).encode()
     folder = locate(output)
     folder.make_folder()
     for name, content in {**plots, PAGE: page}.items():
         folder.child(name).write_bytes(content)
     return {
-        "classes": len(tree.hierarchy),
-        "levels": tree.hierarchy.num_levels,
+        "classes": len(found.hierarchy),
+        "levels": found.hierarchy.num_levels,
         "plots": len(plots),
         "thumbnails": sum(map(len, pictures.values())),
         **({"thumbnail_side": side} if side else {}),
@@ -75,22 +75,22 @@ def write_report(
     }
 
 
-def _stored_tree(dataset: Location) -> Tree:
-    """Return the hierarchy that a dataset was made with."""
+def _dataset_hierarchy(dataset: Location) -> SourceHierarchy:
+    """Return the hierarchy stored in a dataset."""
     location = dataset.child(HIERARCHY)
     with location.open_input() as file:
         hierarchy = read_hierarchy(file, location.text)
-    return Tree(hierarchy, _read(location))
+    return SourceHierarchy(hierarchy, _read(location))
 
 
-def _dataset_plots(dataset: Location, manifest: Manifest, tree: Tree) -> dict[str, bytes]:
+def _dataset_plots(dataset: Location, manifest: Manifest, found: SourceHierarchy) -> dict[str, bytes]:
     """Return the plots of a dataset by file name."""
     classes, rejects = _read(dataset.child(CLASSES)), _read(dataset.child(REJECTS))
-    train, val = (tree.table[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
+    train, val = (found.table[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
     counted = rejects.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist()
     reasons: Mapping[tuple[str, str], int] = {(row["stage"], row["reason"]): row["count_all"] for row in counted}
     plots = {
-        "levels.png": plot_levels(tree.hierarchy, train + val),
+        "levels.png": plot_levels(found.hierarchy, train + val),
         "images-per-class.png": plot_images_per_class(
             classes["images"].to_numpy().astype(np.int64),
             classes["kept"].to_numpy().astype(np.bool_),
@@ -100,8 +100,8 @@ def _dataset_plots(dataset: Location, manifest: Manifest, tree: Tree) -> dict[st
         "val-per-class.png": plot_val_per_class(val),
         "rejects.png": plot_rejects(reasons),
     }
-    names = tree.table["name"].to_pylist()
-    for level, pictures in sheet_samples(dataset, manifest, tree.hierarchy.levels, SAMPLES_A_LEVEL).items():
+    names = found.table["name"].to_pylist()
+    for level, pictures in sheet_samples(dataset, manifest, found.hierarchy.levels, SAMPLES_PER_LEVEL).items():
         sheet = [(names[index], picture) for index, picture in pictures]
         plots[f"samples-level-{level:02d}.png"] = plot_samples(level, sheet)
     return plots
@@ -112,4 +112,4 @@ def _read(location: Location) -> pa.Table:
         with location.open_input() as file:
             return pq.read_table(file)
     except (pa.ArrowException, OSError) as error:
-        raise PrepError(f"{location.text} is no Parquet table of a dataset ({error})") from error
+        raise PrepError(f"{location.text} is not a Parquet table ({error})") from error

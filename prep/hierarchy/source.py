@@ -1,4 +1,4 @@
-"""What the hierarchy commands take: a prepared dataset, a list of classes, a published list by name, or edges."""
+"""The sources of the hierarchy commands: a prepared dataset, a class list, a published list by name, or edges."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,62 +19,66 @@ from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.parents import ParentRule
 from in21k.tree.table import hierarchy_table, named_table, wordnet_hierarchy
 
-SOURCES = "a prepared dataset, a list of classes, one a line, or " + " or ".join(PublishedList)
+SOURCES = "a prepared dataset, a class list (a text file, one class per line), or " + " or ".join(PublishedList)
 
 
 @dataclass(frozen=True, eq=False)
-class Tree:
-    """A hierarchy with its table."""
+class SourceHierarchy:
+    """The hierarchy of a source, with its table."""
 
     hierarchy: Hierarchy
     table: pa.Table
-    """Of `tree.table.SCHEMA`."""
+    """The hierarchy table, with the schema `in21k.tree.table.SCHEMA`."""
     findings: tuple[HierarchyFinding, ...] = ()
-    """What was found in its edges."""
+    """The findings about its edges."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassList:
-    """Classes in order of class index, and their images where there is a dataset."""
+    """Classes in order of class index, with their image counts if they come from a dataset."""
 
     wnids: list[str]
     images_train: npt.NDArray[np.int64] | None = None
     images_val: npt.NDArray[np.int64] | None = None
 
 
-def read_tree(source: str | None, rule: ParentRule, edges: Path | None = None) -> Tree:
-    """Return the hierarchy of a source.
+def read_source(source: str | None, rule: ParentRule, edges: Path | None = None) -> SourceHierarchy:
+    """Return the hierarchy of a source's classes.
 
     Args:
-        source: the folder or URI of a prepared dataset, a text file with a class a line, or the name of a published
-            list; without one `edges` tells the classes, too.
-        rule: which hypernym of a synset with several is its parent, where WordNet tells them.
-        edges: a CSV of child and parent that takes WordNet's place.
+        source: the folder or URI of a prepared dataset, a text file with one class per line, or the name of a published
+            list; may be None with `edges`, whose names are then the classes.
+        rule: how a parent is chosen for a synset with several hypernyms; not used with `edges`.
+        edges: a CSV of child and parent to use instead of WordNet.
 
     Raises:
-        PrepError: the source is nothing of these.
-        TreeError: a class is unknown or listed twice, or the edges make no hierarchy.
+        PrepError: the source is none of these.
+        TreeError: a class is unknown or listed twice, or the edges do not form a hierarchy.
     """
     if edges is None:
         if source is None:
-            raise PrepError(f"name a source, {SOURCES}, or give --edges")
-        classes = read_classes(source)
+            raise PrepError(f"name a source ({SOURCES}), or pass --edges")
+        classes = read_source_classes(source)
         hierarchy = wordnet_hierarchy(classes.wnids, rule)
-        return Tree(hierarchy, hierarchy_table(hierarchy, rule, classes.images_train, classes.images_val))
-    listed = read_classes(source, of_wordnet=False) if source is not None else None
+        return SourceHierarchy(hierarchy, hierarchy_table(hierarchy, rule, classes.images_train, classes.images_val))
+    listed = read_source_classes(source, wnids_only=False) if source is not None else None
     edge_list = read_edges(edges)
     hierarchy, findings = edge_hierarchy(edge_list, listed.wnids if listed else None)
-    labels = edge_class_names(hierarchy.wnids, edge_list.parents, edge_list.name)
+    class_names = edge_class_names(hierarchy.wnids, edge_list.parents, edge_list.name)
     images = (listed.images_train, listed.images_val) if listed else ()
-    return Tree(hierarchy, named_table(hierarchy, labels, *images), findings)
+    return SourceHierarchy(hierarchy, named_table(hierarchy, class_names, *images), findings)
 
 
-def read_classes(source: str, of_wordnet: bool = True) -> ClassList:
-    """Return the classes of a source; those of a text file must be wnids where `of_wordnet` says so.
+def read_source_classes(source: str, wnids_only: bool = True) -> ClassList:
+    """Return the classes of a source.
+
+    Args:
+        source: a prepared dataset, a class list, or the name of a published list.
+        wnids_only: whether each line of a class list must be a wnid.
 
     Raises:
-        PrepError: the source is no dataset, no class list and no name of a published one.
-        TreeError: a line of a class list is no wnid, or it is empty.
+        PrepError: the source is none of these.
+        TreeError: a class list is empty, or one of its lines must be a wnid and is not.
     """
     if source in list(PublishedList):
         return ClassList(list(published_class_list(PublishedList(source))))
@@ -83,15 +87,16 @@ def read_classes(source: str, of_wordnet: bool = True) -> ClassList:
         return _classes_of_table(location.child(HIERARCHY))
     path = Path(location.path)
     if location.is_local and path.is_dir():
-        raise PrepError(f"{source}: a folder without a finished dataset; give {SOURCES}")
+        raise PrepError(f"{source} is a folder without a finished dataset; pass {SOURCES}")
     if not location.exists():
-        raise PrepError(f"{source}: nothing there; give {SOURCES}")
+        raise PrepError(f"{source} does not exist; pass {SOURCES}")
     if not location.is_local:
         raise PrepError(f"{source}: a class list must be a local file")
-    return ClassList(read_wnid_list(path) if of_wordnet else read_class_list(path))
+    return ClassList(read_wnid_list(path) if wnids_only else read_class_list(path))
 
 
 def _classes_of_table(location: Location) -> ClassList:
+    """Return the classes and image counts in a dataset's hierarchy table."""
     try:
         with location.open_input() as file:
             columns = pq.read_table(file, columns=["wnid", "images_train", "images_val"])

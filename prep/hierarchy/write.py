@@ -1,10 +1,10 @@
-"""The hierarchy table alone, and where it differs from another's."""
+"""Writes the hierarchy table alone, and compares it with another hierarchy."""
 
 from pathlib import Path
 from typing import Any
 
 from in21k.prep.errors import PrepError
-from in21k.prep.hierarchy.source import read_tree
+from in21k.prep.hierarchy.source import read_source
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.storage.location import locate
 from in21k.tree.class_lists import PublishedList, class_list_digest, published_class_list, read_class_list
@@ -16,31 +16,30 @@ from in21k.tree.reference_tree import read_reference_tree
 from in21k.tree.table import read_hierarchy
 
 
-def write_tree(
+def write_hierarchy(
     source: str | None,
     output: Path,
     rule: ParentRule,
     edges: Path | None = None,
     compare: str | None = None,
 ) -> tuple[dict[str, Any], tuple[HierarchyFinding, ...]]:
-    """Write the hierarchy table of a source; return its summary and what was found in its edges and by comparing.
+    """Write the hierarchy table of a source; return the summary, and the findings about its edges and the comparison.
 
     Args:
-        source: what `read_tree` takes.
+        source: the classes, as for `read_source`.
         output: the Parquet file to write.
-        rule: which hypernym of a synset with several is its parent.
-        edges: a CSV of child and parent that takes WordNet's place.
-        compare: what `compare_with` takes.
+        rule: how a parent is chosen for a synset with several hypernyms.
+        edges: a CSV of child and parent to use instead of WordNet.
+        compare: what to compare the hierarchy with, as for `compare_with`.
 
     Raises:
-        PrepError: the source is nothing that is known.
-        TreeError: a class is unknown or listed twice, or the edges make no hierarchy.
+        PrepError: the source is not of a known kind.
+        TreeError: a class is unknown or listed twice, or the edges do not form a hierarchy.
     """
-    tree = read_tree(source, rule, edges)
-    findings = tree.findings
-    differences = compare_with(tree.hierarchy, compare) if compare is not None else []
-    write_table(locate(output), tree.table)
-    hierarchy = tree.hierarchy
+    found = read_source(source, rule, edges)
+    hierarchy = found.hierarchy
+    differences = compare_with(hierarchy, compare) if compare is not None else []
+    write_table(locate(output), found.table)
     summary: dict[str, Any] = {
         "classes": len(hierarchy),
         "levels": hierarchy.num_levels,
@@ -49,30 +48,30 @@ def write_tree(
         "table": str(output),
     }
     if compare is not None:
-        counts = count_codes(differences)
-        told = ", ".join(f"{count:,} {code}" for code, count in counts.items())
-        summary["compared_with"] = f"{compare}: {told or 'no difference'}"
-    return summary, (*findings, *differences)
+        counts = ", ".join(f"{count:,} {code}" for code, count in count_codes(differences).items())
+        summary["compared_with"] = f"{compare}: {counts or 'no differences'}"
+    return summary, (*found.findings, *differences)
 
 
 def compare_with(hierarchy: Hierarchy, other: str) -> list[HierarchyFinding]:
-    """Return where a hierarchy differs from another.
+    """Return the differences between a hierarchy and another one, or a class list.
 
     Args:
-        hierarchy: ours.
-        other: a file of the authors' `.pth` layout or a hierarchy table, to compare class order and parents with; or a
-            list of wnids, one a line, or the name of a published one, to compare class order with.
+        hierarchy: the hierarchy to compare.
+        other: a file in the layout of the authors' `.pth` or a hierarchy table, to compare class order and parents; a
+            text file with one wnid per line or the name of a published list, to compare class order alone.
 
     Raises:
         PrepError: there is no such file.
-        TreeError: it is nothing of these.
+        TreeError: the file is none of these.
     """
     if other in list(PublishedList):
         return compare_class_order(hierarchy.wnids, published_class_list(PublishedList(other)))
     path = Path(other)
     if not path.is_file():
         raise PrepError(
-            f"{other}: no file to compare with; give a .pth, a Parquet table, a class list or a list's name"
+            f"{other}: no such file to compare with; pass a .pth file, a hierarchy table, a class list, or "
+            + " or ".join(PublishedList)
         )
     with path.open("rb") as file:
         start = file.read(4)

@@ -131,5 +131,5 @@ def test_a_circle_of_unlisted_nodes_ends():
 def test_a_class_that_the_parent_function_does_not_know_is_refused():
     from in21k.tree.parents import primary_parents
 
-    with pytest.raises(TreeError, match="'n00000000' is no noun synset"):
+    with pytest.raises(TreeError, match="'n00000000' is not a noun synset"):
         build_hierarchy(["n02084071", "n00000000"], primary_parents())

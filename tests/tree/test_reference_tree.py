@@ -106,7 +106,7 @@ class Call:
 def test_a_pickle_that_calls_anything_is_refused_in_one_line_and_nothing_runs(tmp_path, call, name, write):
     mark = tmp_path / "was-here"
     fields = {**authors_tree(), "class_list": call(str(mark))}
-    with pytest.raises(TreeError, match=rf"tree\.pth holds {name}") as caught:
+    with pytest.raises(TreeError, match=rf"tree\.pth contains {name}") as caught:
         read_reference_tree(write(tmp_path / "tree.pth", fields))
     assert "\n" not in str(caught.value)
     assert not mark.exists()
@@ -147,7 +147,7 @@ def test_arrays_of_other_types_are_refused(tmp_path, dtype):
 def test_damaged_files_are_refused_by_name(tmp_path, content):
     path = tmp_path / "tree.pth"
     path.write_bytes(content)
-    with pytest.raises(TreeError, match=r"tree\.pth is no file of torch\.save"):
+    with pytest.raises(TreeError, match=r"tree\.pth was not written by torch\.save"):
         read_reference_tree(path)
 
 
@@ -162,13 +162,13 @@ def test_a_truncated_zip_is_refused_by_name(tmp_path, cut):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"class_list": [1, 2]}, "class_list is no list of text"),
-        ({"class_tree_list": [[0]]}, "a list for each of the 6 classes"),
+        ({"class_list": [1, 2]}, "class_list is not a list of strings"),
+        ({"class_tree_list": [[0]]}, "one list per class, 6 in all"),
         ({"class_tree_list": [[0], [0], [2], [3], [4], [5]]}, r"class_tree_list\[1\]"),
         ({"class_tree_list": [[0], [1], [2, 6], [3], [4], [5]]}, r"class_tree_list\[2\]"),
         ({"class_tree_list": [[0], [1, 0], [2, 1], [3], [4], [5]]}, "class_tree_list of n02084071"),
         ({"class_tree_list": [[0, 1], [1, 0], [2], [3], [4], [5]]}, "cycle"),
-        ({"class_description": ["dog"]}, "class_description is no dictionary"),
+        ({"class_description": ["dog"]}, "class_description is not a dictionary"),
         ({"class_list": [WNIDS[0]] * 6}, "listed twice"),
     ],
 )
@@ -178,5 +178,5 @@ def test_a_tree_that_contradicts_itself_is_refused(tmp_path, change, words):
 
 
 def test_another_pickle_is_no_class_tree(tmp_path):
-    with pytest.raises(TreeError, match="no class tree; one has the keys class_list"):
+    with pytest.raises(TreeError, match="not a class tree, which has the keys class_list"):
         read_reference_tree(write_zip(tmp_path / "tree.pth", {"state_dict": {}}))

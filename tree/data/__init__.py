@@ -1,1 +1,1 @@
-"""WordNet 3.0's noun hypernyms and ImageNet's primary parents, as package data."""
+"""Package data: WordNet 3.0's nouns, ImageNet's primary parents, the published class lists, and the explorer."""

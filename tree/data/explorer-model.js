@@ -1,8 +1,8 @@
 "use strict";
-// What follows from the parents: children, levels, sums over subtrees, paths; and the search. All by class index.
+// Everything derived from the parents (children, levels, sums over subtrees, paths), and the search, by class index.
 const makeModel = ({ wnids, names, lemmas, parents, train, val }) => {
   const size = wnids.length;
-  // The tree, and sums over subtrees: classes are visited from the deepest level up.
+  // The tree, and sums over subtrees: visit the classes from the deepest level up.
   const children = Array.from({ length: size }, () => []);
   const roots = [], levels = new Int32Array(size), below = new Int32Array(size), leaves = new Int32Array(size);
   const images = new Float64Array(size);
@@ -22,7 +22,7 @@ const makeModel = ({ wnids, names, lemmas, parents, train, val }) => {
   const pathOf = (i) => { const path = []; for (; i >= 0; i = parents[i]) path.unshift(i); return path; };
   const byName = (a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : a - b);
 
-  // Best is a whole name, word or wnid, then the beginning of one, then that of a word in one, then anything in it.
+  // Matches rank in this order: a whole name, lemma or wnid, the start of one, the start of a word within one, the rest.
   const words = wnids.map((wnid, i) => `|${[wnid, names[i], ...lemmas[i]].join("|")}|`.toLowerCase());
   const rank = (text, query) => {
     if (!text.includes(query)) return 9;

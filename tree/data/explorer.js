@@ -3,12 +3,12 @@
   const data = JSON.parse(byId("data").textContent);
   const { wnids, names, lemmas, parents, train, val, weights, active } = data;
   const { children, roots, levels, below, leaves, images, indexOf, hasImages, pathOf, byName, find } = makeModel(data);
-  const MOST_RESULTS = 60, MOST_CHILDREN = 80, MOST_THUMBNAILS = 8;
+  const MAX_RESULTS = 60, MAX_CHILDREN = 80, MAX_THUMBNAILS = 8;
   const number = new Intl.NumberFormat("en-US");
 
   const pathText = (i) => pathOf(i).map((at) => names[at]).join(" > ");
 
-  // Every text is set as text, never as markup: names come from anywhere.
+  // All text is set as text, never as markup, since names may come from anywhere.
   const element = (tag, attributes = {}, ...content) => {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -26,7 +26,7 @@
   };
   let compare = orders.classes;
 
-  // Tree: rows of a level are made when their parent is opened for the first time.
+  // Tree: a parent's rows are created when it is first opened.
   const tree = byId("tree");
   const items = new Map();
   let selected = -1;
@@ -38,7 +38,7 @@
     item.setAttribute("aria-level", levels[i] + 1);
     item.setAttribute("aria-label", `${names[i]}, ${hasImages ? imagesText : belowText}`);
     const count = span("count", number.format(hasImages ? images[i] : below[i]));
-    count.title = hasImages ? "images, of all classes below too" : "classes below";
+    count.title = hasImages ? "images, including those of all classes below" : "classes below";
     count.hidden = !hasImages && !children[i].length;
     const caret = span("caret", children[i].length ? "\u25b6" : "");
     caret.setAttribute("aria-hidden", "true");
@@ -110,12 +110,12 @@
   const samples = (i) => {
     const found = [];
     const queue = [i];
-    for (let at = 0; at < queue.length && found.length < MOST_THUMBNAILS; at++) {
+    for (let at = 0; at < queue.length && found.length < MAX_THUMBNAILS; at++) {
       const few = thumbnailsOf(queue[at]);
       for (const picture of at === 0 ? few : few.slice(0, 1)) found.push([queue[at], picture]);
       queue.push(...children[queue[at]]);
     }
-    return found.slice(0, MOST_THUMBNAILS);
+    return found.slice(0, MAX_THUMBNAILS);
   };
   const fact = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, value));
   const drawDetail = (i) => {
@@ -134,12 +134,12 @@
     const pictures = samples(i).map(([at, picture]) => (
       element("img", { src: `data:image/jpeg;base64,${picture}`, alt: names[at], title: names[at] })));
     if (pictures.length) {
-      const heading = children[i].length ? "Samples, of the class and of those below" : "Samples";
+      const heading = children[i].length ? "Samples of the class and those below" : "Samples";
       detail.push(element("h3", {}, heading), element("div", { class: "thumbs" }, ...pictures));
     }
     if (children[i].length) {
-      const all = [...children[i]].sort(compare), rest = all.length - MOST_CHILDREN;
-      const list = all.slice(0, MOST_CHILDREN).map((at) => element("li", {}, link(at)));
+      const all = [...children[i]].sort(compare), rest = all.length - MAX_CHILDREN;
+      const list = all.slice(0, MAX_CHILDREN).map((at) => element("li", {}, link(at)));
       if (rest > 0) list.push(element("li", {}, `and ${number.format(rest)} more`));
       detail.push(element("h3", {}, plural(all.length, "child", "children")));
       detail.push(element("ul", { class: "children" }, ...list));
@@ -147,9 +147,9 @@
     byId("detail").replaceChildren(...detail);
   };
   const drawHint = () => {
-    const texts = [["/", " searches, "], ["\u2191", " "], ["\u2193", " go through the tree, "], ["\u2192", " opens, "],
-      ["\u2190", " closes, "], ["Enter", " does either."]];
-    const hint = element("p", { class: "hint" }, "Choose a class. ");
+    const texts = [["/", " searches, "], ["\u2191", " "], ["\u2193", " move through the tree, "], ["\u2192", " opens, "],
+      ["\u2190", " closes, "], ["Enter", " toggles."]];
+    const hint = element("p", { class: "hint" }, "Select a class. ");
     for (const [key, text] of texts) hint.append(element("kbd", {}, key), text);
     byId("detail").replaceChildren(hint);
   };
@@ -172,9 +172,9 @@
     tree.hidden = !!query;
     search.setAttribute("aria-expanded", `${!!query}`);
     hits = query ? find(query) : [];
-    const more = hits.length > MOST_RESULTS ? `, the first ${MOST_RESULTS} shown` : "";
+    const more = hits.length > MAX_RESULTS ? `, first ${MAX_RESULTS} shown` : "";
     found.textContent = query ? `${plural(hits.length, "class", "classes")} found${more}` : "";
-    results.replaceChildren(...hits.slice(0, MOST_RESULTS).map((i, at) => {
+    results.replaceChildren(...hits.slice(0, MAX_RESULTS).map((i, at) => {
       const option = element("li", { role: "option", id: `result-${at}`, "aria-selected": "false" });
       option.append(span("name", names[i]), " ", span("wnid", wnids[i] === names[i] ? "" : wnids[i]));
       option.append(span("where", pathText(i)));
@@ -275,6 +275,6 @@
   drawTree();
   drawHint();
   fromHash();
-  // Thumbnails stand behind this script, so that the tree is there first.
+  // Thumbnails follow this script in the page, so that the tree appears first.
   document.addEventListener("DOMContentLoaded", () => { if (selected >= 0) drawDetail(selected); });
 })();

@@ -81,7 +81,7 @@ def test_a_rule_is_compared_with_the_table_of_another(tmp_path, output, wnids):
     ("arguments", "words"),
     [
         ((), "name a source"),
-        (("no-such-thing",), "no-such-thing: nothing there"),
+        (("no-such-thing",), "no-such-thing does not exist"),
         (("fall11-p", "--edges", "nothing.csv"), "nothing.csv"),
     ],
 )
@@ -92,18 +92,18 @@ def test_what_is_missing_is_named(output, arguments, words):
 
 
 def test_a_folder_without_a_dataset_is_no_source(tmp_path, output):
-    with pytest.raises(RefusedError, match="a folder without a finished dataset"):
+    with pytest.raises(RefusedError, match="is a folder without a finished dataset"):
         call("tree", tmp_path, "--output", output)
 
 
 def test_a_file_to_compare_with_that_is_missing_is_named(output, wnids):
-    with pytest.raises(RefusedError, match=r"nothing\.pth: no file to compare with"):
+    with pytest.raises(RefusedError, match=r"nothing\.pth: no such file to compare with"):
         call("tree", wnids, "--compare", "nothing.pth", "--output", output)
 
 
 def test_a_pickle_to_compare_with_that_calls_something_is_refused(tmp_path, output, wnids):
     (tmp_path / "tree.pth").write_bytes(b"\x80\x02cos\nsystem\n(S'false'\ntR.")
-    with pytest.raises(RefusedError, match=r"tree\.pth holds os\.system"):
+    with pytest.raises(RefusedError, match=r"tree\.pth contains os\.system"):
         call("tree", wnids, "--compare", tmp_path / "tree.pth", "--output", output)
 
 

@@ -133,8 +133,8 @@ class Bomb:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda b: b | {"train": pickle.dumps(Bomb(), 2)}, r"train holds (posix|nt)\.system; only containers"),
-        (lambda b: b | {"train": b"\x80\x02garbage"}, "train is no pickle, or damaged"),
+        (lambda b: b | {"train": pickle.dumps(Bomb(), 2)}, r"train contains (posix|nt)\.system; only containers"),
+        (lambda b: b | {"train": b"\x80\x02garbage"}, "train is not a pickle, or is damaged"),
         (lambda b: {name: content for name, content in b.items() if name != "test"}, "holds no test; copy it anew"),
         (lambda b: {"readme": b""}, "holds no meta nor batches.meta"),
         (lambda b: b | {"train": cifar_100(fine_labels=[9] * 30)[2]["train"]}, "train is no batch of 32 × 32 images"),
