@@ -1,31 +1,18 @@
 """Repair of a prepared dataset: what `verify` finds wrong is written anew from the work folder's parts."""
 
-import json
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
-from in21k.prep.stages.describe import SHARD_PARAMETERS, dataset_tables
-from in21k.prep.stages.merge import merge_orders
+from in21k.prep.stages.describe import dataset_tables, stored_parameters
 from in21k.prep.stages.parts import count_parts
-from in21k.prep.stages.record import PARTS, locked
-from in21k.prep.stages.shard import ShardParameters, finished_stages, require_made_by, run_identity, write_shards
-from in21k.prep.stages.shard_files import (
-    UNFINISHED,
-    ShardTask,
-    shard_record,
-    shard_tasks,
-    write_rows,
-    write_sample_table,
-    write_shard,
-)
+from in21k.prep.stages.record import PARTS, required
+from in21k.prep.stages.shard import ShardParameters, require_made_from, write_shards
+from in21k.prep.stages.shard_files import ShardTask, index_shard, plan_shards, reopen, write_shard, writing
 from in21k.prep.tables import read_table, write_table
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.manifest import (
@@ -40,12 +27,8 @@ from in21k.shards_manifest.manifest import (
 )
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
-from in21k.shards_manifest.storage.ranges import HashedStream
-from in21k.shards_manifest.tar import BLOCK, read_members
 from in21k.shards_manifest.verify.findings import Depth, Finding
-from in21k.tree.parents import ParentRule
 
-_CHUNK = 8 << 20
 _STRAY = "E104"
 
 
@@ -72,7 +55,7 @@ def repair_dataset(work: Location, output: Location, workers: Workers) -> Repair
     Raises:
         PrepError: `work` has no parts any more, or did not make this dataset, or makes other bytes now.
     """
-    stages = finished_stages(work)
+    required(work, "resize")
     if not count_parts(work / PARTS):
         raise PrepError(
             f"{work.text}: its parts are gone, and a repair is made from them; run `in21k-prep resize` anew"
@@ -80,16 +63,14 @@ def repair_dataset(work: Location, output: Location, workers: Workers) -> Repair
     if not _has_intact_manifest(output):
         return _remake(work, output, workers)
     manifest = read_manifest(output)
-    parameters = _shard_parameters(manifest.parameters["shard"])
-    require_made_by(output, manifest, run_identity(stages, parameters))
+    parameters = require_made_from(work, output, manifest)
     found = check_dataset(output, Depth.DIGEST, workers).findings
     if not found:
         return Repaired((), (), ())
     damaged = {finding.path for finding in found if finding.code != _STRAY}
-    with locked(work), locked(output / UNFINISHED):
+    with writing(work, output):
         written = _rewrite(work, output, manifest, parameters, damaged, workers)
         deleted = _delete_copies(output, manifest)
-    (output / UNFINISHED).delete_folder()
     return Repaired(tuple(written), deleted, check_dataset(output, Depth.DIGEST, workers).findings)
 
 
@@ -102,17 +83,16 @@ def _rewrite(
     workers: Workers,
 ) -> list[str]:
     """Write damaged files anew and return their paths: shards, then tables, then the sidecars that come from both."""
-    orders = merge_orders(work / PARTS, count_parts(work / PARTS))
-    tasks = list(shard_tasks(work / PARTS, output, orders, parameters.samples_per_shard))
-    broken = [task for task in tasks if task.path in damaged]
+    plan = plan_shards(work, output, parameters.samples_per_shard)
+    broken = [task for task in plan.tasks if task.path in damaged]
     with ThreadPoolExecutor(workers.count) as pool:
         list(pool.map(write_shard, broken))
         if SAMPLES in damaged:
-            list(pool.map(_index_shard, (task for task in tasks if task.path not in damaged)))
-            write_sample_table(output, tasks)
+            list(pool.map(index_shard, (task for task in plan.tasks if task.path not in damaged)))
+            plan.write_sample_table()
     written = [task.path for task in broken] + sorted(damaged & {SAMPLES})
     if lost := sorted(damaged & set(manifest.tables) - {SAMPLES}):
-        tables = dataset_tables(work, asdict(parameters), orders)
+        tables = dataset_tables(work, asdict(parameters), plan.orders)
         for name in lost:
             write_table(output / name, tables[name])
         written += lost
@@ -124,7 +104,7 @@ def _require_same_bytes(output: Location, manifest: Manifest, shards: list[Shard
     """Refuse to go on where what was written is not what the manifest says."""
     digests = {shard.path: shard.sha256 for split in SPLITS for shard in manifest.splits[split]}
     for task in shards:
-        if shard_record(task).sha256 != digests[task.path]:
+        if task.shard().sha256 != digests[task.path]:
             raise PrepError(
                 f"{(output / task.path).text}: the parts make other bytes than the manifest says; the dataset was made "
                 "from another work folder, or its parts are damaged too"
@@ -140,11 +120,10 @@ def _require_same_bytes(output: Location, manifest: Manifest, shards: list[Shard
 def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
     """Write everything anew: without a manifest nothing is known to be right."""
     parameters = _parameters_without_manifest(output)
-    orders = merge_orders(work / PARTS, count_parts(work / PARTS))
-    if not dataset_tables(work, asdict(parameters), orders)[CLASSES].equals(read_table(output / CLASSES)):
+    plan = plan_shards(work, output, parameters.samples_per_shard)
+    if not dataset_tables(work, asdict(parameters), plan.orders)[CLASSES].equals(read_table(output / CLASSES)):
         raise PrepError(f"{output.text}: it has no sound {MANIFEST}, and was not made from {work.text}")
-    (output / UNFINISHED).make_folder()
-    (output / UNFINISHED / "repair").write_bytes(b"")
+    reopen(output)
     (output / MANIFEST).delete_file()
     manifest = write_shards(work, output, parameters, workers)
     deleted = _delete_copies(output, manifest)
@@ -160,18 +139,12 @@ def _has_intact_manifest(output: Location) -> bool:
 def _parameters_without_manifest(output: Location) -> ShardParameters:
     """Return the parameters of shard that `classes.parquet` keeps."""
     try:
-        with (output / CLASSES).open_input() as file:
-            metadata: Mapping[bytes, bytes] = pq.read_schema(file).metadata or {}
-        return _shard_parameters(json.loads(metadata[SHARD_PARAMETERS]))
-    except (DatasetError, pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        return ShardParameters.of(stored_parameters(output))
+    except (DatasetError, KeyError, ValueError, TypeError) as error:
         raise PrepError(
             f"{output.text}: neither {MANIFEST} nor {CLASSES} says how it was made; write the dataset anew into an "
             "empty folder with `in21k-prep shard`"
         ) from error
-
-
-def _shard_parameters(stored: Mapping[str, Any]) -> ShardParameters:
-    return ShardParameters(**{**stored, "parents": ParentRule(stored["parents"])})
 
 
 def _delete_copies(output: Location, manifest: Manifest) -> tuple[str, ...]:
@@ -186,19 +159,3 @@ def _delete_copies(output: Location, manifest: Manifest) -> tuple[str, ...]:
     for path in copies:
         (output / path).delete_file()
     return tuple(copies)
-
-
-def _index_shard(task: ShardTask) -> None:
-    """Write the rows of a sound shard from the shard itself."""
-    reader = (task.output / task.path).open_ranges()
-    try:
-        members = list(read_members(HashedStream(reader, _CHUNK).read, 0, reader.size))
-    finally:
-        reader.close()
-    images = members[::2]
-    write_rows(
-        task,
-        [image.name.partition(".")[0] for image in images],
-        [image.offset - BLOCK for image in images],
-        [image.size for image in images],
-    )

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from in21k.prep.errors import PrepError
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages import split as split_stage
@@ -19,8 +20,10 @@ from in21k.prep.stages.merge import MergeOrder
 from in21k.prep.stages.parts import count_parts, read_part_rejects
 from in21k.prep.stages.record import CLASSES as WORK_CLASSES
 from in21k.prep.stages.record import PARTS, StageRecord
+from in21k.prep.stages.shard_files import ShardPlan
 from in21k.prep.tables import read_table, write_table
-from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, Manifest, Shard, TableFile
+from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, Manifest, TableFile
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
 from in21k.tree.class_lists import class_list_digest
@@ -40,8 +43,7 @@ def describe(
     output: Location,
     stages: Mapping[str, StageRecord],
     parameters: Mapping[str, Any],
-    splits: Mapping[str, tuple[Shard, ...]],
-    orders: Mapping[str, MergeOrder],
+    plan: ShardPlan,
 ) -> Manifest:
     """Write the tables and sidecars of a dataset and return its manifest, which the caller writes last.
 
@@ -50,10 +52,9 @@ def describe(
         output: the dataset, with all its shards and its sample table.
         stages: the records of filter, split and resize.
         parameters: those of shard.
-        splits: the shards.
-        orders: the samples behind them.
+        plan: the shards, all complete.
     """
-    for name, table in dataset_tables(work, parameters, orders).items():
+    for name, table in dataset_tables(work, parameters, plan.orders).items():
         write_table(output / name, table)
     classes = read_table(output / CLASSES)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
@@ -71,7 +72,7 @@ def describe(
             "wordnet": WORDNET_VERSION,
             **{name: found for name, found in resized.inputs.items() if not name.endswith(".parquet")},
         },
-        splits=splits,
+        splits=plan.shards(),
         tables={name: _table_file(output / name) for name in (HIERARCHY, CLASSES, SAMPLES, REJECTS)},
     )
     write_sidecars(output, manifest)
@@ -99,6 +100,21 @@ def dataset_tables(
         CLASSES: described.replace_schema_metadata({SHARD_PARAMETERS: json.dumps(dict(parameters))}),
         REJECTS: rejects,
     }
+
+
+def stored_parameters(output: Location) -> Mapping[str, Any]:
+    """Return the parameters of shard that `classes.parquet` stores, for a dataset whose manifest is lost.
+
+    Raises:
+        DatasetError: the table is missing or stores none.
+    """
+    location = output / CLASSES
+    with location.open_input() as file:
+        try:
+            parameters: Mapping[str, Any] = json.loads((pq.read_schema(file).metadata or {})[SHARD_PARAMETERS])
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise PrepError(f"{location.text} does not say how it was made ({one_line(error)})") from error
+    return parameters
 
 
 def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Table) -> dict[str, int]:

@@ -9,17 +9,8 @@ from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.stages.describe import describe
-from in21k.prep.stages.merge import MergeOrder, merge_orders
-from in21k.prep.stages.parts import count_parts
-from in21k.prep.stages.record import PARTS, StageRecord, locked, require_same, required
-from in21k.prep.stages.shard_files import (
-    UNFINISHED,
-    is_complete,
-    shard_record,
-    shard_tasks,
-    write_sample_table,
-    write_shard,
-)
+from in21k.prep.stages.record import StageRecord, require_same, required
+from in21k.prep.stages.shard_files import UNFINISHED, plan_shards, write_shard, writing
 from in21k.shards_manifest.manifest import MANIFEST, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.storage.location import Location
 from in21k.tree.parents import ParentRule
@@ -29,76 +20,76 @@ STAGE = "shard"
 
 @dataclass(frozen=True)
 class ShardParameters:
-    """What `shard` lets its user choose."""
+    """The user's choices for `shard`."""
 
     samples_per_shard: int = 10_000
     parents: ParentRule = ParentRule.PUBLISHED
-    """Which hypernym is the parent, in the hierarchy table."""
+    """Which hypernym becomes the parent in the hierarchy table."""
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "ShardParameters":
+        """Return the parameters that a manifest or a class table stores.
+
+        Raises:
+            KeyError, TypeError, ValueError: one is missing or unknown.
+        """
+        return cls(**{**stored, "parents": ParentRule(stored["parents"])})
 
 
 def write_shards(work: Location, output: Location, parameters: ShardParameters, workers: Workers) -> Manifest:
     """Write the shards, the tables and, last of all, the manifest of a dataset; return the manifest.
 
-    Goes on where a run before was killed. Every file is a function of the dump and the parameters alone.
+    Resumes a run that was killed. Every file is a function of the dump and the parameters alone.
 
     Args:
         work: the work folder, with `resize` done.
-        output: the dataset's folder, made where it is missing.
-        parameters: the choices.
+        output: the dataset's folder, created if it does not exist.
+        parameters: the user's choices.
         workers: who does it; each worker holds one shard in memory.
 
     Raises:
-        PrepError: a stage before is missing, or `output` holds something else.
+        PrepError: an earlier stage is missing, or `output` holds something else.
     """
     if parameters.samples_per_shard < 1:
         raise PrepError(f"--samples-per-shard {parameters.samples_per_shard}: give 1 or more")
-    stages = finished_stages(work)
-    begun = run_identity(stages, parameters)
-    manifest = _finished(output, begun)
+    stages = _finished_stages(work)
+    identity = _run_identity(stages, parameters)
+    manifest = _finished(output, identity)
     if manifest is not None:
         return manifest
-    _refuse_strangers(output)
-    with locked(work), locked(output / UNFINISHED):
-        _begin(output, begun)
-        orders = _merge_order(work, stages["resize"])
-        tasks = list(shard_tasks(work / PARTS, output, orders, parameters.samples_per_shard))
-        todo = [task for task in tasks if not is_complete(task)]
-        total = sum(len(order) for order in orders.values())
+    _require_own_folder(output)
+    with writing(work, output):
+        _begin(output, identity)
+        plan = plan_shards(work, output, parameters.samples_per_shard)
+        todo = [task for task in plan.tasks if not task.is_complete()]
+        total = sum(map(len, plan.orders.values()))
         with progress_bar(STAGE, "img", total, total - sum(len(task.samples) for task in todo)) as bar:
             for samples in run_tasks(write_shard, todo, workers):
                 bar.update(samples)
-        write_sample_table(output, tasks)
-        splits = {split: tuple(shard_record(task) for task in tasks if task.split == split) for split in SPLITS}
-        manifest = describe(work, output, stages, asdict(parameters), splits, orders)
+        plan.write_sample_table()
+        manifest = describe(work, output, stages, asdict(parameters), plan)
         (output / MANIFEST).write_bytes(manifest.to_json())
-        (output / UNFINISHED).delete_folder()
     return manifest
 
 
-def _merge_order(work: Location, resized: StageRecord) -> dict[str, MergeOrder]:
-    """Return the global order of all that `resize` left.
+def require_made_from(work: Location, output: Location, manifest: Manifest) -> ShardParameters:
+    """Return the parameters of `shard` that a dataset was made with, once it is clear that `work` made it.
 
     Raises:
-        PrepError: some of it is gone.
+        PrepError: a stage is missing, or another run made the dataset; it names the first difference.
     """
-    parts = count_parts(work / PARTS)
-    orders = merge_orders(work / PARTS, parts) if parts else {}
-    if any(split not in orders or len(orders[split]) != resized.counts[split] for split in SPLITS):
-        raise PrepError(f"{work / PARTS}: parts that `in21k-prep resize` wrote are gone; use another work folder")
-    return orders
+    parameters = ShardParameters.of(manifest.parameters[STAGE])
+    _require_made_by(output, manifest, _run_identity(_finished_stages(work), parameters))
+    return parameters
 
 
-def finished_stages(work: Location) -> dict[str, StageRecord]:
-    """Return the records of the stages before this one.
-
-    Raises:
-        PrepError: one is missing.
-    """
+def _finished_stages(work: Location) -> dict[str, StageRecord]:
+    """Return the records of the earlier stages, all of which must be there."""
     return {stage: required(work, stage) for stage in ("filter", "split", "resize")}
 
 
-def run_identity(stages: Mapping[str, StageRecord], parameters: ShardParameters) -> dict[str, Any]:
-    """Return what tells this dataset from others: source, parameters of all stages, decoders."""
+def _run_identity(stages: Mapping[str, StageRecord], parameters: ShardParameters) -> dict[str, Any]:
+    """Return what distinguishes this dataset from others: source, parameters of all stages, decoders."""
     return {
         "source": dict(stages["filter"].inputs),
         **{stage: dict(record.parameters) for stage, record in stages.items()},
@@ -107,29 +98,24 @@ def run_identity(stages: Mapping[str, StageRecord], parameters: ShardParameters)
     }
 
 
-def require_made_by(output: Location, manifest: Manifest, identity: Mapping[str, Any]) -> None:
-    """Refuse a dataset that another run has made.
-
-    Raises:
-        PrepError: it names the first difference.
-    """
+def _require_made_by(output: Location, manifest: Manifest, identity: Mapping[str, Any]) -> None:
     source = {name: value for name, value in manifest.source.items() if name != "name"}
     decoders = {name: manifest.versions.get(name) for name in identity["decoders"]}
     _require_same_run(output, {"source": source, **manifest.parameters, "decoders": decoders}, identity)
 
 
-def _finished(output: Location, begun: Mapping[str, Any]) -> Manifest | None:
-    """Return the manifest of a complete dataset that was made the same way, None where there is still work to do."""
+def _finished(output: Location, identity: Mapping[str, Any]) -> Manifest | None:
+    """Return the manifest of a dataset that this run has completed before, None if there is work to do."""
     if not (output / MANIFEST).exists():
         return None
     manifest = read_manifest(output)
-    require_made_by(output, manifest, begun)
+    _require_made_by(output, manifest, identity)
     (output / UNFINISHED).delete_folder()
     return manifest
 
 
-def _refuse_strangers(output: Location) -> None:
-    """Refuse a folder that holds something which no run of ours has begun."""
+def _require_own_folder(output: Location) -> None:
+    """Refuse a folder that holds anything which none of our runs began."""
     if output.exists():
         raise PrepError(f"{output.text} is a file; name a folder for the dataset")
     found = output.names()
@@ -137,13 +123,13 @@ def _refuse_strangers(output: Location) -> None:
         raise PrepError(f"{output.text} holds {found[0]} and no dataset; name an empty folder or a new one")
 
 
-def _begin(output: Location, begun: Mapping[str, Any]) -> None:
-    """Make the folders, or make sure that what was begun there is the same."""
+def _begin(output: Location, identity: Mapping[str, Any]) -> None:
+    """Create the folders, or make sure that the run that began there is the same."""
     plan = output / UNFINISHED / "begun.json"
     if plan.exists():
-        _require_same_run(output, json.loads(plan.read_bytes()), begun)
+        _require_same_run(output, json.loads(plan.read_bytes()), identity)
     else:
-        plan.write_bytes(json.dumps(begun).encode())
+        plan.write_bytes(json.dumps(identity).encode())
     for folder in (output, output / UNFINISHED, *(output / split for split in SPLITS)):
         folder.make_folder()
         folder.remove_temporaries()

@@ -1,28 +1,34 @@
-"""The files of one shard: its tar, its rows of the sample table, its record."""
+"""The files of a dataset's shards: each one's tar, its rows of the sample table, and the record that it is complete."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
-from in21k.prep.stages.merge import MergeOrder
-from in21k.prep.stages.parts import part_path
+from in21k.prep.stages.merge import MergeOrder, merge_orders
+from in21k.prep.stages.parts import count_parts, part_path
+from in21k.prep.stages.record import PARTS, locked, required
 from in21k.prep.tables import read_table, table_writer
-from in21k.shards_manifest.manifest import SAMPLES, SPLITS, Shard
+from in21k.shards_manifest.manifest import SAMPLES, SHARD_SUFFIX, SPLITS, Shard
 from in21k.shards_manifest.sample_table import SCHEMA
 from in21k.shards_manifest.storage.location import Location
-from in21k.shards_manifest.tar import END, content_size
+from in21k.shards_manifest.storage.ranges import HashedStream
+from in21k.shards_manifest.tar import BLOCK, END, content_size, read_members
 
 UNFINISHED = ".unfinished"
-"""The folder in a dataset that holds what a run has done so far; gone when the dataset is complete."""
+"""The folder within a dataset that holds the progress of a run; deleted when the dataset is complete."""
+
+_CHUNK = 8 << 20
+"""Bytes read at a time from a shard that is only indexed."""
 
 
 @dataclass(frozen=True, eq=False)
 class ShardTask:
-    """A shard to write."""
+    """A shard, and the samples that it is written from."""
 
     parts: Location
     output: Location
@@ -32,17 +38,17 @@ class ShardTask:
 
     @property
     def name(self) -> str:
-        """The shard's path."""
+        """What to call it in an error."""
         return self.path
 
     @property
     def path(self) -> str:
         """The shard's path relative to the dataset."""
-        return f"{self.split}/in21k-{self.split}-{self.number:06d}.tar"
+        return f"{self.split}/in21k-{self.split}-{self.number:06d}{SHARD_SUFFIX}"
 
     @property
     def record(self) -> Location:
-        """The file whose presence says that the shard is complete."""
+        """The file that is written once the shard is complete."""
         return self.output / UNFINISHED / f"{self._stem}.json"
 
     @property
@@ -54,9 +60,76 @@ class ShardTask:
     def _stem(self) -> str:
         return f"{self.split}-{self.number:06d}"
 
+    def shard(self) -> Shard:
+        """Return the manifest's entry for a shard that is complete."""
+        return Shard(**json.loads(self.record.read_bytes()))
+
+    def is_complete(self) -> bool:
+        """Return whether the shard and its record exist, and the shard has the recorded length."""
+        return self.record.exists() and (self.output / self.path).size() == self.shard().bytes
+
+
+@dataclass(frozen=True, eq=False)
+class ShardPlan:
+    """All shards of a dataset."""
+
+    output: Location
+    orders: Mapping[str, MergeOrder]
+    """The samples of each split, in the order in which the shards hold them."""
+    tasks: tuple[ShardTask, ...]
+    """One per shard, train before val."""
+
+    def shards(self) -> dict[str, tuple[Shard, ...]]:
+        """Return the manifest's entries by split; every shard must be complete."""
+        return {split: tuple(task.shard() for task in self.tasks if task.split == split) for split in SPLITS}
+
+    def write_sample_table(self) -> None:
+        """Write the dataset's sample table, a row group per shard; every shard's rows must exist."""
+        with (self.output / SAMPLES).write() as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+            for task in self.tasks:
+                writer.write_table(read_table(task.rows, schema=SCHEMA))
+
+
+def plan_shards(work: Location, output: Location, samples_per_shard: int) -> ShardPlan:
+    """Return which sample goes into which shard, a pure function of the parts.
+
+    Raises:
+        PrepError: `resize` has not been done, or some of its parts are missing.
+    """
+    counts = required(work, "resize").counts
+    folder = work / PARTS
+    parts = count_parts(folder)
+    orders = merge_orders(folder, parts) if parts else {}
+    if any(split not in orders or len(orders[split]) != counts[split] for split in SPLITS):
+        raise PrepError(f"{folder.text}: parts that `in21k-prep resize` wrote are missing; use another work folder")
+    tasks = (
+        ShardTask(folder, output, split, number, orders[split].slice(start, start + samples_per_shard))
+        for split in SPLITS
+        for number, start in enumerate(range(0, len(orders[split]), samples_per_shard))
+    )
+    return ShardPlan(output, orders, tuple(tasks))
+
+
+@contextmanager
+def writing(work: Location, output: Location) -> Iterator[None]:
+    """Lock a dataset and its work folder within the block; delete the record of progress if the block succeeds.
+
+    Raises:
+        PrepError: another process holds one of them.
+    """
+    with locked(work), locked(output / UNFINISHED):
+        yield
+        (output / UNFINISHED).delete_folder()
+
+
+def reopen(output: Location) -> None:
+    """Mark a dataset as unfinished, so that `write_shards` goes on in its folder."""
+    (output / UNFINISHED).make_folder()
+    (output / UNFINISHED / "repair").write_bytes(b"")
+
 
 def write_shard(task: ShardTask) -> int:
-    """Write one shard with its rows of the sample table, and return its number of samples (a worker's task)."""
+    """Write a shard, its rows of the sample table and its record; return its number of samples (a worker's task)."""
     digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     keys: list[str] = []
     offsets: list[int] = []
@@ -74,14 +147,35 @@ def write_shard(task: ShardTask) -> int:
         digest.update(END)
         md5.update(END)
         file.write(END)
-    write_rows(task, keys, offsets, image_bytes)
-    shard = Shard(task.path, len(keys), position + len(END), digest.hexdigest(), md5.hexdigest())
+    _write_rows(task, keys, offsets, image_bytes)
+    shard = Shard(
+        path=task.path,
+        samples=len(keys),
+        bytes=position + len(END),
+        sha256=digest.hexdigest(),
+        md5=md5.hexdigest(),
+    )
     task.record.write_bytes(json.dumps(asdict(shard)).encode())
     return len(keys)
 
 
-def write_rows(task: ShardTask, keys: list[str], offsets: list[int], image_bytes: list[int]) -> None:
-    """Write a shard's rows of the sample table."""
+def index_shard(task: ShardTask) -> None:
+    """Write the rows of the sample table for a shard that exists and is sound."""
+    reader = (task.output / task.path).open_ranges()
+    try:
+        members = list(read_members(HashedStream(reader, _CHUNK).read, 0, reader.size))
+    finally:
+        reader.close()
+    images = members[::2]
+    _write_rows(
+        task,
+        [image.name.partition(".")[0] for image in images],
+        [image.offset - BLOCK for image in images],
+        [image.size for image in images],
+    )
+
+
+def _write_rows(task: ShardTask, keys: list[str], offsets: list[int], image_bytes: list[int]) -> None:
     count = len(task.samples)
     with table_writer(task.rows, SCHEMA) as table:
         table.extend(
@@ -96,7 +190,7 @@ def write_rows(task: ShardTask, keys: list[str], offsets: list[int], image_bytes
 
 
 def _merged(task: ShardTask) -> Iterator[bytes]:
-    """Yield the bytes of a shard's samples in order: one range read a part, held until the shard is written."""
+    """Yield the bytes of a shard's samples in order; reads one range per part and holds them all meanwhile."""
     ranges: dict[int, tuple[int, bytes]] = {}
     for part, offset, size in task.samples.ranges():
         path = part_path(task.parts, part, ".tar")
@@ -113,29 +207,3 @@ def _merged(task: ShardTask) -> Iterator[bytes]:
     ):
         start, data = ranges[part]
         yield data[offset - start : offset - start + size]
-
-
-def shard_tasks(
-    parts: Location, output: Location, orders: Mapping[str, MergeOrder], samples_per_shard: int
-) -> Iterator[ShardTask]:
-    """Yield the shards of a dataset, those of train first, in order."""
-    for split in SPLITS:
-        for number, start in enumerate(range(0, len(orders[split]), samples_per_shard)):
-            yield ShardTask(parts, output, split, number, orders[split].slice(start, start + samples_per_shard))
-
-
-def is_complete(task: ShardTask) -> bool:
-    """Return whether a shard and its record are there, and the shard is as long as the record says."""
-    return task.record.exists() and (task.output / task.path).size() == shard_record(task).bytes
-
-
-def shard_record(task: ShardTask) -> Shard:
-    """Return what the manifest will say of a complete shard."""
-    return Shard(**json.loads(task.record.read_bytes()))
-
-
-def write_sample_table(output: Location, tasks: list[ShardTask]) -> None:
-    """Put the shards' rows together, a row group a shard."""
-    with (output / SAMPLES).write() as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-        for task in tasks:
-            writer.write_table(read_table(task.rows, schema=SCHEMA))
