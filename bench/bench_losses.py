@@ -4,7 +4,7 @@
 
 On a CPU 256 images in float32, on a GPU 1,024 in bfloat16. All contenders take turns within a round, on the same
 logits; figures are medians, ratios medians of a round's ratios. `per-level loop` is semantic softmax written plainly:
-one softmax and one-hot targets a level, targets found image by image.
+one softmax and one-hot targets per level, targets found image by image.
 """
 
 import argparse
@@ -13,12 +13,11 @@ from collections.abc import Callable
 from importlib.metadata import version
 from statistics import median
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from in21k.train.config.settings import Config, LossConfig
+from in21k.train.config.settings import LossConfig
 from in21k.train.losses.schemes import DISTILLING, SCHEMES, build_loss
 from in21k.train.model.level_order import LevelOrder, level_order
 from in21k.tree.class_lists import PublishedList, published_class_list
@@ -62,15 +61,15 @@ def contenders(hierarchy: Hierarchy, rows: int, dtype: torch.dtype, device: torc
     teacher = torch.randn(rows, len(hierarchy), generator=generator).to(device, dtype)
     losses: dict[str, Loss] = {REFERENCE: lambda logits: F.cross_entropy(logits, classes, label_smoothing=SMOOTHING)}
     for scheme in SCHEMES:
-        module = build_loss(Config(loss=LossConfig(scheme)), order, hierarchy.ancestors.astype(np.int64)).to(device)
-        guide = (teacher,) if scheme in DISTILLING else ()
-        losses[scheme] = lambda logits, module=module, guide=guide: module(logits, classes, valid, *guide)
+        module = build_loss(LossConfig(scheme), order).to(device)
+        teacher_logits = (teacher,) if scheme in DISTILLING else ()
+        losses[scheme] = lambda logits, module=module, more=teacher_logits: module(logits, classes, valid, *more)
     losses[LOOP] = per_level_loop(order, classes)
     return losses
 
 
 def per_level_loop(order: LevelOrder, classes: Tensor) -> Loss:
-    """Return semantic softmax as one would write it first: level by level, with a host's loop over the images."""
+    """Return semantic softmax as one would first write it: level by level, with a loop over images on the host."""
     paths = [[int(target) for target in row] for row in order.targets]
 
     def loss(logits: Tensor) -> Tensor:

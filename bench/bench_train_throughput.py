@@ -108,7 +108,7 @@ def measure(session: Session, steps: int) -> Rates:
     """Return one round's rates."""
     with closing(batches(session)) as stream:
         batch = next(stream)
-    session.replica.train()
+    session.train_module.train()
     synthetic = timed(session, repeat(batch), steps, session.train_step)
     with closing(batches(session)) as stream:
         loader = timed(session, stream, steps, lambda *_: None)

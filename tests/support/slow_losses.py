@@ -1,4 +1,4 @@
-"""The other schemes' losses, an image at a time in float64, from their formulas alone."""
+"""The losses of the other schemes, one image at a time in float64, from their formulas alone."""
 
 import math
 
@@ -42,17 +42,17 @@ def slow_distillation(student, teacher, valid: list[bool], levels: list[list[int
         if not is_valid:
             continue
         for classes in levels or [list(range(student.shape[1]))]:
-            guide = teacher[image, classes]
+            teacher_logits = teacher[image, classes]
             p = torch.softmax(student[image, classes] / config.temperature, 0)
-            q = torch.softmax(guide / config.temperature, 0)
+            q = torch.softmax(teacher_logits / config.temperature, 0)
             if config.divergence == "squared":
-                far = ((p - q) ** 2).sum()
+                divergence = ((p - q) ** 2).sum()
             else:
-                far = (q * torch.log(q / p)).sum() * config.temperature**2
+                divergence = (q * torch.log(q / p)).sum() * config.temperature**2
             if levels is not None:
-                best = sorted(torch.softmax(guide, 0).tolist(), reverse=True)
-                far = far * sum(best[: math.ceil(len(classes) * config.top_share)])
-            total = total + config.weight * far / len(valid)
+                best = sorted(torch.softmax(teacher_logits, 0).tolist(), reverse=True)
+                divergence = divergence * sum(best[: math.ceil(len(classes) * config.top_share)])
+            total = total + config.weight * divergence / len(valid)
     return total
 
 

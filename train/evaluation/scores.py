@@ -48,9 +48,9 @@ def evaluate_checkpoint(
             run=with_workers(run, ranks),
         )
         order = level_order(dataset.hierarchy)
-        network = load_network(path, card, order, size)
+        network = load_network(path, order, size)
         network.module.to(ranks.device)
-        loss = build_loss(config, order, dataset.label_sets).to(ranks.device)
+        loss = build_loss(config.loss, order, dataset.label_sets).to(ranks.device)
         with dataset.cached(read_options(config.data)):
             evaluation = evaluate_val(network, loss, dataset, config, ranks)
     return {"checkpoint": str(path), "model": card.model, **evaluation.to_dict(dataset)} if ranks.is_first else None
@@ -77,7 +77,7 @@ def evaluate_published(data: str, model: PublishedModel, settings: DataConfig, r
         config = resolved(Config(model_config, settings, run=run), dataset, ranks)
         network = published_network(config.model, model.weights, dataset.hierarchy, config.data.image_size)
         network.module.to(ranks.device)
-        loss = build_loss(config, network.order, dataset.label_sets).to(ranks.device)
+        loss = build_loss(config.loss, network.order, dataset.label_sets).to(ranks.device)
         with dataset.cached(read_options(config.data)):
             evaluation = evaluate_val(network, loss, dataset, config, ranks)
     weights = str(model.weights) if model.weights else "timm's"

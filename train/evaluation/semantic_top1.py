@@ -1,4 +1,4 @@
-"""Semantic top-1: how often the most probable class of a level is the image's ancestor there (paper, section 3.2.3).
+"""Semantic top-1: how often the most probable class of a level is the image's ancestor there (paper, section 3.3).
 
 Counts are kept as integers on the device, summed over ranks, and only then divided: exact on any number of ranks.
 """

@@ -1,6 +1,8 @@
-"""Distillation: a student that also follows a teacher's probabilities (paper, section 3.2.4).
+"""Distillation: the student also learns the teacher's probabilities.
 
-In the semantic one, they are compared level by level, each image's levels weighted by how sure the teacher is there.
+Semantic distillation (paper, section 3.4, eq. 3 and 4) compares them level by level, and weights each level of an
+image by the teacher's confidence there. The squared error and the 5 % of the classes that make up the confidence are
+the reference code's; `kl` with a temperature is Hinton's distillation.
 """
 
 import math
@@ -13,14 +15,14 @@ from in21k.train.model.level_order import LevelOrder
 
 
 def divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float) -> Tensor:
-    """Return [B]: how far the student's softmax is from the teacher's.
+    """Return [B]: the divergence of the student's softmax from the teacher's.
 
     Args:
         student: logits [B, N] of float32 or float64.
         teacher: logits [B, N] of the same type.
-        kind: `squared`, the sum over classes of the squared difference, or `kl`, Kullback-Leibler from the teacher's
-            to the student's, times the squared temperature (arXiv 1503.02531).
-        temperature: both logits are divided by it.
+        kind: `squared`, the squared error summed over classes, or `kl`, the Kullback-Leibler divergence from the
+            teacher's softmax to the student's times the squared temperature (arXiv 1503.02531).
+        temperature: divides both logits.
     """
     if kind == "squared":
         difference = torch.softmax(student / temperature, 1) - torch.softmax(teacher / temperature, 1)
@@ -31,7 +33,7 @@ def divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float)
 
 
 def confidence(teacher: Tensor, top_share: float) -> Tensor:
-    """Return [B], 0 to 1: the sum of a teacher's highest probabilities among N classes.
+    """Return [B], 0 to 1: the sum of the teacher's highest probabilities among N classes.
 
     Args:
         teacher: logits [B, N].
@@ -48,22 +50,24 @@ class SingleLabelDistillationLoss(nn.Module):
         super().__init__()
         self.hard, self.config = hard, config
 
-    def forward(self, logits: Tensor, class_indices: Tensor, valid: Tensor, teacher: Tensor | None = None) -> Tensor:
-        """Return the loss, a scalar of float32 (float64 for float64 logits).
+    def forward(
+        self, logits: Tensor, class_indices: Tensor, valid: Tensor, teacher_logits: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss, a float32 scalar (float64 for float64 logits).
 
         Args:
             logits: the student's, [B, C] in level order, any float type.
-            class_indices: int64 [B], each a class, also where not valid.
+            class_indices: int64 [B]; class indices also where not valid.
             valid: bool [B].
-            teacher: the teacher's logits, [B, C] in level order; None gives the hard-label loss alone.
+            teacher_logits: [B, C] in level order; without them, the hard-label loss alone is returned.
         """
         hard: Tensor
-        if teacher is None:
+        if teacher_logits is None:
             hard = self.hard(logits, class_indices, valid)
             return hard
         wide = torch.promote_types(logits.dtype, torch.float32)
-        far = self._divergence(logits.to(wide), teacher.to(wide))
-        soft = torch.where(valid, far, 0).sum() * (self.config.weight / len(logits))
+        divergence = self._divergence(logits.to(wide), teacher_logits.to(wide))
+        soft = torch.where(valid, divergence, 0).sum() * (self.config.weight / len(logits))
         if not self.config.hard_weight:
             return soft
         hard = self.hard(logits, class_indices, valid)
@@ -76,7 +80,8 @@ class SingleLabelDistillationLoss(nn.Module):
 class SemanticDistillationLoss(SingleLabelDistillationLoss):
     """The weighted sum of semantic softmax and, over active levels, the divergence times the teacher's confidence.
 
-    All images count at all levels, also those without an ancestor there: the teacher has an opinion.
+    The divergence of an image counts at every level, even where its class has no ancestor: the teacher has
+    probabilities there, and its confidence says what they are worth.
     """
 
     def __init__(self, hard: nn.Module, order: LevelOrder, config: DistillConfig) -> None:
@@ -86,7 +91,7 @@ class SemanticDistillationLoss(SingleLabelDistillationLoss):
     def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         total = student.new_zeros(len(student))
         for start, stop in self.bounds:
-            guide = teacher[:, start:stop]
-            far = divergences(student[:, start:stop], guide, self.config.divergence, self.config.temperature)
-            total = total + confidence(guide, self.config.top_share) * far
+            at_level = teacher[:, start:stop]
+            divergence = divergences(student[:, start:stop], at_level, self.config.divergence, self.config.temperature)
+            total = total + confidence(at_level, self.config.top_share) * divergence
         return total

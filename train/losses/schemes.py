@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from in21k.train.arrays import IntArray
-from in21k.train.config.settings import Config
+from in21k.train.config.settings import DistillConfig, LossConfig
 from in21k.train.errors import TrainError
 from in21k.train.losses.distillation import SemanticDistillationLoss, SingleLabelDistillationLoss
 from in21k.train.losses.multi_label import AsymmetricLoss
@@ -13,30 +13,31 @@ from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
 from in21k.train.losses.single_label import SingleLabelLoss
 from in21k.train.model.level_order import LevelOrder
 
-Builder = Callable[[Config, LevelOrder, IntArray], nn.Module]
+_NO_TEACHER = DistillConfig()
+
+Builder = Callable[[LossConfig, LevelOrder, IntArray, DistillConfig], nn.Module]
 
 
-def _single_label(config: Config, order: LevelOrder, _: IntArray) -> nn.Module:
-    return SingleLabelLoss(order, config.loss.label_smoothing)
+def _single_label(config: LossConfig, order: LevelOrder, *_: object) -> nn.Module:
+    return SingleLabelLoss(order, config.label_smoothing)
 
 
-def _multi_label(config: Config, order: LevelOrder, label_sets: IntArray) -> nn.Module:
-    loss = config.loss
-    return AsymmetricLoss(order, label_sets, loss.gamma_negative, loss.gamma_positive, loss.clip)
+def _multi_label(config: LossConfig, order: LevelOrder, label_sets: IntArray, _: DistillConfig) -> nn.Module:
+    return AsymmetricLoss(order, label_sets, config)
 
 
-def _semantic_softmax(config: Config, order: LevelOrder, _: IntArray) -> nn.Module:
+def _semantic_softmax(config: LossConfig, order: LevelOrder, *_: object) -> nn.Module:
     if not order.active:
         raise TrainError("no level of the hierarchy has two classes or more, so there is nothing to learn")
-    return SemanticSoftmaxLoss(order, config.loss.label_smoothing)
+    return SemanticSoftmaxLoss(order, config.label_smoothing)
 
 
-def _distillation(config: Config, order: LevelOrder, label_sets: IntArray) -> nn.Module:
-    return SingleLabelDistillationLoss(_single_label(config, order, label_sets), config.distill)
+def _distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: DistillConfig) -> nn.Module:
+    return SingleLabelDistillationLoss(_single_label(config, order), distill)
 
 
-def _semantic_distillation(config: Config, order: LevelOrder, label_sets: IntArray) -> nn.Module:
-    return SemanticDistillationLoss(_semantic_softmax(config, order, label_sets), order, config.distill)
+def _semantic_distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: DistillConfig) -> nn.Module:
+    return SemanticDistillationLoss(_semantic_softmax(config, order), order, distill)
 
 
 SCHEMES: Mapping[str, Builder] = {
@@ -46,7 +47,7 @@ SCHEMES: Mapping[str, Builder] = {
     "distillation": _distillation,
     "semantic-distillation": _semantic_distillation,
 }
-"""How each scheme's loss is built."""
+"""The function that builds each scheme's loss."""
 
 
 DISTILLING = frozenset({"distillation", "semantic-distillation"})
@@ -54,30 +55,40 @@ DISTILLING = frozenset({"distillation", "semantic-distillation"})
 
 
 SINGLE_LABEL = frozenset({"single-label", "distillation"})
-"""The schemes whose one softmax goes over all classes: top-1 and top-5 measure them."""
+"""The schemes with one softmax over all classes; their metrics are top-1 and top-5."""
 
 
 MULTI_LABEL = frozenset({"multi-label"})
-"""The schemes with a sigmoid a class: mean average precision measures them."""
+"""The schemes with a sigmoid per class; their metric is mean average precision."""
 
 
-def build_loss(config: Config, order: LevelOrder, label_sets: IntArray) -> nn.Module:
+def build_loss(
+    config: LossConfig,
+    order: LevelOrder,
+    label_sets: IntArray | None = None,
+    distill: DistillConfig = _NO_TEACHER,
+) -> nn.Module:
     """Return a scheme's loss, a module of (logits [B, C], ids int64 [B], valid bool [B]).
 
-    Distilling ones take a teacher's logits, [B, C], as a fourth; without them, as in validation, they give their
-    hard-label term. Logits are in level order, of any float type; the loss is a scalar of float32, or float64 for
-    float64 logits. It is the mean over all B images, of which those that are not valid add zero, so that the mean of
-    equal parts of a batch is that of the whole.
+        order = level_order(hierarchy)
+        loss = build_loss(LossConfig("semantic-softmax"), order)
+        value = loss(order.to_rows(logits, dim=1), class_indices, valid)  # of logits in class order
+
+    The losses of distilling schemes take the teacher's logits, [B, C], as a fourth argument; without them, as in
+    validation, they return the hard-label loss alone. Logits are in level order and of any float type; the loss is a
+    float32 scalar (float64 for float64 logits). It is the mean over all B images, and images that are not valid add
+    zero: so the mean over the micro-batches of a batch is the loss of the batch.
 
     Args:
-        config: of the run.
+        config: the scheme, and its parameters.
         order: the level order of C classes.
-        label_sets: int64 [N, K]: the class indices that belong to each id, padded with -1; in a dataset of one class an
-            image the ids are the class indices, and the sets a class and its ancestors.
+        label_sets: int64 [N, K]: the class indices of each id, padded with -1. By default ids are class indices, and a
+            class's label set is the class and all its ancestors.
+        distill: of the distilling schemes; its teacher is not opened here.
 
     Raises:
-        TrainError: there is no such scheme, or the hierarchy has nothing that it could learn.
+        TrainError: there is no such scheme, or the hierarchy has no level to learn.
     """
-    if (builder := SCHEMES.get(config.loss.scheme)) is None:
-        raise TrainError(f"there is no loss {config.loss.scheme!r}; loss.scheme is one of: {', '.join(SCHEMES)}")
-    return builder(config, order, label_sets)
+    if (builder := SCHEMES.get(config.scheme)) is None:
+        raise TrainError(f"there is no loss {config.scheme!r}; loss.scheme is one of: {', '.join(SCHEMES)}")
+    return builder(config, order, order.ancestors if label_sets is None else label_sets, distill)

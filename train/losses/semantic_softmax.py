@@ -1,4 +1,8 @@
-"""Semantic softmax: a softmax with label smoothing for every level of the hierarchy (paper, section 3.2.2, eq. 4)."""
+"""Semantic softmax: a softmax with label smoothing per level of the hierarchy (paper, section 3.3, eq. 2).
+
+The paper weights level k by W_k = 1/O_k, where O_k is the number of classes at level k and below. As in the reference
+code, the weights here are scaled to O_0/O_k and capped at 20 (`Hierarchy.level_weights`).
+"""
 
 from typing import Any
 
@@ -12,10 +16,10 @@ Slice = tuple[int, int, float]
 
 
 class SemanticSoftmaxLoss(nn.Module):
-    """The sum over active levels of W_k times the mean over the batch of the level's smoothed cross entropy.
+    """The sum over active levels of W_k times the level's smoothed cross entropy, mean over the batch.
 
-    An image without an ancestor at a level, and one that is not valid, adds zero there and still counts in the mean.
-    Nothing in it waits for the device: targets come from a table, and all shapes are fixed.
+    An image adds zero at levels where its class has no ancestor, and everywhere if it is not valid; it still counts in
+    the mean. Nothing here waits for the device: targets come from a table, and all shapes are fixed.
     """
 
     table: Tensor
@@ -28,11 +32,11 @@ class SemanticSoftmaxLoss(nn.Module):
         self.register_buffer("table", targets, persistent=False)  # int64 [C, K], -1 where a class has no ancestor
 
     def forward(self, logits: Tensor, class_indices: Tensor, valid: Tensor) -> Tensor:
-        """Return the loss, a scalar of float32 (float64 for float64 logits).
+        """Return the loss, a float32 scalar (float64 for float64 logits).
 
         Args:
             logits: [B, C] in level order, any float type.
-            class_indices: int64 [B], each a class, also where not valid.
+            class_indices: int64 [B]; class indices also where not valid.
             valid: bool [B].
         """
         targets = torch.where(valid[:, None], self.table[class_indices], -1)
@@ -41,7 +45,7 @@ class SemanticSoftmaxLoss(nn.Module):
 
 
 class _SemanticSoftmax(torch.autograd.Function):
-    """Makes the gradient beside the value, from the same exponentials: it is softmax - smoothed target."""
+    """Computes the gradient, softmax - smoothed target, with the value, from the same exponentials."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor, levels: tuple[Slice, ...], smoothing: float) -> Tensor:
@@ -50,7 +54,7 @@ class _SemanticSoftmax(torch.autograd.Function):
         gradient = torch.zeros_like(logits) if ctx.needs_input_grad[0] else None
         for column, (start, stop, weight) in enumerate(levels):
             target = targets[:, column : column + 1]
-            share = (target >= 0).to(dtype) * (weight / len(logits))  # [B, 1]: what the image weighs in the loss
+            share = (target >= 0).to(dtype) * (weight / len(logits))  # [B, 1]: the weight of the image in the loss
             index = target.clamp(min=0)
             level = logits[:, start:stop]
             largest = level.amax(1, keepdim=True).to(dtype)

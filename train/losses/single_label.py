@@ -1,4 +1,4 @@
-"""Single label: one softmax over all classes, cross entropy with label smoothing (paper, section 3.1.1)."""
+"""Single label: one softmax over all classes, cross entropy with label smoothing (paper, section 3.1)."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from in21k.train.model.level_order import LevelOrder
 
 
 class SingleLabelLoss(nn.Module):
-    """The smoothed cross entropy against an image's own class; its ancestors count as wrong answers."""
+    """Smoothed cross entropy with an image's own class as its target; its ancestors count as wrong."""
 
     row_of_class: Tensor
 
@@ -18,11 +18,11 @@ class SingleLabelLoss(nn.Module):
         self.register_buffer("row_of_class", torch.from_numpy(order.row_of_class), persistent=False)  # int64 [C]
 
     def forward(self, logits: Tensor, class_indices: Tensor, valid: Tensor) -> Tensor:
-        """Return the loss, a scalar of float32 (float64 for float64 logits).
+        """Return the loss, a float32 scalar (float64 for float64 logits).
 
         Args:
             logits: [B, C] in level order, any float type.
-            class_indices: int64 [B], each a class, also where not valid.
+            class_indices: int64 [B]; class indices also where not valid.
             valid: bool [B].
         """
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""A file of weights with what it is in its metadata: written, read, and made a network again."""
+"""Model files: weights as safetensors, classes in class order, with a description of the model in the metadata."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -12,8 +12,9 @@ from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.config.overrides import config_from_dict
 from in21k.train.config.settings import Config
+from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
-from in21k.train.model.level_order import LevelOrder
+from in21k.train.model.level_order import LevelOrder, flat_order
 from in21k.train.model.network import Network, build_network
 from in21k.train.model.weights import Weights
 
@@ -22,36 +23,67 @@ MODEL = "model.safetensors"
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a file of weights is, kept in its own metadata."""
+    """What a model file says about its model."""
 
     model: str
     """timm's name."""
     num_classes: int
     image_size: int
-    """Side of the images that it was trained on, in pixels."""
+    """Side of the training images in pixels."""
     class_list_sha256: str
-    """Of the wnids in order of class index."""
+    """SHA-256 of the wnids in order of class index."""
     step: int
-    """Steps that it was trained for."""
+    """Steps trained; 0 for a linear probe."""
     config: Config
-    """Of the run that trained it."""
+    """Configuration of the run."""
 
 
-def save_model(path: Path, card: ModelMetadata, weights: Weights) -> None:
-    """Write a file of weights alone, whole or not at all.
+def metadata_of(config: Config, data: TrainingData, step: int) -> ModelMetadata:
+    """Return the metadata of a model after `step` steps on this data under a resolved configuration."""
+    return ModelMetadata(
+        model=config.model.name,
+        num_classes=len(data.hierarchy),
+        image_size=config.data.image_size,
+        class_list_sha256=data.class_list_sha256,
+        step=step,
+        config=config,
+    )
+
+
+def save_model(path: Path, metadata: ModelMetadata, weights: Weights) -> None:
+    """Write a model file atomically.
+
+    Args:
+        path: the file.
+        metadata: describes the model.
+        weights: by name, classes in class order.
 
     Raises:
-        DatasetError: the disk is full or refuses the write.
+        DatasetError: the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        save_file(on_cpu(weights), temporary, safetensors_metadata(card))
+        write_tensors(temporary, weights, metadata)
+
+
+def write_tensors(path: Path, tensors: Weights, metadata: ModelMetadata | None = None) -> None:
+    """Write a safetensors file in place, with a model's metadata if it is given.
+
+    Raises:
+        OSError: the file cannot be written.
+        SafetensorError: likewise.
+    """
+    on_cpu = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    save_file(on_cpu, path, _as_texts(metadata) if metadata else None)
 
 
 def load_tensors(path: Path) -> Weights:
     """Return the tensors of a safetensors file.
 
     Raises:
-        TrainError: it is missing or damaged.
+        TrainError: the file is missing or damaged.
     """
     try:
         return load_file(path)
@@ -60,10 +92,10 @@ def load_tensors(path: Path) -> Weights:
 
 
 def read_metadata(path: Path) -> ModelMetadata:
-    """Return what a file of weights says of itself.
+    """Return the metadata of a model file.
 
     Raises:
-        TrainError: it is damaged, or no checkpoint of in21k.
+        TrainError: the file is damaged, or was not written by in21k.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -74,59 +106,58 @@ def read_metadata(path: Path) -> ModelMetadata:
     except (OSError, SafetensorError, ValueError, AttributeError) as error:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
     except KeyError as error:
-        raise TrainError(f"{path} is no checkpoint of in21k: its metadata has no {error}") from error
+        raise TrainError(f"{path} is not a model file of in21k: its metadata lacks {error}") from error
     return ModelMetadata(**numbers, **texts, config=config)  # type: ignore[arg-type]
 
 
-def check_classes(path: Path, card: ModelMetadata, classes: int, class_list_sha256: str) -> None:
-    """Refuse a checkpoint whose classes are not the dataset's.
+def check_classes(path: Path, metadata: ModelMetadata, classes: int, class_list_sha256: str) -> None:
+    """Refuse a model whose classes are not the dataset's.
 
     Raises:
         TrainError: the number of classes or the class list differs.
     """
-    if card.num_classes != classes:
+    if metadata.num_classes != classes:
         raise TrainError(
-            f"{path} has {card.num_classes} classes, the dataset {classes}; name the dataset that it was trained on"
+            f"{path} has {metadata.num_classes} classes, the dataset has {classes}; "
+            "name the dataset that it was trained on"
         )
-    if card.class_list_sha256 != class_list_sha256:
+    if metadata.class_list_sha256 != class_list_sha256:
         raise TrainError(
-            f"{path} has other {classes} classes than the dataset (class list {card.class_list_sha256[:12]}, "
-            f"the dataset's {class_list_sha256[:12]})"
+            f"the {classes} classes of {path} differ from the dataset's (class list "
+            f"{metadata.class_list_sha256[:12]}, the dataset's {class_list_sha256[:12]})"
         )
 
 
-def safetensors_metadata(card: ModelMetadata) -> dict[str, str]:
-    """Return the metadata of a safetensors file, texts by name."""
-    values = asdict(card)
-    config = json.dumps(values.pop("config"))
-    return {"format": "pt", **{key: str(value) for key, value in values.items()}, "config": config}
+def load_network(path: Path, order: LevelOrder | None = None, image_size: int = 0) -> Network:
+    """Return the network of a model file, on the CPU and in eval mode.
 
-
-def on_cpu(tensors: Weights) -> Weights:
-    """Return contiguous copies of tensors in host memory, as safetensors wants them."""
-    return {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-
-
-def load_network(path: Path, card: ModelMetadata, order: LevelOrder, image_size: int) -> Network:
-    """Return the network of a file of weights, on the CPU.
+        network = load_network(Path("runs/r50/checkpoints/step-00001234/model.safetensors"))
+        images = torch.zeros(8, 3, 224, 224, dtype=torch.uint8)
+        logits = network.module(network.inputs(images, torch.device("cpu")))  # [8, C], in class order
 
     Args:
-        path: the file.
-        card: what it says of itself.
-        order: the level order of its classes.
-        image_size: side of the images in pixels, for models that fix theirs.
+        path: a model file of in21k.
+        order: the order of the logits: `level_order(hierarchy)` for the losses and metrics of in21k; None keeps class
+            order.
+        image_size: side of the images in pixels, for architectures that fix it; 0 takes the training images'.
 
     Raises:
-        TrainError: the weights are not the model's that the card names, or not of this image size.
+        TrainError: the file cannot be read, or its weights do not fit the model that it names at this image size.
     """
-    network = build_network(replace(card.config.model, pretrained=False, init=""), order, image_size)
+    metadata = read_metadata(path)
+    order = order or flat_order(metadata.num_classes)
+    size = image_size or metadata.image_size
+    network = build_network(replace(metadata.config.model, pretrained=False, init=""), order, size)
     try:
         network.load(load_tensors(path))
     except RuntimeError as error:
-        raise TrainError(
-            f"{path} does not fit timm's {card.model} at {image_size} pixels: {one_line(error)}"
-        ) from error
+        raise TrainError(f"{path} does not fit timm's {metadata.model} at {size} pixels: {one_line(error)}") from error
+    network.module.eval()
     return network
+
+
+def _as_texts(metadata: ModelMetadata) -> dict[str, str]:
+    """Return the metadata as safetensors keeps it: texts by name."""
+    values = asdict(metadata)
+    config = json.dumps(values.pop("config"))
+    return {"format": "pt", **{key: str(value) for key, value in values.items()}, "config": config}

@@ -1,7 +1,7 @@
-"""Checkpoints: a folder a step, written whole or not at all, without pickle.
+"""Checkpoints: a folder per saved step, written whole or not at all, without pickle.
 
-RUN/checkpoints/step-00001234/model.safetensors      weights, classes in class order; what they are, in its metadata
-                              ema.safetensors        the same of the weights' average, where the run keeps one
+RUN/checkpoints/step-00001234/model.safetensors      model file: weights, classes in class order, and metadata
+                              ema.safetensors        model file of the EMA, if the run keeps one
                               optimizer.safetensors  `parameter/state` tensors
                               state.json             position, configuration, loss scale; written last
 """
@@ -16,40 +16,39 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX
 from in21k.train.config.overrides import config_from_dict
 from in21k.train.config.settings import Config
 from in21k.train.errors import TrainError
-from in21k.train.model.model_file import MODEL, ModelMetadata, on_cpu, safetensors_metadata
+from in21k.train.model.model_file import MODEL, ModelMetadata, write_tensors
 from in21k.train.model.weights import Weights
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
-AVERAGE = "ema.safetensors"
+EMA = "ema.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands."""
+    """The state of a run at a checkpoint, but for its tensors."""
 
     step: int
     """Steps done."""
     epoch: int
     """Whole epochs done."""
     samples: int
-    """Places of training batches filled so far, over all processes."""
+    """Positions of training batches filled so far, over all ranks."""
     skipped: int
     """Images among them that did not decode."""
     dataset_sha256: str
-    """Of the dataset's manifest."""
+    """SHA-256 of the dataset's manifest."""
     config: Config
     scaler: Mapping[str, Any]
-    """State of the loss scale; empty where there is none."""
+    """State of the loss scaler; empty without one."""
     groups: tuple[Mapping[str, Any], ...]
     """Hyperparameters of the optimizer's parameter groups."""
     format_version: int = FORMAT_VERSION
@@ -61,15 +60,15 @@ class Tensors:
 
     weights: Weights
     optimizer: Weights
-    average: Weights | None
-    """The weights' moving average; None where the run keeps none."""
+    ema: Weights | None
+    """None if the run keeps no EMA."""
 
 
-def save_checkpoint(run: Path, card: ModelMetadata, state: RunState, tensors: Tensors, keep: int) -> Path:
-    """Write a checkpoint, then delete all but the newest `keep`; return its folder.
+def save_checkpoint(run: Path, metadata: ModelMetadata, state: RunState, tensors: Tensors, keep: int) -> Path:
+    """Write a checkpoint, delete all but the newest `keep`, and return its folder.
 
     Raises:
-        TrainError: the disk is full or refuses the write.
+        TrainError: the checkpoint cannot be written.
     """
     folder = run / FOLDER
     target = folder / f"step-{state.step:08d}"
@@ -79,13 +78,7 @@ def save_checkpoint(run: Path, card: ModelMetadata, state: RunState, tensors: Te
         for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
             shutil.rmtree(left)  # a killed process of this run left it
         temporary.mkdir()
-        save_file(on_cpu(tensors.weights), temporary / MODEL, safetensors_metadata(card))
-        if tensors.average is not None:
-            save_file(on_cpu(tensors.average), temporary / AVERAGE, safetensors_metadata(card))
-        save_file(on_cpu(tensors.optimizer), temporary / OPTIMIZER)
-        (temporary / STATE).write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
-        for path in (*temporary.iterdir(), temporary):
-            _sync(path)
+        _write(temporary, metadata, state, tensors)
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
@@ -98,46 +91,57 @@ def save_checkpoint(run: Path, card: ModelMetadata, state: RunState, tensors: Te
     return target
 
 
+def _write(folder: Path, metadata: ModelMetadata, state: RunState, tensors: Tensors) -> None:
+    """Write a checkpoint's files into a new folder, and wait until they are on the disk."""
+    write_tensors(folder / MODEL, tensors.weights, metadata)
+    if tensors.ema is not None:
+        write_tensors(folder / EMA, tensors.ema, metadata)
+    write_tensors(folder / OPTIMIZER, tensors.optimizer)
+    (folder / STATE).write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
+    for path in (*folder.iterdir(), folder):
+        _sync(path)
+
+
 def latest_checkpoint(run: Path) -> Path | None:
-    """Return the folder of a run's newest checkpoint, None where it has none."""
+    """Return the folder of a run's newest checkpoint, None if there is none."""
     return found[-1] if (found := _checkpoints(run)) else None
 
 
 def load_state(checkpoint: Path) -> RunState:
-    """Return where the run of a checkpoint stood.
+    """Return the state of the run at a checkpoint.
 
     Raises:
-        TrainError: it is damaged or of a newer version.
+        TrainError: the state is damaged, or was written by a newer version.
     """
     path = checkpoint / STATE
     try:
         values = json.loads(path.read_bytes())
         if values["format_version"] > FORMAT_VERSION:
-            raise TrainError(f"{path} is of format {values['format_version']}, newer than this in21k; upgrade it")
+            raise TrainError(f"{path} has format {values['format_version']}, newer than this in21k; upgrade in21k")
         values["config"] = config_from_dict(values["config"])
         values["groups"] = tuple(values["groups"])
         return RunState(**values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainError(f"{path} cannot be read: {one_line(error)}; name an older checkpoint") from error
+        raise TrainError(f"{path} cannot be read: {one_line(error)}; use an older checkpoint") from error
 
 
 def find_model(path: Path, *, raw: bool = False) -> Path:
-    """Return the file of weights that a run folder, a checkpoint's folder or the file itself names.
+    """Return the model file that a run's folder, a checkpoint's folder or the path of the file itself stands for.
 
     Args:
         path: where to look.
-        raw: take the weights themselves where their average is there, too.
+        raw: prefer the weights themselves to their EMA.
 
     Raises:
-        TrainError: there is none.
+        TrainError: there is no model file.
     """
     newest = latest_checkpoint(path)
-    names = (MODEL,) if raw else (AVERAGE, MODEL)
+    names = (MODEL,) if raw else (EMA, MODEL)
     folders = (path, *([newest] if newest else []))
     for candidate in (path, *(folder / name for folder in folders for name in names)):
         if candidate.is_file():
             return candidate
-    raise TrainError(f"{path}: no checkpoint there; name a run's folder, one of its checkpoints or a {MODEL}")
+    raise TrainError(f"{path}: there is no checkpoint; name a run's folder, one of its checkpoints or a {MODEL}")
 
 
 def _checkpoints(run: Path) -> list[Path]:

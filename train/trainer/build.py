@@ -17,7 +17,7 @@ from in21k.train.losses.schemes import build_loss
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network
 from in21k.train.run.folder import Start
-from in21k.train.trainer.ema import WeightAverage
+from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.optimizer import build_optimizer
 from in21k.train.trainer.session import Session
 from in21k.train.trainer.teacher import open_teacher
@@ -40,18 +40,30 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     plan = _plan(config, dataset, ranks)
     torch.manual_seed(run.seed)
     order = level_order(dataset.hierarchy)
-    loss = build_loss(config, order, dataset.label_sets).to(ranks.device)
+    loss = build_loss(config.loss, order, dataset.label_sets, config.distill).to(ranks.device)
     resumed = start.state is not None  # its weights come from the checkpoint
     model = replace(config.model, pretrained=False, init="") if resumed else config.model
     network = _on_device(build_network(model, order, config.data.image_size), config.model, ranks)
     optimizer = build_optimizer(network, optim, ranks.device)
     scaler = loss_scaler(ranks.device, run.amp, run.amp_dtype)
-    average = WeightAverage(network, optim.ema_decay) if optim.ema_decay else None
+    ema = WeightEma(network, optim.ema_decay) if optim.ema_decay else None
     teacher = open_teacher(config, dataset, order, ranks)
-    session = Session(config, dataset, ranks, plan, network, network.module, loss, optimizer, scaler, average, teacher)
+    session = Session(
+        config=config,
+        dataset=dataset,
+        ranks=ranks,
+        plan=plan,
+        network=network,
+        train_module=network.module,
+        loss=loss,
+        optimizer=optimizer,
+        scaler=scaler,
+        ema=ema,
+        teacher=teacher,
+    )
     session.restore(start)
-    replica = _replicated(network.module, ranks)
-    return replace(session, replica=compiled(replica, ranks.device) if run.compile else replica)
+    module = _synchronized(network.module, ranks)
+    return replace(session, train_module=compiled(module, ranks.device) if run.compile else module)
 
 
 def _plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:
@@ -82,7 +94,7 @@ def _on_device(network: Network, config: ModelConfig, ranks: Ranks) -> Network:
     return replace(network, module=module)
 
 
-def _replicated(module: nn.Module, ranks: Ranks) -> nn.Module:
+def _synchronized(module: nn.Module, ranks: Ranks) -> nn.Module:
     if ranks.world_size == 1:
         return module
     devices = [ranks.device.index] if ranks.device.type == "cuda" else None

@@ -1,4 +1,4 @@
-"""The exponential moving average of a network's weights, which is evaluated in their place."""
+"""The exponential moving average (EMA) of a network's weights, which is evaluated in their place."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,54 +11,54 @@ from in21k.train.model.network import Network
 from in21k.train.model.weights import Weights
 
 
-class WeightAverage:
-    """The average of a network's parameters, float32 on their device; buffers are the network's own.
+class WeightEma:
+    """The EMA of a network's parameters, in float32 on their device; buffers are the network's own.
 
-    After step t (from 0) the average moves by 1 − min(decay, (1 + t) / (10 + t)) towards the weights: the first
-    weights, which are random, fade as fast as they can.
+    After step t (from 0) it moves by 1 − min(decay, (1 + t) / (10 + t)) towards the weights, so that the random first
+    weights fade quickly.
     """
 
     def __init__(self, network: Network, decay: float) -> None:
         self._network = network
         self._decay = decay
         self._parameters = dict(network.module.named_parameters())
-        self._averages = {name: each.detach().float().clone() for name, each in self._parameters.items()}
+        self._emas = {name: each.detach().float().clone() for name, each in self._parameters.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after a step."""
+        """Move towards the weights after a step."""
         decay = min(self._decay, (1 + step) / (10 + step))
         current = [each.detach() for each in self._parameters.values()]
-        torch._foreach_lerp_(list(self._averages.values()), current, 1 - decay)
+        torch._foreach_lerp_(list(self._emas.values()), current, 1 - decay)
 
     def weights(self) -> Weights:
-        """Return the averages and the network's buffers by name, classes in class order."""
-        averages = {name: self._network.to_classes(name, each) for name, each in self._averages.items()}
-        return {**self._network.weights(), **averages}
+        """Return the EMA and the network's buffers by name, classes in class order."""
+        emas = {name: self._network.to_classes(name, each) for name, each in self._emas.items()}
+        return {**self._network.weights(), **emas}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take averages as `weights` gave them.
+        """Load what `weights` returned.
 
         Raises:
-            TrainError: they are of another model.
+            TrainError: the weights are of another model.
         """
-        for name, average in self._averages.items():
-            if name not in weights or weights[name].shape != average.shape:
-                raise TrainError(f"the average of {name!r} is missing or of another model")
-            average.copy_(self._network.to_rows(name, weights[name]))
+        for name, ema in self._emas.items():
+            if name not in weights or weights[name].shape != ema.shape:
+                raise TrainError(f"the EMA of {name!r} is missing or of another model")
+            ema.copy_(self._network.to_rows(name, weights[name]))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Exchange the network's parameters for their averages within the block."""
-        self._exchange()
+        """Swap the network's parameters for their EMA within the block."""
+        self._swap()
         try:
             yield
         finally:
-            self._exchange()
+            self._swap()
 
     @torch.no_grad()
-    def _exchange(self) -> None:
+    def _swap(self) -> None:
         for name, parameter in self._parameters.items():
             raw = parameter.detach().clone()
-            parameter.copy_(self._averages[name])
-            self._averages[name].copy_(raw)
+            parameter.copy_(self._emas[name])
+            self._emas[name].copy_(raw)

@@ -71,7 +71,7 @@ def validate(session: Session, state: Progress) -> None:
             )
     except Interrupted:
         return
-    session.replica.train()
+    session.train_module.train()
     state.evaluation = evaluation
     if state.curves is not None:
         epoch = round(state.step / session.plan.steps_per_epoch, 4)

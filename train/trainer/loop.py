@@ -83,7 +83,7 @@ def _train(session: Session, run: Path, start: Start, progress: bool) -> Progres
     """Train to the end of the run, or until SIGTERM."""
     with stop_request(session.ranks) as request:
         state = _progress(session, run, start, request, progress)
-        session.replica.train()
+        session.train_module.train()
         try:
             if _validates(session, state.step):  # a process that was ended while it validated left the row out
                 validate(session, state)

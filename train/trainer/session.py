@@ -21,11 +21,11 @@ from in21k.train.errors import TrainError
 from in21k.train.images.augment_gpu import augment_batch
 from in21k.train.model.model_file import MODEL, ModelMetadata, check_classes, load_tensors, read_metadata
 from in21k.train.model.network import Network
-from in21k.train.run.checkpoint import AVERAGE, OPTIMIZER, RunState, Tensors, save_checkpoint
+from in21k.train.run.checkpoint import EMA, OPTIMIZER, RunState, Tensors, save_checkpoint
 from in21k.train.run.folder import Start
 from in21k.train.stream.loader import Batch
 from in21k.train.stream.source import augmentation_of
-from in21k.train.trainer.ema import WeightAverage
+from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.finite import check_weights
 from in21k.train.trainer.optimizer import load_optimizer_tensors, one_cycle, optimizer_tensors
 from in21k.train.trainer.teacher import Teacher
@@ -49,14 +49,15 @@ class Session:
     ranks: Ranks
     plan: TrainPlan
     network: Network
-    replica: nn.Module
-    """The network's module as it is trained: wrapped where there are several processes, and compiled where asked."""
+    train_module: nn.Module
+    """The network's module as training calls it: wrapped for gradient exchange if there are several ranks, and compiled
+    on request."""
     loss: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     """Scales the loss for float16, does nothing otherwise."""
-    average: WeightAverage | None
-    """The weights' moving average; None where the run keeps none."""
+    ema: WeightEma | None
+    """None if the run keeps no EMA."""
     teacher: Teacher | None = None
     """Asked about every training image by a distilling scheme."""
 
@@ -88,8 +89,8 @@ class Session:
         with backend_errors(self.config.run):
             loss = self._differentiate(images, batch.class_indices, batch.valid)
             norm = self._update()
-        if self.average is not None:
-            self.average.update(step)
+        if self.ema is not None:
+            self.ema.update(step)
         return StepResult(loss, norm)
 
     def batch_loss(self, images: torch.Tensor, class_indices: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
@@ -102,9 +103,9 @@ class Session:
         """
         device, run = self.ranks.device, self.config.run
         with autocast(device, run.amp, run.amp_dtype):
-            outputs = self.replica(self.network.inputs(images, device))
-            guide = () if self.teacher is None else (self.teacher(images),)
-            loss: torch.Tensor = self.loss(outputs, class_indices, valid, *guide)
+            outputs = self.train_module(self.network.inputs(images, device))
+            teacher_logits = () if self.teacher is None else (self.teacher(images),)
+            loss: torch.Tensor = self.loss(outputs, class_indices, valid, *teacher_logits)
         return loss
 
     def _differentiate(self, *batch: torch.Tensor) -> torch.Tensor:
@@ -114,7 +115,9 @@ class Session:
         """
         parts = self.config.optim.accumulate
         total = torch.zeros((), device=self.ranks.device)
-        no_sync: Any = getattr(self.replica, "no_sync", nullcontext)  # the processes exchange gradients once a step
+        no_sync: Any = getattr(
+            self.train_module, "no_sync", nullcontext
+        )  # the processes exchange gradients once a step
         for number, part in enumerate(zip(*(tensor.chunk(parts) for tensor in batch), strict=True), 1):
             with no_sync() if number < parts else nullcontext():
                 loss = self.batch_loss(*part) / parts
@@ -135,7 +138,7 @@ class Session:
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Return the context within which the network has the weights to evaluate: their average, where one is kept."""
-        return self.average.in_place() if self.average is not None else nullcontext()
+        return self.ema.in_place() if self.ema is not None else nullcontext()
 
     def loss_scale(self) -> float | None:
         """Return the loss scale of float16, for which the device is waited for; None where there is none."""
@@ -167,8 +170,8 @@ class Session:
             scaler=self.scaler.state_dict(),
             groups=groups,
         )
-        average = self.average.weights() if self.average is not None else None
-        tensors = Tensors(self.network.weights(), optimizer_tensors(self.network, self.optimizer), average)
+        ema = self.ema.weights() if self.ema is not None else None
+        tensors = Tensors(self.network.weights(), optimizer_tensors(self.network, self.optimizer), ema)
         check_weights(tensors.weights, step)
         return save_checkpoint(run, card, state, tensors, config.run.keep_checkpoints)
 
@@ -187,7 +190,7 @@ class Session:
         except RuntimeError as error:
             raise TrainError(f"{path} does not fit timm's {self.config.model.name}: {one_line(error)}") from error
         load_optimizer_tensors(self.network, self.optimizer, load_tensors(start.checkpoint / OPTIMIZER))
-        if self.average is not None:
-            self.average.load(load_tensors(start.checkpoint / AVERAGE))
+        if self.ema is not None:
+            self.ema.load(load_tensors(start.checkpoint / EMA))
         if start.state.scaler and self.scaler.is_enabled():
             self.scaler.load_state_dict(dict(start.state.scaler))

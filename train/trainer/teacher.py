@@ -77,7 +77,7 @@ def _trained(distill: DistillConfig, data: TrainingData, order: LevelOrder, size
     path = find_model(Path(distill.teacher))
     card = read_metadata(path)
     check_classes(path, card, len(data.hierarchy), data.class_list_sha256)
-    return load_network(path, card, order, size)
+    return load_network(path, order, size)
 
 
 def _published(distill: DistillConfig, data: TrainingData, size: int) -> Network:

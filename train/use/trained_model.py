@@ -36,6 +36,5 @@ def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "") -> Train
     card = read_metadata(path)
     classes = find_class_table(path, data, hierarchy)
     classes.check(path, card.class_list_sha256)
-    network = load_network(path, card, level_order(classes.hierarchy), card.image_size)
-    network.module.eval()
+    network = load_network(path, level_order(classes.hierarchy))
     return TrainedModel(path, card, network, classes)

@@ -1,7 +1,6 @@
 """Each scheme's loss against a slow version in float64, on random trees and on the real one."""
 
 import functools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from slow_semantic_softmax import slow_loss
 from in21k.train.config.settings import Config, DistillConfig, LossConfig
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import DISTILLING, SCHEMES, build_loss
-from in21k.train.model.level_order import level_order
+from in21k.train.model.level_order import flat_order, level_order
 from in21k.tree.hierarchy import Hierarchy
 
 ALL = sorted(SCHEMES)
@@ -34,9 +33,9 @@ def fast(hierarchy, config, logits, labels, valid, teacher):
     order = level_order(hierarchy)
     rows = torch.from_numpy(order.class_of_row)
     leaf = logits.clone().requires_grad_()
-    loss = build_loss(config, order, hierarchy.ancestors.astype(np.int64))
-    guide = (teacher[:, rows],) if config.loss.scheme in DISTILLING else ()
-    value = loss(leaf[:, rows], labels, valid, *guide)
+    loss = build_loss(config.loss, order, distill=config.distill)
+    teacher_logits = (teacher[:, rows],) if config.loss.scheme in DISTILLING else ()
+    value = loss(leaf[:, rows], labels, valid, *teacher_logits)
     value.backward()
     return value.detach(), leaf.grad
 
@@ -135,7 +134,7 @@ def test_autocast_changes_nothing_about_its_precision(published, scheme):
 @pytest.mark.parametrize("scheme", ALL)
 def test_nothing_in_it_waits_for_the_device(published, scheme):
     """Tensors of the meta device have no values, so whatever needs one on the host fails there."""
-    loss = build_loss(config_of(scheme), level_order(published), published.ancestors.astype(np.int64)).to("meta")
+    loss = build_loss(LossConfig(scheme), level_order(published)).to("meta")
     logits = torch.empty(4, len(published), device="meta", requires_grad=True)
     labels, valid = torch.empty(4, dtype=torch.int64, device="meta"), torch.empty(4, dtype=torch.bool, device="meta")
     loss(logits, labels, valid, *([logits.detach()] if scheme in DISTILLING else [])).backward()
@@ -146,7 +145,7 @@ def test_nothing_in_it_waits_for_the_device(published, scheme):
 def test_it_compiles_to_one_graph_with_the_same_value(scheme):
     hierarchy = Hierarchy(tuple("abcdefg"), np.array([-1, -1, 0, 0, 1, 3, 4], np.int32))
     order = level_order(hierarchy)
-    loss = build_loss(config_of(scheme), order, hierarchy.ancestors.astype(np.int64))
+    loss = build_loss(LossConfig(scheme), order)
     logits, labels, valid = batch_of(hierarchy, 4, 5, torch.float32)
     teacher = [batch_of(hierarchy, 4, 6, torch.float32)[0]] if scheme in DISTILLING else []
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
@@ -197,19 +196,28 @@ def test_without_focusing_it_is_the_binary_cross_entropy():
 
 
 @pytest.mark.parametrize("scheme", sorted(DISTILLING))
-def test_a_teacher_is_missed_by_nobody_in_validation(scheme):
+def test_without_teacher_logits_it_is_the_hard_label_loss(scheme):
     hierarchy = cached()
     hard = "single-label" if scheme == "distillation" else "semantic-softmax"
     logits, labels, valid = batch_of(hierarchy, 2, 1)
-    order, sets = level_order(hierarchy), hierarchy.ancestors.astype(np.int64)
-    config = config_of(scheme, hard_weight=0.0)
-    alone = build_loss(config, order, sets)(logits, labels, valid)
-    other = build_loss(replace(config, loss=replace(config.loss, scheme=hard)), order, sets)
+    order = level_order(hierarchy)
+    alone = build_loss(LossConfig(scheme), order, distill=DistillConfig(hard_weight=0.0))(logits, labels, valid)
+    other = build_loss(LossConfig(hard), order)
     torch.testing.assert_close(alone, other(logits, labels, valid))
 
 
 @pytest.mark.parametrize("name", ["gamma_negative", "gamma_positive"])
 def test_a_focusing_without_a_bounded_gradient_is_refused(name):
     hierarchy = cached()
-    with pytest.raises(TrainError, match=rf"loss\.{name}=0\.5 lies between 0 and 1; name 0, or 1 and more"):
-        build_loss(config_of("multi-label", **{name: 0.5}), level_order(hierarchy), hierarchy.ancestors.astype(int))
+    with pytest.raises(TrainError, match=rf"loss\.{name}=0\.5 lies between 0 and 1; use 0, or at least 1"):
+        build_loss(LossConfig("multi-label", **{name: 0.5}), level_order(hierarchy))
+
+
+def test_an_ids_labels_may_be_any_classes():
+    """Outside of a hierarchy an image has a label set of its own."""
+    order = flat_order(4)
+    loss = build_loss(LossConfig("multi-label"), order, np.array([[0, 2], [3, -1], [-1, -1]]))
+    logits = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    value = loss(logits, torch.tensor([2, 0, 1]), torch.ones(3, dtype=torch.bool))
+    expected = slow_multi_label(logits, [set(), {0, 2}, {3}], [True] * 3, LossConfig("multi-label"))
+    torch.testing.assert_close(value, expected)

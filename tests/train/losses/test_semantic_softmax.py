@@ -1,4 +1,6 @@
-"""The loss and the metric against slow versions, on random trees and on the real one; and no wait for the device."""
+"""Semantic softmax and semantic top-1 against slow versions, on random trees and the real one; they never wait."""
+
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -8,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_semantic_softmax import slow_hits, slow_loss, smoothed_minimum
 
-from in21k.train.config.settings import Config, LossConfig
+from in21k.train.config.settings import LossConfig
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.semantic_top1 import SemanticCounter, majority_guess
 from in21k.train.losses.schemes import build_loss
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
-from in21k.train.model.level_order import level_order
+from in21k.train.model.level_order import LevelOrder, flat_order, level_order
 from in21k.tree.hierarchy import Hierarchy
 
 
@@ -154,12 +156,23 @@ def test_level_order_and_class_order_are_inverse(hierarchy):
     assert torch.equal(order.to_classes(order.to_rows(by_class)), by_class)
     levels = hierarchy.levels[order.class_of_row].tolist()
     assert levels == sorted(levels)
+    assert np.array_equal(order.ancestors, hierarchy.ancestors)
+    columns = torch.stack([by_class, -by_class])
+    assert torch.equal(order.to_rows(columns, dim=1), columns[:, torch.from_numpy(order.class_of_row)])
+    assert torch.equal(order.to_classes(order.to_rows(columns, dim=1), dim=1), columns)
+
+
+def test_the_order_of_a_plain_class_list_is_that_of_its_hierarchy():
+    flat = level_order(Hierarchy(tuple("abc"), np.full(3, -1, np.int32)))
+    for field in fields(LevelOrder):
+        assert np.array_equal(getattr(flat_order(3), field.name), getattr(flat, field.name)), field.name
+    assert flat_order(1).active == ()
 
 
 def test_schemes_are_named_and_need_something_to_learn():
     chain = Hierarchy(("a", "b"), np.array([-1, 0], np.int32))
-    order, labels = level_order(chain), chain.ancestors.astype(np.int64)
+    order = level_order(chain)
     with pytest.raises(TrainError, match="no level of the hierarchy has two classes"):
-        build_loss(Config(), order, labels)
+        build_loss(LossConfig(), order)
     with pytest.raises(TrainError, match=r"no loss 'triplet'; loss.scheme is one of: single-label, multi-label, sem"):
-        build_loss(Config(loss=LossConfig(scheme="triplet")), order, labels)
+        build_loss(LossConfig("triplet"), order)

@@ -67,7 +67,7 @@ def test_no_step_waits_for_the_gpu(dataset_folder, values):
     session = open_session(config, data, Ranks(device), Start(None, None))
     source = train_source(data, config)
     batches = list(on_device(open_stream(source, session.plan, workers=2, pin_memory=True), device))
-    session.replica.train()
+    session.train_module.train()
     session.train_step(batches[0], 0)  # the first one chooses kernels
     with nothing_waits():
         results = [session.train_step(batch, step) for step, batch in enumerate(batches[1:], 1)]

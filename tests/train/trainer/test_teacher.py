@@ -92,7 +92,7 @@ def test_what_cannot_teach_is_refused(trained, dataset_folder, tmp_path):
     for config, message in (
         (distilling, "loss.scheme=semantic-distillation needs a teacher; name a run or a model of timm: --teacher"),
         (config_of(distill__teacher=str(run)), "loss.scheme=semantic-softmax has no use for the teacher"),
-        (_taught_by(distilling, str(tmp_path)), "no checkpoint there"),
+        (_taught_by(distilling, str(tmp_path)), "there is no checkpoint"),
         (_taught_by(distilling, "resnet_of_nobody"), "timm has no model 'resnet_of_nobody'"),
         (_taught_by(distilling, "runs/nobody"), "runs/nobody: there is no such run or file of weights"),
         (_taught_by(distilling, str(run), "x.pth"), "has weights of its own; leave --teacher-weights out"),

@@ -19,7 +19,7 @@ from in21k.train.evaluation.scores import evaluate_checkpoint
 from in21k.train.losses.schemes import DISTILLING
 from in21k.train.model.model_file import MODEL
 from in21k.train.recipes import read_recipe, recipe_names
-from in21k.train.run.checkpoint import AVERAGE, find_model, latest_checkpoint
+from in21k.train.run.checkpoint import EMA, find_model, latest_checkpoint
 from in21k.train.trainer.loop import pretrain
 
 STEPS = 14
@@ -86,7 +86,7 @@ def test_cut_by_a_kill_at_a_random_step_it_goes_on_bit_for_bit(plain, dataset_fo
         assert train(dataset_folder, cut, recipe, resume=True, **values)["resumed_at_step"] >= 3
     train(dataset_folder, tmp_path / "uncut", recipe, **values)
     assert train_losses(cut) == train_losses(tmp_path / "uncut"), f"killed at step {at}"
-    for name in (MODEL, *([AVERAGE] if "optim__ema_decay" in values else [])):
+    for name in (MODEL, *([EMA] if "optim__ema_decay" in values else [])):
         ours, theirs = (load_file(latest_checkpoint(tmp_path / run) / name) for run in ("cut", "uncut"))
         assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
 
@@ -120,13 +120,13 @@ def test_the_average_is_that_of_all_steps_weights_and_is_evaluated(dataset_folde
     keep = {"run__checkpoint_steps": 1, "run__keep_checkpoints": STEPS}
     summary = train(dataset_folder, run, optim__ema_decay=0.8, optim__epochs=1, **keep)
     saved = [load_file(run / f"checkpoints/step-{step:08d}" / MODEL) for step in range(1, 8)]
-    average = load_file(run / "checkpoints/step-00000001" / AVERAGE)
+    average = load_file(run / "checkpoints/step-00000001" / EMA)
     for step, weights in list(enumerate(saved))[1:]:
         decay = min(0.8, (1 + step) / (10 + step))
         average = {name: decay * each + (1 - decay) * weights[name] for name, each in average.items()}
-    found = load_file(latest_checkpoint(run) / AVERAGE)
+    found = load_file(latest_checkpoint(run) / EMA)
     torch.testing.assert_close(found, average)
-    assert find_model(run).name == AVERAGE
+    assert find_model(run).name == EMA
     assert find_model(run, raw=True).name == MODEL
     scores = {
         raw: evaluate_checkpoint(str(dataset_folder), run, DataConfig(), RunConfig(device="cpu", workers=0), raw=raw)

@@ -232,7 +232,7 @@ def test_a_broken_image_is_skipped_and_counted(capsys, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--checkpoint", "no/such"], "no/such: no checkpoint there"),
+        (["--checkpoint", "no/such"], "no/such: there is no checkpoint"),
         (["--checkpoint", "timm:resnet81", "--probe"], "timm has no model 'resnet81'"),
         (["--layout", "shards"], "no manifest.json there"),
     ],
