@@ -12,8 +12,8 @@ from in21k.prep.cli.shared import json_option, print_summary
 from in21k.prep.dataset.compare import Comparison, compare_datasets
 from in21k.prep.dataset.inspect import (
     ClassFacts,
-    Sample,
     SampleFacts,
+    StoredSample,
     inspect_class,
     inspect_dataset,
     inspect_sample,
@@ -136,7 +136,7 @@ def inspect_command(
     if save is not None and named is None and key is None:
         raise click.UsageError("--save wants --class or --key, which say whose images")
     dataset = locate(out)
-    shown: tuple[Sample, ...] = ()
+    shown: tuple[StoredSample, ...] = ()
     if named is not None:
         of_class = inspect_class(dataset, named, samples)
         shown, facts = of_class.samples, _class_facts(of_class, as_json)

@@ -1,4 +1,4 @@
-"""A look into a prepared dataset: what it holds in all, one class, one sample; and images taken out of it."""
+"""Inspection of a prepared dataset: its totals, one class or one sample; and images extracted from it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from in21k.shards_manifest.tar import BLOCK, padded
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A sample of a dataset, and where it lies."""
+class StoredSample:
+    """A sample of a dataset, and where it is stored."""
 
     key: str
     split: str
@@ -28,14 +28,14 @@ class Sample:
     """The shard's path, relative to the dataset."""
     class_index: int
     offset: int
-    """Of the image's bytes in the shard."""
+    """Where the image's bytes begin in the shard."""
     image_bytes: int
-    """The length of the image file."""
+    """The length of the image in bytes."""
 
 
 @dataclass(frozen=True)
 class ClassFacts:
-    """A class of a dataset, and some of its samples."""
+    """A class of a dataset, with some of its samples."""
 
     class_index: int
     wnid: str
@@ -44,19 +44,19 @@ class ClassFacts:
     """Names from the root down: `animal > domestic animal > dog`."""
     level: int
     children: tuple[str, ...]
-    """Names of the classes right below."""
+    """Names of the classes directly below."""
     images_train: int
     images_val: int
     images_subtree: int
-    """Images of the class and of all below."""
-    samples: tuple[Sample, ...]
+    """Images of the class and of all its descendants."""
+    samples: tuple[StoredSample, ...]
 
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """A sample, its class, and its bytes."""
+    """A sample with its class and its bytes."""
 
-    sample: Sample
+    sample: StoredSample
     wnid: str
     path: str
     """Names from the root down."""
@@ -68,10 +68,10 @@ class SampleFacts:
 
 
 def inspect_dataset(dataset: Location) -> dict[str, Any]:
-    """Return what a dataset holds, name by name.
+    """Return facts about a dataset, by name.
 
     Raises:
-        DatasetError: there is none, or it is damaged.
+        DatasetError: there is no dataset, or it is damaged.
     """
     manifest = read_manifest(dataset)
     images = manifest.images
@@ -86,15 +86,15 @@ def inspect_dataset(dataset: Location) -> dict[str, Any]:
 
 
 def inspect_class(dataset: Location, named: str, limit: int) -> ClassFacts:
-    """Return a class and its first samples, in the shuffled order of val and then train.
+    """Return a class and its first samples in shuffled order, val before train.
 
     Args:
-        dataset: where it lies.
+        dataset: the dataset's folder or prefix.
         named: a wnid, a class index, or a name such as `dog`.
-        limit: how many samples.
+        limit: number of samples.
 
     Raises:
-        PrepError: no class is named so, or several are.
+        PrepError: no class has this name, or several have.
         DatasetError: there is no dataset, or it is damaged.
     """
     manifest = read_manifest(dataset)
@@ -119,7 +119,7 @@ def inspect_sample(dataset: Location, key: str) -> SampleFacts:
     """Return a sample with its bytes.
 
     Raises:
-        PrepError: there is no such key.
+        PrepError: no sample has this key.
         DatasetError: there is no dataset, or it is damaged.
     """
     manifest = read_manifest(dataset)
@@ -130,15 +130,15 @@ def inspect_sample(dataset: Location, key: str) -> SampleFacts:
             sample = next(_samples(manifest, table.rows(split, number).slice(keys.index(key), 1), split, number))
             break
     else:
-        raise PrepError(f"{dataset.text}: no sample has the key {key!r}; a key is an image's name, n02084071_1234")
+        raise PrepError(f"{dataset.text}: no sample has the key {key!r}; keys are image names such as n02084071_1234")
     row = read_table(dataset / HIERARCHY).slice(sample.class_index, 1).to_pylist()[0]
     image, label = _members(dataset, sample)
     digest = hashlib.sha256(image).hexdigest()
-    return SampleFacts(sample, row["wnid"], row["path_names"], label, image, digest)
+    return SampleFacts(sample=sample, wnid=row["wnid"], path=row["path_names"], label=label, image=image, sha256=digest)
 
 
-def save_images(dataset: Location, samples: tuple[Sample, ...], folder: Path) -> list[Path]:
-    """Write the images of samples into a local folder, each under its key, and return their paths.
+def save_images(dataset: Location, samples: tuple[StoredSample, ...], folder: Path) -> list[Path]:
+    """Write the images of samples to a local folder, named after their keys, and return their paths.
 
     Raises:
         DatasetError: a shard cannot be read, or the folder cannot be written to.
@@ -152,7 +152,7 @@ def save_images(dataset: Location, samples: tuple[Sample, ...], folder: Path) ->
 
 
 def _class_index(dataset: Location, hierarchy: pa.Table, named: str) -> int:
-    """Return the index of the one class of this wnid, class index, name or lemma."""
+    """Return the index of the only class with this wnid, class index, name or lemma."""
     wnids: list[str] = hierarchy["wnid"].to_pylist()
     if named in wnids:
         return wnids.index(named)
@@ -175,16 +175,16 @@ def _class_index(dataset: Location, hierarchy: pa.Table, named: str) -> int:
 
 
 def _why_no_class(dataset: Location, named: str) -> str:
-    """Return whether a class was dropped, or is not known at all."""
+    """Return in words whether a class was dropped or is unknown."""
     classes = read_table(dataset / CLASSES)
     dropped = classes.filter(pc.or_(pc.equal(classes["wnid"], named), pc.equal(classes["name"], named))).to_pylist()
     if dropped:
         row = dropped[0]
         return f"{row['wnid']} ({row['name']}) was dropped: {row['reason']}, {row['images']} images"
-    return f"no class is named {named!r}; give a wnid, a class index, or a name out of classes.txt"
+    return f"no class is named {named!r}; give a wnid, a class index, or a name from classes.txt"
 
 
-def _samples_of_class(dataset: Location, manifest: Manifest, class_index: int, limit: int) -> Iterator[Sample]:
+def _samples_of_class(dataset: Location, manifest: Manifest, class_index: int, limit: int) -> Iterator[StoredSample]:
     table = SampleTable(dataset, manifest)
     for split, number in sorted(_shards(manifest), key=lambda shard: shard[0] == "train"):
         if limit <= 0:
@@ -195,13 +195,20 @@ def _samples_of_class(dataset: Location, manifest: Manifest, class_index: int, l
         yield from _samples(manifest, chosen, split, number)
 
 
-def _samples(manifest: Manifest, rows: pa.Table, split: str, number: int) -> Iterator[Sample]:
+def _samples(manifest: Manifest, rows: pa.Table, split: str, number: int) -> Iterator[StoredSample]:
     path = manifest.splits[split][number].path
     for row in rows.to_pylist():
-        yield Sample(row["key"], split, path, row["class_index"], row["offset"] + BLOCK, row["image_bytes"])
+        yield StoredSample(
+            key=row["key"],
+            split=split,
+            shard=path,
+            class_index=row["class_index"],
+            offset=row["offset"] + BLOCK,
+            image_bytes=row["image_bytes"],
+        )
 
 
-def _members(dataset: Location, sample: Sample) -> tuple[bytes, str]:
+def _members(dataset: Location, sample: StoredSample) -> tuple[bytes, str]:
     """Return the image and the label of a sample."""
     location = dataset / sample.shard
     reader = location.open_ranges()
@@ -210,7 +217,7 @@ def _members(dataset: Location, sample: Sample) -> tuple[bytes, str]:
     finally:
         reader.close()
     if len(content) < padded(sample.image_bytes) + 2 * BLOCK:
-        raise PrepError(f"{location.text} ends before the sample {sample.key}; `in21k-prep verify` says more")
+        raise PrepError(f"{location.text} ends before the sample {sample.key}; run `in21k-prep verify` for details")
     label = content[padded(sample.image_bytes) + BLOCK :].rstrip(b"\0")
     return content[: sample.image_bytes], label.decode("ascii", "backslashreplace")
 

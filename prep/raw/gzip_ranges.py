@@ -9,7 +9,13 @@ from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 
+GZIP_INDEX = "raw.gzindex"
+"""The file of a work folder that keeps the index, which makes a gzipped dump seekable."""
+
 UNKNOWN_SIZE = 1 << 62
+"""The size that a gzipped file reports until an index tells its real one."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class GzipRanges:
@@ -71,13 +77,6 @@ class GzipRanges:
             self._file.close()
 
 
-GZIP_INDEX = "raw.gzindex"
-"""Where a work folder keeps the index that makes a gzipped dump seekable."""
-
-
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
 def open_tar(location: Location, index: Location) -> RangeReader:
     """Open a tar, or what is in it where it is gzipped, whatever its name says.
 
@@ -88,5 +87,4 @@ def open_tar(location: Location, index: Location) -> RangeReader:
     if reader.read(0, 2) != _GZIP_MAGIC:
         return reader
     reader.close()
-
     return GzipRanges(location, index)

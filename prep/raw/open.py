@@ -4,7 +4,9 @@ import pyarrow.fs as pafs
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawDump
+from in21k.prep.raw.folders import open_folder
 from in21k.prep.raw.gzip_ranges import GZIP_INDEX, open_tar
+from in21k.prep.raw.tars import TarDump
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.shards_manifest.storage.ranges import RangeReader
 
@@ -20,9 +22,6 @@ def open_raw(text: str, work: Location) -> RawDump:
     Raises:
         PrepError: there is none, or it is of no known layout, or it is cut short.
     """
-    from in21k.prep.raw.folders import open_folder
-    from in21k.prep.raw.tars import TarDump
-
     location = locate(text)
     kind = location.filesystem.get_file_info(location.path).type
     if kind == pafs.FileType.NotFound:

@@ -220,13 +220,3 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
         filesystem, path = pafs.FileSystem.from_uri(text)
         filesystem = remote.with_few_retries(filesystem)
     return Location(filesystem, path.rstrip("/"), _CREDENTIALS.sub("//", text))
-
-
-def sha256_file(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a local file.
-
-    Raises:
-        DatasetError: it cannot be read.
-    """
-    with errors_naming(str(path)), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

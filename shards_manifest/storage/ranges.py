@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from in21k.shards_manifest.errors import DatasetError, as_dataset_error, errors_naming, one_line
 from in21k.shards_manifest.storage import remote
 
+_SMALLEST_READ = 1 << 16
+"""Bytes per read once larger reads have failed repeatedly."""
+
 
 class RangeReader(Protocol):
     """An open file that is read by offset, from any thread."""
@@ -100,7 +103,9 @@ class RemoteRanges:
             if len(part) < min(most, end - reached + len(part)):
                 backoff = backoff or remote.Backoff()
                 self._go_on(backoff, problem, reached)
-                most = max(most // 4, _SMALLEST)  # a failed read gives nothing of what had come: so that some stays
+                most = max(
+                    most // 4, _SMALLEST_READ
+                )  # a failed read gives nothing of what had come: so that some stays
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
@@ -201,7 +206,3 @@ class HashedStream:
         chunk = self._reader.read(offset, self._chunk)
         self._digest.update(chunk)
         return chunk
-
-
-_SMALLEST = 1 << 16
-"""Bytes to read at a time where larger reads fail again and again."""

@@ -5,7 +5,7 @@ import pytest
 
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.storage.local_files import atomic_path, make_folder, remove_temporaries, write_atomic
-from in21k.shards_manifest.storage.location import locate, sha256_file
+from in21k.shards_manifest.storage.location import locate
 
 
 def test_a_file_appears_whole_under_its_name(tmp_path):
@@ -68,9 +68,9 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
 
 def test_digests_are_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc" * 100_000)
-    assert sha256_file(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+    assert locate(tmp_path / "a").sha256() == hashlib.sha256(b"abc" * 100_000).hexdigest()
     with pytest.raises(DatasetError, match=r"gone: there is no such file"):
-        sha256_file(tmp_path / "gone")
+        locate(tmp_path / "gone").sha256()
 
 
 @pytest.mark.parametrize("as_uri", [False, True], ids=["path", "file-uri"])
