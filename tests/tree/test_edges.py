@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from in21k.tree.class_lists import read_class_list
 from in21k.tree.class_names import edge_class_names
 from in21k.tree.edges import edge_hierarchy, edges_of, read_edges
 from in21k.tree.errors import FindingsError, TreeError
@@ -30,31 +29,31 @@ def parents_by_name(hierarchy):
     }
 
 
-def test_all_that_the_file_names_are_classes_sorted():
+def test_all_names_in_the_file_become_classes_in_sorted_order():
     hierarchy, findings = edge_hierarchy(edges_of([("samoyed", "dog"), ("dog", "animal"), ("cat", "animal")], "e"))
     assert hierarchy.wnids == ("animal", "cat", "dog", "samoyed")
     assert hierarchy.levels.tolist() == [0, 1, 1, 2]
     assert findings == ()
 
 
-def test_a_class_list_sets_order_and_skips_what_it_leaves_out():
+def test_a_class_list_sets_the_order_and_skips_unlisted_names():
     edges = edges_of([("samoyed", "dog"), ("dog", "animal"), ("cat", "animal")], "e")
     hierarchy, _ = edge_hierarchy(edges, ["samoyed", "animal", "cat"])
     assert parents_by_name(hierarchy) == {"samoyed": "animal", "animal": None, "cat": "animal"}
 
 
-def test_of_several_parents_the_first_is_kept_and_said():
+def test_the_first_of_several_parents_is_kept_and_reported():
     hierarchy, findings = edge_hierarchy(edges_of([("bat", "mammal"), ("bat", "flyer")], "e"))
     assert parents_by_name(hierarchy)["bat"] == "mammal"
     assert [(finding.code.value, finding.subject) for finding in findings] == [("W702", "bat"), ("W704", "flyer")]
 
 
-def test_an_orphan_is_a_class_alone():
+def test_an_orphan_is_a_class_without_parent_or_children():
     _, findings = edge_hierarchy(edges_of([("a", "x"), ("b", "x"), ("root", "")], "e"), ["a", "b", "root", "x"])
     assert [(finding.code.value, finding.subject) for finding in findings] == [("W704", "root")]
 
 
-def test_a_repeated_edge_is_no_second_parent():
+def test_a_repeated_edge_does_not_add_a_parent():
     hierarchy, findings = edge_hierarchy(edges_of([("a", "x"), ("a", "x")], "e"))
     assert count_codes(findings) == {"W707": 1}
     assert len(hierarchy) == 2
@@ -72,20 +71,20 @@ def test_a_repeated_edge_is_no_second_parent():
         ([("a", "b")], ["a", "b", "a"], "E706", "a: the class list"),
     ],
 )
-def test_an_error_has_a_code_and_names_its_place(rows, classes, code, words):
+def test_an_error_has_a_code_and_names_its_row_or_class(rows, classes, code, words):
     error = refusal(rows, classes)
     assert str(error).startswith(f"e.csv: {code} ")
     assert words in str(error)
     assert [finding.code.value for finding in error.findings if finding.is_error] == [code]
 
 
-def test_the_first_of_several_errors_is_told_and_the_rest_counted():
+def test_the_message_shows_the_first_error_and_counts_the_rest():
     error = refusal([("a", "a"), ("b", "b"), ("c", "c"), ("d", "x"), ("d", "y")])
     assert str(error) == "e.csv: E701 a: a cycle of 1: a > a (2 more errors; --json lists all)"
     assert count_codes(error.findings) == {"E701": 3, "W702": 1}
 
 
-def test_a_long_cycle_is_told_in_short():
+def test_a_long_cycle_is_abbreviated():
     ring = [(f"node{i}", f"node{(i + 1) % 5000}") for i in range(5000)]
     assert len(str(refusal(ring))) < 200
 
@@ -122,16 +121,10 @@ def test_a_csv_with_quotes_spaces_and_a_byte_order_mark_is_read(tmp_path):
         ("child,parent\n" + "x" * 200_000 + ",y\n", "not a CSV"),
     ],
 )
-def test_what_is_no_edge_list_is_refused_by_name(tmp_path, content, words):
+def test_a_file_that_is_not_an_edge_list_is_rejected_by_name(tmp_path, content, words):
     with pytest.raises(TreeError, match=words) as caught:
         read_edges(write(tmp_path, content))
     assert "edges.csv" in str(caught.value)
-
-
-def test_a_list_of_any_names_is_read(tmp_path):
-    assert read_class_list(write(tmp_path, "Große Egelschnecke\n\n  fox \n")) == ["Große Egelschnecke", "fox"]
-    with pytest.raises(TreeError, match="lists no classes"):
-        read_class_list(write(tmp_path, " \n"))
 
 
 def test_the_table_of_edges_names_its_source_and_all_parents():

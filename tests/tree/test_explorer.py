@@ -10,7 +10,7 @@ from in21k.tree.edges import edge_hierarchy, edges_of
 from in21k.tree.explorer import explorer_page
 from in21k.tree.table import named_table
 
-NASTY = "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"&'\u2028{{data}}<!--"
+HOSTILE = "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"&'\u2028{{data}}<!--"
 
 
 def table_of(rows):
@@ -31,17 +31,17 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page():
-    table = table_of([(name, "root") for name in NASTY])
-    return explorer_page(table, NASTY[0], {0: [b"\xff\xd8"]}, {NASTY[1]: b"\x89PNG"})
+    table = table_of([(name, "root") for name in HOSTILE])
+    return explorer_page(table, HOSTILE[0], {0: [b"\xff\xd8"]}, {HOSTILE[1]: b"\x89PNG"})
 
 
-def test_names_stay_text_whatever_they_are(page):
+def test_markup_in_names_stays_text(page):
     elements = Elements(page).found
     assert [tag for tag, _ in elements].count("script") == 3
     assert not any("onerror" in attributes for _, attributes in elements)
     assert [tag for tag, _ in elements].count("img") == 1
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
-    assert sorted(data["names"]) == sorted([*NASTY, "root"])
+    assert sorted(data["names"]) == sorted([*HOSTILE, "root"])
     assert data["source"] == "labels.csv"
 
 
@@ -53,14 +53,14 @@ def test_the_page_loads_nothing(page):
     assert "https://" not in page
 
 
-def test_its_policy_allows_its_own_script_and_style_alone(page):
+def test_the_policy_allows_only_the_pages_own_script_and_style(page):
     policy = next(a["content"] for tag, a in Elements(page).found if a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert "unsafe" not in policy
     assert policy.count("'sha256-") == 2
 
 
-def test_pictures_are_carried_inside(page):
+def test_pictures_are_embedded(page):
     thumbnails = json.loads(re.search(r'id="thumbnails">(.*?)</script>', page, re.DOTALL)[1])
     assert {index: list(map(base64.b64decode, images)) for index, images in thumbnails.items()} == {"0": [b"\xff\xd8"]}
     assert [a["src"] for tag, a in Elements(page).found if tag == "img"] == ["data:image/png;base64,iVBORw=="]

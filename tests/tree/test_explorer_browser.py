@@ -1,4 +1,4 @@
-"""The explorer in headless Chromium: what its user sees and does."""
+"""The explorer in headless Chromium, as its user sees it."""
 
 import re
 
@@ -32,7 +32,7 @@ JPEG = bytes.fromhex("ffd8ffd9")
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """URLs of pages: all 11,221 classes with images, and a few with nasty names."""
+    """URLs of two pages: all 11,221 classes with images, and a few classes with hostile names."""
     folder = tmp_path_factory.mktemp("pages")
     hierarchy = wordnet_hierarchy(published_class_list(PublishedList.FALL11))
     train = np.arange(len(hierarchy), dtype=np.int64) % 1000 + 450
@@ -41,8 +41,8 @@ def pages(tmp_path_factory):
     (folder / "full.html").write_text(explorer_page(table, "fall11-p", {samoyed: [JPEG]}), "utf-8")
     edges = edges_of([("<b>child</b>", "<script>document.title = 'broken'</script>"), ("50 % # é", "")], "e.csv")
     few, _ = edge_hierarchy(edges)
-    labels = edge_class_names(few.wnids, edges.parents, edges.name)
-    (folder / "few.html").write_text(explorer_page(named_table(few, labels), "few"), "utf-8")
+    class_names = edge_class_names(few.wnids, edges.parents, edges.name)
+    (folder / "few.html").write_text(explorer_page(named_table(few, class_names), "few"), "utf-8")
     return {"full": f"file://{folder}/full.html", "few": f"file://{folder}/few.html", "table": table}
 
 
@@ -71,7 +71,7 @@ def counts_of(pages, wnid):
     }
 
 
-def test_a_class_is_searched_its_path_opened_and_its_count_read(page, pages):
+def test_searching_for_a_class_opens_its_path_and_shows_its_counts(page, pages):
     page.press("/")
     page.type("samoyed")
     assert page.evaluate("document.querySelector('[role=option][aria-selected=true]').textContent").startswith(
@@ -88,7 +88,7 @@ def test_a_class_is_searched_its_path_opened_and_its_count_read(page, pages):
     assert page.evaluate("location.hash") == "#n02111889"
 
 
-def test_the_counts_of_subtrees_are_those_of_the_table(page, pages):
+def test_subtree_counts_equal_the_tables(page, pages):
     for wnid in ("n00015388", "n02084071", "n00021939"):
         page.evaluate(f"location.hash = '{wnid}'")
         page.wait_for(f"document.querySelector('#detail .wnid')?.textContent === '{wnid}'")
@@ -97,7 +97,7 @@ def test_the_counts_of_subtrees_are_those_of_the_table(page, pages):
         assert (facts["Classes below"], facts["Leaves"]) == (counts["descendants"], counts["leaves"])
 
 
-def test_arrow_keys_walk_open_and_close_the_tree(page):
+def test_arrow_keys_move_through_open_and_close_the_tree(page):
     page.evaluate("document.querySelector('#tree [role=treeitem]').focus()")
     roots = page.evaluate(f"{ROWS}.length")
     first = page.evaluate(FOCUS)
@@ -116,7 +116,7 @@ def test_arrow_keys_walk_open_and_close_the_tree(page):
     assert page.evaluate(f"{ROWS}.length") == opened
 
 
-def test_search_finds_wnids_and_other_words_and_is_left_by_escape(page):
+def test_search_finds_wnids_and_lemmas_and_escape_leaves_it(page):
     page.press("/")
     page.type("n01887787")
     assert page.evaluate("document.querySelector('[role=option] .where').textContent").endswith("placental > cow")
@@ -130,7 +130,7 @@ def test_search_finds_wnids_and_other_words_and_is_left_by_escape(page):
     assert page.evaluate("document.getElementById('tree').hidden") is False
 
 
-def test_the_arrows_choose_among_the_results(page):
+def test_arrow_keys_select_a_search_result(page):
     page.press("/")
     page.type("dog")
     page.press("ArrowDown", "ArrowDown", "ArrowUp")
@@ -152,7 +152,7 @@ def test_the_page_opens_in_under_a_second(browser, pages):
     assert min(times) < 1000
 
 
-def test_names_of_strangers_stay_text(browser, pages):
+def test_markup_in_names_is_shown_as_text(browser, pages):
     browser.open(pages["few"])
     browser.press("/")
     browser.type("child")
@@ -166,10 +166,10 @@ def test_names_of_strangers_stay_text(browser, pages):
 
 @pytest.mark.parametrize(("scheme", "darker"), [("light", False), ("dark", True)])
 @pytest.mark.parametrize("width", [1280, 380])
-def test_text_stands_out_in_light_and_dark_and_nothing_overflows(browser, pages, scheme, darker, width):
+def test_text_has_contrast_in_light_and_dark_mode_and_nothing_overflows(browser, pages, scheme, darker, width):
     def brightness(of, what):
-        colour = browser.evaluate(f"getComputedStyle(document.querySelector({of!r})).{what}")
-        return sum(map(float, re.findall(r"[\d.]+", colour)[:3])) / 3
+        color = browser.evaluate(f"getComputedStyle(document.querySelector({of!r})).{what}")
+        return sum(map(float, re.findall(r"[\d.]+", color)[:3])) / 3
 
     browser.look(width, 800, scheme)
     browser.open(pages["full"] + "#n02111889")
@@ -180,7 +180,7 @@ def test_text_stands_out_in_light_and_dark_and_nothing_overflows(browser, pages,
     browser.look(1280, 800, "light")
 
 
-def test_roles_and_states_are_there_for_screen_readers(page):
+def test_screen_readers_get_roles_and_states(page):
     assert page.evaluate("document.querySelectorAll('[role=tree]').length") == 1
     page.evaluate("location.hash = 'n02084071'")
     page.wait_for(f"{SELECTED} === 'dog'")

@@ -13,13 +13,13 @@ def hierarchy_of(parents):
 
 @st.composite
 def forests(draw):
-    """Parents of a random forest, in random order of index."""
+    """Return the parents of a random forest, in random order of class index."""
     above = draw(st.lists(st.integers(0, 1 << 20), min_size=1, max_size=24))
     parents = [value % (i + 1) - 1 for i, value in enumerate(above)]
-    place = draw(st.permutations(range(len(parents))))
+    position = draw(st.permutations(range(len(parents))))
     shuffled = [ROOT] * len(parents)
     for node, parent in enumerate(parents):
-        shuffled[place[node]] = ROOT if parent == ROOT else place[parent]
+        shuffled[position[node]] = ROOT if parent == ROOT else position[parent]
     return shuffled
 
 
@@ -69,7 +69,7 @@ def test_subtree_sums_equal_a_sum_over_all_that_have_the_node_on_their_path(pare
 
 
 @given(st.lists(st.integers(-1, 7), min_size=1, max_size=8))
-def test_levels_exist_exactly_where_every_class_reaches_a_root(parents):
+def test_levels_exist_if_and_only_if_every_class_reaches_a_root(parents):
     parents = [min(parent, len(parents) - 1) for parent in parents]
 
     def reaches_root(node):
@@ -86,23 +86,23 @@ def test_levels_exist_exactly_where_every_class_reaches_a_root(parents):
 
 
 @pytest.mark.parametrize("parents", [[0], [1, 0], [-1, 2, 3, 1]])
-def test_a_cycle_is_refused_and_one_of_its_classes_named(parents):
+def test_a_cycle_is_rejected_and_one_of_its_classes_named(parents):
     with pytest.raises(TreeError, match=r"class\d form a cycle"):
         _ = hierarchy_of(parents).levels
 
 
 @pytest.mark.parametrize("parents", [[-1, 2], [-2, -1], [-1, 1 << 20]])
-def test_parent_indices_out_of_range_are_refused(parents):
+def test_parent_indices_out_of_range_are_rejected(parents):
     with pytest.raises(TreeError, match="-1 to 1"):
         hierarchy_of(parents)
 
 
-def test_parents_of_another_length_are_refused():
+def test_parents_of_the_wrong_length_are_rejected():
     with pytest.raises(TreeError, match="2 classes"):
         Hierarchy(("a", "b"), np.array([-1], np.int32))
 
 
-def test_a_class_listed_twice_is_refused_by_name():
+def test_a_class_listed_twice_is_rejected_by_name():
     with pytest.raises(TreeError, match="'b' is listed twice"):
         Hierarchy(("a", "b", "c", "b"), np.full(4, ROOT, np.int32))
 
@@ -117,18 +117,18 @@ def test_parent_is_the_nearest_listed_ancestor(parents, data):
         assert (None if parent == ROOT else listed[parent]) == (above[-1] if above else None)
 
 
-def test_a_cycle_of_listed_classes_is_refused_by_the_builder():
-    circle = {"a": "x", "x": "b", "b": "a"}
+def test_the_builder_rejects_a_cycle_of_listed_classes():
+    cycle = {"a": "x", "x": "b", "b": "a"}
     with pytest.raises(TreeError, match="cycle"):
-        build_hierarchy(["a", "b"], circle.get)
+        build_hierarchy(["a", "b"], cycle.get)
 
 
-def test_a_circle_of_unlisted_nodes_ends():
-    circle = {"a": "x", "x": "y", "y": "x"}
-    assert build_hierarchy(["a"], circle.get).parents.tolist() == [ROOT]
+def test_the_builder_terminates_on_a_cycle_of_unlisted_synsets():
+    cycle = {"a": "x", "x": "y", "y": "x"}
+    assert build_hierarchy(["a"], cycle.get).parents.tolist() == [ROOT]
 
 
-def test_a_class_that_the_parent_function_does_not_know_is_refused():
+def test_a_class_unknown_to_the_parent_function_is_rejected():
     from in21k.tree.parents import primary_parents
 
     with pytest.raises(TreeError, match="'n00000000' is not a noun synset"):

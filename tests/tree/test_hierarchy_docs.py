@@ -1,4 +1,4 @@
-"""What docs/hierarchy.md shows is run, in order, and gives what it promises."""
+"""Runs the code in docs/hierarchy.md, in order, and checks its results."""
 
 import re
 from pathlib import Path
@@ -27,11 +27,11 @@ def answers(folder, monkeypatch):
     """The values of the five one-liners."""
     monkeypatch.chdir(folder)
     names: dict = {}
-    exec(BLOCKS[0], names)  # the docs' own code
+    exec(BLOCKS[0], names)  # the page's own code
     return [eval(block, names) for block in BLOCKS[1:6]]
 
 
-def test_the_five_one_liners_answer(answers):
+def test_the_five_one_liners_give_the_right_answers(answers):
     dogs, levels, path, siblings, deepest = answers
     assert len(dogs) == 155
     assert "Samoyed" in set(dogs["name"])

@@ -35,22 +35,22 @@ def test_the_same_data_give_the_same_bytes(draw):
 
 
 @pytest.mark.parametrize("raw", [[1, 3, 500, 700], [0, 0], [600]])
-def test_images_a_class_are_drawn_whatever_the_counts(draw, raw):
+def test_images_per_class_are_drawn_for_any_counts(draw, raw):
     files = np.array(raw)
     size_of(draw.plot_images_per_class(files, files >= 500, files[files >= 500], 500))
 
 
 @pytest.mark.parametrize("val", [[50] * 9, list(range(60)), [0, 50]])
-def test_val_images_are_drawn_whatever_the_counts(draw, val):
+def test_val_images_are_drawn_for_any_counts(draw, val):
     size_of(draw.plot_val_per_class(np.array(val)))
 
 
-def test_rejects_are_drawn_by_reason_and_their_absence_said(draw):
+def test_rejects_are_drawn_by_reason_and_none_at_all_is_stated(draw):
     some = draw.plot_rejects({("resize", f"reason-{i}"): 10**i for i in range(9)})
     assert size_of(some)[1] > size_of(draw.plot_rejects({}))[1]
 
 
-def test_sheets_grow_with_the_samples_and_take_any_name(draw):
+def test_sheets_grow_with_the_samples_and_accept_any_name(draw):
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     names = ["$x$ \\frac", "a name that goes on and on and on and never ends", "ä" * 60, ""]
     few, many = (size_of(draw.plot_samples(2, [(name, picture) for name in names * times])) for times in (1, 6))
@@ -58,7 +58,7 @@ def test_sheets_grow_with_the_samples_and_take_any_name(draw):
     assert many[1] > few[1]
 
 
-def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(TreeError, match=r"pip install 'in21k\[report\]'"):
         plots.plot_levels(FOREST, None)

@@ -21,7 +21,7 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 def authors_tree(wnids=WNIDS):
-    """What the authors' file holds, for a few classes."""
+    """Return the content of the authors' file, for a few classes."""
     hierarchy = wordnet_hierarchy(wnids)
     parent = primary_parents()
     return {
@@ -33,7 +33,7 @@ def authors_tree(wnids=WNIDS):
 
 
 def write_zip(path, content, protocol=2):
-    """Write the layout of torch.save since torch 1.6, without torch."""
+    """Write a file like torch.save since torch 1.6, without torch."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", content if isinstance(content, bytes) else pickle.dumps(content, protocol))
         archive.writestr("archive/version", "3\n")
@@ -73,7 +73,7 @@ def test_every_pickle_protocol_is_read(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_arrays_ordered_and_default_dictionaries_are_read_as_what_they_hold(tmp_path, protocol):
+def test_arrays_and_ordered_and_default_dicts_are_read_as_plain_containers(tmp_path, protocol):
     fields = authors_tree()
     fields["class_list"] = np.array(WNIDS, object if protocol == 2 else None)
     fields["class_description"] = collections.OrderedDict(fields["class_description"])
@@ -84,7 +84,7 @@ def test_arrays_ordered_and_default_dictionaries_are_read_as_what_they_hold(tmp_
 
 
 class Call:
-    """Pickles as a call of a function."""
+    """Pickles as a function call."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -103,7 +103,7 @@ class Call:
     ],
 )
 @pytest.mark.parametrize("write", [write_zip, write_legacy])
-def test_a_pickle_that_calls_anything_is_refused_in_one_line_and_nothing_runs(tmp_path, call, name, write):
+def test_a_pickle_that_calls_anything_is_rejected_in_one_line_and_nothing_runs(tmp_path, call, name, write):
     mark = tmp_path / "was-here"
     fields = {**authors_tree(), "class_list": call(str(mark))}
     with pytest.raises(TreeError, match=rf"tree\.pth contains {name}") as caught:
@@ -112,14 +112,14 @@ def test_a_pickle_that_calls_anything_is_refused_in_one_line_and_nothing_runs(tm
     assert not mark.exists()
 
 
-def test_setting_attributes_on_what_a_name_stands_for_is_refused(tmp_path):
-    # GLOBAL, MARK, the state {"make": 1}, BUILD: what a pickle would do to change a class.
+def test_setting_attributes_on_a_stand_in_is_rejected(tmp_path):
+    # GLOBAL, MARK, the state {"make": 1}, BUILD: how a pickle would modify a class.
     data = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n}X\x04\x00\x00\x00makeK\x01sb."
     with pytest.raises(TreeError, match="damaged"):
         read_reference_tree(write_zip(tmp_path / "tree.pth", data))
 
 
-def test_a_tensor_is_refused(tmp_path):
+def test_a_tensor_is_rejected(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({**authors_tree(), "class_list": torch.zeros(3)}, tmp_path / "tree.pth")
     with pytest.raises(TreeError, match="only containers"):
@@ -127,7 +127,7 @@ def test_a_tensor_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["datetime64[s]", "V8", "i4,i4"])
-def test_arrays_of_other_types_are_refused(tmp_path, dtype):
+def test_arrays_of_other_types_are_rejected(tmp_path, dtype):
     fields = {**authors_tree(), "class_list": np.zeros(3, dtype)}
     with pytest.raises(TreeError, match="NumPy values of type"):
         read_reference_tree(write_zip(tmp_path / "tree.pth", fields))
@@ -144,7 +144,7 @@ def test_arrays_of_other_types_are_refused(tmp_path, dtype):
         b"\x80\x02" + b"(" * 100_000,
     ],
 )
-def test_damaged_files_are_refused_by_name(tmp_path, content):
+def test_damaged_files_are_rejected_by_name(tmp_path, content):
     path = tmp_path / "tree.pth"
     path.write_bytes(content)
     with pytest.raises(TreeError, match=r"tree\.pth was not written by torch\.save"):
@@ -152,7 +152,7 @@ def test_damaged_files_are_refused_by_name(tmp_path, content):
 
 
 @pytest.mark.parametrize("cut", [50, 400, -300, -30])
-def test_a_truncated_zip_is_refused_by_name(tmp_path, cut):
+def test_a_truncated_zip_is_rejected_by_name(tmp_path, cut):
     path = write_zip(tmp_path / "tree.pth", authors_tree())
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(TreeError, match=r"tree\.pth"):
@@ -172,11 +172,11 @@ def test_a_truncated_zip_is_refused_by_name(tmp_path, cut):
         ({"class_list": [WNIDS[0]] * 6}, "listed twice"),
     ],
 )
-def test_a_tree_that_contradicts_itself_is_refused(tmp_path, change, words):
+def test_a_tree_that_contradicts_itself_is_rejected(tmp_path, change, words):
     with pytest.raises(TreeError, match=words):
         read_reference_tree(write_zip(tmp_path / "tree.pth", {**authors_tree(), **change}))
 
 
-def test_another_pickle_is_no_class_tree(tmp_path):
+def test_a_pickle_of_something_else_is_not_a_class_tree(tmp_path):
     with pytest.raises(TreeError, match="not a class tree, which has the keys class_list"):
         read_reference_tree(write_zip(tmp_path / "tree.pth", {"state_dict": {}}))

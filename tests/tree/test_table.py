@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from in21k.tree.class_lists import class_list_digest, read_wnid_list
+from in21k.tree.class_lists import class_list_digest
 from in21k.tree.errors import TreeError
 from in21k.tree.parents import ParentRule
 from in21k.tree.table import (
@@ -31,7 +31,7 @@ def path(tmp_path):
 
 
 def rewritten(path, **columns):
-    """Write a table anew with other columns and return its path."""
+    """Replace columns of a table and return its path."""
     table = pq.read_table(path)
     for name, values in columns.items():
         at = table.schema.get_field_index(name)
@@ -40,7 +40,7 @@ def rewritten(path, **columns):
     return path
 
 
-def test_columns_say_what_the_hierarchy_is(path):
+def test_columns_describe_the_hierarchy(path):
     rows = pd.read_parquet(path)
     dog = rows.iloc[2]
     assert rows["wnid"].tolist() == WNIDS
@@ -57,7 +57,7 @@ def test_columns_say_what_the_hierarchy_is(path):
     assert rows["level_weight"].tolist() == pytest.approx([1, 6 / 4, 6 / 3, 6 / 2, 6, 1])
 
 
-def test_pandas_reads_whole_numbers_as_such(path):
+def test_pandas_reads_integers_as_integers(path):
     kinds = pd.read_parquet(path).dtypes
     integers = ("class_index", "parent_index", "level", "descendants", "images_train", "images_val", "images_subtree")
     assert {kinds[name].kind for name in integers} == {"i"}
@@ -84,16 +84,11 @@ def test_a_table_reads_back_as_the_same_hierarchy(path):
     assert class_list_digest(read.wnids) == class_list_digest(WNIDS)
 
 
-def test_an_open_file_serves_as_well_as_a_path(path):
+def test_an_open_file_works_like_a_path(path):
     stream = io.BytesIO()
     write_table(pq.read_table(path), stream)
     stream.seek(0)
     assert read_hierarchy(stream, "it").wnids == tuple(WNIDS)
-
-
-def test_class_list_digests_tell_order_and_borders_apart():
-    lists = [["ab", "c"], ["a", "bc"], ["c", "ab"], ["ab", "c", ""], []]
-    assert len(set(map(class_list_digest, lists))) == len(lists)
 
 
 def no_parquet(path):
@@ -115,7 +110,7 @@ def another_table(path):
 
 
 @pytest.mark.parametrize("damage", [no_parquet, cut_short, flipped_footer, another_table])
-def test_what_is_no_hierarchy_table_is_refused_by_name(path, damage):
+def test_a_file_that_is_not_a_hierarchy_table_is_rejected_by_name(path, damage):
     damage(path)
     with pytest.raises(TreeError, match=r"^that file is not a hierarchy table"):
         read_hierarchy(path, "that file")
@@ -134,41 +129,12 @@ def test_what_is_no_hierarchy_table_is_refused_by_name(path, damage):
         ({"wnid": [*WNIDS[:5], None]}, "wnid"),
     ],
 )
-def test_contradictory_rows_are_refused_by_name(path, columns, complaint):
+def test_contradictory_rows_are_rejected_by_name(path, columns, complaint):
     with pytest.raises(TreeError, match=f"^that file.*{complaint}"):
         read_hierarchy(rewritten(path, **columns), "that file")
 
 
-def write_list(tmp_path, content: bytes):
-    path = tmp_path / "classes.txt"
-    path.write_bytes(content)
-    return path
-
-
-def test_blank_lines_spaces_and_carriage_returns_in_a_class_list_are_passed_over(tmp_path):
-    path = write_list(tmp_path, b"\n n02084071 \r\n\r\nn00015388")
-    assert read_wnid_list(path) == ["n02084071", "n00015388"]
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"n02084071\n\nn0208407\n", r"classes\.txt, line 3: 'n0208407'"),
-        (b"n02084071,dog\n", r"classes\.txt, line 1: 'n02084071,dog'"),
-        (b"n99999999\n", r"classes\.txt, line 1: 'n99999999'"),
-        (b"x" * 5000, r"classes\.txt, line 1: 'x{80}'"),
-        (b"", r"classes\.txt lists no wnids"),
-        (b"\n \n", r"classes\.txt lists no wnids"),
-        ("n02084071 ä\n".encode(), r"classes\.txt is not a text file"),
-        (b"\xff\xd8\xff\xe0", r"classes\.txt is not a text file"),
-    ],
-)
-def test_errors_in_a_class_list_name_file_and_line(tmp_path, content, complaint):
-    with pytest.raises(TreeError, match=complaint):
-        read_wnid_list(write_list(tmp_path, content))
-
-
-def test_every_packaged_synset_has_a_place_in_a_table():
+def test_packaged_synsets_fit_into_a_table():
     some = list(load_wordnet())[::400]
     table = hierarchy_table(wordnet_hierarchy(some), ParentRule.PUBLISHED)
     assert [path[-1] for path in table["path"].to_pylist()] == list(range(len(some)))

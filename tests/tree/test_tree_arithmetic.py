@@ -19,15 +19,15 @@ def hierarchy_of(parents):
 def hierarchies(draw):
     above = draw(st.lists(st.integers(0, 1 << 20), min_size=1, max_size=16))
     parents = [value % (i + 1) - 1 for i, value in enumerate(above)]
-    place = draw(st.permutations(range(len(parents))))
+    position = draw(st.permutations(range(len(parents))))
     shuffled = [ROOT] * len(parents)
     for node, parent in enumerate(parents):
-        shuffled[place[node]] = ROOT if parent == ROOT else place[parent]
+        shuffled[position[node]] = ROOT if parent == ROOT else position[parent]
     return hierarchy_of(shuffled)
 
 
 @given(hierarchies())
-def test_targets_are_places_among_the_classes_of_each_level(hierarchy):
+def test_targets_are_positions_among_the_classes_of_each_level(hierarchy):
     assert hierarchy.targets.dtype == np.int64
     assert hierarchy.targets.shape == (len(hierarchy), hierarchy.num_levels)
     for index, row in enumerate(hierarchy.targets.tolist()):
@@ -38,7 +38,7 @@ def test_targets_are_places_among_the_classes_of_each_level(hierarchy):
 
 
 @given(hierarchies())
-def test_multi_hot_rows_hold_the_path_and_nothing_else(hierarchy):
+def test_multi_hot_rows_mark_exactly_the_path(hierarchy):
     hot = hierarchy.multi_hot(np.arange(len(hierarchy)))
     assert hot.dtype == np.bool_
     assert [tuple(np.flatnonzero(row)) for row in hot] == [
@@ -61,7 +61,7 @@ def test_common_ancestors_and_distances_of_all_pairs_equal_a_walk(hierarchy):
             assert distance[first, second] == (edges if shared else -1)
 
 
-def test_single_indices_serve_as_well_as_arrays():
+def test_single_indices_work_like_arrays():
     hierarchy = hierarchy_of([-1, 0, 0, -1])
     assert int(hierarchy.lowest_common_ancestor(1, 2)) == 0
     assert int(hierarchy.tree_distance(1, 3)) == -1
@@ -69,7 +69,7 @@ def test_single_indices_serve_as_well_as_arrays():
 
 
 @pytest.mark.parametrize("wrong", [-1, 4, [0, 9]])
-def test_an_index_of_no_class_is_refused(wrong):
+def test_a_class_index_out_of_range_is_rejected(wrong):
     hierarchy = hierarchy_of([-1, 0, 0, -1])
     for call in (hierarchy.multi_hot, lambda at: hierarchy.tree_distance(at, 0)):
         with pytest.raises(TreeError, match="0 to 3"):

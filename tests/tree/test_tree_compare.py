@@ -9,16 +9,16 @@ def hierarchy(**parents):
     return Hierarchy(tuple(names), np.array([names.index(up) if up else -1 for up in parents.values()], np.int32))
 
 
-def told(findings):
+def codes(findings):
     return [(finding.code.value, finding.subject) for finding in findings]
 
 
-def test_equal_hierarchies_have_no_difference():
+def test_equal_hierarchies_have_no_differences():
     assert compare_hierarchies(hierarchy(a=None, b="a"), hierarchy(a=None, b="a")) == []
 
 
 def test_class_lists_differ_in_classes_and_in_order():
-    assert told(compare_class_order(["a", "b", "c"], ["b", "a", "d"])) == [
+    assert codes(compare_class_order(["a", "b", "c"], ["b", "a", "d"])) == [
         ("W712", "c"),
         ("W713", "d"),
         ("W711", "a"),
@@ -29,7 +29,7 @@ def test_class_lists_differ_in_classes_and_in_order():
 def test_parents_are_compared_by_name_not_by_index():
     ours, theirs = hierarchy(a=None, b="a", c="b"), hierarchy(b="a", a=None, c="a")
     findings = compare_hierarchies(ours, theirs)
-    assert told(findings) == [("W711", "a"), ("W711", "b"), ("W714", "c")]
+    assert codes(findings) == [("W711", "a"), ("W711", "b"), ("W714", "c")]
     assert findings[-1].message == "parent b here, a there"
 
 

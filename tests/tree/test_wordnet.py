@@ -9,11 +9,11 @@ needs_wordnet = pytest.mark.skipif(not (FOLDER / "data.noun").exists(), reason="
 
 
 def parse_data_noun(path):
-    """Yield wnid, lemmas, hypernyms and instance hypernyms of each line of WordNet's noun file, as wndb(5WN) has it."""
+    """Yield wnid, lemmas, hypernyms and instance hypernyms from each line of WordNet's noun file (see wndb(5WN))."""
     with path.open(encoding="ascii") as file:
         for line in file:
             if line.startswith("  "):
-                continue  # licence
+                continue  # license
             fields = line.split(" | ")[0].split()
             words = int(fields[3], 16)
             lemmas = [word.replace("_", " ") for word in fields[4 : 4 + 2 * words : 2]]
@@ -25,7 +25,7 @@ def parse_data_noun(path):
             yield f"n{fields[0]}", lemmas, above["@"], above["@i"]
 
 
-def test_packaged_table_holds_all_nouns_and_every_edge_ends_in_one():
+def test_the_packaged_table_has_all_nouns_and_every_edge_leads_to_one():
     wordnet = load_wordnet()
     assert len(wordnet) == SYNSETS
     assert all(up in wordnet for synset in wordnet.values() for up in (*synset.hypernyms, *synset.instance_hypernyms))

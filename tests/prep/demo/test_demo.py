@@ -21,7 +21,7 @@ def dump(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(dump):
-    """The dump's files by name."""
+    """The dump's files, by name."""
     contents = {}
     with tarfile.open(dump.path) as outer:
         for member in outer:
@@ -34,7 +34,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_same_seed_gives_the_same_bytes_and_another_seed_others(dump, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_and_a_different_seed_does_not(dump, tmp_path):
     again, other = (
         demo.draw_dump(tmp_path / f"{seed}.tar", seed=seed, images_per_class=FEW, size_range=(24, 40))
         for seed in (0, 1)
@@ -42,7 +42,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(dump, tmp_path):
     assert digest(again.path) == digest(dump.path) != digest(other.path)
 
 
-def test_dump_is_a_tar_of_class_tars_with_imagenet_names(dump, files):
+def test_the_dump_is_a_tar_of_class_tars_with_imagenet_names(dump, files):
     with tarfile.open(dump.path) as outer:
         members = outer.getmembers()
     assert [member.name for member in members] == sorted(f"{wnid}.tar" for wnid in (*demo.PARENTS, *demo.SMALL_CLASSES))
@@ -50,7 +50,7 @@ def test_dump_is_a_tar_of_class_tars_with_imagenet_names(dump, files):
     assert set(files) >= {f"{wnid}_{number}.JPEG" for wnid in demo.PARENTS for number in range(FEW)}
 
 
-def test_counts_are_those_of_the_tar(dump, files):
+def test_counts_equal_the_tars(dump, files):
     assert dump.images == len(files)
     assert dump.size == dump.path.stat().st_size
     assert (dump.classes, dump.small_classes) == (len(demo.PARENTS), len(demo.SMALL_CLASSES))
@@ -58,12 +58,12 @@ def test_counts_are_those_of_the_tar(dump, files):
     assert (dump.odd, dump.broken) == (len(demo.ODD), len(demo.BROKEN))
 
 
-def test_small_classes_hold_less_than_half(files):
+def test_small_classes_have_less_than_half_the_images(files):
     for wnid in demo.SMALL_CLASSES:
         assert 0 < sum(name.startswith(f"{wnid}_") for name in files) < FEW / 2
 
 
-def test_parents_are_wordnets():
+def test_parents_equal_wordnets():
     wnids = sorted(demo.PARENTS)
     hierarchy = wordnet_hierarchy(wnids)
     assert {
@@ -73,14 +73,14 @@ def test_parents_are_wordnets():
 
 
 def test_classes_are_in_the_published_class_list():
-    timm = find_spec("timm")  # found, not imported: that would take seconds
+    timm = find_spec("timm")  # found but not imported, which would take seconds
     if timm is None:
         pytest.skip("timm is not installed")
     published = Path(timm.origin).with_name("data") / "_info" / "imagenet21k_miil_synsets.txt"
     assert {*demo.PARENTS, *demo.SMALL_CLASSES} <= set(published.read_text(encoding="ascii").split())
 
 
-def test_all_but_the_broken_files_decode(files):
+def test_all_files_but_the_broken_ones_decode(files):
     broken = {f"{wnid}_{number}.JPEG" for wnid, number in demo.BROKEN}
     refused = set()
     for name, content in files.items():
@@ -112,7 +112,7 @@ def test_classes_differ_in_their_traits():
 
 
 @pytest.mark.parametrize(("images", "sizes"), [(FEW - 1, (24, 40)), (FEW, (40, 24)), (FEW, (8, 40))])
-def test_parameters_out_of_range_are_refused(tmp_path, images, sizes):
+def test_parameters_out_of_range_are_rejected(tmp_path, images, sizes):
     with pytest.raises(PrepError, match="must be"):
         demo.draw_dump(tmp_path / "raw.tar", images_per_class=images, size_range=sizes)
     assert list(tmp_path.iterdir()) == []

@@ -26,7 +26,7 @@ def embedded(folder, name):
     return json.loads(re.search(rf'id="{name}">(.*?)</script>', page, re.DOTALL)[1])
 
 
-def test_a_dataset_gets_plots_a_sheet_a_level_and_the_page(report):
+def test_a_dataset_gets_plots_one_sheet_per_level_and_the_page(report):
     folder, summary = report
     sheets = [f"samples-level-{level:02d}.png" for level in range(summary["levels"])]
     assert sorted(path.name for path in folder.iterdir()) == sorted([*PLOTS, *sheets, "report.html"])
@@ -35,7 +35,7 @@ def test_a_dataset_gets_plots_a_sheet_a_level_and_the_page(report):
             image.load()
 
 
-def test_the_page_holds_counts_and_samples_of_every_class(report, dataset):
+def test_the_page_has_counts_and_samples_of_every_class(report, dataset):
     folder, summary = report
     data, pictures = embedded(folder, "data"), embedded(folder, "thumbnails")
     assert sum(data["train"]) == dataset.manifest.samples("train")
@@ -60,7 +60,7 @@ def test_thumbnails_stay_within_their_budget_and_the_most_important_come_first(d
     assert len(few) < 5
 
 
-def test_a_class_list_gets_its_levels_and_the_tree_alone(tmp_path):
+def test_a_class_list_gets_only_the_levels_plot_and_the_page(tmp_path):
     pytest.importorskip("matplotlib")
     assert call("report", "fall11-p", "--output", tmp_path)["classes"] == 11_221
     assert sorted(path.name for path in tmp_path.iterdir()) == ["levels.png", "report.html"]
@@ -74,6 +74,6 @@ def test_without_matplotlib_one_line_names_the_extra(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_a_missing_source_is_one_line(tmp_path):
+def test_a_missing_source_is_reported(tmp_path):
     with pytest.raises(RefusedError, match="name a source"):
         call("report", "--output", tmp_path / "r")

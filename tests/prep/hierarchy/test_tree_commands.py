@@ -25,7 +25,7 @@ def output(tmp_path):
     return tmp_path / "h.parquet"
 
 
-def told(summary):
+def codes(summary):
     return [(found["code"], found["subject"]) for found in summary["findings"]]
 
 
@@ -36,7 +36,7 @@ def test_published_lists_are_known_by_name(output):
     assert len(summary["findings"]) == 2055 + 771
 
 
-def test_people_see_the_first_findings_and_how_many_there_are(output):
+def test_the_first_findings_are_printed_and_the_rest_counted(output):
     run = prep("tree", "fall11-p", "--output", output, "--compare", "winter21-p")
     assert run.returncode == 0, run.stderr
     assert "findings: 2,055 W711, 771 W712" in run.stdout
@@ -44,8 +44,8 @@ def test_people_see_the_first_findings_and_how_many_there_are(output):
     assert len(run.stdout.splitlines()) < 40
 
 
-def test_edges_make_the_table_of_any_label_set_and_tell_what_they_found(output, edges):
-    assert told(call("tree", "--edges", edges, "--output", output)) == [
+def test_edges_make_the_table_of_any_label_set_with_findings(output, edges):
+    assert codes(call("tree", "--edges", edges, "--output", output)) == [
         ("W702", "cat"),
         ("W704", "lone"),
         ("W704", "pet"),
@@ -53,7 +53,7 @@ def test_edges_make_the_table_of_any_label_set_and_tell_what_they_found(output, 
     assert pd.read_parquet(output).set_index("wnid").loc["samoyed", "path_names"] == "animal > dog > samoyed"
 
 
-def test_a_class_list_chooses_among_the_edges(tmp_path, output, edges):
+def test_a_class_list_selects_from_the_edges(tmp_path, output, edges):
     (tmp_path / "classes.txt").write_text("samoyed\nanimal\n")
     call("tree", tmp_path / "classes.txt", "--edges", edges, "--output", output)
     assert pq.read_table(output)["wnid"].to_pylist() == ["samoyed", "animal"]
@@ -65,7 +65,7 @@ def test_errors_in_edges_are_one_line_and_all_of_them_in_json(output, edges):
     assert line.endswith("edges.csv: E701 a: a cycle of 2: a > b > a (1 more error; --json lists all)")
     run = prep("tree", "--edges", edges, "--output", output, "--json")
     assert run.returncode == 1
-    assert told(json.loads(run.stdout)) == [("E701", "a"), ("E701", "c")]
+    assert codes(json.loads(run.stdout)) == [("E701", "a"), ("E701", "c")]
     assert not output.exists()
 
 
@@ -73,7 +73,7 @@ def test_a_rule_is_compared_with_the_table_of_another(tmp_path, output, wnids):
     call("tree", wnids, "--output", tmp_path / "published.parquet")
     arguments = ("--parents", "wordnet-first", "--compare", tmp_path / "published.parquet")
     summary = call("tree", wnids, "--output", output, *arguments)
-    assert told(summary) == [("W714", "n02084071")]
+    assert codes(summary) == [("W714", "n02084071")]
     assert summary["findings"][0]["message"] == "parent n00015388 here, n01317541 there"
 
 
@@ -85,23 +85,23 @@ def test_a_rule_is_compared_with_the_table_of_another(tmp_path, output, wnids):
         (("fall11-p", "--edges", "nothing.csv"), "nothing.csv"),
     ],
 )
-def test_what_is_missing_is_named(output, arguments, words):
+def test_a_missing_source_is_named(output, arguments, words):
     with pytest.raises(RefusedError, match=words):
         call("tree", *arguments, "--output", output)
     assert not output.exists()
 
 
-def test_a_folder_without_a_dataset_is_no_source(tmp_path, output):
+def test_a_folder_without_a_dataset_is_not_a_source(tmp_path, output):
     with pytest.raises(RefusedError, match="is a folder without a finished dataset"):
         call("tree", tmp_path, "--output", output)
 
 
-def test_a_file_to_compare_with_that_is_missing_is_named(output, wnids):
+def test_a_missing_file_to_compare_with_is_named(output, wnids):
     with pytest.raises(RefusedError, match=r"nothing\.pth: no such file to compare with"):
         call("tree", wnids, "--compare", "nothing.pth", "--output", output)
 
 
-def test_a_pickle_to_compare_with_that_calls_something_is_refused(tmp_path, output, wnids):
+def test_a_pickle_to_compare_with_that_calls_something_is_rejected(tmp_path, output, wnids):
     (tmp_path / "tree.pth").write_bytes(b"\x80\x02cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(RefusedError, match=r"tree\.pth contains os\.system"):
         call("tree", wnids, "--compare", tmp_path / "tree.pth", "--output", output)
