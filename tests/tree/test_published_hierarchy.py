@@ -117,7 +117,7 @@ def test_reading_a_hierarchy_and_deriving_everything_takes_under_a_second(table,
     write_table(table, tmp_path / "h.parquet")
     start = time.perf_counter()
     hierarchy = read_hierarchy(tmp_path / "h.parquet", "it")
-    _ = hierarchy.level_weights, hierarchy.ancestors, hierarchy.children
+    _ = hierarchy.level_weights, hierarchy.targets, hierarchy.children
     _ = hierarchy.tree_distance(np.arange(11_221), np.arange(11_221)[::-1])
     assert time.perf_counter() - start < 1
 

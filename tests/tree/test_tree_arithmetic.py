@@ -5,10 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.errors import TreeError
 from in21k.tree.hierarchy import ROOT, Hierarchy
-from in21k.tree.table import wordnet_hierarchy
 
 
 def hierarchy_of(parents):
@@ -74,11 +72,3 @@ def test_a_class_index_out_of_range_is_rejected(wrong):
     for call in (hierarchy.multi_hot, lambda at: hierarchy.tree_distance(at, 0)):
         with pytest.raises(TreeError, match="0 to 3"):
             call(wrong)
-
-
-def test_targets_equal_those_that_the_trainer_computes():
-    pytest.importorskip("torch")
-    from in21k.train.model.level_order import level_order
-
-    hierarchy = wordnet_hierarchy(published_class_list(PublishedList.FALL11)[:800])
-    assert np.array_equal(level_order(hierarchy).targets, hierarchy.targets)
