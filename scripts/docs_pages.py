@@ -1,7 +1,6 @@
 """Writes the parts of docs/ that follow from the code: the folder tree and the import order of docs/architecture.md.
 
-Run it from the repository's root after a folder, a file or a caption has changed: `python scripts/docs_pages.py`. A test
-says when that was forgotten.
+Run `python scripts/docs_pages.py` after a folder, a file or a caption has changed; a test says when that was forgotten.
 """
 
 import ast
@@ -23,9 +22,7 @@ def import_order() -> dict[str, list[list[str]]]:
     """Return each package's rooms from the ground up, as tests/test_layout.py holds them."""
     module = ast.parse((ROOT / "tests" / "test_layout.py").read_text(encoding="utf-8"))
     (value,) = [
-        node.value
-        for node in module.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER"
+        node.value for node in module.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER"
     ]
     order: dict[str, list[list[str]]] = ast.literal_eval(value)
     return order
@@ -37,7 +34,7 @@ def caption(folder: Path) -> str:
 
 
 def tree_lines(folder: Path, rooms: list[str], depth: int = 0) -> Iterator[str]:
-    """Yield a folder with its caption, the names of its files, and the same of the rooms in it, those named first first.
+    """Yield a folder with its caption, the names of its files, and then the same of each room in it.
 
     Args:
         folder: a package, or a room of one.
@@ -59,8 +56,8 @@ def tree_lines(folder: Path, rooms: list[str], depth: int = 0) -> Iterator[str]:
 
 def folder_tree() -> str:
     """Return the four packages as a text block."""
-    order = import_order()
-    blocks = ["\n".join(tree_lines(ROOT / name, sum(order[name], []))) for name in PACKAGES]
+    order = {name: [room for line in lines for room in line] for name, lines in import_order().items()}
+    blocks = ["\n".join(tree_lines(ROOT / name, order[name])) for name in PACKAGES]
     return "```text\n" + "\n\n".join(blocks) + "\n```"
 
 
@@ -78,7 +75,9 @@ def with_blocks(text: str, blocks: dict[str, str]) -> str:
     """Return a page with what stands between each `<!-- name -->` and `<!-- /name -->` replaced."""
     for name, block in blocks.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        text, found = re.subn(rf"{begin}.*?{end}", lambda _, b=begin, e=end, t=block: f"{b}\n\n{t}\n\n{e}", text, flags=re.DOTALL)
+        text, found = re.subn(
+            rf"{begin}.*?{end}", lambda _, b=begin, e=end, t=block: f"{b}\n\n{t}\n\n{e}", text, flags=re.DOTALL
+        )
         if not found:
             raise ValueError(f"the page has no {begin} … {end}")
     return text

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from in21k.train.config.settings import Config, DataConfig, ModelConfig
+from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.model.level_order import flat_order
+from in21k.train.model.model_file import metadata_of, save_model
+from in21k.train.model.network import build_network
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = [*sorted((DOCS / "api").glob("*.md"))]
 
@@ -20,12 +26,23 @@ def promised(code: str) -> list[str]:
     return re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
 
 
+@pytest.fixture(scope="session")
+def example_folder(dataset_folder, tmp_path_factory) -> Path:
+    """What the examples find where they run: a dataset, and a model file of its classes."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "imagenet21k").symlink_to(dataset_folder)
+    config = Config(model=ModelConfig(name="test_resnet"), data=DataConfig(image_size=32))
+    dataset = open_dataset(str(dataset_folder))
+    network = build_network(config.model, flat_order(len(dataset.hierarchy)), 32)
+    save_model(folder / "model.safetensors", metadata_of(config, dataset, step=0), network.weights())
+    return folder
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if examples(page)], ids=lambda page: page.relative_to(DOCS).as_posix()
 )
-def test_examples_print_what_the_page_says(page, dataset_folder, tmp_path, monkeypatch, capsys):
-    (tmp_path / "imagenet21k").symlink_to(dataset_folder)
-    monkeypatch.chdir(tmp_path)
+def test_examples_print_what_the_page_says(page, example_folder, monkeypatch, capsys):
+    monkeypatch.chdir(example_folder)
     code = examples(page)
     exec(compile(code, page.name, "exec"), {})
     assert capsys.readouterr().out.splitlines() == promised(code)
