@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from in21k.shards_manifest.errors import one_line
-from in21k.train.cli import pretrain as cli_models
+from in21k.train.cli import lists as cli_lists
 from in21k.train.cli import pretrain as cli_pretrain
 from in21k.train.cli import transfer as cli_transfer
 from in21k.train.cli import use as cli_use
@@ -35,7 +35,8 @@ for command in (
     cli_transfer.transfer,
     cli_use.predict,
     cli_use.export,
-    cli_models.models,
+    cli_lists.models,
+    cli_lists.settings_command,
 ):
     cli.add_command(command)
 

@@ -1,28 +1,42 @@
 """The commands of pretraining: pretrain, evaluate, curves."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from in21k.train.cli.shared import inputs_option, print_summary, settings_of, shared, show_run, training
+from in21k.train.cli.shared import (
+    inputs_option,
+    print_summary,
+    setting_option,
+    settings_of,
+    shared,
+    show_run,
+    training,
+)
+from in21k.train.config.overrides import read_overrides, with_values
+from in21k.train.config.settings import Config
 from in21k.train.model.architectures import ARCHITECTURES
+from in21k.train.recipes import read_recipe
 
 PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 
 
 @click.command()
 @click.argument("data")
-@click.option("--model", required=True, metavar="NAME", help=f"A model of timm, or one of the paper: {PAPER_NAMES}.")
-@click.option("--recipe", default="semantic-softmax", show_default=True, metavar="NAME", help="The training scheme.")
-@click.option("--pretrained", is_flag=True, default=None, help="Begin with timm's weights.")
-@click.option("--init", metavar="FILE", help="Begin with a file's weights; a classifier of another size is left out.")
-@inputs_option
+@setting_option("model", required=True, metavar="NAME", more=f"These are {PAPER_NAMES}.")
 @click.option(
-    "--teacher", metavar="PATH", help="Of a distilling recipe: a run, a file of weights, or a published model's name."
+    "--recipe",
+    default="semantic-softmax",
+    show_default=True,
+    metavar="NAME",
+    help="The training scheme with all its settings.",
 )
-@click.option("--teacher-weights", metavar="FILE", help="The published teacher's weights; by default timm's.")
+@setting_option("pretrained")
+@setting_option("init", metavar="FILE")
+@inputs_option
+@setting_option("teacher", metavar="PATH", more="For the distilling recipes.")
+@setting_option("teacher_weights", metavar="FILE")
 @training
 @shared
 def pretrain(
@@ -37,10 +51,7 @@ def pretrain(
       in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
       in21k-train pretrain out --recipe semantic-distillation --teacher runs/tresnet_l --model resnet50 --output runs/kd
     """
-    from in21k.train.config.overrides import parse_setting, with_values
-    from in21k.train.recipes import read_recipe
-
-    config = with_values(read_recipe(recipe), dict(map(parse_setting, settings)) | settings_of(options))
+    config = with_values(read_recipe(recipe), read_overrides(settings) | settings_of(options))
     from in21k.train.trainer.loop import pretrain as core
 
     show_run(lambda: core(data, output, config, resume=resume), as_json)
@@ -52,19 +63,18 @@ def pretrain(
     "--checkpoint",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="A run's folder, a checkpoint's, or its model.safetensors.",
+    help="A run's folder, a checkpoint's folder, or its model.safetensors.",
 )
+@click.option("--model", metavar="NAME", help="A published model instead, by timm's name or the paper's.")
 @click.option(
-    "--model", metavar="NAME", help="In place of a checkpoint: a published model, by timm's or the paper's name."
-)
-@click.option(
-    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Its weights; by default timm downloads them."
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The published model's weights; by default timm downloads them.",
 )
 @inputs_option
-@click.option(
-    "--batch-size", type=int, default=256, show_default=True, metavar="N", help="Images of a step of one process."
-)
-@click.option("--raw", is_flag=True, help="Measure a run's weights themselves, not their moving average.")
+@setting_option("batch_size", key="data.eval_batch_size", metavar="N", default=256, show_default=True)
+@click.option("--raw", is_flag=True, help="Evaluate the weights themselves instead of their moving average.")
 @shared
 def evaluate(
     data: str,
@@ -77,9 +87,10 @@ def evaluate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure a checkpoint or a published model on the val split of DATA: semantic top-1, beside the majority guess.
+    """Evaluate a checkpoint or a published model on the val split of DATA.
 
-    Of a published model the classifier's rows of DATA's classes are taken, by wnid.
+    The metrics are those of the training scheme, and semantic top-1 beside that of always guessing the majority class.
+    Of a published model's classifier, the rows of DATA's classes are used, matched by wnid.
 
     \b
     Examples:
@@ -89,12 +100,9 @@ def evaluate(
       in21k-train evaluate out --model mobilenetv3_large_100.miil_in21k --weights mobilenetv3_large_100_miil_21k.pth
     """
     if (checkpoint is None) == (model is None):
-        raise click.UsageError("name either --checkpoint or --model")
+        raise click.UsageError("give either --checkpoint or --model")
     if model is None and (weights or inputs):
         raise click.UsageError("--weights and --inputs belong to --model; a checkpoint has its own")
-    from in21k.train.config.overrides import with_values
-    from in21k.train.config.settings import Config
-
     config = with_values(Config(), settings_of(options) | {"data.eval_batch_size": batch_size})
     if checkpoint is not None:
         from in21k.train.evaluation.scores import evaluate_checkpoint
@@ -111,10 +119,15 @@ def evaluate(
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
-    "--output", default="curves.png", show_default=True, type=click.Path(path_type=Path), metavar="FILE", help="A PNG."
+    "--output",
+    default="curves.png",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The PNG to write.",
 )
 def curves(runs: tuple[Path, ...], output: Path) -> None:
-    """Draw the curves of one run or several over their epochs.
+    """Plot the curves of one or more runs over their epochs.
 
     \b
     Examples:
@@ -124,28 +137,3 @@ def curves(runs: tuple[Path, ...], output: Path) -> None:
 
     plot_curves(runs, output)
     click.echo(f"curves: {output}")
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-def models(as_json: bool) -> None:
-    """List the architectures of the paper, which --model takes by these names beside timm's.
-
-    Parameters and multiply-adds are those with 1,000 classes at 224 pixels. Speed (images a second in training) and
-    batch size are the authors', on one V100.
-    """
-    from in21k.train.model.cost import architecture_rows
-
-    rows = architecture_rows()
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    lines = [("name", "timm", "parameters", "multiply-adds", "V100 images/s", "V100 batch")]
-    for row in rows:
-        sizes = (f"{row['parameters'] / 1e6:.1f} M", f"{row['macs'] / 1e6:,.0f} M")
-        lines.append((row["name"], row["timm"], *sizes, str(row["v100_train_speed"]), str(row["v100_batch_size"])))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        names = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
-        click.echo("  ".join([*names, *numbers]))

@@ -1,4 +1,4 @@
-"""What the commands of the trainer share: options, the settings that they change, and how a summary is shown."""
+"""What the trainer's commands share: options, the settings that they change, and how a summary is printed."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from in21k.train.config.overrides import check_value
+from in21k.train.config.settings import SETTINGS
 
 PROGRAM = "in21k-train"
 
@@ -34,36 +37,54 @@ KEYS: Mapping[str, str] = {
 """The setting that each option changes."""
 
 
-inputs_option = click.option(
-    "--inputs",
-    type=click.Choice(["auto", "unit", "timm"]),
-    help="0 to 1 (unit), or by timm's mean and std; by default as the weights were trained.",
-)
+def setting_option(name: str, *, key: str = "", more: str = "", **changes: Any) -> Callable[[_Command], _Command]:
+    """Return the option that changes a setting, with the setting's type, choices and help.
+
+    Args:
+        name: the option's parameter name, such as `image_size` of `--image-size`.
+        key: the setting's dotted key, where `KEYS` does not say it.
+        more: a sentence to add to the setting's help.
+        changes: of what click is given, such as `metavar`, `required` or another `help`.
+    """
+    setting = SETTINGS[key or KEYS[name]]
+    given: dict[str, Any] = {"help": f"{setting.help} {more}".rstrip(), "default": None}
+    if setting.choices:
+        given["type"] = click.Choice(setting.choices)
+    elif setting.kind is bool:
+        given["is_flag"] = True
+    else:
+        given["type"] = setting.kind
+    flag = name.replace("_", "-")
+    return click.option(changes.pop("flags", f"--{flag}"), **given | changes)
+
+
+inputs_option = setting_option("inputs")
 
 
 def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings, by dotted key, that the options given on the command line change."""
-    return {KEYS[name]: value for name, value in options.items() if value is not None}
+    """Return the settings, by dotted key, that the options given on the command line change.
+
+    Raises:
+        TrainError: a value is outside its setting's range; the error names the option.
+    """
+    return {
+        KEYS[name]: check_value(KEYS[name], value, f"--{name.replace('_', '-')}")
+        for name, value in options.items()
+        if value is not None
+    }
 
 
 def shared(command: _Command) -> _Command:
     """Add the options of every command that runs a model."""
     return _with_options(
         command,
-        click.option("--image-size", type=int, metavar="PIXELS", help="Side of the images; the dataset's by default."),
-        click.option(
-            "--workers",
-            type=int,
-            metavar="N",
-            help="Loader processes of each training process; by default the CPUs decide.",
-        ),
-        click.option(
-            "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes a GPU where there is one."
-        ),
-        click.option("--amp/--no-amp", default=None, help="Mixed precision; on by default."),
-        click.option("--strict", is_flag=True, default=None, help="A damaged sample is an error; else it is skipped."),
-        click.option("--cache", metavar="FOLDER", help="Keep shards of an object store in this folder."),
-        click.option("--cache-size", metavar="SIZE", help="How large the cache may become; 100GB by default."),
+        setting_option("image_size", metavar="PIXELS", help="Side of the images in pixels; the dataset's by default."),
+        setting_option("workers", metavar="N", help="Loader processes per rank; by default the CPUs available decide."),
+        setting_option("device", help="The device; auto, the default, takes a GPU if there is one."),
+        setting_option("amp", flags="--amp/--no-amp", help="Compute in mixed precision; on by default."),
+        setting_option("strict"),
+        setting_option("cache", metavar="FOLDER", help="A local folder that keeps shards of an object store."),
+        setting_option("cache_size", metavar="SIZE", more="100GB by default."),
         click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
     )
 
@@ -75,18 +96,24 @@ def training(command: _Command) -> _Command:
         click.option(
             "--output", required=True, type=click.Path(path_type=Path), metavar="RUN", help="The run's folder."
         ),
-        click.option("--epochs", type=int, metavar="N", help="Passes over the training images."),
-        click.option("--batch-size", type=int, metavar="N", help="Images of a step over all processes."),
-        click.option("--lr", type=float, metavar="RATE", help="Peak learning rate; not scaled with the batch size."),
-        click.option("--seed", type=int, metavar="N", help="Of weights, order and augmentation."),
-        click.option("--compile", is_flag=True, default=None, help="Compile the model with torch.compile."),
-        click.option("--resume", is_flag=True, help="Go on with the run in RUN, from its newest checkpoint."),
-        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change any setting of the recipe."),
+        setting_option("epochs", metavar="N"),
+        setting_option("batch_size", metavar="N"),
+        setting_option("lr", metavar="RATE"),
+        setting_option("seed", metavar="N"),
+        setting_option("compile"),
+        click.option("--resume", is_flag=True, help="Continue the run in RUN from its newest checkpoint."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Change any setting of the recipe; `in21k-train settings` lists them. May be given several times.",
+        ),
     )
 
 
 def show_run(run: Callable[[], Mapping[str, Any] | None], as_json: bool) -> None:
-    """Train, and show the summary, or that SIGTERM ended the run."""
+    """Train and print the summary, or that SIGTERM stopped the run."""
     from in21k.train.trainer.preemption import Preempted
 
     try:
@@ -96,7 +123,7 @@ def show_run(run: Callable[[], Mapping[str, Any] | None], as_json: bool) -> None
 
 
 def print_summary(summary: Mapping[str, Any] | None, as_json: bool) -> None:
-    """Show a summary, a line a value or as JSON; nothing on processes that have none."""
+    """Print a summary, one value per line or as JSON; ranks other than the first have none and print nothing."""
     if summary is None:
         return
     if as_json:

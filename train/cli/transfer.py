@@ -1,11 +1,12 @@
-"""The command that takes a pretrained model to other classes: transfer."""
+"""The command that transfers a pretrained model to other classes: transfer."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from in21k.train.cli.shared import settings_of, shared, show_run, training
+from in21k.train.cli.shared import setting_option, settings_of, shared, show_run, training
+from in21k.train.config.overrides import read_overrides
 
 LAYOUTS = ("auto", "shards", "cifar", "coco", "voc", "imagefolder", "webdataset")
 
@@ -16,21 +17,37 @@ LAYOUTS = ("auto", "shards", "cifar", "coco", "voc", "imagefolder", "webdataset"
     "--checkpoint",
     required=True,
     metavar="CKPT",
-    help="A run's folder, a checkpoint's, a model.safetensors, or timm:NAME for timm's weights.",
+    help="A run's folder, a checkpoint's folder, a model.safetensors, or timm:NAME for timm's weights.",
 )
-@click.option("--model", metavar="NAME", help="timm's name of the model, for a file of weights that does not say it.")
+@setting_option("model", metavar="NAME", help="timm's name for the model, if the weights file does not say it.")
 @click.option("--probe", is_flag=True, help="Fit a linear classifier to frozen features instead of fine-tuning.")
-@click.option("--keep-features", is_flag=True, help="With --probe: write RUN/features.safetensors, too.")
-@click.option("--recipe", default="", metavar="NAME", help="By default transfer-single-label or transfer-multi-label.")
+@click.option("--keep-features", is_flag=True, help="With --probe, also write RUN/features.safetensors.")
 @click.option(
-    "--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="What DATA is; auto looks at it."
+    "--recipe",
+    default="",
+    metavar="NAME",
+    help="The training scheme with all its settings; by default transfer-single-label or transfer-multi-label.",
 )
 @click.option(
-    "--val-share", type=float, default=0.0, metavar="SHARE", help="Of each class to hold out where DATA has no val."
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="auto",
+    show_default=True,
+    help="The layout of DATA; auto recognizes it.",
 )
-@click.option("--annotations", default="", metavar="FILE", help="COCO: the annotations of the training images.")
 @click.option(
-    "--val", default="", metavar="FILE", help="COCO: those of the validation images. WebDataset: the validation tars."
+    "--val-share",
+    type=float,
+    default=0.0,
+    metavar="SHARE",
+    help="Fraction of each class to hold out for validation if DATA has no val split.",
+)
+@click.option("--annotations", default="", metavar="FILE", help="For COCO, the annotations of the training images.")
+@click.option(
+    "--val",
+    default="",
+    metavar="FILE",
+    help="For COCO, the annotations of the validation images; for WebDataset, the validation tars.",
 )
 @training
 @shared
@@ -50,10 +67,10 @@ def transfer(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Take a pretrained model to the classes of DATA, and measure it on their validation images.
+    """Transfer a pretrained model to the classes of DATA, and evaluate it on their validation images.
 
-    DATA is a dataset of in21k-prep, a folder of class folders (train/CLASS/IMAGE and val/CLASS/IMAGE), CIFAR's Python
-    archive, a folder with COCO's annotations or of Pascal VOC, or a pattern of WebDataset's tars.
+    DATA is a dataset that in21k-prep wrote, a folder of class folders (train/CLASS/IMAGE and val/CLASS/IMAGE), CIFAR's
+    Python archive, a COCO or Pascal VOC folder, or a glob pattern of WebDataset tars.
 
     \b
     Examples:
@@ -64,7 +81,6 @@ def transfer(
       in21k-train transfer 'shards/train-{000..099}.tar' --val 'shards/val-*.tar' --checkpoint runs/r50 --output runs/x
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
-    from in21k.train.config.overrides import parse_setting
     from in21k.train.data.open_data import DataRequest
     from in21k.train.transfer.transfer import TransferRequest
     from in21k.train.transfer.transfer import transfer as core
@@ -73,7 +89,7 @@ def transfer(
         DataRequest(data, layout, val_share, annotations, val),
         checkpoint,
         recipe,
-        dict(map(parse_setting, settings)) | settings_of(options),
+        read_overrides(settings) | settings_of(options),
         probe,
         keep_features,
     )

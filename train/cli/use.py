@@ -7,28 +7,37 @@ from typing import TYPE_CHECKING
 
 import click
 
-from in21k.train.cli.shared import PROGRAM, print_summary
+from in21k.train.cli.shared import PROGRAM, print_summary, setting_option
 
 if TYPE_CHECKING:
     from in21k.train.use.predict import Prediction
 
-_checkpoint_help = "A run's folder, a checkpoint's, an exported model's, or a model.safetensors."
+_checkpoint_help = "A run's folder, a checkpoint's folder, an exported model's folder, or a model.safetensors."
+
+data_option = click.option(
+    "--data", default="", metavar="DATA", help="The dataset that names the classes, if the checkpoint does not."
+)
+hierarchy_option = click.option(
+    "--hierarchy", default="", metavar="FILE", help="The hierarchy.parquet that names them instead."
+)
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE…")
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path), metavar="CKPT", help=_checkpoint_help)
-@click.option("--data", default="", metavar="DATA", help="The dataset that names the classes, if CKPT does not.")
-@click.option("--hierarchy", default="", metavar="FILE", help="The hierarchy.parquet that does.")
+@data_option
+@hierarchy_option
 @click.option(
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    help="Classes a level; by default 1, and 5 of a model whose classes have no levels.",
+    help="Classes to show per level; by default 1, or 5 if the model's classes have no levels.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto takes a GPU if any.")
-@click.option("--picture", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw images and labels.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@setting_option("device", default="auto", show_default=True)
+@click.option(
+    "--picture", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw the images with their labels."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the predictions as a JSON list.")
 def predict(
     images: tuple[Path, ...],
     checkpoint: Path,
@@ -39,9 +48,9 @@ def predict(
     picture: Path | None,
     as_json: bool,
 ) -> int:
-    """Name what is on images: a level of the hierarchy at a time, with probabilities among the level's classes.
+    """Name what images show, level by level of the hierarchy, with probabilities among each level's classes.
 
-    A file that cannot be read has one line on stderr; the exit status is then 1.
+    A file that cannot be read gets one line on stderr, and the exit status is then 1.
 
     \b
     Examples:
@@ -73,13 +82,13 @@ def predict(
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--data", default="", metavar="DATA", help="The dataset that names the classes, if CHECKPOINT does not.")
-@click.option("--hierarchy", default="", metavar="FILE", help="The hierarchy.parquet that does.")
+@data_option
+@hierarchy_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def export(checkpoint: Path, out: Path, data: str, hierarchy: str, as_json: bool) -> None:
-    """Write a model as a folder that timm loads: weights, config.json, model card, hierarchy.
+    """Export a model as a folder that timm can load: weights, config.json, model card, hierarchy.
 
-    CHECKPOINT is a run's folder, a checkpoint's, or a model.safetensors.
+    CHECKPOINT is a run's folder, a checkpoint's folder, or a model.safetensors.
 
     \b
     Examples:
@@ -93,8 +102,8 @@ def export(checkpoint: Path, out: Path, data: str, hierarchy: str, as_json: bool
 
 
 def _lines(prediction: "Prediction") -> Iterator[str]:
-    yield f"{prediction.image}: {', '.join(prediction.labels) or 'no label is sure'}"
+    yield f"{prediction.image}: {', '.join(prediction.labels) or 'no confident label'}"
     for level in prediction.levels:
-        for place, guess in enumerate(level.guesses):
-            head = "" if level.level is None or place else f"level {level.level}"
+        for index, guess in enumerate(level.guesses):
+            head = "" if level.level is None or index else f"level {level.level}"
             yield f"  {head:<9}{guess.probability:6.3f}  {guess.path}"

@@ -1,46 +1,81 @@
 """Settings from files and the command line: read, checked, compared."""
 
+import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from in21k.train.config.ranges import converted
-from in21k.train.config.settings import Config, RunConfig
+from in21k.train.config.settings import SETTINGS, Config, RunConfig
 from in21k.train.errors import TrainError
 
 _READING = ("data.eval_batch_size", "data.strict", "data.verify_digest", "data.cache", "data.cache_size")
 
-
 _RUNNING = tuple(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")
 
-
 RESUMABLE = frozenset({*_READING, *_RUNNING, "optim.accumulate"})
-"""What may change when a run is resumed: where and how it is computed, not what."""
+"""The settings that may change when a run is resumed: they decide where and how it is computed, not what."""
+
+_BEFORE: Mapping[str, Any] = {"model.inputs": "unit"}
+"""What was done before there was a setting for it, where that is not today's default."""
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
-    """Return a configuration with other values.
+    """Return a configuration with some values replaced.
 
     Args:
         config: the values that stay.
         values: by dotted key, such as `optim.lr`.
 
     Raises:
-        TrainError: a key is unknown, or a value of another type or outside its range.
+        TrainError: a key is unknown, or a value has the wrong type or is outside its range.
     """
-    known = flatten(config.to_dict())
     for key, value in values.items():
-        if key not in known:
-            raise TrainError(f"there is no setting {key!r}; the settings are: {', '.join(known)}")
+        checked = check_value(key, value)
         section, name = key.split(".")
-        checked = converted(key, value, type(known[key]))
         config = replace(config, **{section: replace(getattr(config, section), **{name: checked})})
     return config
 
 
+def check_value(key: str, value: Any, named: str = "") -> Any:
+    """Return a setting's value as the setting's type.
+
+    Args:
+        key: the setting's dotted key.
+        value: what was given.
+        named: what to call the setting in an error about the value; by default its key.
+
+    Raises:
+        TrainError: the key is unknown, or the value has the wrong type or is outside its range.
+    """
+    if key not in SETTINGS:
+        raise TrainError(f"there is no setting {key!r}; {_suggestion(key)}")
+    return SETTINGS[key].checked(named or key, value)
+
+
+def _suggestion(key: str) -> str:
+    """Return a question about the nearest settings, by whole keys and by names without their section."""
+    by_name = [known for known in SETTINGS if known.partition(".")[2] == key.rpartition(".")[2]]
+    near = by_name or difflib.get_close_matches(key, SETTINGS, n=1)
+    return f"did you mean {' or '.join(near)}?" if near else "`in21k-train settings` lists all of them"
+
+
+def read_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """Return the settings that `key=value` texts give, each of them checked; the last one for a key wins.
+
+    Raises:
+        TrainError: a text has no `=`, names an unknown setting, or gives a value that the setting does not take.
+    """
+    values = {}
+    for key, value in map(parse_setting, texts):
+        values[key] = check_value(key, value)
+    return values
+
+
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Return the key and the value of `key=value`; the value is read as TOML, and as text where it is none.
+    """Return the key and the value of `key=value`.
+
+    The value is read as TOML. It is taken as text if it is not TOML, or if the setting is text: `7` is a folder's name.
 
     Raises:
         TrainError: there is no `=`.
@@ -49,23 +84,21 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise TrainError(f"--set {text!r} is not of the form key=value, such as optim.lr=2e-4")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        read = tomllib.loads(f"value = {value}")["value"]
+    except ValueError:  # TOMLDecodeError, or a number with thousands of digits
         return key, value
-
-
-_BEFORE: Mapping[str, Any] = {"model.inputs": "unit"}
-"""What was done before there was a setting for it, where that is not the default."""
+    is_text = key in SETTINGS and SETTINGS[key].kind is str
+    return key, value if is_text and not isinstance(read, str) else read
 
 
 def config_from_dict(sections: Mapping[str, Mapping[str, Any]]) -> Config:
-    """Return the configuration that `to_dict` gave, perhaps by an older version that had fewer settings."""
+    """Return the configuration that `to_dict` gave, possibly in an older version that had fewer settings."""
     stored = flatten({field.name: sections.get(field.name, {}) for field in fields(Config)})
     return with_values(Config(), {**_BEFORE, **stored})
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """Return what a run may not be resumed with, a `key: old → new` each."""
+    """Return the changed settings that a run cannot be resumed with, each as `key: old → new`."""
     before, after = flatten(old.to_dict()), flatten(new.to_dict())
     return [
         f"{key}: {before[key]!r} → {value!r}"

@@ -1,160 +1,204 @@
 """The configuration of a run: frozen dataclasses, read from a recipe's TOML and overridden from the command line."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from in21k.train.config.fields import METADATA, Setting, setting
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network."""
+    """The network and its initial weights."""
 
-    name: str = ""
-    """A model of timm, or of the paper by the paper's name."""
-    pretrained: bool = False
-    """Start from timm's weights for the name; they are downloaded, or come from its cache."""
-    init: str = ""
-    """Start from this file's weights: safetensors, or a torch file that is read without running code."""
-    new_head: bool = False
-    """Leave the classifier out of timm's weights or `init`, even one of the right size: its classes are others."""
-    init_ema: bool = False
-    """Take that file's averaged weights, under state_dict_ema or model_ema."""
-    inputs: str = "auto"
-    """Range of the inputs: unit (0 to 1), timm (by the mean and std that it states), or auto: unit from scratch, else
-    what the weights to begin with were trained on."""
-    drop_path: float = 0.0
-    """Stochastic depth, for models that have it."""
-    grad_checkpointing: bool = False
-    """Compute activations again in the backward pass rather than keep them: less memory, more time."""
-    sync_bn: bool = False
-    """Share batch norm statistics among GPUs."""
-    channels_last: bool = True
-    """Keep images and weights in channels-last order on a GPU."""
+    name: str = setting("", "A timm model, or one of the paper's architectures by the paper's name.", text="free")
+    pretrained: bool = setting(
+        False, "Start from timm's weights for the model; they are downloaded, or taken from timm's cache."
+    )
+    init: str = setting(
+        "",
+        "Start from the weights in this file: safetensors, or a PyTorch file, which is read without running code. "
+        "A classifier of another size is left out.",
+        text="free",
+    )
+    new_head: bool = setting(
+        False, "Leave the classifier out of the initial weights even if its size fits, because its classes are others."
+    )
+    init_ema: bool = setting(
+        False, "Take the averaged weights of the `init` file, stored under state_dict_ema or model_ema."
+    )
+    inputs: str = setting(
+        "auto",
+        "Normalization of the pixels: unit (0 to 1), timm (the mean and std that timm states for the model), or auto: "
+        "what the initial weights were trained with, and unit from scratch.",
+        choices=("auto", "unit", "timm"),
+    )
+    drop_path: float = setting(0.0, "Drop-path rate (stochastic depth), for models that have it.", low=0, high=1)
+    grad_checkpointing: bool = setting(
+        False, "Recompute activations in the backward pass instead of storing them: less memory, more time."
+    )
+    sync_bn: bool = setting(False, "Share batch-norm statistics across GPUs.")
+    channels_last: bool = setting(True, "Keep images and weights in channels-last memory format on a GPU.")
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Images, batches and augmentation."""
 
-    image_size: int = 0
-    """Side of the training images in pixels; 0 is the dataset's."""
-    batch_size: int = 256
-    """Images of a step over all processes."""
-    eval_batch_size: int = 256
-    """Images of a validation step of one process."""
-    cutout: float = 0.5
-    """Side of Cutout's square over the image's; 0 turns it off."""
-    randaugment_ops: int = 2
-    """RandAugment's operations an image; 0 turns it off."""
-    randaugment_magnitude: int = 9
-    """RandAugment's strength, 0 to 30."""
-    augment_device: str = "cpu"
-    """Where images are augmented: cpu (the loader's processes) or gpu (the batch on the training device)."""
-    strict: bool = False
-    """A sample that does not decode is an error; otherwise it is skipped and named."""
-    verify_digest: bool = False
-    """Compare each shard's SHA-256 with the manifest's before it is used."""
-    cache: str = ""
-    """A folder of this machine that keeps shards of an object store; empty for none."""
-    cache_size: str = "100GB"
-    """How large the cache may become."""
+    image_size: int = setting(0, "Side of the images in pixels; 0 means the dataset's.", low=0, high=4096)
+    batch_size: int = setting(256, "Training images per step, over all ranks together.", low=1, high=2**24)
+    eval_batch_size: int = setting(256, "Validation images per step, on each rank.", low=1, high=2**24)
+    cutout: float = setting(
+        0.5, "Side of the Cutout square as a fraction of the image's side; 0 turns Cutout off.", low=0, high=1
+    )
+    randaugment_ops: int = setting(2, "RandAugment operations per image; 0 turns RandAugment off.", low=0, high=14)
+    randaugment_magnitude: int = setting(9, "Strength of the RandAugment operations.", low=0, high=30)
+    augment_device: str = setting(
+        "cpu",
+        "Where images are augmented: cpu (image by image, in the loader processes) or gpu (batch by batch, on the "
+        "training device).",
+        choices=("cpu", "gpu"),
+    )
+    strict: bool = setting(
+        False, "Treat a sample that does not decode as an error, instead of skipping and reporting it."
+    )
+    verify_digest: bool = setting(False, "Check each shard's SHA-256 against the manifest before it is used.")
+    cache: str = setting("", "A local folder that keeps shards of an object store; empty for no cache.", text="free")
+    cache_size: str = setting("100GB", "The most that the cache may hold, such as 200GB or 1.5TiB.", text="size")
 
 
 @dataclass(frozen=True)
 class OptimConfig:
     """Optimizer and schedule."""
 
-    name: str = "adam"
-    """adam (weight decay as an L2 penalty, as in the paper), adamw (decay apart from the gradient), or sgd."""
-    epochs: int = 80
-    lr: float = 3e-4
-    """The one-cycle schedule's peak; it is taken as given, whatever the batch size."""
-    weight_decay: float = 1e-4
-    """Kept off biases, norms and what the model names."""
-    beta1: float = 0.9
-    """adam and adamw, as the next two."""
-    beta2: float = 0.999
-    eps: float = 1e-8
-    momentum: float = 0.9
-    """sgd, as the next."""
-    nesterov: bool = False
-    pct_start: float = 0.1
-    """Share of the run in which the learning rate rises."""
-    div_factor: float = 20.0
-    """Peak over the first learning rate."""
-    final_div_factor: float = 1e4
-    """First learning rate over the last."""
-    ema_decay: float = 0.0
-    """Of the moving average of the weights, which is evaluated in their place; 0 keeps none."""
-    accumulate: int = 1
-    """Equal parts of a process's share of a step that pass through the network one after another, to save memory."""
-    clip_norm: float = 0.0
-    """A gradient of a larger norm is scaled down to it; 0 leaves all as they are."""
+    name: str = setting(
+        "adam",
+        "The optimizer: adam (weight decay as an L2 penalty, as in the authors' code), adamw (decoupled weight decay) "
+        "or sgd.",
+        choices=("adam", "adamw", "sgd"),
+    )
+    epochs: int = setting(80, "Passes over the training images.", low=1, high=2**20)
+    lr: float = setting(
+        3e-4, "Peak learning rate of the one-cycle schedule; not scaled with the batch size.", low=0, high=1e6
+    )
+    weight_decay: float = setting(
+        1e-4, "Weight decay; biases, norms and whatever else the model exempts are spared.", low=0, high=1e6
+    )
+    beta1: float = setting(0.9, "Decay rate of the first moment (adam and adamw).", low=0, high=0.999999)
+    beta2: float = setting(0.999, "Decay rate of the second moment (adam and adamw).", low=0, high=0.999999)
+    eps: float = setting(1e-8, "Added to the denominator of the update (adam and adamw).", low=0, high=1)
+    momentum: float = setting(0.9, "Momentum (sgd).", low=0, high=0.999999)
+    nesterov: bool = setting(False, "Use Nesterov momentum (sgd).")
+    pct_start: float = setting(0.1, "Fraction of the run during which the learning rate rises.", low=0, high=1)
+    div_factor: float = setting(20.0, "Peak learning rate divided by the initial one.", low=1e-6, high=1e12)
+    final_div_factor: float = setting(1e4, "Initial learning rate divided by the final one.", low=1e-6, high=1e12)
+    ema_decay: float = setting(
+        0.0,
+        "Decay of the exponential moving average of the weights, which is evaluated in their place; 0 keeps none.",
+        low=0,
+        high=0.9999999,
+    )
+    accumulate: int = setting(
+        1, "Micro-batches into which each rank's batch is split, to save memory.", low=1, high=2**16
+    )
+    clip_norm: float = setting(
+        0.0, "Largest gradient norm: larger gradients are scaled down to it; 0 turns clipping off.", low=0, high=1e9
+    )
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """The training scheme."""
 
-    scheme: str = "semantic-softmax"
-    """single-label, multi-label, semantic-softmax, distillation or semantic-distillation."""
-    label_smoothing: float = 0.2
-    """Share of the target that all classes of a softmax divide among themselves; multi-label has none."""
-    gamma_negative: float = 4.0
-    """The asymmetric loss's focusing on classes that an image is wrongly given; 0 turns it off."""
-    gamma_positive: float = 1.0
-    """Its focusing on labels that an image is not given; 0 turns it off."""
-    clip: float = 0.05
-    """Its margin: probabilities of wrong classes below it cost nothing."""
+    scheme: str = setting(
+        "semantic-softmax",
+        "The training scheme: how labels become a loss.",
+        choices=("single-label", "multi-label", "semantic-softmax", "distillation", "semantic-distillation"),
+    )
+    label_smoothing: float = setting(
+        0.2,
+        "Share of the target that is spread evenly over all classes of a softmax; the multi-label scheme has none.",
+        low=0,
+        high=1,
+    )
+    gamma_negative: float = setting(
+        4.0, "Focusing parameter of the asymmetric loss for negative classes; 0 turns it off.", low=0, high=64
+    )
+    gamma_positive: float = setting(
+        1.0, "Focusing parameter of the asymmetric loss for positive classes; 0 turns it off.", low=0, high=64
+    )
+    clip: float = setting(
+        0.05,
+        "Margin of the asymmetric loss: negative classes whose probability is below it cost nothing.",
+        low=0,
+        high=0.999,
+    )
 
 
 @dataclass(frozen=True)
 class DistillConfig:
     """The teacher of the distilling schemes."""
 
-    teacher: str = ""
-    """A run's folder, a checkpoint's, its file of weights, or a model of timm with the dataset's classes."""
-    teacher_weights: str = ""
-    """For a model of timm: the file of its weights; empty takes timm's own, a download."""
-    weight: float = 1.0
-    """Of the divergence from the teacher."""
-    hard_weight: float = 1.0
-    """Of the hard-label loss; 0 leaves it out."""
-    divergence: str = "squared"
-    """squared (error of the probabilities) or kl."""
-    temperature: float = 1.0
-    """Both logits are divided by it."""
-    top_share: float = 0.05
-    """Share of a level's classes whose summed probability is the teacher's confidence there."""
+    teacher: str = setting(
+        "",
+        "The teacher: a run's folder, a checkpoint's folder, a model file, or a timm model with the dataset's classes.",
+        text="free",
+    )
+    teacher_weights: str = setting(
+        "", "The weights file of a timm teacher; empty means timm's own weights, a download.", text="free"
+    )
+    weight: float = setting(1.0, "Weight of the divergence from the teacher.", low=0, high=1e6)
+    hard_weight: float = setting(1.0, "Weight of the hard-label loss; 0 leaves it out.", low=0, high=1e6)
+    divergence: str = setting(
+        "squared",
+        "Divergence from the teacher's probabilities: squared (error) or kl (Kullback-Leibler).",
+        choices=("squared", "kl"),
+    )
+    temperature: float = setting(1.0, "Divisor of the student's and the teacher's logits.", low=1e-3, high=1e3)
+    top_share: float = setting(
+        0.05,
+        "Fraction of a level's classes whose summed probability is the teacher's confidence at that level.",
+        low=1e-6,
+        high=1,
+    )
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How the run goes."""
+    """How and where the run is computed."""
 
-    seed: int = 0
-    amp: bool = True
-    """Mixed precision."""
-    amp_dtype: str = "auto"
-    """bfloat16, float16, or auto: bfloat16 where the GPU has it, else float16; float32 on a CPU."""
-    matmul_precision: str = "high"
-    """Of float32 on a GPU: highest, or high and medium, which allow TF32."""
-    compile: bool = False
-    """Compile the network with torch.compile."""
-    deterministic: bool = False
-    """The same result to the bit on the same GPU; slower, and not every model can."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    workers: int = -1
-    """Loader processes of each training process; -1 chooses by the CPUs at hand."""
-    log_steps: int = 50
-    """Steps from one logged loss to the next; a checkpoint logs too."""
-    eval_epochs: int = 1
-    """Epochs from one validation to the next; the run ends with one."""
-    checkpoint_steps: int = 0
-    """Steps from one checkpoint to the next; 0 is an epoch. The run ends with one."""
-    checkpoint_minutes: float = 0.0
-    """Minutes from one checkpoint to the next, beside those by steps; 0 for none."""
-    keep_checkpoints: int = 2
+    seed: int = setting(
+        0, "Seed of the initial weights, the order of the images and the augmentation.", low=0, high=2**63 - 1
+    )
+    amp: bool = setting(True, "Train in mixed precision.")
+    amp_dtype: str = setting(
+        "auto",
+        "Type of mixed precision: bfloat16, float16, or auto: bfloat16 where the GPU has it, else float16, and float32 "
+        "on a CPU.",
+        choices=("auto", "bfloat16", "float16"),
+    )
+    matmul_precision: str = setting(
+        "high",
+        "Precision of float32 products on a GPU: highest, or high or medium, which allow TF32.",
+        choices=("highest", "high", "medium"),
+    )
+    compile: bool = setting(False, "Compile the network with torch.compile.")
+    deterministic: bool = setting(
+        False, "Give the same result to the bit on the same GPU; slower, and not every model can."
+    )
+    device: str = setting(
+        "auto", "The device: cpu, cuda, or auto, a GPU if there is one.", choices=("auto", "cpu", "cuda")
+    )
+    workers: int = setting(-1, "Loader processes per rank; -1 chooses by the CPUs available.", low=-1, high=1024)
+    log_steps: int = setting(50, "Steps between logged losses; every checkpoint logs one as well.", low=1, high=2**40)
+    eval_epochs: int = setting(1, "Epochs between val passes; the run ends with one.", low=1, high=2**20)
+    checkpoint_steps: int = setting(
+        0, "Steps between checkpoints; 0 means an epoch. The run ends with one.", low=0, high=2**40
+    )
+    checkpoint_minutes: float = setting(
+        0.0, "Minutes between checkpoints, in addition to those by steps; 0 for none.", low=0, high=1e6
+    )
+    keep_checkpoints: int = setting(2, "Checkpoints to keep, the newest ones.", low=1, high=2**20)
 
 
 @dataclass(frozen=True)
@@ -171,3 +215,11 @@ class Config:
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the configuration as nested plain values."""
         return asdict(self)
+
+
+SETTINGS: Mapping[str, Setting] = {
+    f"{section.name}.{declared.name}": declared.metadata[METADATA]
+    for section in fields(Config)
+    for declared in fields(getattr(Config, section.name))
+}
+"""What is known of each setting, by its dotted key such as `optim.lr`."""

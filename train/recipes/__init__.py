@@ -1,4 +1,4 @@
-"""The training recipes, a TOML file a scheme; `in21k.train.config` says what each setting is."""
+"""The training recipes, one TOML file per scheme; `in21k-train settings` explains each setting."""
 
 import tomllib
 from importlib import resources
@@ -21,6 +21,22 @@ def read_recipe(name: str) -> Config:
         TrainError: there is no recipe of that name.
     """
     if name not in (names := recipe_names()):
-        raise TrainError(f"there is no recipe {name!r}; name one of: {', '.join(names)}")
+        raise TrainError(f"there is no recipe {name!r}; choose from: {', '.join(names)}")
     text = resources.files("in21k.train.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return with_values(Config(), flatten(tomllib.loads(text)))
+    return parse_recipe(name, text)
+
+
+def parse_recipe(name: str, text: str) -> Config:
+    """Return the configuration of a recipe's TOML.
+
+    Args:
+        name: what to call the recipe in an error.
+        text: the TOML.
+
+    Raises:
+        TrainError: it is not TOML, or a setting is unknown or has a value that it does not take.
+    """
+    try:
+        return with_values(Config(), flatten(tomllib.loads(text)))
+    except (tomllib.TOMLDecodeError, TrainError) as error:
+        raise TrainError(f"recipe {name}: {error}") from error

@@ -11,6 +11,11 @@ import torch
 from safetensors.torch import save_file
 from train_runs import answer, run_train
 
+from in21k.train.cli.main import cli
+from in21k.train.cli.shared import KEYS
+from in21k.train.config.overrides import flatten
+from in21k.train.config.settings import SETTINGS, Config
+
 
 def pretrain(capsys, data, run, *arguments: object) -> tuple[int, str, str]:
     given = ["--output", run, *arguments]
@@ -26,12 +31,14 @@ def pretrain(capsys, data, run, *arguments: object) -> tuple[int, str, str]:
     [
         (["--model", "resnet81"], "timm has no model 'resnet81'; close to it: resnet18"),
         (["--model", "qqqq"], "timm has no model 'qqqq'"),
-        (["--recipe", "magic"], "there is no recipe 'magic'; name one of: multi-label"),
-        (["--set", "optim.rl=1"], "there is no setting 'optim.rl'; the settings are: model.name"),
+        (["--recipe", "magic"], "there is no recipe 'magic'; choose from: multi-label"),
+        (["--set", "optim.rl=1"], "there is no setting 'optim.rl'; did you mean optim.lr?"),
         (["--set", "optim.lr"], "--set 'optim.lr' is not of the form key=value"),
-        (["--set", "loss.scheme=magic"], "there is no loss 'magic'"),
+        (["--set", "loss.scheme=magic"], "loss.scheme must be single-label, multi-label,"),
+        (["--lr", "2e-3", "--set", "optim.lr=abc"], "optim.lr must be a number, not 'abc'"),
+        (["--cache", "c", "--cache-size", "lots"], "--cache-size: invalid size 'lots': use e.g. 200GB"),
         (["--init", "no/such/file.pth"], "no/such/file.pth: there is no such file"),
-        (["--image-size", "-3"], "data.image_size lies between"),
+        (["--image-size", "-3"], "--image-size must be between 0 and 4096, not -3"),
     ],
 )
 def test_a_wrong_value_is_one_line(capsys, dataset_folder, tmp_path, arguments, message):
@@ -131,6 +138,26 @@ def test_without_torch_it_says_what_to_install(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "in21k-train: error: the package torch is not installed; pip install 'in21k[train]'\n"
+
+
+def test_settings_are_listed_with_what_they_take(capsys):
+    status, out, _ = answer(capsys, "settings", "--recipe", "single-label-scratch")
+    assert status == 0
+    assert "optim.lr = 0.01  (0 to 1000000)\n    Peak learning rate" in out
+    assert 'optim.name = "sgd"  (adam, adamw or sgd)' in out
+    _, out, _ = answer(capsys, "settings", "--json")
+    assert {row["key"]: row["value"] for row in json.loads(out)} == flatten(Config().to_dict())
+
+
+def test_an_option_has_the_choices_and_the_help_of_its_setting():
+    for command in cli.commands.values():
+        for option in command.params:
+            if option.name not in KEYS:
+                continue
+            setting = SETTINGS[KEYS[option.name]]
+            assert getattr(option.type, "choices", ()) == setting.choices, (command.name, option.name)
+    (lr,) = (option for option in cli.commands["pretrain"].params if option.name == "lr")
+    assert lr.help == SETTINGS["optim.lr"].help
 
 
 def test_a_summary_as_json(dataset_folder, tmp_path):

@@ -1,0 +1,64 @@
+"""The commands that list what can be chosen: models, settings."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from in21k.train.config.overrides import flatten
+from in21k.train.config.settings import SETTINGS, Config
+from in21k.train.recipes import read_recipe
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def models(as_json: bool) -> None:
+    """List the paper's architectures, by the names that --model takes besides timm's.
+
+    Parameters and multiply-adds are counted with 1,000 classes at 224 pixels. Speed (training images per second) and
+    batch size are the authors' figures for one V100.
+    """
+    from in21k.train.model.cost import architecture_rows
+
+    rows = architecture_rows()
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for line in _table(rows):
+        click.echo(line)
+
+
+@click.command("settings")
+@click.option("--recipe", default="", metavar="NAME", help="Show this recipe's values instead of the defaults.")
+@click.option("--json", "as_json", is_flag=True, help="Print the settings as JSON.")
+def settings_command(recipe: str, as_json: bool) -> None:
+    """List the settings that --set and recipes can change: value, range or choices, and what they do.
+
+    \b
+    Examples:
+      in21k-train settings
+      in21k-train settings --recipe semantic-distillation
+    """
+    values = flatten((read_recipe(recipe) if recipe else Config()).to_dict())
+    if as_json:
+        rows = [
+            {"key": key, "value": values[key], "takes": SETTINGS[key].takes, "help": SETTINGS[key].help}
+            for key in SETTINGS
+        ]
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for key, setting in SETTINGS.items():
+        click.echo(f"{key} = {json.dumps(values[key])}  ({setting.takes})\n    {setting.help}")
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    lines = [("name", "timm", "parameters", "multiply-adds", "V100 images/s", "V100 batch")]
+    for row in rows:
+        sizes = (f"{row['parameters'] / 1e6:.1f} M", f"{row['macs'] / 1e6:,.0f} M")
+        lines.append((row["name"], row["timm"], *sizes, str(row["v100_train_speed"]), str(row["v100_batch_size"])))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        names = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
+        yield "  ".join([*names, *numbers])
