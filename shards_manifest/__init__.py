@@ -1,1 +1,1 @@
-"""What a prepared dataset is: shards, manifest, tables, and how they are checked."""
+"""What a prepared dataset is: its shards, manifest and tables, and the checks of `verify`."""

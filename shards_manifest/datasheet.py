@@ -1,11 +1,14 @@
-"""The datasheet: a README.md that is also a Hugging Face dataset card; each number in it is the manifest's."""
+"""The datasheet: a README.md that is also a Hugging Face dataset card; every number in it comes from the manifest.
+
+Its text is compared by `verify`: rewording it makes every existing dataset differ from its manifest (E602).
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from in21k.shards_manifest.manifest import SPLITS, Manifest
 
-_SPLIT_NAMES = {"train": "train", "val": "validation"}  # as Hugging Face calls them
+_SPLIT_NAMES = {"train": "train", "val": "validation"}  # Hugging Face's names
 
 _SIZE_CATEGORIES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
 
@@ -19,7 +22,7 @@ _STEPS = (
     ("Training samples", None, "train"),
     ("Validation samples", None, "val"),
 )
-"""Rows of the table of counts, with the manifest's names of their classes and images."""
+"""Rows of the table of counts: the step, and the manifest's keys for its classes and images."""
 
 _OTHER_COUNTS = (
     ("rejected_filter", "things in the dump that are no images of a class, listed with their reasons"),
@@ -196,6 +199,6 @@ def _value(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    """Return a text that Markdown shows as it is."""
+    """Return a value as text on one line, escaped so that Markdown shows it literally."""
     text = " ".join(str(value).split())
     return "".join(f"\\{sign}" if sign in "\\`*_|<>[]#" else sign for sign in text)

@@ -1,4 +1,4 @@
-"""What can be wrong with files and datasets that a user names."""
+"""Errors about the files and datasets that a user names."""
 
 import errno
 from collections.abc import Iterator
@@ -8,27 +8,27 @@ import pyarrow as pa
 
 
 class DatasetError(Exception):
-    """A path, a dataset or a parameter is not usable; the message is one line for its user."""
+    """A path, dataset or parameter is unusable; the message is one line for the user."""
 
 
 class NoSpaceError(DatasetError):
-    """A file system is full: to try again would not help."""
+    """A file system is full; retrying would not help."""
 
 
 class StoreError(DatasetError):
-    """An object store failed every one of several tries: to try again at once would not help."""
+    """An object store failed on every retry; retrying at once would not help."""
 
 
 class RetriesExhaustedError(OSError):
-    """What the last of several tries of a call to an object store said."""
+    """A call to an object store failed for the whole retry time; the message is the last failure's."""
 
 
 def one_line(problem: BaseException | str, longest: int | None = 200) -> str:
-    """Return a message, or what an exception says, on one line; an exception that says nothing gives its type's name.
+    """Return a message on one line; for an exception without a message, the name of its type.
 
     Args:
-        problem: another library's exception, as a rule.
-        longest: characters at most; None for messages that are ours, and must not lose their end.
+        problem: the message, or the exception that carries it, usually from another library.
+        longest: maximum length in characters; None for our own messages, which must not lose their end.
     """
     text = " ".join(str(problem).split())[:longest]
     return text or ("" if isinstance(problem, str) else type(problem).__name__)
@@ -36,7 +36,7 @@ def one_line(problem: BaseException | str, longest: int | None = 200) -> str:
 
 @contextmanager
 def errors_naming(text: str) -> Iterator[None]:
-    """Turn what a file system refuses within the block into a DatasetError that names the file."""
+    """Turn errors of the file system within the block into a DatasetError that begins with `text`, the file's name."""
     try:
         yield
     except (OSError, pa.ArrowInvalid) as error:
@@ -44,7 +44,7 @@ def errors_naming(text: str) -> Iterator[None]:
 
 
 def as_dataset_error(text: str, error: Exception) -> DatasetError:
-    """Return what a file system refused as one line that names the file."""
+    """Return an error of the file system as a one-line DatasetError that begins with `text`, the file's name."""
     if isinstance(error, FileNotFoundError):
         return DatasetError(f"{text}: there is no such file or folder")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -1,4 +1,4 @@
-"""Hashes of many short strings, so that millions of keys can be compared in eight bytes each."""
+"""64-bit hashes of strings, so that millions of keys can be compared at eight bytes per key."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 
 def hash_strings(strings: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Return uint64 [n]: a 64-bit hash of each string, the same in every process and on every machine."""
-    import pandas as pd  # here, since it takes 0.4 s, which no other command should wait for
+    """Return uint64 [n]: a hash of each string, the same in every process and on every machine."""
+    import pandas as pd  # here, not on top: the import takes 0.4 s, which other commands need not wait for
 
     hashes: npt.NDArray[np.uint64] = pd.util.hash_array(np.array(strings, object), categorize=False)
     return hashes

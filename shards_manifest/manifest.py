@@ -1,4 +1,4 @@
-"""The manifest: one JSON file that says what a prepared dataset holds, where it came from and how it was made."""
+"""The manifest: a JSON file that says what a prepared dataset holds, where it came from and how it was made."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ class Shard:
     bytes: int
     sha256: str
     md5: str = ""
-    """What wids compares; empty in datasets that were made without."""
+    """For wids, which compares it; empty in datasets that were written without it."""
 
 
 @dataclass(frozen=True)
@@ -123,22 +123,22 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared dataset holds. Nothing in it depends on the machine, the time or the number of workers."""
+    """What a prepared dataset holds. It does not depend on the machine, the time or the number of workers."""
 
     classes: int
     """The number of kept classes, C; class indices run from 0 to C - 1."""
     class_list_sha256: str
-    """SHA-256 of the kept wnids in order of class index, one a line."""
+    """SHA-256 of the kept wnids in order of class index, one per line."""
     source: Mapping[str, Any]
     """The raw dump: name, layout, bytes, digest of its headers."""
     parameters: Mapping[str, Mapping[str, Any]]
-    """Each stage's parameters, by stage."""
+    """The parameters of each stage."""
     counts: Mapping[str, int]
-    """Images and classes at each step."""
+    """Numbers of images and classes at each step."""
     versions: Mapping[str, str]
-    """The tool's version and those of what made the bytes: Python, Pillow or pillow-simd, libjpeg-turbo, …"""
+    """Versions of in21k and of what determines the bytes: Python, Pillow or pillow-simd, libjpeg-turbo, …"""
     splits: Mapping[str, tuple[Shard, ...]]
-    """The shards of `train` and of `val`, in order."""
+    """The shards of `train` and `val`, in order."""
     tables: Mapping[str, TableFile] = field(default_factory=dict)
     """The Parquet tables beside the manifest, by file name."""
     schema_version: int = SCHEMA_VERSION
@@ -148,7 +148,7 @@ class Manifest:
         return sum(shard.samples for shard in self.splits[split])
 
     def size(self, split: str) -> int:
-        """Return the length of a split's shards in bytes."""
+        """Return the total length of a split's shards in bytes."""
         return sum(shard.bytes for shard in self.splits[split])
 
     @cached_property
@@ -157,7 +157,7 @@ class Manifest:
         return ImageSpec.of(self.parameters.get("resize", {}))
 
     def digest(self) -> str:
-        """Return the SHA-256 that stands under the manifest's last key."""
+        """Return the SHA-256 that the manifest's last key stores."""
         return hashlib.sha256(_json(self._fields())).hexdigest()
 
     def to_json(self) -> bytes:
@@ -173,12 +173,13 @@ def read_manifest(dataset: Location) -> Manifest:
     """Return the manifest of a prepared dataset.
 
     Raises:
-        DatasetError: the folder has none (a dataset gets it last), or it is damaged or of a newer version.
+        DatasetError: there is none (it is written last), it is damaged, or its version is newer than this in21k.
     """
     location = dataset.child(MANIFEST)
     if not location.exists():
         raise DatasetError(
-            f"{dataset.text}: no {MANIFEST} there; name the folder that `in21k-prep shard` finished (it writes it last)"
+            f"{dataset.text}: no {MANIFEST} there; name a folder that `in21k-prep shard` has finished, "
+            "since it writes the manifest last"
         )
     try:
         fields = json.loads(location.read_bytes())
@@ -187,11 +188,14 @@ def read_manifest(dataset: Location) -> Manifest:
             raise DatasetError(f"{location.text} has schema version {version!r}, newer than this in21k; upgrade it")
         return _from_fields(fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{location.text} is no manifest of in21k ({type(error).__name__}: {error})") from error
+        raise DatasetError(f"{location.text} is not a manifest of in21k ({type(error).__name__}: {error})") from error
 
 
 def is_intact(content: bytes) -> bool:
-    """Return whether the bytes of a manifest are as they were written; those made before the seal must be canonical."""
+    """Return whether a manifest is unchanged since it was written.
+
+    One that is older than the seal counts as unchanged if its JSON is formatted as ours.
+    """
     try:
         fields = json.loads(content)
         sealed = fields.pop(SEAL, None)
@@ -220,18 +224,18 @@ def _from_fields(fields: dict[str, Any]) -> Manifest:
         name: fields[name] for name in ("classes", "class_list_sha256", "source", "parameters", "counts", "versions")
     }
     manifest = Manifest(splits=splits, tables=tables, schema_version=fields["schema_version"], **rest)
-    _ = manifest.images  # an unknown mode or format shows here, not at the first image
+    _ = manifest.images  # raises on a bad parameter now, not at the first image
     return manifest
 
 
 def _check_shard(shard: Shard) -> None:
     _check_relative(shard.path)
     if not (isinstance(shard.samples, int) and isinstance(shard.bytes, int) and shard.samples > 0 and shard.bytes > 0):
-        raise ValueError(f"shard {shard.path} with {shard.samples!r} samples of {shard.bytes!r} bytes")
+        raise ValueError(f"shard {shard.path} with {shard.samples!r} samples in {shard.bytes!r} bytes")
 
 
 def _check_relative(path: str) -> None:
-    """Refuse a path that leaves the dataset's folder: a manifest comes from anywhere."""
+    """Refuse a path that leaves the dataset's folder, since a manifest may come from anyone."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "://" in path:
         raise ValueError(f"path {path!r} leads out of the dataset")

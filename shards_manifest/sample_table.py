@@ -1,4 +1,4 @@
-"""The table of samples: where each one lies in its shard, a row group a shard, so that any sample is one read away."""
+"""The sample table: where each sample is in its shard, a row group per shard, so that one read gets any sample."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,10 +30,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class ShardIndex:
-    """Where the n samples of one shard lie."""
+    """Where the n samples of a shard are."""
 
     offsets: npt.NDArray[np.int64]
-    """int64 [n]: bytes from the shard's beginning to each sample's first header."""
+    """int64 [n]: where each sample's first header begins in the shard, in bytes."""
     sizes: npt.NDArray[np.int64]
     """int64 [n]: each sample's length in bytes, headers and padding included."""
     class_indices: npt.NDArray[np.int64]
@@ -41,7 +41,7 @@ class ShardIndex:
 
 
 class SampleTable:
-    """The sample table of a dataset, read a shard at a time."""
+    """The sample table of a dataset, read one shard at a time."""
 
     def __init__(self, dataset: Location, manifest: Manifest) -> None:
         """Open the table.
@@ -55,13 +55,13 @@ class SampleTable:
         try:
             self._file: Any = pq.ParquetFile(self._location.open_input())
         except (pa.ArrowException, OSError) as error:
-            raise DatasetError(f"{self._location.text} is no Parquet table ({error})") from error
+            raise DatasetError(f"{self._location.text} is not a Parquet table ({one_line(error)})") from error
         groups = sum(len(manifest.splits[split]) for split in SPLITS)
         if self._file.num_row_groups != groups:
-            raise DatasetError(f"{self._location.text} knows {self._file.num_row_groups} shards, the manifest {groups}")
+            raise DatasetError(f"{self._location.text} has {self._file.num_row_groups} shards, the manifest {groups}")
 
     def index(self, split: str, shard: int) -> ShardIndex:
-        """Return where the samples of a split's shard lie.
+        """Return where the samples of a split's shard are.
 
         Raises:
             DatasetError: the table contradicts the manifest.
@@ -85,7 +85,7 @@ class SampleTable:
         return keys
 
     def rows(self, split: str, shard: int) -> pa.Table:
-        """Return a shard's rows, in order: the columns after `shard`.
+        """Return a shard's rows in order, without the columns `split` and `shard`.
 
         Raises:
             DatasetError: the table is damaged.

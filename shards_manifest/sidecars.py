@@ -1,6 +1,6 @@
-"""Files beside the shards that other readers want, made from the manifest and the tables that it lists, never by hand.
+"""Sidecars: the files that other readers want beside the shards, generated from the manifest and its tables.
 
-No shard is read for them: `samples.parquet` knows where each member lies, which is all that DALI's index holds.
+No shard is read to write them: all that DALI's index holds is where each member is, which `samples.parquet` says.
 """
 
 import json
@@ -28,10 +28,10 @@ DALI_VERSION = "v1.2"
 
 
 def sidecars(manifest: Manifest, classes: Sequence[tuple[str, str]]) -> dict[str, bytes]:
-    """Return all sidecars but DALI's indexes, by path relative to the dataset.
+    """Return all sidecars except DALI's indexes, by path relative to the dataset.
 
     Args:
-        manifest: the dataset's.
+        manifest: the dataset's manifest.
         classes: (wnid, name) of each class, in order of class index.
     """
     files = {
@@ -48,7 +48,7 @@ def sidecars(manifest: Manifest, classes: Sequence[tuple[str, str]]) -> dict[str
 
 
 def all_sidecars(dataset: Location, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
-    """Yield every sidecar of a dataset with its relative path, DALI's indexes too.
+    """Yield every sidecar of a dataset, DALI's indexes included, as (relative path, content).
 
     Raises:
         DatasetError: `hierarchy.parquet` or `samples.parquet` cannot be read.
@@ -61,7 +61,7 @@ def all_sidecars(dataset: Location, manifest: Manifest) -> Iterator[tuple[str, b
 
 
 def class_names(dataset: Location) -> list[tuple[str, str]]:
-    """Return the wnid and the name of each class, in order of class index.
+    """Return the wnid and name of each class, in order of class index.
 
     Raises:
         DatasetError: `hierarchy.parquet` cannot be read.
@@ -76,7 +76,7 @@ def class_names(dataset: Location) -> list[tuple[str, str]]:
 
 
 def timm_info(manifest: Manifest) -> bytes:
-    """Return timm's `_info.json`, from which its WebDataset reader learns the splits, the shards and their lengths."""
+    """Return timm's `_info.json`, which tells its WebDataset reader the splits, the shards and their lengths."""
     splits = {
         name: {
             "name": name,
@@ -90,7 +90,7 @@ def timm_info(manifest: Manifest) -> bytes:
 
 
 def wids_index(manifest: Manifest, split: str) -> bytes:
-    """Return a split's wids index: shards with their lengths and MD5s, relative to the dataset."""
+    """Return a split's wids index: its shards with lengths and MD5s, by path relative to the dataset."""
     shards = [
         {"url": shard.path, "nsamples": shard.samples, "filesize": shard.bytes}
         | ({"md5sum": shard.md5} if shard.md5 else {})
@@ -100,7 +100,7 @@ def wids_index(manifest: Manifest, split: str) -> bytes:
 
 
 def shard_sizes(manifest: Manifest, split: str) -> dict[str, bytes]:
-    """Return open_clip's `sizes.json` for each folder with shards of a split: samples by file name."""
+    """Return open_clip's `sizes.json` for each folder with shards of a split: number of samples by file name."""
     folders: dict[str, dict[str, int]] = {}
     for shard in manifest.splits[split]:
         path = PurePosixPath(shard.path)
@@ -109,22 +109,22 @@ def shard_sizes(manifest: Manifest, split: str) -> dict[str, bytes]:
 
 
 def dali_path(shard: str) -> str:
-    """Return the path of the DALI index of a shard."""
+    """Return the path of a shard's DALI index."""
     return f"{shard.removesuffix('.tar')}.idx"
 
 
 def dali_index(rows: pa.Table, suffix: str) -> bytes:
-    """Return DALI's index of a shard: for each member extension, offset, size and name, as its `wds2idx` writes them.
+    """Return a shard's DALI index: extension, offset, size and name of each member, as DALI's `wds2idx` writes it.
 
     Args:
         rows: the shard's rows of the sample table.
         suffix: of the image members.
 
     Raises:
-        DatasetError: the table was made before it held `image_bytes`.
+        DatasetError: the table is older than its column `image_bytes`.
     """
     if "image_bytes" not in rows.column_names:
-        raise DatasetError("samples.parquet has no column image_bytes; make the dataset anew with `in21k-prep shard`")
+        raise DatasetError("samples.parquet has no column image_bytes; write the dataset again with `in21k-prep shard`")
     image, label = suffix[1:], LABEL_SUFFIX[1:]
     lines = [f"{DALI_VERSION} {len(rows)}\n"]
     columns = (rows[name].to_pylist() for name in ("key", "class_index", "offset", "image_bytes"))
@@ -142,20 +142,20 @@ def _json(content: Any) -> bytes:
 
 
 def rewrite_sidecars(dataset: Location) -> list[str]:
-    """Write the sidecars of a finished dataset that are missing or differ, and return their paths.
+    """Write those sidecars of a finished dataset that are missing or differ, and return their paths.
 
     Raises:
-        DatasetError: it is no finished dataset, or its tables cannot be read.
+        DatasetError: there is no finished dataset, or its tables cannot be read.
     """
     return write_sidecars(dataset, read_manifest(dataset))
 
 
 def write_sidecars(dataset: Location, manifest: Manifest) -> list[str]:
-    """Write the sidecars that are missing or differ, and return their paths relative to the dataset.
+    """Write those sidecars that are missing or differ, and return their paths relative to the dataset.
 
     Args:
-        dataset: with its tables; the shards are not needed.
-        manifest: the dataset's.
+        dataset: the dataset, with its tables; the shards are not needed.
+        manifest: its manifest.
 
     Raises:
         DatasetError: the tables cannot be read, or the file system refuses the write.

@@ -1,7 +1,8 @@
-"""Tar headers, read and written as 512-byte blocks: the fast path under millions of members.
+"""Tar headers, read and written as 512-byte blocks: the fast path for millions of members.
 
-The standard library's tarfile reads 12,000 to 25,000 members a second; this reader is several times as fast and
-understands what dumps hold: USTAR, GNU and pax long names and sizes (docs/performance.md). It never extracts.
+The standard library's tarfile reads 12,000 to 25,000 members per second. This reader is several times as fast
+(docs/performance.md) and understands what dumps contain: USTAR, and the long names and sizes of GNU and pax. It never
+extracts.
 """
 
 import zlib
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
-"""The end-of-archive mark."""
+"""The end-of-archive marker."""
 
 _MAX_EXTENSION = 1 << 20
 
 
 class TarError(Exception):
-    """The bytes are no tar, or a damaged one; the message says where."""
+    """The bytes are not a tar, or a damaged one; the message says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class TarMember:
     """A member of a tar."""
 
     name: str
-    """As stored; undecodable bytes are kept as surrogate escapes."""
+    """As stored; undecodable bytes become surrogate escapes."""
     offset: int
     """Where its content begins."""
     size: int
@@ -49,10 +50,10 @@ def padded(size: int) -> int:
 
 
 def member_header(name: str, size: int) -> bytes:
-    """Return the USTAR header of a regular file with fixed owner, mode and time: the same input gives the same bytes.
+    """Return the USTAR header of a regular file, with fixed owner, mode and time.
 
     Raises:
-        ValueError: the name is not ASCII of at most 100 bytes, or the size is over 8 GiB.
+        ValueError: the name is not 1 to 100 bytes of ASCII, or the size is 8 GiB or more.
     """
     encoded = name.encode("ascii")
     if not 0 < len(encoded) <= 100 or not 0 <= size < 8**11:
@@ -61,11 +62,11 @@ def member_header(name: str, size: int) -> bytes:
     checksum = b"%06o\0 " % (_HEADER_SUM + sum(encoded) + sum(length))
     return b"".join(
         (encoded, _HEADER[len(encoded) : 124], length, _HEADER[135:148], checksum, _HEADER[156:])
-    )  # from a template: two of them are made for every image
+    )  # from a template: every image needs two headers
 
 
 def _header_template() -> bytes:
-    """Return a header without name and size, its checksum field filled with spaces as the checksum wants it."""
+    """Return a header without name and size; its checksum field is spaces, as the checksum counts them."""
     header = bytearray(BLOCK)
     header[100:107] = b"0000644"
     header[108:115] = header[116:123] = b"0000000"
@@ -86,7 +87,7 @@ def member_bytes(name: str, content: bytes) -> bytes:
 
 
 def member_pieces(name: str, content: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return a regular file's header, content and padding, for those who join several members at once."""
+    """Return a regular file's header, content and padding, for callers that join several members at once."""
     return member_header(name, len(content)), content, bytes(-len(content) % BLOCK)
 
 
@@ -96,15 +97,15 @@ def content_size(member: bytes) -> int:
 
 
 def read_members(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[TarMember]:
-    """Yield the members of the tar that lies in the bytes `start` to `end`, hopping from header to header.
+    """Yield the members of the tar in the bytes `start` to `end`, reading headers alone.
 
     Args:
-        read: returns the bytes of (offset, size), fewer at the end of the file.
+        read: returns the bytes at (offset, size), fewer at the end of the file.
         start: where the tar begins.
-        end: where it ends; its end-of-archive mark must come before.
+        end: where it ends; the end-of-archive marker must come before.
 
     Raises:
-        TarError: a header is damaged, a member reaches past the end, or the end-of-archive mark is missing.
+        TarError: a header is damaged, a member reaches past the end, or the end-of-archive marker is missing.
     """
     position = start
     name: str | None = None
@@ -135,8 +136,8 @@ def read_members(read: Callable[[int, int], bytes], start: int, end: int) -> Ite
 
 def _parse(header: bytes, position: int, start: int, name: str | None, size: int | None) -> TarMember:
     """Return the member of a header; `name` and `size` come from extension headers before it."""
-    # adler32's low half is 1 + the sum of all bytes, modulo 65,521: the header checksum at C speed. The sum counts the
-    # checksum field itself as eight spaces.
+    # The low half of adler32 is 1 + the sum of all bytes, modulo 65,521: the header checksum at C speed. The checksum
+    # counts its own field as eight spaces.
     stored = header[148:156].split(b"\0", 1)[0].strip()
     counted = (zlib.adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 256
     try:
@@ -154,7 +155,7 @@ def _parse(header: bytes, position: int, start: int, name: str | None, size: int
             name = f"{_text(header[345:500])}/{name}"
     kind = "0" if header[156] in b"\x007" else chr(header[156])
     if not header[156] and name.endswith("/"):
-        kind = "5"  # as tars before POSIX mark folders
+        kind = "5"  # how tars before POSIX mark folders
     return TarMember(name, position + BLOCK, 0 if kind in "123456" else size, kind)
 
 
@@ -163,13 +164,13 @@ def _text(field: bytes) -> str:
 
 
 def _number(field: bytes) -> int:
-    if field[0] & 0x80:  # GNU's base-256, for sizes of 8 GiB and more
+    if field[0] & 0x80:  # GNU's base-256, for sizes of 8 GiB or more
         return int.from_bytes(field[1:], "big")
     return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
 
 
 def _extension(member: TarMember, content: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None]:
-    """Return the name and size that a GNU or pax extension gives to the next member."""
+    """Return the name and size of the next member, as far as a GNU or pax extension header sets them."""
     if member.type == "L":
         return _text(content), size
     if member.type == "x":

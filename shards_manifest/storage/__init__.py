@@ -1,1 +1,1 @@
-"""Local files and object stores behind one interface."""
+"""Local files and object stores behind one interface, with retries and atomic writes."""

@@ -1,4 +1,4 @@
-"""Local files that appear under their names only when complete."""
+"""Atomic writes of local files: a file appears under its name only when it is complete."""
 
 import os
 import secrets
@@ -9,12 +9,12 @@ from pathlib import Path
 from in21k.shards_manifest.errors import errors_naming
 
 TEMPORARY_PREFIX = ".tmp-"
-"""Files of this prefix are unfinished; whoever finds one that no process writes may delete it."""
+"""Prefix of unfinished files; one that no process is writing may be deleted."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success flush it to disk and rename it, on failure delete it.
+    """Yield a temporary path beside `path`; on success flush the file to disk and rename it, on failure delete it.
 
     Raises:
         DatasetError: the file system is full or refuses the write.
@@ -31,7 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a whole file so that it appears complete or not at all.
+    """Write a whole file atomically.
 
     Raises:
         DatasetError: the file system is full or refuses the write.
@@ -41,7 +41,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and those above it, where they are missing.
+    """Create a folder and its parents if they do not exist.
 
     Raises:
         DatasetError: it cannot be created.
@@ -51,6 +51,6 @@ def make_folder(path: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what killed writers left unfinished in a folder (not below it)."""
+    """Delete the unfinished files that killed writers left in a folder; subfolders are not searched."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Files, local and in object stores: where they lie, ranges of them, atomic writes, digests."""
+"""A file or folder, local or in an object store: read, list, write atomically, delete."""
 
 import hashlib
 import os
@@ -19,12 +19,12 @@ from in21k.shards_manifest.storage.local_files import atomic_path, make_folder, 
 from in21k.shards_manifest.storage.ranges import LocalRanges, RangeFile, RangeReader, RemoteRanges
 
 CHUNK = 8 << 20
-"""Bytes read at a time where a whole file is read."""
+"""Bytes per read of a whole file."""
 
 Result = TypeVar("Result")
 
 _CREDENTIALS = re.compile(r"//[^/?]*@")
-"""In a URI; messages leave them out."""
+"""Credentials in a URI; messages leave them out."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Location:
 
     @property
     def is_local(self) -> bool:
-        """Whether it lies on this machine."""
+        """Whether it is on this machine."""
         return isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def child(self, name: str) -> "Location":
-        """Return a file or folder below; `name` may hold slashes."""
+        """Return a file or folder within this folder; `name` may contain slashes."""
         head, question, query = self.text.partition("?")
         return Location(self.filesystem, f"{self.path}/{name}", f"{head.rstrip('/')}/{name}{question}{query}")
 
@@ -61,13 +61,13 @@ class Location:
 
     @property
     def parent(self) -> "Location":
-        """The folder that holds it."""
+        """The folder that contains it."""
         head, question, query = self.text.partition("?")
         above = head.rstrip("/").rpartition("/")[0]
         return Location(self.filesystem, self.path.rpartition("/")[0], f"{above or '.'}{question}{query}")
 
     def exists(self) -> bool:
-        """Return whether there is such a file."""
+        """Return whether the file exists; a folder does not count."""
         return self.size() is not None
 
     def read_bytes(self) -> bytes:
@@ -83,7 +83,7 @@ class Location:
             ranges.close()
 
     def open_input(self) -> Any:
-        """Return the file as a pyarrow NativeFile with random access; reads that a store fails are tried again.
+        """Return the file as a pyarrow NativeFile with random access; failed reads from an object store are retried.
 
         Raises:
             DatasetError: there is no such file, or it cannot be read.
@@ -94,16 +94,16 @@ class Location:
             return self.filesystem.open_input_file(self.path)
 
     def size(self) -> int | None:
-        """Return the file's length in bytes, None where there is no such file."""
+        """Return the file's length in bytes, None if there is no such file."""
         with errors_naming(self.text):
-            info = self._retried(lambda: self.filesystem.get_file_info(self.path))
+            info = self._with_retries(lambda: self.filesystem.get_file_info(self.path))
         return int(info.size) if info.type == pafs.FileType.File else None
 
     def names(self) -> list[str]:
-        """Return the names of what a folder holds, in byte order; none where there is no such folder."""
+        """Return the names of a folder's entries in byte order; none if there is no such folder."""
         with errors_naming(self.text):
             selector = pafs.FileSelector(self.path, allow_not_found=True)
-            found = self._retried(lambda: self.filesystem.get_file_info(selector))
+            found = self._with_retries(lambda: self.filesystem.get_file_info(selector))
         return sorted((info.base_name for info in found), key=os.fsencode)
 
     def files(self) -> dict[str, int]:
@@ -116,7 +116,7 @@ class Location:
 
     @contextmanager
     def write(self) -> Iterator[IO[bytes]]:
-        """Give a file to write to, which appears under its name only when the block has ended without an exception.
+        """Yield a file to write to, which appears under its name when the block ends without an exception.
 
         Raises:
             DatasetError: the file system is full or refuses the write.
@@ -130,7 +130,7 @@ class Location:
             remote.upload(self.filesystem, self.path, file)
 
     def write_bytes(self, content: bytes) -> None:
-        """Write a whole file so that it appears complete or not at all.
+        """Write a whole file atomically.
 
         Raises:
             DatasetError: the file system is full or refuses the write.
@@ -139,7 +139,7 @@ class Location:
             file.write(content)
 
     def make_folder(self) -> None:
-        """Create a folder and those above it, where they are missing; object stores need none.
+        """Create a folder and its parents if they do not exist; object stores need none.
 
         Raises:
             DatasetError: it cannot be created.
@@ -148,7 +148,7 @@ class Location:
             make_folder(Path(self.path))
 
     def delete_file(self) -> None:
-        """Delete the file; it may be gone already.
+        """Delete the file if it exists.
 
         Raises:
             DatasetError: the file system refuses.
@@ -160,7 +160,7 @@ class Location:
                 self.filesystem.delete_file(self.path)
 
     def delete_folder(self) -> None:
-        """Delete a folder with all that it holds; it may be gone already."""
+        """Delete a folder and everything in it, if it exists."""
         with errors_naming(self.text):
             if not self.is_local:
                 remote.delete_folder(self.filesystem, self.path)
@@ -168,12 +168,12 @@ class Location:
                 self.filesystem.delete_dir(self.path)
 
     def remove_temporaries(self) -> None:
-        """Delete what killed writers left unfinished in a folder (not below it); object stores show no such thing."""
+        """Delete the unfinished files that killed writers left in a folder; object stores show none."""
         if self.is_local:
             remove_temporaries(Path(self.path))
 
-    def _retried(self, call: Callable[[], Result]) -> Result:
-        return call() if self.is_local else remote.retried(call)
+    def _with_retries(self, call: Callable[[], Result]) -> Result:
+        return call() if self.is_local else remote.with_retries(call)
 
     def sha256(self) -> str:
         """Return the hexadecimal SHA-256 of the file.
@@ -202,14 +202,14 @@ class Location:
 
 
 def _unpickled(filesystem: Any, path: str, text: str) -> Location:
-    return Location(remote.with_few_retries(filesystem), path, text)
+    return Location(remote.limit_client_retries(filesystem), path, text)
 
 
 def locate(text: "str | os.PathLike[str] | Location") -> Location:
-    """Return the location that a path or a URI (`s3://bucket/key?endpoint_override=…`, `file://…`) names.
+    """Return the location of a path or URI (`s3://bucket/key?endpoint_override=…`, `file://…`).
 
     Raises:
-        DatasetError: the URI is malformed or of an unknown scheme.
+        DatasetError: the URI is malformed or has an unknown scheme.
     """
     if isinstance(text, Location):
         return text
@@ -218,5 +218,5 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
         return Location(pafs.LocalFileSystem(), str(Path(text).absolute()), text)
     with errors_naming(text):
         filesystem, path = pafs.FileSystem.from_uri(text)
-        filesystem = remote.with_few_retries(filesystem)
+        filesystem = remote.limit_client_retries(filesystem)
     return Location(filesystem, path.rstrip("/"), _CREDENTIALS.sub("//", text))

@@ -1,4 +1,4 @@
-"""Files read by offset, local or in an object store."""
+"""Files read by offset, local or in an object store; reads from an object store resume where they failed."""
 
 import hashlib
 import io
@@ -43,7 +43,7 @@ class LocalRanges:
             if len(data) == size or not data:
                 return data
             parts = [data]
-            while data and (size := size - len(data)):  # one call gives at most 2 GiB
+            while data and (size := size - len(data)):  # one call returns at most 2 GiB
                 offset += len(data)
                 parts.append(data := os.pread(self._descriptor, size, offset))
         except OSError as error:
@@ -56,16 +56,16 @@ class LocalRanges:
 
 
 class RemoteRanges:
-    """An object read by offset; what breaks off goes on from the byte that it reached.
+    """An object read by offset; a read that fails resumes at the byte it reached.
 
-    No client of an object store is trusted to recover by itself: a failed or short read opens the object anew.
+    The store's client is not trusted to recover: after a failed or short read the object is opened again.
     """
 
     def __init__(self, open_file: Callable[[], Any], text: str) -> None:
         """Open the object.
 
         Args:
-            open_file: returns it as a pyarrow NativeFile; called again after a failure.
+            open_file: opens the object as a pyarrow NativeFile; called again after a failure.
             text: what to call it in messages.
 
         Raises:
@@ -74,14 +74,14 @@ class RemoteRanges:
         self._text = text
         self._open_file = open_file
         with errors_naming(text):
-            self._file = remote.retried(open_file)
+            self._file = remote.with_retries(open_file)
             self.size: int = self._file.size()
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, fewer only at the end of the file.
 
         Raises:
-            DatasetError: the store fails for longer than `remote.retry_seconds`, or the object has changed.
+            DatasetError: the store failed for the whole retry time, or the object has changed.
         """
         end = min(offset + size, self.size)
         parts: list[bytes] = []
@@ -92,7 +92,7 @@ class RemoteRanges:
                 if backoff is not None:
                     file = self._reopened(file)
                 part = bytes(file.read_at(min(most, end - reached), reached))
-                problem: OSError = OSError(f"the answer ends after {len(part)} bytes")
+                problem: OSError = OSError(f"the response ends after {len(part)} bytes")
             except OSError as error:
                 part, problem = b"", error
             if part:
@@ -102,42 +102,42 @@ class RemoteRanges:
                     backoff.restart()
             if len(part) < min(most, end - reached + len(part)):
                 backoff = backoff or remote.Backoff()
-                self._go_on(backoff, problem, reached)
-                most = max(
-                    most // 4, _SMALLEST_READ
-                )  # a failed read gives nothing of what had come: so that some stays
+                self._wait(backoff, problem, reached)
+                most = max(most // 4, _SMALLEST_READ)  # a failed read returns nothing, so smaller ones lose less
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _go_on(self, backoff: remote.Backoff, problem: OSError, reached: int) -> None:
-        """Wait for the next try.
+    def _wait(self, backoff: remote.Backoff, problem: OSError, reached: int) -> None:
+        """Wait before the next try.
 
         Raises:
-            DatasetError: there is to be none.
+            DatasetError: a retry would not help, or the retry time is over.
         """
         if remote.is_final(problem):
             raise as_dataset_error(self._text, problem) from problem
         if not backoff.wait():
             raise DatasetError(
                 f"{self._text}: reading failed at byte {reached}, {backoff.tries} times in {backoff.seconds:.0f} s; "
-                f"the last time: {one_line(problem, longest=None)}"
+                f"the last error: {one_line(problem, longest=None)}"
             ) from problem
 
     def _reopened(self, failed: Any) -> Any:
-        """Return the object opened anew; another thread may have done so."""
+        """Return the object opened again, by this thread or by another one since."""
         if self._file is failed:
             file = self._open_file()
             if file.size() != self.size:
-                raise DatasetError(f"{self._text} changed while it was read: {file.size()} bytes, {self.size} before")
+                raise DatasetError(
+                    f"{self._text} changed while it was being read: {file.size()} bytes, {self.size} before"
+                )
             self._file = file
         return self._file
 
 
 class RangeFile(io.RawIOBase):
-    """A reader of ranges as a Python file, for what wants to seek and read."""
+    """A RangeReader as a Python file, for code that seeks and reads."""
 
     def __init__(self, ranges: RangeReader) -> None:
         self._ranges = ranges
@@ -152,16 +152,16 @@ class RangeFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a byte and return it."""
+        """Move to a byte and return its offset."""
         self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ranges.size}[whence]
         return self._position
 
     def tell(self) -> int:
-        """Return the byte that is read next."""
+        """Return the offset of the next byte."""
         return self._position
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next `size` bytes, all that are left where it is negative."""
+        """Return the next `size` bytes, or all remaining ones if it is negative or None."""
         left = max(self._ranges.size - self._position, 0)
         data = self._ranges.read(self._position, left if size is None or size < 0 else min(size, left))
         self._position += len(data)
@@ -175,7 +175,7 @@ class RangeFile(io.RawIOBase):
 
 
 class HashedStream:
-    """A file read once from front to back: by ranges that do not go backwards, hashed on the way."""
+    """A file read once from front to back, in ranges that never go backwards, and hashed on the way."""
 
     def __init__(self, reader: RangeReader, chunk: int) -> None:
         self._reader = reader
@@ -185,7 +185,7 @@ class HashedStream:
         self._held = b""
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes from `offset`, fewer at the end of the file; what lies before is forgotten."""
+        """Return `size` bytes from `offset`, fewer at the end of the file; bytes before `offset` are discarded."""
         end = self._start + len(self._held)
         while end < offset + size and (chunk := self._next(end)):
             kept = self._held[max(0, offset - self._start) :]

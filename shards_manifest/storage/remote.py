@@ -1,4 +1,4 @@
-"""Object stores fail now and then: calls that are tried again, and uploads that appear whole or not at all."""
+"""Object stores fail now and then: calls with retries, and uploads that appear whole or not at all."""
 
 import os
 import random
@@ -14,24 +14,22 @@ from in21k.shards_manifest.errors import DatasetError, RetriesExhaustedError
 Result = TypeVar("Result")
 
 RETRY_SECONDS_VARIABLE = "IN21K_RETRY_SECONDS"
-"""The environment variable that says how long a failing call is tried again; it reaches every worker process."""
+"""The environment variable that sets the retry time; worker processes inherit it."""
 
 RETRY_SECONDS = 60.0
-"""Seconds, where the variable is not set."""
+"""The retry time if the variable is not set."""
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 16.0
-
-_TRIES_OF_CLIENT = 3
-
+_CLIENT_TRIES = 3
 _CHUNK = 8 << 20
 
 
 def retry_seconds() -> float:
-    """Return for how many seconds a failing call is tried again.
+    """Return the retry time: for how many seconds a failing call is retried.
 
     Raises:
-        DatasetError: the environment variable holds no number of seconds.
+        DatasetError: the environment variable is not a number of seconds.
     """
     text = os.environ.get(RETRY_SECONDS_VARIABLE, "")
     try:
@@ -39,16 +37,16 @@ def retry_seconds() -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise DatasetError(f"{RETRY_SECONDS_VARIABLE}={text!r} is no number of seconds")
+        raise DatasetError(f"{RETRY_SECONDS_VARIABLE}={text!r} is not a number of seconds")
     return seconds
 
 
-def retried(call: Callable[[], Result]) -> Result:
-    """Return what a call to an object store returns, tried again while the store fails.
+def with_retries(call: Callable[[], Result]) -> Result:
+    """Return what a call to an object store returns; retry it while the store fails.
 
     Raises:
-        RetriesExhaustedError: it failed for as long as `retry_seconds` says.
-        OSError: at once, what another try would not change: no such file, no permission.
+        RetriesExhaustedError: it failed for the whole retry time.
+        OSError: at once, if a retry would not help: no such file, no permission.
     """
     backoff = Backoff()
     while True:
@@ -62,17 +60,17 @@ def retried(call: Callable[[], Result]) -> Result:
 
 
 def is_final(error: OSError) -> bool:
-    """Return whether another try would fail in the same way."""
+    """Return whether a retry would fail in the same way."""
     marks = ("ACCESS_DENIED", "INVALID_ACCESS_KEY", "NO_SUCH_BUCKET", "HTTP status 403")
     return isinstance(error, FileNotFoundError | PermissionError) or any(mark in str(error) for mark in marks)
 
 
 class Backoff:
-    """The waits between tries: each twice as long as the one before, all within the time of `retry_seconds`."""
+    """The waits between tries: each twice as long as the last, until the retry time is over."""
 
     def __init__(self) -> None:
         self.tries = 1
-        """Tries so far, the one under way included."""
+        """Tries so far, including the current one."""
         self._began = time.monotonic()
         self._retry_seconds = retry_seconds()
         self._delay = _FIRST_DELAY
@@ -83,37 +81,37 @@ class Backoff:
         return time.monotonic() - self._began
 
     def wait(self) -> bool:
-        """Wait until the next try; return whether there is to be one."""
+        """Wait before the next try and return True; return False if the retry time is over."""
         left = self._retry_seconds - self.seconds
         if left <= 0:
             return False
-        jitter = 0.75 + random.random() / 2  # noqa: S311  # many workers are not to come back in step
+        jitter = 0.75 + random.random() / 2  # noqa: S311  # so that workers do not retry in step
         time.sleep(min(self._delay * jitter, left))
         self._delay = min(2 * self._delay, _LONGEST_DELAY)
         self.tries += 1
         return True
 
     def restart(self) -> None:
-        """Begin the time anew: the last try brought something."""
+        """Start the retry time again, since the last try made progress."""
         self._began, self._delay = time.monotonic(), _FIRST_DELAY
 
 
-def with_few_retries(filesystem: Any) -> Any:
-    """Return a file system that gives up soon: pyarrow's own tries take half a minute, are not told and not bounded.
+def limit_client_retries(filesystem: Any) -> Any:
+    """Return a file system whose client gives up soon: pyarrow's own retries take half a minute and tell nobody.
 
-    Pickling forgets it, hence it is to be called again then.
+    The setting does not survive pickling; call this again afterwards.
     """
     if not isinstance(filesystem, pafs.S3FileSystem):
         return filesystem
     rebuild, (options, *_) = filesystem.__reduce__()
-    return rebuild({**options, "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_TRIES_OF_CLIENT)})
+    return rebuild({**options, "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_CLIENT_TRIES)})
 
 
 def upload(filesystem: Any, path: str, file: IO[bytes]) -> None:
-    """Write a whole local file to an object, again and again while the store fails; multipart where it is large.
+    """Upload a whole local file, with retries; multipart if it is large.
 
-    An object store shows an object when its upload completes. One that Python gives up would be completed with what
-    it holds when its stream is collected, hence the object is deleted then.
+    An object appears when its upload completes. An abandoned upload would complete with what it has when Python
+    collects its stream, so the object is deleted then.
     """
 
     def attempt() -> None:
@@ -128,11 +126,14 @@ def upload(filesystem: Any, path: str, file: IO[bytes]) -> None:
                 filesystem.delete_file(path)
             raise
 
-    retried(attempt)
+    with_retries(attempt)
 
 
 def delete_file(filesystem: Any, path: str) -> None:
-    """Delete an object; a server that refuses pyarrow's folder mark has deleted it none the less."""
+    """Delete an object, with retries.
+
+    A server that refuses pyarrow's folder marker, written afterwards, has deleted the object all the same.
+    """
 
     def attempt() -> None:
         try:
@@ -141,16 +142,16 @@ def delete_file(filesystem: Any, path: str) -> None:
             if filesystem.get_file_info(path).type == pafs.FileType.File:
                 raise
 
-    retried(attempt)
+    with_retries(attempt)
 
 
 def delete_folder(filesystem: Any, path: str) -> None:
-    """Delete all objects below a path.
+    """Delete all objects below a path, with retries.
 
-    Some servers refuse the folder mark that pyarrow leaves behind; that is no failure as long as nothing is left.
+    Some servers refuse the folder marker that pyarrow leaves behind; this is not a failure if nothing else is left.
     """
 
-    def left() -> list[Any]:
+    def remaining() -> list[Any]:
         selector = pafs.FileSelector(path, recursive=True, allow_not_found=True)
         return [info for info in filesystem.get_file_info(selector) if info.type == pafs.FileType.File]
 
@@ -158,8 +159,8 @@ def delete_folder(filesystem: Any, path: str) -> None:
         try:
             filesystem.delete_dir(path)
         except OSError:
-            if left():
+            if remaining():
                 raise
 
-    if retried(left):
-        retried(attempt)
+    if with_retries(remaining):
+        with_retries(attempt)

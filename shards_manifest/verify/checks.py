@@ -16,7 +16,7 @@ from in21k.shards_manifest.verify import samples as verify_samples
 from in21k.shards_manifest.verify import sidecars as verify_sidecars
 from in21k.shards_manifest.verify.findings import Depth, Finding, merged
 from in21k.shards_manifest.verify.shard import VerifyTask, check_shard
-from in21k.shards_manifest.verify.subject import Places, Subject
+from in21k.shards_manifest.verify.subject import Observations, Subject
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Check:
     """One row of the table of checks."""
 
     code: str
-    """Of CODES."""
-    look: Callable[[Subject], Places]
+    """A key of CODES."""
+    look: Callable[[Subject], Observations]
     """Yields the file to blame and what was seen."""
     needs: tuple[str, ...] = ()
-    """Files without which it says nothing: passed over where one of them has a finding already."""
+    """Files that it needs: it is skipped if one of them has a finding already."""
 
 
 _SAMPLES = (HIERARCHY, SAMPLES)
@@ -55,10 +55,10 @@ CHECKS = (
     Check("E601", verify_sidecars.missing_sidecars),
     Check("E602", verify_sidecars.other_sidecars),
 )
-"""What is checked of a dataset as a whole, in this order; what is checked of each shard stands in `verify_shard`."""
+"""The checks of a dataset as a whole, in this order; those of each shard are in `verify.shard` and `verify.images`."""
 
 Runner: TypeAlias = Callable[[Callable[[VerifyTask], list[Finding]], Iterable[VerifyTask]], Iterator[list[Finding]]]
-"""Applies a function to tasks and yields the results in any order; takes tasks as it gets free."""
+"""Applies a function to tasks and yields the results in any order; takes a task whenever it can start one."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Verdict:
     """What verification found."""
 
     findings: tuple[Finding, ...]
-    """By code and file; none where the dataset is sound."""
+    """By code and file; none if the dataset is sound."""
     shards: int
     """Shards that were read."""
     bytes: int
@@ -79,7 +79,7 @@ class Verdict:
 
 
 def in_threads(workers: int) -> Runner:
-    """Return a runner on threads: digests are computed without the interpreter's lock."""
+    """Return a runner on threads, which suffice for digests: they are computed without the interpreter's lock."""
 
     def run(function: Callable[[VerifyTask], list[Finding]], tasks: Iterable[VerifyTask]) -> Iterator[list[Finding]]:
         waiting: deque[Future[list[Finding]]] = deque()
@@ -96,7 +96,7 @@ def in_threads(workers: int) -> Runner:
 
 def verify(
     dataset: Location,
-    level: Depth = Depth.DIGEST,
+    depth: Depth = Depth.DIGEST,
     run: Runner | None = None,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Verdict:
@@ -104,23 +104,23 @@ def verify(
 
     Args:
         dataset: the folder or prefix that `in21k-prep shard` wrote.
-        level: how deep to look.
-        run: how to go over the shards; one after the other by default.
-        advance: called after each shard with the number of those done and of all.
+        depth: how deep to look.
+        run: how to check the shards; one after another by default.
+        advance: called after each shard with the numbers of shards done and in all.
 
     Raises:
-        DatasetError: there is no manifest, or none that can be read at all.
+        DatasetError: there is no manifest, or it cannot be read at all.
     """
     files = dataset.files()
     if MANIFEST in files and not is_intact((dataset / MANIFEST).read_bytes()):
-        return Verdict((Finding("E100", MANIFEST, "`in21k-prep repair` writes it anew"),), 0, 0)
+        return Verdict((Finding("E100", MANIFEST, "`in21k-prep repair` rewrites it"),), 0, 0)
     manifest = read_manifest(dataset)
     subject = Subject(dataset, manifest, files)
     findings = _check_dataset(subject)
-    if level is Depth.QUICK:
+    if depth is Depth.QUICK:
         return Verdict(tuple(sorted(findings)), 0, 0)
     shards = [shard for split in SPLITS for shard in manifest.splits[split]]
-    for done, found in enumerate((run or map)(check_shard, _tasks(subject, level)), 1):
+    for done, found in enumerate((run or map)(check_shard, _tasks(subject, depth)), 1):
         findings += found
         advance(done, len(shards))
     whole = [shard.bytes for shard in shards if files.get(shard.path) == shard.bytes]
@@ -140,7 +140,7 @@ def _check_dataset(subject: Subject) -> list[Finding]:
     return findings
 
 
-def _tasks(subject: Subject, level: Depth) -> Iterator[VerifyTask]:
+def _tasks(subject: Subject, depth: Depth) -> Iterator[VerifyTask]:
     table = None if SAMPLES in subject.unsound else SampleTable(subject.location, subject.manifest)
     for split in SPLITS:
         for number, shard in enumerate(subject.manifest.splits[split]):
@@ -151,6 +151,6 @@ def _tasks(subject: Subject, level: Depth) -> Iterator[VerifyTask]:
                 shard=shard,
                 rows=rows,
                 images=subject.manifest.images,
-                is_deep=level is Depth.DEEP,
+                is_deep=depth is Depth.DEEP,
                 is_whole=is_whole,
             )

@@ -1,4 +1,4 @@
-"""Checks of the dataset's files as such: there, of the right length, of the right digest, listed."""
+"""Checks of the dataset's files as such: present, listed, of the right length and digest."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import DatasetError, one_line
-from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, SHARD_SUFFIX, SPLITS
-from in21k.shards_manifest.verify.subject import Places, Subject
+from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, SAMPLES, SHARD_SUFFIX, SPLITS
+from in21k.shards_manifest.verify.subject import Observations, Subject
 
 
 def _listed(subject: Subject) -> dict[str, int]:
@@ -17,43 +17,43 @@ def _listed(subject: Subject) -> dict[str, int]:
     return shards | {name: table.bytes for name, table in subject.manifest.tables.items()}
 
 
-def missing_files(subject: Subject) -> Places:
-    """Yield the shards and tables that are not there."""
+def missing_files(subject: Subject) -> Observations:
+    """Yield the shards and tables that are missing."""
     for path in _listed(subject):
         if path not in subject.files:
             yield path, "the manifest lists it"
 
 
-def other_lengths(subject: Subject) -> Places:
-    """Yield the shards and tables of another length."""
+def other_lengths(subject: Subject) -> Observations:
+    """Yield the shards and tables whose length differs from the manifest's."""
     for path, size in _listed(subject).items():
         found = subject.files.get(path, size)
         if found != size:
             yield path, f"{found:,} bytes, the manifest says {size:,}"
 
 
-def stray_shards(subject: Subject) -> Places:
-    """Yield tars that the manifest does not list: a reader that goes by names would read them."""
+def stray_shards(subject: Subject) -> Observations:
+    """Yield tars that the manifest does not list, which readers that match file names would read."""
     known = _listed(subject)
     for path in subject.files:
         if path.endswith(SHARD_SUFFIX) and path not in known:
             yield path, f"{subject.files[path]:,} bytes"
 
 
-def table_digests(subject: Subject) -> Places:
-    """Yield the tables with another digest."""
+def table_digests(subject: Subject) -> Observations:
+    """Yield the tables whose digest differs from the manifest's."""
     for name, table in subject.manifest.tables.items():
         if name in subject.files and name not in subject.unsound:
             try:
                 digest = (subject.location / name).sha256()
             except DatasetError:
-                continue  # E107 says so
+                continue  # reported as E107
             if digest != table.sha256:
                 yield name, f"{digest[:16]}…, the manifest says {table.sha256[:16]}…"
 
 
-def unreadable_tables(subject: Subject) -> Places:
-    """Yield the tables that cannot be opened at all."""
+def unreadable_tables(subject: Subject) -> Observations:
+    """Yield the tables that cannot be opened."""
     for name in subject.manifest.tables:
         if name in subject.files and name not in subject.unsound:
             try:
@@ -62,24 +62,24 @@ def unreadable_tables(subject: Subject) -> Places:
                 yield name, str(error)
 
 
-def damaged_tables(subject: Subject) -> Places:
-    """Yield the tables that are no Parquet or have other rows than the manifest says."""
+def damaged_tables(subject: Subject) -> Observations:
+    """Yield the tables that are not Parquet, or whose number of rows differs from the manifest's."""
     for name, table in subject.manifest.tables.items():
         if name in subject.files and name not in subject.unsound:
             try:
                 with (subject.location / name).open_input() as file:
                     rows = pq.read_metadata(file).num_rows
             except (pa.ArrowException, OSError) as error:
-                yield name, f"no Parquet table ({one_line(error)})"
+                yield name, f"not a Parquet table ({one_line(error)})"
             else:
                 if rows != table.rows:
                     yield name, f"{rows:,} rows, the manifest says {table.rows:,}"
 
 
-def contradictions(subject: Subject) -> Places:
-    """Yield what the manifest says against itself."""
+def contradictions(subject: Subject) -> Observations:
+    """Yield the contradictions within the manifest."""
     for message in _contradictions(subject):
-        yield "manifest.json", message
+        yield MANIFEST, message
 
 
 def _contradictions(subject: Subject) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _contradictions(subject: Subject) -> Iterator[str]:
         yield f"{manifest.classes:,} classes, {manifest.tables[HIERARCHY].rows:,} rows in {HIERARCHY}"
     names = [PurePosixPath(shard.path).name for split in SPLITS for shard in manifest.splits[split]]
     if len(set(names)) != len(names):
-        yield f"{len(names) - len(set(names))} shard names stand twice; readers that cache by name would mix them up"
+        yield f"{len(names) - len(set(names))} shard names appear twice; readers that cache by name would confuse them"
     for name in (HIERARCHY, CLASSES, SAMPLES, REJECTS):
         if name not in manifest.tables:
             yield f"the table {name} is not listed"

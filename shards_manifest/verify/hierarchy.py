@@ -1,4 +1,4 @@
-"""Checks of the hierarchy: its classes are the dataset's, and its rows agree with each other."""
+"""Checks of the hierarchy: its classes are the dataset's, and its columns agree."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY
-from in21k.shards_manifest.verify.subject import Places, Subject
+from in21k.shards_manifest.verify.subject import Observations, Subject
 
 
-def other_classes(subject: Subject) -> Places:
-    """Yield that the hierarchy lists other classes than the manifest."""
+def other_classes(subject: Subject) -> Observations:
+    """Yield how the hierarchy's classes differ from the manifest's."""
     indices = subject.hierarchy["class_index"].to_numpy()
     if not np.array_equal(indices, np.arange(len(indices))):
         yield HIERARCHY, "the rows are not in order of class_index"
@@ -19,8 +19,8 @@ def other_classes(subject: Subject) -> Places:
         yield HIERARCHY, "its wnids do not have the manifest's class_list_sha256"
 
 
-def other_kept_classes(subject: Subject) -> Places:
-    """Yield that classes.parquet keeps other classes than the manifest, or counts them otherwise."""
+def other_kept_classes(subject: Subject) -> Observations:
+    """Yield how the kept classes of classes.parquet differ from the manifest's."""
     kept = subject.classes.filter(subject.classes["kept"]).sort_by("class_index")
     if kept["class_index"].to_pylist() != list(range(subject.manifest.classes)):
         yield CLASSES, f"the class indices of kept classes are not 0 to {subject.manifest.classes - 1}"
@@ -28,12 +28,12 @@ def other_kept_classes(subject: Subject) -> Places:
         yield CLASSES, "the kept wnids do not have the manifest's class_list_sha256"
 
 
-def broken_parents(subject: Subject) -> Places:
-    """Yield the classes whose parent is no class, and a cycle where there is one."""
+def broken_parents(subject: Subject) -> Observations:
+    """Yield the classes whose parent is not a class, and whether the parents form a cycle."""
     parents = _parents(subject)
     count = len(parents)
     for index in np.flatnonzero((parents < -1) | (parents >= count)).tolist():
-        yield HIERARCHY, f"{subject.wnids[index]} has the parent {parents[index]}, no class index"
+        yield HIERARCHY, f"{subject.wnids[index]} has the parent {parents[index]}, which is not a class index"
     if len(parents) and _levels(parents) is None and (parents < count).all():
         yield HIERARCHY, "the parents form a cycle"
     for index, wnid in enumerate(subject.hierarchy["parent_wnid"].to_pylist()):
@@ -42,12 +42,12 @@ def broken_parents(subject: Subject) -> Places:
             yield HIERARCHY, f"{subject.wnids[index]}: parent_wnid {wnid} is not the wnid of parent_index {parent}"
 
 
-def contradictions(subject: Subject) -> Places:
+def contradictions(subject: Subject) -> Observations:
     """Yield the classes whose level, path or children contradict the parents."""
     parents = _parents(subject)
     levels = _levels(parents)
     if levels is None:
-        return  # E502 says so
+        return  # reported as E502
     table = subject.hierarchy
     children: list[list[int]] = [[] for _ in parents]
     for index, parent in enumerate(parents.tolist()):
@@ -69,7 +69,7 @@ def _parents(subject: Subject) -> npt.NDArray[np.int64]:
 
 
 def _levels(parents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
-    """Return each class's number of ancestors, None where a parent is out of range or a cycle runs."""
+    """Return each class's number of ancestors; None if a parent is out of range or the parents form a cycle."""
     if len(parents) and not (parents.min() >= -1 and parents.max() < len(parents)):
         return None
     levels = np.zeros(len(parents), np.int64)

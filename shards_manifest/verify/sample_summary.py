@@ -1,4 +1,4 @@
-"""The sample table counted, a row group at a time; some 16 bytes a sample are kept."""
+"""Counts of the sample table, read one row group at a time; memory grows by about 16 bytes per sample."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,27 +14,27 @@ from in21k.shards_manifest.storage.location import Location
 
 @dataclass(frozen=True, eq=False)
 class SampleSummary:
-    """What a sample table says, counted."""
+    """What a sample table says, in numbers and exceptions."""
 
     images: dict[str, npt.NDArray[np.int64]]
-    """By split int64 [C]: samples of each class."""
+    """By split, int64 [C]: samples of each class."""
     no_classes: list[tuple[str, str]]
-    """(shard, key) of samples whose label is no class."""
+    """(shard, key) of samples whose label is not a class index."""
     misnamed: list[tuple[str, str]]
-    """(shard, key) of samples whose key begins with the wnid of another class."""
+    """(shard, key) of samples whose key does not begin with the wnid of their class."""
     repeated: list[tuple[str, str]]
-    """(shard, key) of samples whose key comes before in the same split."""
+    """(shard, key) of samples whose key has appeared before in the same split."""
     in_both: list[tuple[str, str]]
     """(shard, key) of val samples whose key is also in train."""
 
 
 def summarize(location: Location, manifest: Manifest, wnids: list[str]) -> SampleSummary:
-    """Return what the sample table says, counted.
+    """Return the summary of a dataset's sample table.
 
     Args:
         location: the dataset.
         manifest: its manifest.
-        wnids: the classes, in order of class index.
+        wnids: its classes, in order of class index.
 
     Raises:
         DatasetError: the table cannot be read, or contradicts the manifest.
@@ -67,9 +67,9 @@ def summarize(location: Location, manifest: Manifest, wnids: list[str]) -> Sampl
 def _repeated(
     table: SampleTable, manifest: Manifest, hashes: list[npt.NDArray[np.uint64]]
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return the samples whose key comes before in the same split, and those of val whose key is in train.
+    """Return the samples whose key has appeared before in the same split, and those of val whose key is in train.
 
-    Keys are compared where their 64-bit hashes meet.
+    Only keys with equal 64-bit hashes are compared.
     """
     hashed = np.concatenate([np.empty(0, np.uint64), *hashes])
     values, counts = np.unique(hashed, return_counts=True)

@@ -1,4 +1,4 @@
-"""Checks of labels and splits, over the sample table."""
+"""Checks of labels and splits in the sample table."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,39 +6,39 @@ from typing import Any
 import numpy as np
 
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, SAMPLES, SPLITS
-from in21k.shards_manifest.verify.subject import Places, Subject
+from in21k.shards_manifest.verify.subject import Observations, Subject
 
 
-def repeated_keys(subject: Subject) -> Places:
-    """Yield the samples whose key comes before in the same split."""
+def repeated_keys(subject: Subject) -> Observations:
+    """Yield the samples whose key has appeared before in the same split."""
     for shard, key in subject.samples.repeated:
-        yield shard, f"{key} comes before in the split"
+        yield shard, f"{key} appears earlier in the split"
 
 
-def in_both_splits(subject: Subject) -> Places:
+def in_both_splits(subject: Subject) -> Observations:
     """Yield the val samples that are also in train."""
     for shard, key in subject.samples.in_both:
-        yield shard, f"{key} is in train too"
+        yield shard, f"{key} is also in train"
 
 
-def labels_without_class(subject: Subject) -> Places:
-    """Yield the samples whose label is no class."""
+def labels_without_class(subject: Subject) -> Observations:
+    """Yield the samples whose label is not a class index."""
     for shard, key in subject.samples.no_classes:
         yield shard, f"{key} has a label outside 0 to {len(subject.wnids) - 1}"
 
 
-def labels_of_other_classes(subject: Subject) -> Places:
-    """Yield the samples whose key begins with the wnid of another class."""
+def labels_of_other_classes(subject: Subject) -> Observations:
+    """Yield the samples whose key does not begin with the wnid of their class."""
     for shard, key in subject.samples.misnamed:
         yield shard, f"{key} has the label of another class"
 
 
-def val_counts(subject: Subject) -> Places:
-    """Yield the classes without exactly N val samples; fewer are right only where no train image is left."""
+def val_counts(subject: Subject) -> Observations:
+    """Yield the classes with more val samples than asked for, or fewer while they have train samples."""
     manifest = subject.manifest
     wanted: Any = manifest.parameters.get("split", {}).get("val_per_class")
     if not isinstance(wanted, int) or manifest.source.get("layout") == "processed-release":
-        return  # the release's own split is kept
+        return  # the release brings its own split
     val, train = subject.samples.images["val"], subject.samples.images["train"]
     for index in np.flatnonzero((val > wanted) | ((val < wanted) & (train > 0))):
         yield SAMPLES, f"{subject.wnids[index]} has {val[index]} val samples, not {wanted}"
@@ -48,13 +48,13 @@ def val_counts(subject: Subject) -> Places:
         yield SAMPLES, f"{short} classes have fewer than {wanted} val samples, the manifest says {allowed}"
 
 
-def counts_in_classes(subject: Subject) -> Places:
-    """Yield the classes of which classes.parquet counts other samples than there are."""
+def counts_in_classes(subject: Subject) -> Observations:
+    """Yield the classes whose counts in classes.parquet differ from samples.parquet."""
     yield from _other_counts(subject, subject.classes.filter(subject.classes["kept"]).to_pydict(), CLASSES)
 
 
-def counts_in_hierarchy(subject: Subject) -> Places:
-    """Yield the classes of which hierarchy.parquet counts other samples than there are."""
+def counts_in_hierarchy(subject: Subject) -> Observations:
+    """Yield the classes whose counts in hierarchy.parquet differ from samples.parquet."""
     columns = ["class_index", "wnid", "images_train", "images_val"]
     yield from _other_counts(subject, subject.hierarchy.select(columns).to_pydict(), HIERARCHY)
 

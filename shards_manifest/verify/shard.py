@@ -1,4 +1,4 @@
-"""Checks of one shard: its digest, its members against the sample table, its images; one pass over its bytes."""
+"""Checks of one shard in one pass over its bytes: its digest, its members against the sample table, its images."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class VerifyTask:
     dataset: Location
     shard: Shard
     rows: pa.Table | None
-    """Its rows of the sample table; None where that is unsound or absent."""
+    """Its rows of the sample table; None if that is missing or unsound."""
     images: ImageSpec
     """What its images must be like."""
     is_deep: bool
-    """Whether to look into it, beyond its digest."""
+    """Whether to check its members, beyond its digest."""
     is_whole: bool = True
-    """Whether it is there in its full length; otherwise only its index is looked at."""
+    """Whether it exists in its full length; otherwise only its DALI index is checked."""
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class SampleSubject:
     key: str
     label: bytes
     row: dict[str, Any] | None
-    """None where the table has no such row."""
+    """None if the sample table is missing or unsound; empty if it has no such row."""
 
 
 def check_shard(task: VerifyTask) -> list[Finding]:
@@ -65,7 +65,7 @@ def check_shard(task: VerifyTask) -> list[Finding]:
 
 
 def _check_content(task: VerifyTask) -> list[Finding]:
-    """Return what is wrong with a shard's digest and, where that is asked for, with its members."""
+    """Return what is wrong with a shard's digest and, if `is_deep`, with its members."""
     if not task.is_whole:
         return []
     path = task.shard.path
@@ -84,7 +84,7 @@ def _check_content(task: VerifyTask) -> list[Finding]:
 
 
 def _check_members(stream: HashedStream, task: VerifyTask) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the members of a shard, as far as its structure can be followed."""
+    """Yield (code, message) for the members of a shard, as far as its structure can be followed."""
     rows = task.rows.to_pylist() if task.rows is not None else None
     suffix = task.images.suffix
     members = read_members(stream.read, 0, task.shard.bytes)
@@ -96,7 +96,7 @@ def _check_members(stream: HashedStream, task: VerifyTask) -> Iterator[tuple[str
             key = image.name.removesuffix(suffix)
             if label is None or [image.name, label.name] != [key + suffix, key + LABEL_SUFFIX]:
                 names = image.name if label is None else f"{image.name}, {label.name}"
-                yield "E202", f"at byte {image.offset - BLOCK} lie {names}, not an image and its label"
+                yield "E202", f"at byte {image.offset - BLOCK} are {names}, not an image and its label"
                 return
             row = None if rows is None else rows[number] if number < len(rows) else {}
             sample = SampleSubject(number, image, key, stream.read(label.offset, label.size), row)
@@ -112,13 +112,13 @@ def _check_members(stream: HashedStream, task: VerifyTask) -> Iterator[tuple[str
         yield "E201", str(error)
         return
     if stream.read(end, len(END) + 1) != END:
-        yield "E201", f"after byte {end} lies something else than the end-of-archive mark"
+        yield "E201", f"there is something other than the end-of-archive marker after byte {end}"
     if number != task.shard.samples:
         yield "E203", f"{number} samples, the manifest says {task.shard.samples}"
 
 
 def _other_place(sample: SampleSubject) -> str | None:
-    """Return that a sample is not the one that the sample table has here."""
+    """Return how a sample differs from its row of the sample table."""
     if sample.row is None:
         return None
     found = {"key": sample.key, "offset": sample.image.offset - BLOCK, "image_bytes": sample.image.size}
@@ -129,9 +129,9 @@ def _other_place(sample: SampleSubject) -> str | None:
 
 
 def _other_label(sample: SampleSubject) -> str | None:
-    """Return that a label is not the sample table's."""
+    """Return how a label differs from the sample table's."""
     if sample.row is None or "class_index" not in sample.row:
-        return None if sample.label.isdigit() else f"the label {sample.label[:20]!r} is no class index"
+        return None if sample.label.isdigit() else f"the label {sample.label[:20]!r} is not a class index"
     expected = b"%d" % sample.row["class_index"]
     return None if sample.label == expected else f"label {sample.label[:20]!r}, samples.parquet has {expected!r}"
 
@@ -140,7 +140,7 @@ SAMPLE_CHECKS: tuple[tuple[str, Callable[[SampleSubject], str | None]], ...] = (
     ("E203", _other_place),
     ("E301", _other_label),
 )
-"""What is checked of every sample, by code."""
+"""The checks of every sample, by code."""
 
 
 def _check_index(task: VerifyTask) -> list[Finding]:
@@ -152,5 +152,5 @@ def _check_index(task: VerifyTask) -> list[Finding]:
     if location.size() is None:
         return [Finding("E601", path, "`in21k-prep sidecars` writes it")]
     if location.read_bytes() != dali_index(task.rows, task.images.suffix):
-        return [Finding("E602", path, "`in21k-prep sidecars` writes it anew")]
+        return [Finding("E602", path, "`in21k-prep sidecars` rewrites it")]
     return []

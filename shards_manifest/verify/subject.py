@@ -14,20 +14,20 @@ from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, Manifest
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.sample_summary import SampleSummary, summarize
 
-Places: TypeAlias = Iterator[tuple[str, str]]
+Observations: TypeAlias = Iterator[tuple[str, str]]
 """What a check yields: the path of the file to blame, and what was seen."""
 
 
 @dataclass(eq=False)
 class Subject:
-    """A dataset that is being verified; its tables are read once, when the first check wants them."""
+    """A dataset under verification; its tables are read once, when the first check needs them."""
 
     location: Location
     manifest: Manifest
     files: Mapping[str, int]
-    """The length of every file that is there, by relative path."""
+    """The length of every existing file, by relative path."""
     unsound: set[str] = field(default_factory=set)
-    """Files with a finding; checks that need one of them are passed over."""
+    """Files with a finding; checks that need one of them are skipped."""
 
     @cached_property
     def hierarchy(self) -> pa.Table:
@@ -41,13 +41,13 @@ class Subject:
 
     @cached_property
     def wnids(self) -> list[str]:
-        """The wnids of the hierarchy, in its order."""
+        """The wnids in the order of the hierarchy."""
         wnids: list[str] = self.hierarchy["wnid"].to_pylist()
         return wnids
 
     @cached_property
     def samples(self) -> SampleSummary:
-        """What `samples.parquet` says, counted."""
+        """The summary of `samples.parquet`."""
         return summarize(self.location, self.manifest, self.wnids)
 
     def _table(self, name: str) -> pa.Table:

@@ -64,7 +64,7 @@ def test_images_that_this_version_does_not_know_are_refused(tmp_path, wrong):
 
 
 def test_a_folder_without_a_manifest_says_what_to_name(tmp_path):
-    with pytest.raises(DatasetError, match=r"no manifest\.json there; name the folder that `in21k-prep shard`"):
+    with pytest.raises(DatasetError, match=r"no manifest\.json there; name a folder that `in21k-prep shard`"):
         read_manifest(locate(tmp_path))
 
 
@@ -75,7 +75,7 @@ def test_a_newer_version_asks_for_an_upgrade(tmp_path):
 
 @pytest.mark.parametrize("path", ["../secret.tar", "/etc/passwd", "train/../../a.tar", "s3://other/a.tar", 7])
 def test_a_shard_path_that_leads_out_of_the_dataset_is_refused(tmp_path, path):
-    with pytest.raises(DatasetError, match=r"manifest\.json is no manifest"):
+    with pytest.raises(DatasetError, match=r"manifest\.json is not a manifest"):
         read_manifest(written(tmp_path, lambda fields: fields["splits"]["train"][0].update(path=path)))
 
 
@@ -102,7 +102,7 @@ def test_a_table_that_leads_out_of_the_dataset_is_refused(tmp_path):
     ],
 )
 def test_a_damaged_manifest_is_one_line(tmp_path, change):
-    with pytest.raises(DatasetError, match=r"manifest\.json is no manifest of in21k") as refused:
+    with pytest.raises(DatasetError, match=r"manifest\.json is not a manifest of in21k") as refused:
         read_manifest(written(tmp_path, change))
     assert "\n" not in str(refused.value)
 
@@ -110,7 +110,7 @@ def test_a_damaged_manifest_is_one_line(tmp_path, change):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", MANIFEST.to_json()[:200]])
 def test_what_is_no_json_object_is_one_line(tmp_path, content):
     (tmp_path / "manifest.json").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"manifest\.json is no manifest of in21k"):
+    with pytest.raises(DatasetError, match=r"manifest\.json is not a manifest of in21k"):
         read_manifest(locate(tmp_path))
 
 

@@ -55,13 +55,13 @@ def test_a_missing_table_is_one_line(dataset, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no table", b"PAR1" * 100])
 def test_what_is_no_table_is_one_line(dataset, tmp_path, content):
     (tmp_path / SAMPLES).write_bytes(content)
-    with pytest.raises(DatasetError, match=r"samples\.parquet is no Parquet table"):
+    with pytest.raises(DatasetError, match=r"samples\.parquet is not a Parquet table"):
         SampleTable(locate(tmp_path), dataset.manifest)
 
 
 def test_a_table_of_another_number_of_shards_is_refused(dataset, copy):
     rewrite(copy, lambda table, at: table if at else None)
-    with pytest.raises(DatasetError, match=r"knows \d+ shards, the manifest \d+"):
+    with pytest.raises(DatasetError, match=r"has \d+ shards, the manifest \d+"):
         SampleTable(locate(copy), dataset.manifest)
 
 

@@ -148,5 +148,5 @@ def test_tries_end_with_the_patience(monkeypatch):
         raise OSError("the store is down")
 
     with pytest.raises(RetriesExhaustedError, match="the store is down"):
-        remote.retried(fail)
+        remote.with_retries(fail)
     assert len(tries) > 2
