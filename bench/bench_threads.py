@@ -22,6 +22,7 @@ from loader_peers import BATCH, Inputs, ours
 
 from in21k.shards_manifest.manifest import read_manifest
 from in21k.shards_manifest.storage.location import locate
+from in21k.train.data.interfaces import Decoding
 from in21k.train.data.partition import TrainPlan
 from in21k.train.data.prepared.reader import ShardReaders
 from in21k.train.images.augment_draws import Augmentation
@@ -37,15 +38,15 @@ def threads(inputs: Inputs, *, augmented: bool, workers: int) -> Iterator[Any]:
     """Yield the batches of as many threads, each with a reader of its own, in order."""
     location = locate(inputs.uri)
     readers = ShardReaders(location, read_manifest(location), "train")
-    plan = TrainPlan(inputs.lengths, 0, 1, BATCH)
-    decoder = BatchDecoder(Augmentation(0, 0.5, 2, 9) if augmented else None, None, False, False)
+    plan = TrainPlan(inputs.lengths, seed=0, epochs=1, global_batch=BATCH)
+    decoder = BatchDecoder(Decoding(image_size=inputs.size), Augmentation(0, 0.5, 2, 9) if augmented else None)
     queues: list[Queue[Any]] = [Queue(PREFETCH) for _ in range(workers)]
 
     def decode(worker: int) -> None:
         reader, pool = readers(), BatchPool()
-        for slots in plan.slots(0, worker, workers):
+        for planned in plan.batches(0, worker, workers):
             pixels = pool.take((BATCH, inputs.size, inputs.size, 3))
-            decoder.decode(reader.collect(reader.request(slots.samples)), slots, pixels)
+            decoder.decode(reader.collect(reader.request(planned.samples)), planned, pixels)
             queues[worker].put(pixels)
             del pixels
         reader.close()

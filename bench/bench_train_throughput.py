@@ -29,7 +29,8 @@ from in21k.train.data.prepared.dataset import Dataset, open_dataset
 from in21k.train.device.ranks import join_ranks
 from in21k.train.run.folder import Start
 from in21k.train.run.resolve import resolved
-from in21k.train.stream.loader import Batch, open_stream
+from in21k.train.stream.batch import Batch
+from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
 from in21k.train.stream.source import train_source
 from in21k.train.trainer.build import open_session

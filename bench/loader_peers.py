@@ -84,16 +84,18 @@ def ours(inputs: Inputs, *, augmented: bool = False, workers: int = 0, start_ste
     """Yield this project's batches."""
     from in21k.shards_manifest.manifest import read_manifest
     from in21k.shards_manifest.storage.location import locate
+    from in21k.train.data.interfaces import Decoding
     from in21k.train.data.partition import TrainPlan
     from in21k.train.data.prepared.reader import ShardReaders
     from in21k.train.images.augment_draws import Augmentation
     from in21k.train.stream.loader import open_stream
-    from in21k.train.stream.source import Source
+    from in21k.train.stream.source import StreamSource
 
     location = locate(inputs.uri)
     augmentation = Augmentation(0, 0.5, 2, 9) if augmented else None
-    source = Source(ShardReaders(location, read_manifest(location), "train"), inputs.size, augmentation)
-    plan = TrainPlan(inputs.lengths, 0, 1, BATCH)
+    readers = ShardReaders(location, read_manifest(location), "train")
+    source = StreamSource(readers, Decoding(image_size=inputs.size), augmentation)
+    plan = TrainPlan(inputs.lengths, seed=0, epochs=1, global_batch=BATCH)
     for batch in open_stream(source, plan, workers=workers, start_step=start_step):
         yield batch.images
 

@@ -62,9 +62,9 @@ def main() -> None:
         with (notes / str(os.getpid())).open("a", buffering=1) as file:
             for batch in opened(*arguments, **options):  # type: ignore[arg-type]
                 rows = batch.images.permute(0, 2, 3, 1).contiguous()
-                pairs = zip(rows, batch.class_indices.tolist(), strict=True)
+                pairs = zip(rows, batch.labels.class_indices.tolist(), strict=True)
                 images = [digest(row.numpy().tobytes(), label) for row, label in pairs]
-                file.write(json.dumps([batch.epoch, batch.start, images]) + "\n")
+                file.write(json.dumps([batch.labels.epoch, batch.labels.start, images]) + "\n")
                 yield batch
                 del batch
 

@@ -1,4 +1,4 @@
-"""What training needs of its data, whatever they lie in: samples, their readers, and the data as a whole."""
+"""What training needs from its data, in whatever form they come: samples, their readers, and the data as a whole."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -13,11 +13,11 @@ from in21k.tree.hierarchy import Hierarchy
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """Where the cache lies and how large it may become."""
+    """The cache of shards from an object store: where it is, and how large it may grow."""
 
     folder: str
     limit: int
-    """Bytes, those of shards being written included."""
+    """Bytes, including shards that are being written."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,45 @@ class ReadOptions:
     """How shards are read."""
 
     cache: CacheOptions | None = None
-    """Where whole shards of an object store are kept on this machine."""
+    """Where whole shards of an object store are kept on this machine; None reads ranges of them over the network."""
     verify_digest: bool = False
-    """Compare each shard's SHA-256 with the manifest's when it is opened, or once when it enters the cache."""
+    """Whether each shard's SHA-256 is compared with the manifest's, on opening or once on entering the cache."""
+
+
+READ_DIRECTLY = ReadOptions()
+"""No cache, and no comparison of digests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How the images of a split become pixels, before augmentation."""
+
+    image_size: int
+    """Side of the square that every image is resized to, in pixels."""
+    crops: bool = False
+    """Whether images that are not square are cropped to a square; otherwise they are squashed into one."""
+    crop_seed: int | None = None
+    """Seed of the crops' positions, which change with each epoch; None crops at the center."""
+    strict: bool = False
+    """Whether an image that does not decode is an error; otherwise it is skipped."""
+    wild: bool = False
+    """Whether the images come from the wild: turned upright as EXIF says, and decoded even if libjpeg warns.
+
+    A dataset that in21k-prep wrote has no such images: there, a warning means that bytes have changed since.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample, its image not yet decoded."""
+    """A sample, with its image not yet decoded."""
 
     key: str
     image: memoryview | Pixels
-    """The image file's bytes, or uint8 [H, W, 3] where it is kept as pixels; none where the sample is damaged."""
+    """The image file's bytes, or uint8 [H, W, 3] where the data hold pixels; empty if the sample is damaged."""
     class_index: int
-    """The sample's row in the data's label sets: its class, wherever an image has one."""
+    """The sample's row in the data's label sets; where each image has one class, that is the class index."""
     damage: str = ""
-    """What is wrong with the sample; empty as a rule."""
+    """What is wrong with the sample; empty if nothing is."""
 
 
 class SampleReader(Protocol):
@@ -51,21 +74,21 @@ class SampleReader(Protocol):
         """Whether requests are worth making before their samples are needed."""
 
     def request(self, numbers: IntArray) -> Sequence[Any]:
-        """Begin to read the samples of these numbers (PADDING: none), and return what `collect` takes."""
+        """Begin to read the samples with these numbers, or none for PADDING; return what `collect` takes."""
 
     def collect(self, requests: Iterable[Any]) -> list[Sample | None]:
         """Return the samples of a request, in order; None for PADDING.
 
         Raises:
-            TrainError: the data cannot be read, or are not what they were.
+            TrainError: the data cannot be read, or have changed.
         """
 
     def close(self) -> None:
-        """Close all that is open."""
+        """Close all open files."""
 
 
 class ReaderFactory(Protocol):
-    """Opens a reader. It is pickled on its way to the loader's processes, so it holds no open file."""
+    """Opens readers. It is pickled on its way to the loader processes, so it holds no open file."""
 
     def __call__(self) -> SampleReader:
         """Return a new reader.
@@ -76,19 +99,19 @@ class ReaderFactory(Protocol):
 
 
 class TrainingData(Protocol):
-    """Images in the splits `train` and `val`, with the labels of C classes.
+    """Images in the splits `train` and `val`, labeled with C classes.
 
-    A sample carries an id, the row of `label_sets` that lists its classes. Where an image has one class, ids are class
-    indices; where it has several, each image has an id of its own.
+    A sample carries a row number of `label_sets`, and that row lists its classes. Where each image has one class, the
+    row number is the class index; where images have several, each image has a row of its own.
     """
 
     @property
     def name(self) -> str:
-        """What to call the data in messages."""
+        """What messages call the data."""
 
     @property
     def digest(self) -> str:
-        """Two data with the same digest hold the same samples in the same order."""
+        """Data with the same digest have the same samples in the same order."""
 
     @property
     def class_list_sha256(self) -> str:
@@ -96,50 +119,45 @@ class TrainingData(Protocol):
 
     @property
     def hierarchy(self) -> Hierarchy:
-        """The C classes; one level where they are a plain list."""
+        """The C classes; of one level where they are a plain list."""
 
     @property
     def label_sets(self) -> IntArray:
-        """int64 [ids, K]: the class indices of each id, padded with -1."""
+        """int64 [N, K]: class indices, padded with -1; N is C, or the number of images where each has its own row."""
 
     @property
     def images_train(self) -> IntArray:
-        """int64 [C]: training images of each class."""
+        """int64 [C]: training images per class."""
 
     @property
     def images_val(self) -> IntArray:
-        """int64 [C]: validation images of each class."""
+        """int64 [C]: validation images per class."""
 
     @property
     def image_size(self) -> int | None:
-        """Side of the images in pixels; None where each has its own."""
+        """Side of the images in pixels; None where they differ."""
 
-    @property
-    def crops(self) -> bool:
-        """Whether a square is cut out of images that are not square; they are squished otherwise."""
-
-    @property
-    def as_found(self) -> bool:
-        """Whether the images are as they were found, and not as in21k-prep wrote them."""
+    def decoding(self, image_size: int) -> Decoding:
+        """Return how these images become pixels at a size: cropped at the center or squashed, skipped if damaged."""
 
     def shard_lengths(self, split: str) -> tuple[int, ...]:
-        """Return the number of samples in each shard of a split, or in each stretch that is shuffled as one."""
+        """Return the number of samples in each shard of a split, or in each run of samples shuffled as a shard is."""
 
     def samples(self, split: str) -> int:
-        """Return the number of samples of a split."""
+        """Return the number of samples in a split."""
 
-    def reader(self, split: str, options: ReadOptions) -> ReaderFactory:
-        """Return what opens a reader of a split."""
+    def reader(self, split: str, options: ReadOptions = READ_DIRECTLY) -> ReaderFactory:
+        """Return what opens readers of a split."""
 
     def cached(self, options: ReadOptions) -> AbstractContextManager[None]:
         """Return the context within which readers may use the cache.
 
         Raises:
-            TrainError: the cache's folder is not usable, or too small.
+            TrainError: the cache's folder is not usable, or the cache is too small.
         """
 
     def hierarchy_table(self) -> pa.Table:
-        """Return the hierarchy with the classes' names, as `in21k.tree.table` describes it.
+        """Return the hierarchy with the names of its classes, in the format of `in21k.tree.table`.
 
         Raises:
             DatasetError: it cannot be read.

@@ -1,9 +1,9 @@
-"""Who reads which samples when: pure functions of the shard lengths, the seed, the epoch and the number of ranks.
+"""Which samples each step takes: a pure function of the shard lengths, the seed, the epoch and the ranks.
 
-The samples of a split are numbered through all its shards in the manifest's order. The order of an epoch depends on
-(shard lengths, seed, epoch) alone, and global step s takes the s-th run of `global_batch` positions of it. Ranks and
-workers only divide a step among themselves, so a run that stopped on four GPUs goes on with eight and sees the same
-global batches.
+The samples of a split are numbered consecutively through its shards, in the manifest's order. An epoch's order depends
+on (shard lengths, seed, epoch) alone, and its step s takes the positions from s times `global_batch` on. Ranks and
+loader processes merely divide the steps among themselves, so a run that stopped on four GPUs continues on eight with
+the same global batches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,29 +16,32 @@ from in21k.train.arrays import IntArray
 from in21k.train.errors import TrainError
 
 WINDOW = 16
-"""Shards that are mixed with each other: the bounded buffer of an epoch's order."""
+"""Shards that are shuffled together, which bounds how many are open at a time."""
 
 BLOCK = 32
-"""Consecutive samples of a shard that stay together, so that they are read in one range."""
+"""Consecutive samples of a shard that stay together, so that one range read fetches them."""
 
 PADDING = -1
-"""The sample number of an empty place in a batch."""
+"""Stands for a sample number where a batch has no sample: past the end of the split, in the last batches of a pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class EpochOrder:
-    """A permutation of all samples, kept as its N blocks: 12 million samples need 6 MB, not 100."""
+    """The order in which an epoch visits the samples: a permutation of their numbers.
+
+    It is kept as N blocks of consecutive samples: 12 million samples take 6 MB instead of 100.
+    """
 
     firsts: IntArray
-    """int64 [N]: the number of each block's first sample."""
+    """int64 [N]: number of each block's first sample."""
     ends: IntArray
-    """int64 [N]: the position at which each block ends; the last one is the number of samples."""
+    """int64 [N]: position at which each block ends, exclusive; the last is the number of samples."""
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def samples(self, start: int, stop: int) -> IntArray:
-        """Return int64 [stop - start]: the numbers of the samples at the positions `start` to `stop`."""
+        """Return int64 [stop - start]: the numbers of the samples at positions `start` to `stop`, exclusive."""
         positions = np.arange(start, stop, dtype=np.int64)
         blocks = np.searchsorted(self.ends, positions, side="right")
         begins = np.where(blocks > 0, self.ends[blocks - 1], 0)
@@ -48,16 +51,16 @@ class EpochOrder:
 def epoch_order(
     shard_lengths: Sequence[int], seed: int, epoch: int, *, window: int = WINDOW, block: int = BLOCK
 ) -> EpochOrder:
-    """Return the order in which an epoch visits the samples: a permutation of 0 to the number of samples - 1.
+    """Return the order in which an epoch visits the samples.
 
-    Shards are permuted by (seed, epoch) and taken `window` at a time; within a window the blocks of `block` consecutive
-    samples of a shard are shuffled. A batch so mixes shards, reads stay ranges, and few shards are open at a time.
+    Shards are permuted by (seed, epoch) and taken `window` at a time; within a window, blocks of `block` consecutive
+    samples are shuffled. So a batch mixes shards, reads remain range reads, and few shards are open at a time.
 
     Args:
-        shard_lengths: the number of samples in each shard.
+        shard_lengths: number of samples in each shard.
         seed: not negative.
         epoch: not negative.
-        window: shards mixed with each other.
+        window: shards that are shuffled together.
         block: samples of a shard that stay together.
     """
     lengths = np.asarray(shard_lengths, np.int64)
@@ -76,57 +79,59 @@ def epoch_order(
 
 
 def steps_per_epoch(samples: int, global_batch: int) -> int:
-    """Return the number of whole global batches in an epoch.
+    """Return the number of complete global batches in an epoch.
 
-    The samples of the last, incomplete batch are left to the next epoch's order, in which they come anywhere.
+    The samples that would make an incomplete last batch sit this epoch out; the next one shuffles them in.
 
     Raises:
-        TrainError: there is no whole batch.
+        TrainError: there is not one complete batch.
     """
     if global_batch < 1:
-        raise TrainError(f"a batch size of {global_batch} is not possible; name at least 1")
+        raise TrainError(f"a batch size of {global_batch} is not possible; give at least 1")
     if not (steps := samples // global_batch):
         raise TrainError(
-            f"a batch size of {global_batch} is more than the {samples} training samples; name a smaller one"
+            f"a batch size of {global_batch} is more than the {samples} training samples; give a smaller one"
         )
     return steps
 
 
 @dataclass(frozen=True)
-class Slots:
-    """The places of one batch on one rank: which sample fills each."""
+class BatchPlan:
+    """The plan of one batch: the samples of one step on one rank."""
 
     step: int
-    """Global step, counted from the beginning of the run (of the pass, for validation)."""
+    """Counted from the beginning of the run (of the pass, for validation)."""
     epoch: int
     start: int
-    """The epoch's position of the first place; position and epoch seed a sample's augmentation."""
+    """Position of the first sample in the epoch's order; epoch and position seed a sample's augmentation."""
     samples: IntArray
-    """int64 [B]: sample numbers; PADDING (-1) in the places that a short rank leaves empty."""
+    """int64 [B]: sample numbers; PADDING (-1) past the end of the split."""
 
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """The steps of a run on one rank."""
+    """The plan of a training run on one rank."""
 
     shard_lengths: tuple[int, ...]
+    """Number of samples in each shard."""
     seed: int
+    """Of the order of each epoch; not negative."""
     epochs: int
     global_batch: int
-    """Images of a step over all ranks."""
+    """Images per step, over all ranks."""
     rank: int = 0
     world_size: int = 1
 
     def __post_init__(self) -> None:
         if self.global_batch % self.world_size:
             raise TrainError(
-                f"a batch size of {self.global_batch} does not divide by {self.world_size} processes; name a multiple"
+                f"a batch size of {self.global_batch} is not divisible by the {self.world_size} ranks; give a multiple"
             )
         _ = self.steps_per_epoch
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch, the same on every rank."""
+        """Steps per epoch, the same on every rank."""
         return steps_per_epoch(sum(self.shard_lengths), self.global_batch)
 
     @property
@@ -136,19 +141,19 @@ class TrainPlan:
 
     @property
     def carried_over(self) -> int:
-        """Samples an epoch that fill no whole batch and move on with the next epoch's order."""
+        """Samples per epoch that fill no complete batch and sit the epoch out."""
         return sum(self.shard_lengths) - self.steps_per_epoch * self.global_batch
 
     @property
     def batch_size(self) -> int:
-        """Images of a step on this rank."""
+        """Images per step on this rank."""
         return self.global_batch // self.world_size
 
-    def slots(self, start_step: int, worker: int = 0, workers: int = 1) -> Iterator[Slots]:
-        """Yield the batches of one loader worker from `start_step` to the end of the run.
+    def batches(self, start_step: int = 0, worker: int = 0, workers: int = 1) -> Iterator[BatchPlan]:
+        """Yield the batches of one loader process, from `start_step` to the end of the run.
 
-        Worker w of W takes the steps start_step + w + i W: read in turn, the workers give all steps in order, whatever
-        their number.
+        Process w of W takes the steps start_step + w + i W: read in turn, the processes give all steps in order,
+        however many there are.
         """
         order, current = None, -1
         for step in range(start_step + worker, self.total_steps, workers):
@@ -156,17 +161,17 @@ class TrainPlan:
             if order is None or epoch != current:
                 order, current = epoch_order(self.shard_lengths, self.seed, epoch), epoch
             start = step_in_epoch * self.global_batch + self.rank * self.batch_size
-            yield Slots(step, epoch, start, order.samples(start, start + self.batch_size))
+            yield BatchPlan(step, epoch, start, order.samples(start, start + self.batch_size))
 
 
 @dataclass(frozen=True)
 class EvalPlan:
-    """One pass over a split in order: every sample once over any number of ranks, all in equally many steps."""
+    """The plan of one pass over a split, in order: each sample once, in equally many steps on any number of ranks."""
 
     total: int
     """Samples of the split."""
     batch_size: int
-    """Places of a batch on one rank; batches hold the same samples however many ranks share them."""
+    """Images per batch on one rank; a batch holds the same samples however many ranks there are."""
     rank: int = 0
     world_size: int = 1
 
@@ -175,12 +180,12 @@ class EvalPlan:
         """Steps of the pass, the same on every rank."""
         return -(-self.total // (self.batch_size * self.world_size))
 
-    def slots(self, start_step: int = 0, worker: int = 0, workers: int = 1) -> Iterator[Slots]:
-        """Yield the batches of one loader worker; places past the end of the split hold PADDING."""
+    def batches(self, start_step: int = 0, worker: int = 0, workers: int = 1) -> Iterator[BatchPlan]:
+        """Yield the batches of one loader process; past the end of the split they hold PADDING."""
         for step in range(start_step + worker, self.steps, workers):
             start = (step * self.world_size + self.rank) * self.batch_size
             samples = np.arange(start, start + self.batch_size, dtype=np.int64)
-            yield Slots(step, 0, start, np.where(samples < self.total, samples, PADDING))
+            yield BatchPlan(step, 0, start, np.where(samples < self.total, samples, PADDING))
 
 
 def _shuffled(values: IntArray, keys: np.random.PCG64) -> IntArray:

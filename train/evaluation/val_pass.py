@@ -129,6 +129,7 @@ def _scored(
     with closing(on_device(stream, ranks.device)) as batches:
         for batch in batches:
             logits = network.module(network.inputs(batch.images, ranks.device))
-            yield Scored(logits, batch.class_indices, batch.valid, len(batch.skipped))
+            labels = batch.labels
+            yield Scored(logits, labels.class_indices, labels.valid, len(labels.skipped))
             if stop():
                 raise Interrupted

@@ -1,7 +1,8 @@
-"""Memory for batches, used again and again: fresh memory costs a page fault for every 4 KB of every batch.
+"""Memory for batches, reused: fresh memory costs a page fault for every 4 KB of every batch.
 
-A buffer is handed out as a tensor, and is free when nothing refers to that tensor's memory any more. So no batch is
-overwritten while anyone holds it, or a view of it; who holds many only makes the next ones come from fresh memory.
+A buffer is handed out as an array, and is free again once nothing refers to that array's memory. So no batch is
+overwritten while anything holds it, or a view of it; holding many batches only means that the next ones take fresh
+memory.
 """
 
 import mmap
@@ -21,13 +22,13 @@ from in21k.train.arrays import Pixels
 
 
 class BatchPool:
-    """Buffers of one process."""
+    """Buffers of batches within one process."""
 
     def __init__(self) -> None:
         self._free: list[Pixels] = []
 
     def take(self, shape: Sequence[int]) -> Pixels:
-        """Return a batch of this shape, its content undefined; its memory is free when the array is gone."""
+        """Return an uninitialized batch of this shape; its memory is free again when the array is gone."""
         fits = next((at for at, buffer in enumerate(self._free) if buffer.shape == tuple(shape)), None)
         buffer = np.empty(shape, np.uint8) if fits is None else self._free.pop(fits)
         return _returning(buffer, lambda: self._free.append(buffer))
@@ -35,35 +36,35 @@ class BatchPool:
 
 @dataclass(frozen=True)
 class RingShape:
-    """How many buffers a ring has, and of what shape."""
+    """How many slots a ring has, and the shape of the batch that each holds."""
 
     workers: int
+    """Loader processes."""
     slots: int
-    """Buffers of each worker."""
+    """Slots per loader process."""
     batch: tuple[int, ...]
-    """The shape of one batch."""
 
     @property
     def batch_bytes(self) -> int:
-        """Bytes of one batch, up to the next page."""
+        """Bytes of one batch, rounded up to whole pages."""
         return -(-int(np.prod(self.batch)) // mmap.PAGESIZE) * mmap.PAGESIZE
 
     @property
     def total(self) -> int:
-        """Bytes of all batches, and a page with a flag for each."""
+        """Bytes of all batches, and of the flags before them."""
         flags = -(-self.workers * self.slots // mmap.PAGESIZE) * mmap.PAGESIZE
         return flags + self.workers * self.slots * self.batch_bytes
 
 
 class BatchRing:
-    """Buffers that loader processes fill and the training process reads, without a copy between them.
+    """Slots that loader processes fill and the training process reads, with no copy in between.
 
-    The memory has no name in any file system, so it ends with the processes, however they end. Each buffer has one
-    flag: its worker sets it, the training process clears it, so no lock is needed.
+    The memory has no name in any file system, so it disappears with the processes, however they end. Each slot has a
+    flag that its loader process sets and the training process clears, so no lock is needed.
     """
 
     def __init__(self, shape: RingShape, descriptor: int | None = None) -> None:
-        """Create the memory, or attach to that of a descriptor."""
+        """Create the memory, or map that of a file descriptor."""
         self.shape = shape
         if descriptor is None:
             descriptor = _nameless_file()
@@ -79,7 +80,7 @@ class BatchRing:
         return _attached, (self.shape, DupFd(self._descriptor))
 
     def take(self, worker: int) -> int | None:
-        """Return the number of a free buffer of a worker and mark it as used; None where there is none."""
+        """Return a free slot of a loader process and mark it as used; None if all are in use."""
         free = np.flatnonzero(self._flags[worker] == 0)
         if not len(free):
             return None
@@ -87,13 +88,13 @@ class BatchRing:
         return int(free[0])
 
     def array(self, worker: int, slot: int) -> Pixels:
-        """Return a buffer, to be filled by its worker."""
+        """Return a slot's batch, for its loader process to fill."""
         start = self._first + (worker * self.shape.slots + slot) * self.shape.batch_bytes
         count = int(np.prod(self.shape.batch))
         return np.frombuffer(self._memory, np.uint8, count, start).reshape(self.shape.batch)
 
     def lend(self, worker: int, slot: int) -> Pixels:
-        """Return a filled buffer, which is free again when the array is gone."""
+        """Return a slot's filled batch; the slot is free again when the array is gone."""
 
         def give_back() -> None:
             self._flags[worker, slot] = 0
@@ -102,17 +103,12 @@ class BatchRing:
 
     @property
     def memory(self) -> Pixels:
-        """All of it."""
+        """The whole of it: uint8 [total]."""
         return np.frombuffer(self._memory, np.uint8)
 
 
-def as_images(pixels: Pixels) -> torch.Tensor:
-    """Return uint8 [B, H, W, 3] as a tensor [B, 3, H, W] of the same memory, which it keeps in use."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
 def _returning(buffer: Pixels, give_back: Any) -> Pixels:
-    """Return a view of a buffer that calls `give_back` when it is gone."""
+    """Return a view of a buffer; `give_back` is called when it is gone."""
     # Not a slice: slices of slices refer to the innermost array alone, which is the buffer itself.
     holder = _Lease(buffer)
     lent = np.asarray(holder)
@@ -121,7 +117,7 @@ def _returning(buffer: Pixels, give_back: Any) -> Pixels:
 
 
 class _Lease:
-    """What an array over a buffer refers to as long as it, or any view of it, lives."""
+    """What an array over a buffer, and every view of that array, refers to while it lives."""
 
     def __init__(self, buffer: Pixels) -> None:
         self._buffer = buffer
@@ -141,9 +137,9 @@ def _attached(shape: RingShape, descriptor: Any) -> BatchRing:
 
 @contextmanager
 def page_locked(ring: BatchRing | None) -> Iterator[None]:
-    """Lock a ring's memory within the block, so that copies to a GPU run beside its computations; None for nothing.
+    """Lock a ring's memory within the block, so that copies to a GPU overlap with computation; None does nothing.
 
-    Where the system allows no more locked memory, copies are slower and otherwise the same.
+    Where the system allows no more locked memory, copies are slower but otherwise the same.
     """
     if ring is None:
         yield
@@ -152,7 +148,7 @@ def page_locked(ring: BatchRing | None) -> Iterator[None]:
     address, size = ring.memory.ctypes.data, ring.shape.total
     is_locked = int(runtime.cudaHostRegister(address, size, 0)) == 0
     if not is_locked:
-        with suppress(RuntimeError):  # CUDA tells its last failure to the next kernel that is started, whatever it is
+        with suppress(RuntimeError):  # CUDA reports its last failure to the next kernel launch, whichever that is
             torch.ones(1, device="cuda")
     try:
         yield

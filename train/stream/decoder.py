@@ -1,90 +1,75 @@
-"""Samples into one batch of pixels and labels."""
+"""The samples of a batch, decoded into its pixels and labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
-from in21k.train.arrays import IntArray, Pixels
-from in21k.train.data.interfaces import Sample
-from in21k.train.data.partition import Slots
+from in21k.train.arrays import Pixels
+from in21k.train.data.interfaces import Decoding, Sample
+from in21k.train.data.partition import BatchPlan
 from in21k.train.errors import TrainError
 from in21k.train.images.augment_cpu import augment
 from in21k.train.images.augment_draws import Augmentation, crop_offsets, draw
 from in21k.train.images.decode import CENTRE, decode_into
 from in21k.train.images.decode_wild import decode_wild
-
-
-class Labels(NamedTuple):
-    """What a batch is beside its pixels."""
-
-    class_indices: IntArray
-    """int64 [B]; 0 where not valid."""
-    valid: npt.NDArray[np.bool_]
-    """bool [B]: False for padding and for images that do not decode."""
-    skipped: tuple[str, ...]
-    """Keys of the images that do not decode."""
-    epoch: int
-    start: int
-    """The epoch's position of the first place."""
+from in21k.train.stream.batch import BatchLabels
 
 
 @dataclass(frozen=True)
 class BatchDecoder:
-    """How the samples of a split become pixels."""
+    """Decodes and augments the batches of a split."""
 
-    augmentation: Augmentation | None
-    crop_seed: int | None
-    """Of where images that are not square are cropped; None takes the middle."""
-    crops: bool
-    """Whether images that are not square are cropped; they are squished otherwise."""
-    strict: bool
-    """Whether an image that does not decode is an error."""
-    as_found: bool = False
-    """Whether images are turned upright, and decoded where libjpeg only warns."""
+    decoding: Decoding
+    augmentation: Augmentation | None = None
 
-    def decode(self, samples: Sequence[Sample | None], slots: Slots, pixels: Pixels) -> Labels:
-        """Fill a batch and return its labels; places without an image are black.
+    def decode(self, samples: Sequence[Sample | None], plan: BatchPlan, pixels: Pixels) -> BatchLabels:
+        """Fill a batch's pixels and return its labels; padding and images that do not decode are black.
 
         Args:
             samples: B samples; None for padding.
-            slots: the batch's place in the plan.
+            plan: the batch's plan.
             pixels: uint8 [B, H, W, 3], to be filled.
 
         Raises:
-            TrainError: an image does not decode, and that is an error.
+            TrainError: an image does not decode, and the decoding is strict.
         """
         class_indices = np.zeros(len(samples), np.int64)
         valid = np.zeros(len(samples), np.bool_)
         skipped = []
-        draws = draw(self.augmentation, slots.epoch, slots.start, len(samples)) if self.augmentation else None
-        crops = self._crops(slots, len(samples))
-        decode = decode_wild if self.as_found else decode_into
-        for place, sample in enumerate(samples):
-            crop = crops[place] if crops else None
-            if sample is None or sample.damage or not decode(sample.image, pixels[place], crop):
-                pixels[place] = 0
-                if sample is not None:
-                    self._refuse(sample)
-                    skipped.append(sample.key)
+        draws = draw(self.augmentation, plan.epoch, plan.start, len(samples)) if self.augmentation else None
+        for row, (sample, crop) in enumerate(zip(samples, self._crops(plan, len(samples)), strict=True)):
+            if sample is None or not self._decode_sample(sample, pixels[row], crop):
+                pixels[row] = 0
+                skipped += [] if sample is None else [sample.key]
                 continue
-            class_indices[place] = sample.class_index
-            valid[place] = True
+            class_indices[row], valid[row] = sample.class_index, True
             if self.augmentation is not None and draws is not None:
-                augment(pixels[place], self.augmentation, draws, place)
-        return Labels(class_indices, valid, tuple(skipped), slots.epoch, slots.start)
+                augment(pixels[row], self.augmentation, draws, row)
+        return BatchLabels(
+            class_indices=torch.from_numpy(class_indices),
+            valid=torch.from_numpy(valid),
+            skipped=tuple(skipped),
+            epoch=plan.epoch,
+            start=plan.start,
+        )
 
-    def _crops(self, slots: Slots, count: int) -> list[tuple[float, float]] | None:
-        if not self.crops:
-            return None
-        if self.crop_seed is None:
-            return [CENTRE] * count
-        offsets = crop_offsets(self.crop_seed, slots.epoch, slots.start, count)
-        return [(y, x) for y, x in offsets.tolist()]
-
-    def _refuse(self, sample: Sample) -> None:
-        if self.strict:
+    def _decode_sample(self, sample: Sample, row: Pixels, crop: tuple[float, float] | None) -> bool:
+        """Decode a sample into a row of the batch and return whether that succeeded."""
+        decode = decode_wild if self.decoding.wild else decode_into
+        if not sample.damage and decode(sample.image, row, crop):
+            return True
+        if self.decoding.strict:
             reason = sample.damage or "its image does not decode"
             raise TrainError(f"the sample {sample.key} is damaged ({reason}); without --strict it would be skipped")
+        return False
+
+    def _crops(self, plan: BatchPlan, count: int) -> list[tuple[float, float] | None]:
+        """Return where the square of each image lies, from 0 to 1 down and across; None for images not cropped."""
+        if not self.decoding.crops:
+            return [None] * count
+        if self.decoding.crop_seed is None:
+            return [CENTRE] * count
+        offsets = crop_offsets(self.decoding.crop_seed, plan.epoch, plan.start, count)
+        return [(y, x) for y, x in offsets.tolist()]

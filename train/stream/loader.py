@@ -1,9 +1,9 @@
 """The loader: a webdataset pipeline from a plan of batches to decoded, augmented images.
 
-    plan → slots → samples, read by offset → batch of pixels
+    plan → samples, read by offset → pixels and labels
 
-The stages are generator functions. They run in the loader's worker processes, which share nothing but the memory of the
-batches: what each one reads follows from the plan and its own number.
+The stages are generator functions. They run in the loader processes, which share nothing but the memory of the batches:
+what each process reads follows from the plan and its own number.
 """
 
 import multiprocessing
@@ -21,13 +21,15 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from in21k.shards_manifest.errors import one_line
 from in21k.train.data.interfaces import Sample
-from in21k.train.data.partition import EvalPlan, Slots, TrainPlan
+from in21k.train.data.partition import BatchPlan, EvalPlan, TrainPlan
 from in21k.train.errors import USER_ERRORS, TrainError
-from in21k.train.stream.buffers import BatchPool, BatchRing, RingShape, as_images, page_locked
-from in21k.train.stream.decoder import BatchDecoder, Labels
-from in21k.train.stream.source import Source
+from in21k.train.stream.batch import Batch, BatchLabels, as_images
+from in21k.train.stream.buffers import BatchPool, BatchRing, RingShape, page_locked
+from in21k.train.stream.decoder import BatchDecoder
+from in21k.train.stream.source import StreamSource
 
 MAX_WORKERS = 8
+"""The most loader processes per rank that the number of CPUs is taken to call for."""
 
 PREFETCH = 2
 """Batches that a loader process makes before they are asked for."""
@@ -39,66 +41,66 @@ _READ_AHEAD = 2
 """Batches that are read from an object store while one is decoded."""
 
 
-class Batch(NamedTuple):
-    """The images of one step on one rank."""
+class RingBatch(NamedTuple):
+    """A batch on its way from a loader process; its pixels stay in the ring, where that process wrote them."""
 
-    images: torch.Tensor
-    """uint8 [B, 3, H, W], RGB, 0 to 255; channels last in memory, which is used again when nothing refers to it."""
-    class_indices: torch.Tensor
-    """int64 [B]; 0 where not valid."""
-    valid: torch.Tensor
-    """bool [B]: False for padding and for images that do not decode."""
-    skipped: tuple[str, ...]
-    """Keys of the images that do not decode."""
-    epoch: int = 0
-    start: int = 0
-    """The epoch's position of the first place."""
+    labels: BatchLabels
+    worker: int
+    slot: int
+    """Which of the process's slots in the ring."""
 
 
-class Failure(NamedTuple):
-    """An error of a worker process, which the training process raises: its message stays one line on the way."""
+class LoaderFailure(NamedTuple):
+    """An error in a loader process, on its way to the training process, which raises it as a TrainError.
+
+    As an exception, it would arrive with the process's traceback in its message.
+    """
 
     message: str
 
 
-class Packed(NamedTuple):
-    """A batch on its way from a loader process."""
-
-    labels: Labels
-    worker: int
-    slot: int
-    """Of the worker's buffers in the ring."""
-
-
 def open_stream(
-    source: Source, plan: TrainPlan | EvalPlan, *, start_step: int = 0, workers: int = 0, pin_memory: bool = False
+    source: StreamSource, plan: TrainPlan | EvalPlan, *, start_step: int = 0, workers: int = 0, pin_memory: bool = False
 ) -> Generator[Batch]:
     """Yield the batches of a plan in order, from a step on.
 
+    In a training loop of your own:
+
+        dataset = open_dataset("imagenet21k/")  # or s3://bucket/imagenet21k
+        source = StreamSource(dataset.reader("train"), dataset.decoding())
+        plan = TrainPlan(dataset.shard_lengths("train"), seed=0, epochs=1, global_batch=256)
+        for batch in open_stream(source, plan, workers=4):
+            images = batch.images.float() / 255  # [256, 3, H, W]
+            targets = batch.labels.class_indices  # [256]
+            ...
+
+    The images of `batch` may be kept for as long as needed: their memory is reused only when nothing refers to it. As
+    with any DataLoader, a script with loader processes has its code under `if __name__ == "__main__":`.
+
     Args:
-        source: the samples and how its images are made.
+        source: the samples, and how they become pixels.
         plan: which samples each step takes.
-        start_step: the first step to read; what comes before is not touched.
+        start_step: the first step to read; nothing before it is touched.
         workers: loader processes; the batches do not depend on their number.
         pin_memory: keep the batches in page-locked memory, for a GPU.
 
     Raises:
-        DatasetError: the data cannot be read, or are not what they were when they were opened.
+        DatasetError: the data cannot be read, or have changed since they were opened.
         TrainError: a loader process died, or an image does not decode and the source is strict.
     """
-    shape = (plan.batch_size, source.image_size, source.image_size, 3)
+    size = source.decoding.image_size
     slots = PREFETCH + 1 + -(-_HELD // max(workers, 1))
-    ring = BatchRing(RingShape(workers, slots, shape)) if workers else None
+    ring = BatchRing(RingShape(workers, slots, (plan.batch_size, size, size, 3))) if workers else None
     pipeline = webdataset.DataPipeline(
-        partial(_plan_slots, plan, start_step),
-        partial(_read_samples, source),
-        partial(_decode_batches, source, ring),
+        partial(_planned, plan, start_step),
+        partial(_read, source),
+        partial(_decoded, source, ring),
         _failures_as_items,
     )
     loader: DataLoader[Any] = DataLoader(
         pipeline,
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         num_workers=workers,
         prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=_start_worker,
@@ -110,7 +112,7 @@ def open_stream(
 
 
 def default_workers(local_world_size: int) -> int:
-    """Return how many loader processes suit one of the training processes of this machine."""
+    """Return how many loader processes suit each rank of this machine: its share of the CPUs but one."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MAX_WORKERS, max(0, cpus - 1) // local_world_size)
 
@@ -119,48 +121,37 @@ def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Bat
     items: Any = iter(loader)
     try:
         for item in items:
-            if isinstance(item, Failure):
+            if isinstance(item, LoaderFailure):
                 raise TrainError(item.message)
-            if isinstance(item, Packed):
+            if isinstance(item, RingBatch):
                 assert ring is not None
-                item = _batch(ring.lend(item.worker, item.slot), item.labels)
+                item = Batch(as_images(ring.lend(item.worker, item.slot)), item.labels)
             yield item
-            del item  # or its memory would stay in use until the next one is there
+            del item  # or its memory would stay in use until the next one arrives
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise TrainError("a loader process died, of too little memory as a rule; try fewer --workers") from error
-    finally:  # a traceback may hold the iterator for long, and with it the loader's processes
+        raise TrainError("a loader process died, most likely for lack of memory; try fewer --workers") from error
+    finally:  # a traceback may keep the iterator alive, and with it the loader processes
         if ring is not None:
             items._shutdown_workers()
 
 
-def _as_it_is(item: Any) -> Any:
+def _unchanged(item: Any) -> Any:
     return item
 
 
-def _batch(pixels: Any, labels: Labels) -> Batch:
-    return Batch(
-        as_images(pixels),
-        torch.from_numpy(labels.class_indices),
-        torch.from_numpy(labels.valid),
-        labels.skipped,
-        labels.epoch,
-        labels.start,
-    )
-
-
-def _plan_slots(plan: TrainPlan | EvalPlan, start_step: int) -> Iterator[Slots]:
+def _planned(plan: TrainPlan | EvalPlan, start_step: int) -> Iterator[BatchPlan]:
     info = get_worker_info()
-    return plan.slots(start_step) if info is None else plan.slots(start_step, info.id, info.num_workers)
+    return plan.batches(start_step) if info is None else plan.batches(start_step, info.id, info.num_workers)
 
 
-def _read_samples(source: Source, batches: Iterable[Slots]) -> Iterator[tuple[Slots, list[Sample | None]]]:
+def _read(source: StreamSource, plans: Iterable[BatchPlan]) -> Iterator[tuple[BatchPlan, list[Sample | None]]]:
     reader = source.open_reader()
-    ahead: deque[tuple[Slots, Sequence[Any]]] = deque()
+    ahead: deque[tuple[BatchPlan, Sequence[Any]]] = deque()
     try:
-        for slots in batches:
-            ahead.append((slots, reader.request(slots.samples)))
+        for plan in plans:
+            ahead.append((plan, reader.request(plan.samples)))
             if len(ahead) > (_READ_AHEAD if reader.reads_ahead else 0):
                 ready, requests = ahead.popleft()
                 yield ready, reader.collect(requests)
@@ -170,26 +161,26 @@ def _read_samples(source: Source, batches: Iterable[Slots]) -> Iterator[tuple[Sl
         reader.close()
 
 
-def _decode_batches(
-    source: Source, ring: BatchRing | None, batches: Iterable[tuple[Slots, list[Sample | None]]]
-) -> Iterator[Batch | Packed]:
-    decoder = BatchDecoder(source.augmentation, source.crop_seed, source.crops, source.strict, source.as_found)
+def _decoded(
+    source: StreamSource, ring: BatchRing | None, batches: Iterable[tuple[BatchPlan, list[Sample | None]]]
+) -> Iterator[Batch | RingBatch]:
+    decoder, size = BatchDecoder(source.decoding, source.augmentation), source.decoding.image_size
     info, pool = get_worker_info(), BatchPool()
-    for slots, samples in batches:
+    for plan, samples in batches:
         slot = ring.take(info.id) if ring is not None and info is not None else None
         if ring is None or info is None or slot is None:
-            pixels = pool.take((len(samples), source.image_size, source.image_size, 3))
-            yield _batch(pixels, decoder.decode(samples, slots, pixels))
+            pixels = pool.take((len(samples), size, size, 3))
+            yield Batch(as_images(pixels), decoder.decode(samples, plan, pixels))
             del pixels
         else:
-            yield Packed(decoder.decode(samples, slots, ring.array(info.id, slot)), info.id, slot)
+            yield RingBatch(decoder.decode(samples, plan, ring.array(info.id, slot)), info.id, slot)
 
 
-def _failures_as_items(batches: Iterable[Batch | Packed]) -> Iterator[Batch | Packed | Failure]:
+def _failures_as_items(batches: Iterable[Batch | RingBatch]) -> Iterator[Batch | RingBatch | LoaderFailure]:
     try:
         yield from batches
     except (*USER_ERRORS, OSError, pa.ArrowException) as error:
-        yield Failure(one_line(error, longest=None))
+        yield LoaderFailure(one_line(error, longest=None))
 
 
 def _worker_context() -> Any:
@@ -199,5 +190,5 @@ def _worker_context() -> Any:
 
 
 def _start_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process ends its loader processes
     torch.set_num_threads(1)

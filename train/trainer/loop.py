@@ -19,7 +19,8 @@ from in21k.train.run.curve_plot import PLOT, plot_curves
 from in21k.train.run.curves import CurveWriter
 from in21k.train.run.folder import SUMMARY, Start, begin_run, find_start, log_skipped
 from in21k.train.run.resolve import resolved
-from in21k.train.stream.loader import Batch, open_stream
+from in21k.train.stream.batch import Batch
+from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
 from in21k.train.stream.source import read_options, train_source
 from in21k.train.trainer.build import open_session
@@ -127,8 +128,8 @@ def _steps(session: Session, run: Path, state: Progress) -> None:
             result = session.train_step(batch, state.step)
             state.step += 1
             state.meter.add(result, batch, state.step)
-            if batch.skipped:
-                log_skipped(run, state.step, batch.skipped)
+            if batch.labels.skipped:
+                log_skipped(run, state.step, batch.labels.skipped)
             state.bar.update()
             agreed = state.request.agree(save=state.clock.rings())
             state.stopping, state.saving = agreed.stop, state.saving or agreed.save

@@ -10,7 +10,7 @@ import torch
 
 from in21k.train.evaluation.val_pass import Evaluation
 from in21k.train.run.curves import CurveWriter
-from in21k.train.stream.loader import Batch
+from in21k.train.stream.batch import Batch
 from in21k.train.trainer.finite import GradientWatch
 from in21k.train.trainer.preemption import StopRequest
 from in21k.train.trainer.session import StepResult
@@ -38,7 +38,7 @@ class Meter:
         self.loss += result.loss
         self.gradients.add(result.gradient_norm, step)
         self.steps += 1
-        self.skipped += len(batch.skipped)
+        self.skipped += len(batch.labels.skipped)
 
     def seconds(self) -> float:
         """Return how long it has run."""

@@ -23,7 +23,7 @@ from in21k.train.model.model_file import MODEL, ModelMetadata, check_classes, lo
 from in21k.train.model.network import Network
 from in21k.train.run.checkpoint import EMA, OPTIMIZER, RunState, Tensors, save_checkpoint
 from in21k.train.run.folder import Start
-from in21k.train.stream.loader import Batch
+from in21k.train.stream.batch import Batch
 from in21k.train.stream.source import augmentation_of
 from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.finite import check_weights
@@ -82,12 +82,12 @@ class Session:
         torch.manual_seed(int(seed[0] >> np.uint64(1)))  # dropout: a resumed run draws what the whole one drew
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
-        images = batch.images
+        images, labels = batch.images, batch.labels
         if self.config.data.augment_device == "gpu":
-            images = augment_batch(images, augmentation_of(self.config), batch.epoch, batch.start)
+            images = augment_batch(images, augmentation_of(self.config), labels.epoch, labels.start)
         self.optimizer.zero_grad(set_to_none=True)
         with backend_errors(self.config.run):
-            loss = self._differentiate(images, batch.class_indices, batch.valid)
+            loss = self._differentiate(images, labels.class_indices, labels.valid)
             norm = self._update()
         if self.ema is not None:
             self.ema.update(step)

@@ -73,9 +73,9 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
         with torch.inference_mode(), autocast(ranks.device, config.run.amp, config.run.amp_dtype):
             for batch in on_device(stream, ranks.device):
                 network.module(network.inputs(batch.images, ranks.device))
-                values = seen.pop().flatten(1)[batch.valid].float().cpu()
-                found.append((values, batch.class_indices[batch.valid].cpu()))
-                skipped += len(batch.skipped)
+                values = seen.pop().flatten(1)[batch.labels.valid].float().cpu()
+                found.append((values, batch.labels.class_indices[batch.labels.valid].cpu()))
+                skipped += len(batch.labels.skipped)
     finally:
         hook.remove()
     if not sum(len(values) for values, _ in found):

@@ -14,7 +14,7 @@ from small_coco import write_coco
 from small_dataset import jpeg, picture
 
 from in21k.shards_manifest.tar import END, member_bytes
-from in21k.train.data.interfaces import ReadOptions, TrainingData
+from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
 from in21k.train.data.open_datasets.cifar import open_cifar
 from in21k.train.data.open_datasets.coco import open_coco
@@ -23,24 +23,24 @@ from in21k.train.data.open_datasets.webdataset import expand, open_webdataset
 from in21k.train.data.partition import EvalPlan
 from in21k.train.errors import TrainError
 from in21k.train.stream.loader import open_stream
-from in21k.train.stream.source import Source
+from in21k.train.stream.source import StreamSource
 from in21k.tree.errors import TreeError
 
 
 def images_of(data: TrainingData, split: str = "train", size: int = 32, workers: int = 0):
     """Pixels, ids and keys of skipped images, in the order of the split."""
-    source = Source(data.reader(split, ReadOptions()), size, as_found=data.as_found)
+    source = StreamSource(data.reader(split), data.decoding(size))
     batches = list(open_stream(source, EvalPlan(data.samples(split), 64), workers=workers))
     total = data.samples(split)
     return (
         torch.cat([batch.images for batch in batches])[:total],
-        torch.cat([batch.class_indices for batch in batches])[:total],
-        [key for batch in batches for key in batch.skipped],
+        torch.cat([batch.labels.class_indices for batch in batches])[:total],
+        [key for batch in batches for key in batch.labels.skipped],
     )
 
 
 def labels_by_key(data: TrainingData, split: str) -> dict[str, set[str]]:
-    reader = data.reader(split, ReadOptions())()
+    reader = data.reader(split)()
     samples = reader.collect(range(data.samples(split)))
     reader.close()
     names = data.hierarchy.wnids

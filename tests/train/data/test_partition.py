@@ -17,13 +17,13 @@ WORKERS = st.integers(0, 16)
 
 def merged(plan, start=0, workers=0):
     """What a DataLoader makes of its workers: one batch from each in turn."""
-    streams = [plan.slots(start, worker, max(workers, 1)) for worker in range(max(workers, 1))]
+    streams = [plan.batches(start, worker, max(workers, 1)) for worker in range(max(workers, 1))]
     while streams:
         for stream in list(streams):
-            if (slots := next(stream, None)) is None:
+            if (batch := next(stream, None)) is None:
                 streams.remove(stream)
             else:
-                yield slots
+                yield batch
 
 
 @given(LENGTHS, st.integers(0, 2**63 - 1), st.integers(0, 99), st.integers(1, 20), st.integers(1, 40))
@@ -49,8 +49,8 @@ def test_few_shards_are_open_at_a_time(lengths, window, block):
     seen = list(dict.fromkeys(shards))
     for begin in range(0, len(seen), window):  # a window's shards are done before the next one's begin
         group = set(seen[begin : begin + window])
-        places = [place for place, shard in enumerate(shards) if shard in group]
-        assert places == list(range(places[0], places[-1] + 1))
+        positions = [position for position, shard in enumerate(shards) if shard in group]
+        assert positions == list(range(positions[0], positions[-1] + 1))
 
 
 def test_epochs_and_seeds_differ():
@@ -77,14 +77,14 @@ def test_ranks_and_workers_only_divide_the_steps(lengths, world, workers, per_ra
     batch, total = world * per_rank, sum(lengths)
     if total < batch:
         return
-    whole = [slots.samples.tolist() for slots in TrainPlan(tuple(lengths), seed, epochs, batch).slots(0)]
+    whole = [planned.samples.tolist() for planned in TrainPlan(tuple(lengths), seed, epochs, batch).batches(0)]
     ranks = [
         list(merged(TrainPlan(tuple(lengths), seed, epochs, batch, rank, world), 0, workers)) for rank in range(world)
     ]
     assert {len(rank) for rank in ranks} == {epochs * (total // batch)}
-    joined = [[sample for slots in step for sample in slots.samples.tolist()] for step in zip(*ranks, strict=True)]
+    joined = [[sample for planned in step for sample in planned.samples.tolist()] for step in zip(*ranks, strict=True)]
     assert joined == whole
-    assert [slots.step for slots in ranks[0]] == list(range(len(whole)))
+    assert [planned.step for planned in ranks[0]] == list(range(len(whole)))
     per_epoch = total // batch
     for epoch in range(epochs):
         seen = [sample for step in whole[epoch * per_epoch : (epoch + 1) * per_epoch] for sample in step]
@@ -102,7 +102,9 @@ def test_a_resumed_run_reads_the_rest(lengths, world, workers, new_workers, per_
 
     def keys(world, workers, start, count):
         ranks = [merged(TrainPlan(tuple(lengths), 1, 2, batch, rank, world), start, workers) for rank in range(world)]
-        return [[int(i) for slots in step for i in slots.samples] for step in islice(zip(*ranks, strict=True), count)]
+        return [
+            [int(i) for planned in step for i in planned.samples] for step in islice(zip(*ranks, strict=True), count)
+        ]
 
     whole = keys(1, 0, 0, plan.total_steps)
     assert keys(world, workers, 0, stop) + keys(new_world, new_workers, stop, plan.total_steps) == whole
@@ -112,13 +114,13 @@ def test_a_resumed_run_reads_the_rest(lengths, world, workers, new_workers, per_
 def test_validation_sees_each_sample_once(total, batch, world, workers):
     ranks = [list(merged(EvalPlan(total, batch, rank, world), 0, workers)) for rank in range(world)]
     assert {len(rank) for rank in ranks} == {EvalPlan(total, batch, 0, world).steps}
-    places = np.concatenate([slots.samples for rank in ranks for slots in rank])
-    assert sorted(places[places != PADDING].tolist()) == list(range(total))
+    samples = np.concatenate([planned.samples for rank in ranks for planned in rank])
+    assert sorted(samples[samples != PADDING].tolist()) == list(range(total))
 
 
 def test_batches_of_validation_hold_the_same_samples_on_any_number_of_ranks():
     def batches(world):
-        found = [tuple(s.samples.tolist()) for r in range(world) for s in EvalPlan(100, 7, r, world).slots()]
+        found = [tuple(s.samples.tolist()) for r in range(world) for s in EvalPlan(100, 7, r, world).batches()]
         return sorted(batch for batch in found if max(batch) != PADDING)
 
     assert batches(1) == batches(2) == batches(3)
@@ -127,6 +129,6 @@ def test_batches_of_validation_hold_the_same_samples_on_any_number_of_ranks():
 def test_impossible_batches_are_named():
     with pytest.raises(TrainError, match="301 is more than the 300 training samples"):
         steps_per_epoch(300, 301)
-    with pytest.raises(TrainError, match="batch size of 10 does not divide by 4 processes"):
+    with pytest.raises(TrainError, match="batch size of 10 is not divisible by the 4 ranks"):
         TrainPlan((300,), 0, 1, 10, 0, 4)
     assert TrainPlan((300,), 0, 2, 16).carried_over == 300 % 16

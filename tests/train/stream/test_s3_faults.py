@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from fault_proxy import Faults, faulty
 from object_store import Server
-from streams import AUGMENTATION, equal, source_of, stream
+from streams import AUGMENTATION, equal, source_of, stream, train_plan
 
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.storage import remote
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.storage.ranges import RemoteRanges
-from in21k.train.data.partition import TrainPlan
 from in21k.train.stream.loader import open_stream
 
 
@@ -75,8 +74,7 @@ def test_a_server_that_is_killed_and_comes_back_is_waited_for(server, dataset_fo
         server.start()
 
     found, restart = [], threading.Thread(target=kill_and_restart)
-    plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 4, 8)
-    for number, batch in enumerate(open_stream(source, plan)):
+    for number, batch in enumerate(open_stream(source, train_plan(source, epochs=4))):
         found.append(batch)
         if number == 7:
             restart.start()

@@ -12,12 +12,11 @@ import pytest
 import torch
 from PIL import Image
 from small_dataset import jpeg, picture, write_dataset
-from streams import AUGMENTATION, equal, source_of, stream
+from streams import AUGMENTATION, decoding_with, equal, source_of, stream, train_plan
 
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.train.data.interfaces import ReadOptions
-from in21k.train.data.partition import TrainPlan
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.data.prepared.reader import ShardReader
 from in21k.train.errors import TrainError
@@ -28,7 +27,7 @@ def test_batches_hold_the_images_that_pillow_decodes(dataset_folder):
     source = source_of(dataset_folder, "val")
     batches = stream(source)
     images = torch.cat([batch.images for batch in batches])
-    valid = torch.cat([batch.valid for batch in batches])
+    valid = torch.cat([batch.labels.valid for batch in batches])
     assert images.shape == (24, 3, 32, 32)
     assert images.dtype == torch.uint8
     assert valid.tolist() == [True] * 17 + [False] * 7
@@ -84,7 +83,7 @@ def test_another_size_is_resized(dataset_folder):
     source = source_of(dataset_folder, "val", size=20)
     (batch,) = stream(source, 17)
     assert batch.images.shape == (17, 3, 20, 20)
-    (full,) = stream(replace(source, image_size=32), 17)
+    (full,) = stream(decoding_with(source, image_size=32), 17)
     means = [b.images.float().mean((2, 3)) for b in (batch, full)]
     torch.testing.assert_close(*means, atol=2, rtol=0)
 
@@ -96,8 +95,8 @@ def test_images_that_do_not_decode_are_skipped_and_named(tmp_path):
 
     source = source_of(write_dataset(tmp_path, replace=damage))
     batches = stream(source, 93)
-    assert batches[0].valid.sum() == 90
-    assert sorted(key.split("_")[1] for key in batches[0].skipped) == ["train30", "train4", "train9"]
+    assert batches[0].labels.valid.sum() == 90
+    assert sorted(key.split("_")[1] for key in batches[0].labels.skipped) == ["train30", "train4", "train9"]
 
 
 def test_png_gray_and_cmyk_decode_too(tmp_path):
@@ -111,8 +110,8 @@ def test_png_gray_and_cmyk_decode_too(tmp_path):
 
     source = source_of(write_dataset(tmp_path, replace=other), "val")
     (batch,) = stream(source, 17)
-    assert batch.valid.all()
-    assert not batch.skipped
+    assert batch.labels.valid.all()
+    assert not batch.labels.skipped
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -172,10 +171,10 @@ def test_a_damaged_sample_is_skipped_and_named_and_an_error_if_that_is_wanted(tm
     overwrite(folder, 1, 6, at, content)
     source = source_of(folder)
     (batch,) = stream(source, 93)
-    assert [key.split("_")[1] for key in batch.skipped] == ["train13"]
-    assert (~batch.valid).sum() == 1
+    assert [key.split("_")[1] for key in batch.labels.skipped] == ["train13"]
+    assert (~batch.labels.valid).sum() == 1
     with pytest.raises(TrainError, match=rf"the sample \w+_train13 is damaged \(.*{message}"):
-        stream(replace(source, strict=True), 93)
+        stream(decoding_with(source, strict=True), 93)
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -184,16 +183,16 @@ def test_a_shard_damaged_in_the_middle_loses_what_is_damaged(tmp_path, strict):
     folder = write_dataset(tmp_path)
     noise = np.random.default_rng(0).integers(1, 256, 5000).astype(np.uint8).tobytes()
     overwrite(folder, 1, 20, 700, noise)
-    source = replace(source_of(folder), strict=strict)
+    source = decoding_with(source_of(folder), strict=strict)
     if strict:
         with pytest.raises(TrainError, match="is damaged"):
             stream(source, 93)
         return
     (batch,) = stream(source, 93)
-    numbers = sorted(int(key.rpartition("train")[2]) - 7 for key in batch.skipped)
+    numbers = sorted(int(key.rpartition("train")[2]) - 7 for key in batch.labels.skipped)
     assert numbers == list(range(20, 20 + len(numbers)))
     assert 2 <= len(numbers) <= 5
-    assert batch.valid.sum() == 93 - len(numbers)
+    assert batch.labels.valid.sum() == 93 - len(numbers)
 
 
 def test_a_shard_without_its_end_mark_is_an_error(tmp_path):
@@ -220,7 +219,7 @@ def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
     expected = [batch.images.clone() for batch in stream(source, epochs=3)]
     for hold in (1, 2, 5, 100):
         held: list[tuple[int, torch.Tensor]] = []
-        plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 3, 8)
+        plan = train_plan(source, epochs=3)
         for number, batch in enumerate(open_stream(source, plan, workers=workers)):
             held = [*held, (number, batch.images[2:])][-hold:]  # views of it count too
             del batch
@@ -231,7 +230,7 @@ def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
 def test_memory_is_used_again(dataset_folder, workers):
     places = set()
     source = source_of(dataset_folder)
-    plan = TrainPlan(tuple(shard.samples for shard in source.open_reader.manifest.splits["train"]), 5, 4, 8)
+    plan = train_plan(source, epochs=4)
     for batch in open_stream(source, plan, workers=workers):
         places.add(batch.images.data_ptr())
         del batch
@@ -251,10 +250,10 @@ def test_images_that_are_not_square_are_cropped(tmp_path):
 
     folder = write_dataset(tmp_path, replace=wide, parameters={"size": 32, "mode": "short-edge"})
     cropped = source_of(folder, "val")
-    squished = replace(cropped, crops=False)
+    squished = decoding_with(cropped, crops=False)
     assert (stream(cropped, 17)[0].images == 255).all()
     assert not (stream(squished, 17)[0].images == 255).all()
-    training = replace(source_of(folder), crop_seed=1)
+    training = decoding_with(source_of(folder), crop_seed=1)
     first, second = stream(training, 93, epochs=2)
     whites = (first.images[:, 0] == 255).float().mean((1, 2))
     assert 0 <= whites.min() < 0.3
@@ -272,8 +271,8 @@ def test_webp_is_read_where_the_manifest_says_so(tmp_path):
 
     folder = write_dataset(tmp_path, replace=webp, suffix=".webp", parameters={"size": 32, "format": "webp"})
     (batch,) = stream(source_of(folder, "val"), 17)
-    assert batch.valid.tolist() == [number != 3 for number in range(17)]
-    labels = batch.class_indices.tolist()
+    assert batch.labels.valid.tolist() == [number != 3 for number in range(17)]
+    labels = batch.labels.class_indices.tolist()
     np.testing.assert_array_equal(
         batch.images[5].permute(1, 2, 0), np.array(Image.open(io.BytesIO(jpeg(labels[5], 1005))))
     )

@@ -80,12 +80,14 @@ def test_batches_arrive_as_they_were(dataset_folder, workers):
     config = resolved(config_of(), data, Ranks(device))
     plan = open_session(config, data, Ranks(device), Start(None, None)).plan
     source = train_source(data, config)
-    expected = [(each.images.clone(), each.class_indices, each.valid) for each in open_stream(source, plan)]
+    expected = [
+        (each.images.clone(), each.labels.class_indices, each.labels.valid) for each in open_stream(source, plan)
+    ]
     found = []
     for batch in on_device(open_stream(source, plan, workers=workers, pin_memory=True), device):
         assert batch.images.is_contiguous(memory_format=torch.channels_last)
         torch.cuda._sleep(20_000_000)  # the copies of later batches run meanwhile, and are not to touch this one
-        found.append(tuple(tensor.cpu() for tensor in (batch.images, batch.class_indices, batch.valid)))
+        found.append(tuple(tensor.cpu() for tensor in batch.tensors()))
     assert len(found) == len(expected) == plan.total_steps
     for one, other in zip(expected, found, strict=True):
         assert all(map(torch.equal, one, other))

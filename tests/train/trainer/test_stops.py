@@ -105,7 +105,8 @@ from in21k.train.trainer import loop
 from in21k.train.cli.main import main
 step = loop.Session.train_step
 def noting(session, batch, number):
-    line = [number, batch.epoch, batch.start, batch.class_indices.tolist(), batch.images.long().sum((1, 2, 3)).tolist()]
+    labels, sums = batch.labels, batch.images.long().sum((1, 2, 3))
+    line = [number, labels.epoch, labels.start, labels.class_indices.tolist(), sums.tolist()]
     with open(os.environ["KEYS"] + f".{os.getpid()}", "a") as file:
         file.write(json.dumps(line) + "\\n")
     return step(session, batch, number)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.arrays import IntArray, Pixels
-from in21k.train.data.interfaces import ReadOptions, Sample
+from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, ReadOptions, Sample
 from in21k.train.data.partition import PADDING
 from in21k.tree.class_lists import class_list_digest
 from in21k.tree.class_names import edge_class_names
@@ -90,11 +90,7 @@ class ListedDataset:
     title: str = "classes of the data"
     """Where the classes are from."""
     image_size: int | None = None
-    """Side of the images in pixels; None where each has its own."""
-    crops: bool = False
-    """Images that are not square are squished, as in the paper's transfer."""
-    as_found: bool = True
-    """They are turned upright, and decoded where libjpeg only warns."""
+    """Side of the images in pixels; None where they differ."""
 
     @cached_property
     def hierarchy(self) -> Hierarchy:
@@ -127,6 +123,10 @@ class ListedDataset:
         """int64 [C]: validation images of each class."""
         return self._images("val")
 
+    def decoding(self, image_size: int) -> Decoding:
+        """Return how the images become pixels: squashed into a square, as images from the wild."""
+        return Decoding(image_size=image_size, wild=True)
+
     def shard_lengths(self, split: str) -> tuple[int, ...]:
         """Return the number of images in each stretch that is shuffled as one shard."""
         total = self.samples(split)
@@ -136,8 +136,8 @@ class ListedDataset:
         """Return the number of images of a split."""
         return len(self.splits[split])
 
-    def reader(self, split: str, _options: ReadOptions) -> "ListedReaders":
-        """Return what opens a reader of a split."""
+    def reader(self, split: str, _options: ReadOptions = READ_DIRECTLY) -> "ListedReaders":
+        """Return what opens readers of a split."""
         return self.splits[split].reader()
 
     def cached(self, _options: ReadOptions) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""A prepared dataset as training sees it: manifest, hierarchy, images a class."""
+"""A prepared dataset as training sees it: manifest, hierarchy, images per class."""
 
 import hashlib
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from in21k.shards_manifest.manifest import HIERARCHY, Manifest, read_manifest
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.train.arrays import IntArray
-from in21k.train.data.interfaces import ReadOptions
+from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, ReadOptions
 from in21k.train.data.prepared.cache import usable_cache
 from in21k.train.data.prepared.reader import ShardReaders
 from in21k.train.errors import TrainError
@@ -22,24 +22,24 @@ from in21k.tree.table import read_hierarchy
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A prepared dataset, opened."""
+    """A prepared dataset, opened; implements `TrainingData`."""
 
     location: Location
     manifest: Manifest
     hierarchy: Hierarchy
     images_train: IntArray
-    """int64 [C]: training images of each class."""
+    """int64 [C]: training images per class."""
     images_val: IntArray
-    """int64 [C]: validation images of each class."""
+    """int64 [C]: validation images per class."""
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """What messages call it: its folder or URI."""
         return self.location.text
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the manifest: two datasets with the same one hold the same samples in the same order."""
+        """SHA-256 of the manifest; datasets with the same one have the same samples in the same order."""
         return hashlib.sha256(self.manifest.to_json()).hexdigest()
 
     @property
@@ -49,41 +49,45 @@ class Dataset:
 
     @property
     def label_sets(self) -> IntArray:
-        """int64 [C, L]: by class index, a class and all its ancestors, padded with -1."""
+        """int64 [C, L]: for each class index, the class and all its ancestors, padded with -1."""
         return self.hierarchy.ancestors.astype(np.int64)
 
     @property
     def image_size(self) -> int | None:
-        """Side of the images in pixels; None if the manifest does not say."""
+        """Side of the images in pixels; None if the manifest does not state it."""
         return self.manifest.images.size
 
-    @property
-    def crops(self) -> bool:
-        """Whether images were resized by their short edge, so that a square is cut out of them."""
-        return not self.manifest.images.is_square
+    def decoding(self, image_size: int | None = None) -> Decoding:
+        """Return how the images become pixels: cropped where `in21k-prep` resized the short edge, at the center.
 
-    @property
-    def as_found(self) -> bool:
-        """Whether the images are as they were found: in21k-prep wrote them."""
-        return False
+        Args:
+            image_size: in pixels; by default the images' own.
+
+        Raises:
+            TrainError: neither the caller nor the manifest states a size.
+        """
+        size = image_size or self.image_size
+        if size is None:
+            raise TrainError(f"{self.name} does not say how large its images are; give a size")
+        return Decoding(image_size=size, crops=not self.manifest.images.is_square)
 
     def shard_lengths(self, split: str) -> tuple[int, ...]:
         """Return the number of samples in each shard of a split."""
         return tuple(shard.samples for shard in self.manifest.splits[split])
 
     def samples(self, split: str) -> int:
-        """Return the number of samples of a split."""
+        """Return the number of samples in a split."""
         return self.manifest.samples(split)
 
-    def reader(self, split: str, options: ReadOptions) -> ShardReaders:
-        """Return what opens a reader of a split's shards."""
+    def reader(self, split: str, options: ReadOptions = READ_DIRECTLY) -> ShardReaders:
+        """Return what opens readers of a split's shards."""
         return ShardReaders(self.location, self.manifest, split, options)
 
     def cached(self, options: ReadOptions) -> AbstractContextManager[None]:
         """Return the context within which readers may use the cache.
 
         Raises:
-            TrainError: the cache's folder is not usable, or too small for a shard.
+            TrainError: the cache's folder is not usable, or the cache is too small for a shard.
         """
         return usable_cache(options.cache, self.manifest)
 
@@ -102,7 +106,7 @@ class Dataset:
 
 
 def open_dataset(text: str) -> Dataset:
-    """Return the dataset in a folder or below a URI.
+    """Return the dataset in a folder or at a URI.
 
     Raises:
         DatasetError: there is no finished dataset, or its files contradict each other.
@@ -114,11 +118,13 @@ def open_dataset(text: str) -> Dataset:
     with table.open_input() as file:
         hierarchy = read_hierarchy(file, table.text)
     if class_list_digest(hierarchy.wnids) != manifest.class_list_sha256 or len(hierarchy) != manifest.classes:
-        raise TrainError(f"{table.text} lists {len(hierarchy)} classes that are not the manifest's {manifest.classes}")
+        raise TrainError(
+            f"{table.text} lists {len(hierarchy)} classes, which are not the {manifest.classes} of the manifest"
+        )
     try:
         with table.open_input() as file:
             counts = pq.read_table(file, columns=["images_train", "images_val"])
     except pa.ArrowInvalid as error:
-        raise TrainError(f"{table.text} does not say how many images a class has ({error})") from error
+        raise TrainError(f"{table.text} lacks the number of images per class ({error})") from error
     train, val = (counts[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
     return Dataset(location, manifest, hierarchy, train, val)

@@ -1,0 +1,67 @@
+"""A batch: the images and labels of one step on one rank."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from in21k.train.arrays import Pixels
+
+
+@dataclass(frozen=True, eq=False)
+class BatchLabels:
+    """What a batch says about its images."""
+
+    class_indices: torch.Tensor
+    """int64 [B]: each image's row in the dataset's label sets, its class where it has just one; 0 where not valid."""
+    valid: torch.Tensor
+    """bool [B]: False for padding and for images that do not decode."""
+    skipped: tuple[str, ...]
+    """Keys of the images that do not decode."""
+    epoch: int
+    start: int
+    """Position of the batch's first image in the epoch's order; epoch and position seed the augmentation."""
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "BatchLabels":
+        """Return the labels with their tensors on a device."""
+        return BatchLabels(
+            class_indices=self.class_indices.to(device, non_blocking=non_blocking),
+            valid=self.valid.to(device, non_blocking=non_blocking),
+            skipped=self.skipped,
+            epoch=self.epoch,
+            start=self.start,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Between processes torch would send each tensor as a file of shared memory; an array travels as plain bytes.
+        arrays = self.class_indices.numpy(), self.valid.numpy()
+        return _from_arrays, (*arrays, self.skipped, self.epoch, self.start)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The images of one step on one rank, with their labels."""
+
+    images: torch.Tensor
+    """uint8 [B, 3, H, W]: RGB, 0 to 255, channels last in memory. The memory is reused once nothing refers to it."""
+    labels: BatchLabels
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":
+        """Return the batch with its tensors on a device."""
+        images = self.images.to(device, non_blocking=non_blocking)
+        return Batch(images, self.labels.to(device, non_blocking=non_blocking))
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Yield all tensors of the batch."""
+        yield from (self.images, self.labels.class_indices, self.labels.valid)
+
+
+def as_images(pixels: Pixels) -> torch.Tensor:
+    """Return uint8 [B, H, W, 3] as a tensor [B, 3, H, W] over the same memory, which it keeps in use."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _from_arrays(class_indices: Any, valid: Any, skipped: tuple[str, ...], epoch: int, start: int) -> BatchLabels:
+    tensors = torch.from_numpy(class_indices), torch.from_numpy(valid)
+    return BatchLabels(class_indices=tensors[0], valid=tensors[1], skipped=skipped, epoch=epoch, start=start)
