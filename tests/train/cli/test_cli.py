@@ -67,7 +67,7 @@ def test_a_batch_of_more_than_all_images_is_one_line(capsys, dataset_folder, tmp
         capsys, "pretrain", dataset_folder, "--model", "test_resnet", "--output", tmp_path / "run", "--device", "cpu"
     )
     assert status == 1
-    assert err == "in21k-train: error: a batch size of 3328 is more than the 93 training samples; name a smaller one\n"
+    assert err == "in21k-train: error: a batch size of 3328 is more than the 93 training samples; give a smaller one\n"
 
 
 def test_a_folder_without_manifest_is_one_line(capsys, tmp_path):

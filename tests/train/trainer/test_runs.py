@@ -156,7 +156,7 @@ def test_every_schemes_metrics_are_the_same_on_any_number_of_processes(
 def test_a_batch_that_does_not_divide_by_the_processes_is_named(dataset_folder, tmp_path):
     done = pretrain(dataset_folder, tmp_path / "run", "--batch-size", 15, processes=2)
     assert done.returncode != 0
-    assert "in21k-train: error: a batch size of 15 does not divide by 2 processes; name a multiple" in done.stderr
+    assert "in21k-train: error: a batch size of 15 is not divisible by the 2 ranks; give a multiple" in done.stderr
 
 
 def test_a_damaged_shard_ends_all_processes_with_its_name(tmp_path):
