@@ -1,16 +1,24 @@
-"""Writes the parts of docs/ that follow from the code: the folder tree and the import order of docs/architecture.md.
+"""Writes what follows from the code in docs/: folder tree and import order in architecture.md, and settings.md.
 
-Run `python scripts/docs_pages.py` after a folder, a file or a caption has changed; a test says when that was forgotten.
+Run `python scripts/docs_pages.py` after a file, a caption, a setting or a recipe has changed; a test says when that was
+forgotten.
 """
 
 import ast
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
+
+from in21k.train.config.settings import SETTINGS, Config
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+RECIPES = ROOT / "train" / "recipes"
 PACKAGES = ("tree", "shards_manifest", "prep", "train")
 """From the ground up."""
 
@@ -83,10 +91,67 @@ def with_blocks(text: str, blocks: dict[str, str]) -> str:
     return text
 
 
+def shown(value: Any) -> str:
+    """Return a setting's value as TOML has it, for a cell of a table."""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value != "" else "none"
+
+
+def section_table(name: str) -> str:
+    """Return the table of a section's settings."""
+    defaults = getattr(Config(), name)
+    rows = [
+        f"| `{key}` | {shown(getattr(defaults, key.partition('.')[2]))} | {setting.takes} | {setting.help} |"
+        for key, setting in SETTINGS.items()
+        if key.startswith(f"{name}.")
+    ]
+    return "\n".join(["| setting | default | takes | |", "|---|---|---|---|", *rows])
+
+
+def recipe_table() -> str:
+    """Return what each recipe sets, where it differs from the defaults."""
+    recipes = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(RECIPES.glob("*.toml"))}
+    defaults = Config().to_dict()
+    rows = []
+    for key in SETTINGS:
+        section, _, name = key.partition(".")
+        default = defaults[section][name]
+        values = [recipe.get(section, {}).get(name, default) for recipe in recipes.values()]
+        if any(value != default for value in values):
+            cells = ["" if value == default else shown(value) for value in values]
+            rows.append(f"| `{key}` | {shown(default)} | {' | '.join(cells)} |")
+    links = [f"[{name}](../train/recipes/{name}.toml)" for name in recipes]
+    return "\n".join([f"| | default | {' | '.join(links)} |", "|---" * (len(links) + 2) + "|", *rows])
+
+
+def settings_page() -> str:
+    """Return the page of all settings and recipes."""
+    parts = [
+        "# Settings",
+        "Written by `scripts/docs_pages.py` from `train/config/settings.py` and `train/recipes/`.",
+        "`--recipe` names a file of settings, and `--set` changes any of them; `in21k-train settings` lists them, too:",
+        "    in21k-train pretrain imagenet21k/ --recipe semantic-softmax --set optim.lr=2e-4 --output runs/r50",
+        "A run keeps its resolved settings in `config.json`, and so does each of its checkpoints.",
+    ]
+    for section in fields(Config):
+        summary = (type(getattr(Config(), section.name)).__doc__ or "").splitlines()[0]
+        parts += [f"## {section.name}", summary, section_table(section.name)]
+    parts += [
+        "## The recipes",
+        "Settings in which a recipe differs from the defaults; each file says where its values are from.",
+        recipe_table(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Return the pages as they ought to be."""
     architecture = ARCHITECTURE.read_text(encoding="utf-8")
-    return {ARCHITECTURE: with_blocks(architecture, {"tree": folder_tree(), "import order": order_block()})}
+    return {
+        ARCHITECTURE: with_blocks(architecture, {"tree": folder_tree(), "import order": order_block()}),
+        SETTINGS_PAGE: settings_page(),
+    }
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from textwrap import indent
 
 import click
 import pytest
@@ -18,11 +19,12 @@ except ImportError:  # without the train extra
 else:
     PROGRAMS["in21k-train"] = train
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def shown_commands(text: str) -> list[str]:
-    """Return the commands of a page's indented blocks, continued lines joined, comments cut off."""
+    """Return the commands of a page's blocks, indented or fenced, continued lines joined, comments cut off."""
+    text = re.sub(r"^```sh\n(.*?)^```", lambda block: indent(block[1], "    "), text, flags=re.DOTALL | re.MULTILINE)
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     blocks = (line.strip() for line in lines if line.startswith("    "))
     commands = (re.sub(r"^torchrun .*-m in21k\.train ", "in21k-train ", line) for line in blocks)
@@ -58,7 +60,7 @@ def test_the_docs_show_commands():
     assert len(shown()) > 15
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
