@@ -49,7 +49,7 @@ def plot_levels(hierarchy: Hierarchy, images: Int64Array | None) -> bytes:
         _title(axis, title)
         axis.set(ylabel=label, ylim=(0, 1.12 * max(1, int(values.max()))))
         axis.set_xticks(levels)
-        _count_axis(axis, "y", whole=True)
+        _count_axis(axis, "y", integer=True)
     weights = [f"{weight:.3g}" for weight in hierarchy.level_weights.tolist()]
     ticks = [f"{level}\n{weight}" for level, weight in zip(levels.tolist(), weights, strict=True)]
     axes[-1].set_xticks(levels, ticks)
@@ -82,7 +82,7 @@ def plot_images_per_class(raw: Int64Array, kept: npt.NDArray[np.bool_], dataset:
     after.set(xlabel="images per class (log scale)", xscale="log")
     for axis in (before, after):
         axis.set_ylabel("classes")
-        _count_axis(axis, "y", whole=True)
+        _count_axis(axis, "y", integer=True)
     _count_axis(after, "x")
     return _png(figure)
 
@@ -101,7 +101,7 @@ def plot_val_per_class(images_val: Int64Array) -> bytes:
     _title(axis, "Validation images per class" + (f" ({fewer:,} classes have fewer than {most:,})" if fewer else ""))
     axis.set(xlabel="validation images", ylabel="classes")
     axis.set_ylim(0, 1.12 * int(classes.max()))
-    _count_axis(axis, "y", whole=True)
+    _count_axis(axis, "y", integer=True)
     return _png(figure)
 
 
@@ -171,14 +171,14 @@ def _title(axis: "Axes", text: str) -> None:
     axis.set_title(text, loc="left", fontweight="bold", fontsize=13)
 
 
-def _count_axis(axis: "Axes", which: str, whole: bool = False) -> None:
+def _count_axis(axis: "Axes", which: str, integer: bool = False) -> None:
     """Label an axis's ticks as 1,000 or 2.5M."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     side: Any = getattr(axis, f"{which}axis")
     if side.get_scale() == "log":
         side.set_minor_formatter(NullFormatter())
-    elif whole:
+    elif integer:
         side.set_major_locator(MaxNLocator(integer=True))
     side.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
 
