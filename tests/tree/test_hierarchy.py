@@ -1,26 +1,11 @@
 import numpy as np
 import pytest
+from forests import forests, hierarchy_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from in21k.tree.errors import TreeError
 from in21k.tree.hierarchy import MAX_LEVEL_WEIGHT, ROOT, Hierarchy, build_hierarchy
-
-
-def hierarchy_of(parents):
-    return Hierarchy(tuple(f"class{i}" for i in range(len(parents))), np.array(parents, np.int32))
-
-
-@st.composite
-def forests(draw):
-    """Return the parents of a random forest, in random order of class index."""
-    above = draw(st.lists(st.integers(0, 1 << 20), min_size=1, max_size=24))
-    parents = [value % (i + 1) - 1 for i, value in enumerate(above)]
-    position = draw(st.permutations(range(len(parents))))
-    shuffled = [ROOT] * len(parents)
-    for node, parent in enumerate(parents):
-        shuffled[position[node]] = ROOT if parent == ROOT else position[parent]
-    return shuffled
 
 
 def slow_path(parents, node):

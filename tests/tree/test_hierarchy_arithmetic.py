@@ -2,29 +2,16 @@
 
 import numpy as np
 import pytest
+from forests import forests, hierarchy_of
 from hypothesis import given
-from hypothesis import strategies as st
 
 from in21k.tree.errors import TreeError
-from in21k.tree.hierarchy import ROOT, Hierarchy
+from in21k.tree.hierarchy import ROOT
+
+hierarchies = forests(max_size=16).map(hierarchy_of)
 
 
-def hierarchy_of(parents):
-    return Hierarchy(tuple(f"class{i}" for i in range(len(parents))), np.array(parents, np.int32))
-
-
-@st.composite
-def hierarchies(draw):
-    above = draw(st.lists(st.integers(0, 1 << 20), min_size=1, max_size=16))
-    parents = [value % (i + 1) - 1 for i, value in enumerate(above)]
-    position = draw(st.permutations(range(len(parents))))
-    shuffled = [ROOT] * len(parents)
-    for node, parent in enumerate(parents):
-        shuffled[position[node]] = ROOT if parent == ROOT else position[parent]
-    return hierarchy_of(shuffled)
-
-
-@given(hierarchies())
+@given(hierarchies)
 def test_targets_are_positions_among_the_classes_of_each_level(hierarchy):
     assert hierarchy.targets.dtype == np.int64
     assert hierarchy.targets.shape == (len(hierarchy), hierarchy.num_levels)
@@ -35,7 +22,7 @@ def test_targets_are_positions_among_the_classes_of_each_level(hierarchy):
             assert target == (at_level.index(path[level]) if level < len(path) else -1)
 
 
-@given(hierarchies())
+@given(hierarchies)
 def test_multi_hot_rows_mark_exactly_the_path(hierarchy):
     hot = hierarchy.multi_hot(np.arange(len(hierarchy)))
     assert hot.dtype == np.bool_
@@ -44,7 +31,7 @@ def test_multi_hot_rows_mark_exactly_the_path(hierarchy):
     ]
 
 
-@given(hierarchies())
+@given(hierarchies)
 def test_common_ancestors_and_distances_of_all_pairs_equal_a_walk(hierarchy):
     size = len(hierarchy)
     every = np.arange(size)
