@@ -13,7 +13,7 @@ from in21k.train.model.model_file import metadata_of, save_model
 from in21k.train.model.network import build_network
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = [*sorted((DOCS / "api").glob("*.md"))]
+PAGES = [DOCS / "own-loop.md", *sorted((DOCS / "api").glob("*.md"))]
 
 
 def examples(page: Path) -> str:
@@ -44,7 +44,7 @@ def example_folder(dataset_folder, tmp_path_factory) -> Path:
 def test_examples_print_what_the_page_says(page, example_folder, monkeypatch, capsys):
     monkeypatch.chdir(example_folder)
     code = examples(page)
-    exec(compile(code, page.name, "exec"), {})
+    exec(compile(code, page.name, "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out.splitlines() == promised(code)
     assert promised(code), "an example shows what it gives"
 
