@@ -1,4 +1,4 @@
-"""Tasks on workers, processes here or a Dask cluster, through concurrent.futures; a death loses nothing."""
+"""Tasks on worker processes of this machine or on a Dask cluster; the death of a worker loses nothing."""
 
 import multiprocessing
 import os
@@ -19,17 +19,17 @@ from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.errors import NoSpaceError, StoreError, one_line
 
 ATTEMPTS = 3
-"""How often a task is tried."""
+"""How often a task is tried before it counts as failed."""
 
 _AHEAD = 2
-"""Tasks that wait beside those under way; more would only hold memory."""
+"""Tasks that are submitted beyond those in progress; more would only take memory."""
 
 _PRELOADED = ("in21k.prep.stages.resize", "in21k.prep.stages.shard")
-"""Modules whose import takes a worker half a second."""
+"""Modules whose import would take each worker half a second."""
 
 
 class Named(Protocol):
-    """A task that says what it is about."""
+    """A task with a name for error messages."""
 
     @property
     def name(self) -> str:
@@ -43,12 +43,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work."""
+    """The processes that do the work."""
 
     count: int
-    """Processes on this machine; on a cluster, its scheduler decides."""
+    """Number of processes on this machine; on a cluster, its scheduler decides."""
     scheduler: str = ""
-    """Address of a Dask scheduler; empty for this machine."""
+    """Address of a Dask scheduler; empty for processes on this machine."""
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -67,16 +67,16 @@ def available_cores() -> int:
 
 
 def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], workers: Workers) -> Iterator[Result]:
-    """Yield the results of a picklable function over picklable tasks, as they come.
+    """Yield the results of a picklable function over picklable tasks, in the order in which they finish.
 
-    Tasks are taken from the iterable only as workers get free. A worker that dies is replaced and its tasks run again;
-    a task that fails three times is left, the others are done first. Only a full disk, or an object store that has
-    failed often enough, ends the run at once.
+    Tasks are taken from the iterable only as workers become free. A worker that dies is replaced and its tasks run
+    again. A task that has failed three times is given up, and the others are finished first; only a full disk, or an
+    object store that failed for the whole retry time, ends the run at once.
 
     Raises:
-        PrepError: at the end, where tasks failed three times; it names the first.
+        PrepError: in the end, if tasks failed three times; it names the first.
         NoSpaceError: a disk is full.
-        StoreError: an object store does not answer.
+        StoreError: an object store keeps failing.
     """
     waiting = iter(tasks)
     again: deque[_Attempt[Task]] = deque()
@@ -99,15 +99,15 @@ def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], workers
                 except (NoSpaceError, StoreError):
                     raise
                 except Exception as error:
-                    _failed(attempt, error, again, failed)
+                    _note_failure(attempt, error, again, failed)
             if suspects:
                 wait(running)
                 suspects += [running.pop(future) for future in list(running) if _died(future)]
-                yield from _alone(pool, function, suspects, failed)
+                yield from _run_alone(pool, function, suspects, failed)
     if failed:
         raise PrepError(
             f"{len(failed)} task(s) failed {ATTEMPTS} times, all others are done; the first: {failed[0]}; "
-            "run the same command again to try once more"
+            "run the same command again to retry"
         )
 
 
@@ -117,8 +117,8 @@ def _next(again: deque[_Attempt[Task]], waiting: Iterator[Task]) -> _Attempt[Tas
     return next((_Attempt(task) for task in waiting), None)
 
 
-def _failed(attempt: _Attempt[Task], error: Exception, again: deque[_Attempt[Task]], failed: list[str]) -> None:
-    """Put a task back in line, or give it up."""
+def _note_failure(attempt: _Attempt[Task], error: Exception, again: deque[_Attempt[Task]], failed: list[str]) -> None:
+    """Queue a task again, or give it up."""
     attempt.failures += 1
     if attempt.failures < ATTEMPTS:
         again.append(attempt)
@@ -130,10 +130,10 @@ def _died(future: Future[Any]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def _alone(
+def _run_alone(
     pool: "_Pool", function: Callable[[Task], Result], suspects: list[_Attempt[Task]], failed: list[str]
 ) -> Iterator[Result]:
-    """Run the tasks that were under way when a worker died one at a time: so it shows which of them kills workers."""
+    """Run the tasks that were in progress when a worker died one at a time, which shows the one that kills workers."""
     for attempt in suspects:
         again = deque([attempt])
         while again:
@@ -141,16 +141,16 @@ def _alone(
             try:
                 yield pool.submit(function, again.popleft().task).result()
             except BrokenProcessPool:
-                _failed(attempt, PrepError("its worker process died (out of memory, or killed)"), again, failed)
+                _note_failure(attempt, PrepError("its worker process died (out of memory, or killed)"), again, failed)
             except (NoSpaceError, StoreError):
                 raise
             except Exception as error:
-                _failed(attempt, error, again, failed)
+                _note_failure(attempt, error, again, failed)
     pool.replace()
 
 
 class _Pool:
-    """An executor that can be had anew."""
+    """An executor whose workers can be replaced."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
@@ -168,18 +168,18 @@ class _Pool:
             self._client.close()
 
     def capacity(self) -> int:
-        """Return how many tasks may be under way or wait."""
+        """Return how many tasks may be submitted at a time."""
         if self._client is None:
             return self._workers.count + _AHEAD
         threads: int = sum(self._client.nthreads().values())
         return max(1, threads) + _AHEAD
 
     def submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
-        """Hand a task to a worker."""
+        """Submit a task."""
         return self._executor.submit(function, task)
 
     def replace(self) -> None:
-        """Take new worker processes; a Dask cluster replaces its workers itself."""
+        """Start new worker processes; a Dask cluster replaces its own."""
         if self._client is None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = self._new()
@@ -188,18 +188,18 @@ class _Pool:
         if self._client is not None:
             executor: Executor = self._client.get_executor(pure=False)
             return executor
-        return ProcessPoolExecutor(self._workers.count, mp_context=_context(), initializer=_begin_worker)
+        return ProcessPoolExecutor(self._workers.count, mp_context=_context(), initializer=_start_worker)
 
 
 def start_early(workers: Workers) -> None:
-    """Let what workers need be imported while the caller still does something else."""
+    """Start importing what workers need, while the caller does something else."""
     if not workers.scheduler:
         _context()
         forkserver.ensure_running()
 
 
 def _context() -> BaseContext:
-    """Return how processes are begun: forked from a server that has imported what they need and has no thread."""
+    """Return how workers start: forked from a server without threads that has imported what they need."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
     return context
@@ -216,8 +216,8 @@ def _dask_client(scheduler: str) -> Any:
         raise PrepError(f"--scheduler {scheduler}: no Dask scheduler answers ({one_line(error)})") from error
 
 
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it even where it was killed."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when it ends, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_pandas_out()
     parent = multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""Progress bars: quiet where standard error is no terminal."""
+"""Progress bars, shown only if standard error is a terminal."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 
 def progress_bar(description: str, unit: str, total: int, done: int = 0) -> Any:
-    """Return a tqdm bar over `total` units, `done` of them behind already; bytes (`B`) in binary multiples."""
+    """Return a tqdm bar over `total` units, `done` of them finished already; bytes (`B`) are in binary multiples."""
     binary = unit == "B"
     return tqdm(
         desc=description,

@@ -1,4 +1,4 @@
-"""The rows that pass between the stages, their Parquet schemas, and the vocabularies of why something was refused."""
+"""The rows that pass between the stages, their Parquet schemas, and the reasons for which something is rejected."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,18 +8,18 @@ import pyarrow as pa
 
 
 class Kept(StrEnum):
-    """Whether a class stays in the dataset, or why not."""
+    """Whether a class is kept, or why not."""
 
     KEPT = "kept"
     TOO_FEW_IMAGES = "too-few-images"
     UNKNOWN_WNID = "unknown-wnid"
-    """Its name is no noun synset of WordNet 3.0, so it has no place in the hierarchy."""
+    """Not a noun synset of WordNet 3.0, so it has no place in the hierarchy."""
 
 
 class Reason(StrEnum):
-    """Why something in the dump is not in the dataset."""
+    """Why something in the dump is rejected."""
 
-    # filter: what lies in the dump
+    # filter: by what the dump contains
     NOT_A_CLASS_TAR = "not-a-class-tar"
     NOT_IN_A_CLASS = "not-in-a-class"
     CORRUPT_TAR = "corrupt-tar"
@@ -27,9 +27,9 @@ class Reason(StrEnum):
     NOT_AN_IMAGE_NAME = "not-an-image-name"
     UNSAFE_NAME = "unsafe-name"
     MACOS_METADATA = "macos-metadata"
-    # split: what is there twice
+    # split: by name within the class
     DUPLICATE_NAME = "duplicate-name"
-    # resize: what does not decode
+    # resize: by decoding
     EMPTY = "empty"
     NOT_AN_IMAGE = "not-an-image"
     TRUNCATED = "truncated"
@@ -38,31 +38,31 @@ class Reason(StrEnum):
 
 
 class RawImage(NamedTuple):
-    """An image as it lies in the dump."""
+    """An image in the dump."""
 
     name: str
-    """File name, within its class."""
+    """File name within its class."""
     archive: str
-    """The file that holds it, relative to the dump; empty where the dump is one file."""
+    """The file that contains it, relative to the dump; empty if the dump is a single file."""
     offset: int
     """Where its bytes begin in that file."""
     size: int
     """Its length in bytes."""
     given_split: str = ""
-    """`train` or `val` where the dump says so, as the official processed release does."""
+    """`train` or `val` if the dump brings its own split, as the official processed release does; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Something that is in the dump and not in the dataset."""
+    """Something that is in the dump but not in the dataset."""
 
     wnid: str
     name: str
-    """File name within its class; empty where the class as a whole is meant."""
+    """File name within its class; empty for the class as a whole."""
     stage: str
     reason: Reason
     detail: str
-    """What was seen, for people."""
+    """What was seen, for human readers."""
 
 
 IMAGES_SCHEMA = pa.schema(
@@ -72,18 +72,18 @@ IMAGES_SCHEMA = pa.schema(
         pa.field("archive", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
-        pa.field("given_split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # empty where none is given
+        pa.field("given_split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # empty if the dump brings none
     ]
 )
-"""`images.parquet`: a row per raw image, in the dump's order."""
+"""`images.parquet`: a row per raw image, in the order of the dump."""
 
 CLASSES_SCHEMA = pa.schema(
     [
         pa.field("wnid", pa.string(), nullable=False),
-        pa.field("images", pa.int64(), nullable=False),  # raw files: what decides whether the class stays
+        pa.field("images", pa.int64(), nullable=False),  # number of raw files, which decides whether the class is kept
         pa.field("kept", pa.bool_(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),  # of Kept
-        pa.field("class_index", pa.int32(), nullable=False),  # rank among kept wnids in byte order; -1 where dropped
+        pa.field("reason", pa.string(), nullable=False),  # a value of Kept
+        pa.field("class_index", pa.int32(), nullable=False),  # rank among kept wnids in byte order; -1 if not kept
     ]
 )
 """`classes.parquet` of a work folder: a row per raw class, in byte order of wnid."""
@@ -92,17 +92,17 @@ SPLIT_SCHEMA = pa.schema(
     [
         pa.field("class_index", pa.int32(), nullable=False),
         pa.field("key", pa.string(), nullable=False),  # of the sample, unique in the dataset
-        pa.field("rank", pa.int32(), nullable=False),  # in its class, by name or by hash; the lowest are val
+        pa.field("rank", pa.int32(), nullable=False),  # within its class, by name or by hash; the lowest ranks are val
         pa.field("split", pa.dictionary(pa.int8(), pa.string()), nullable=False),
-        pa.field("shuffle_key", pa.uint64(), nullable=False),  # keyed hash of seed and key: the global order
+        pa.field("shuffle_key", pa.uint64(), nullable=False),  # keyed hash of seed and key; orders the whole dataset
         pa.field("name", pa.string(), nullable=False),
         pa.field("archive", pa.dictionary(pa.int32(), pa.string()), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
-        pa.field("given_split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # by the dump; mostly empty
+        pa.field("given_split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # by the dump; usually empty
     ]
 )
-"""`split.parquet`: a row per image of a kept class; row groups hold whole classes."""
+"""`split.parquet`: a row per image of a kept class; a class is never divided between row groups."""
 
 PART_SCHEMA = pa.schema(
     [
@@ -112,10 +112,10 @@ PART_SCHEMA = pa.schema(
         pa.field("rank", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),  # of the sample's first header in the part's tar
         pa.field("size", pa.int64(), nullable=False),  # of all its members with headers and padding
-        pa.field("warned", pa.bool_(), nullable=False),  # libjpeg decoded over damage
+        pa.field("warned", pa.bool_(), nullable=False),  # libjpeg decoded it with a warning
     ]
 )
-"""`parts/part-NNNNN.parquet`: a row per resized image in the order of the part's tar: train before val, then by key."""
+"""`parts/part-NNNNN.parquet`: a row per resized image in the order of the part's tar: by split, then shuffle key."""
 
 REJECTS_SCHEMA = pa.schema(
     [
@@ -131,17 +131,17 @@ REJECTS_SCHEMA = pa.schema(
 DATASET_CLASSES_SCHEMA = pa.schema(
     [
         *CLASSES_SCHEMA,
-        pa.field("name", pa.string()),  # first lemma; null where WordNet does not know the wnid
+        pa.field("name", pa.string()),  # first lemma; null if the wnid is not in WordNet
         pa.field("images_train", pa.int64(), nullable=False),
         pa.field("images_val", pa.int64(), nullable=False),
         pa.field("images_rejected", pa.int64(), nullable=False),  # by split and resize
     ]
 )
-"""`classes.parquet` of a dataset: the work folder's, with what became of the images."""
+"""`classes.parquet` of a dataset: the columns of the work folder's, and what became of the images."""
 
 
 def rejects_table(rejects: list[Reject]) -> pa.Table:
-    """Return rejects as a table of REJECTS_SCHEMA, ordered by class, name and stage."""
+    """Return rejects as a table of REJECTS_SCHEMA, sorted by class, name and stage."""
     rows = sorted((r.wnid, r.name, r.stage, r.reason.value, r.detail) for r in rejects)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(REJECTS_SCHEMA)
     return pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=REJECTS_SCHEMA)

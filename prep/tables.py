@@ -1,4 +1,4 @@
-"""Parquet tables, written row by row in bounded memory and atomically, read from anywhere."""
+"""Parquet tables: read from any location, written atomically, and row by row in bounded memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from in21k.shards_manifest.storage.location import Location
 
 
 class TableWriter:
-    """Collects columns of rows and writes them as row groups."""
+    """Collects rows and writes them as row groups."""
 
     def __init__(self, file: IO[bytes], schema: pa.Schema, rows_per_group: int) -> None:
         self._writer = pq.ParquetWriter(file, schema, compression="zstd")
@@ -20,19 +20,19 @@ class TableWriter:
         self._columns: list[list[Any]] = [[] for _ in schema]
 
     def extend(self, *columns: Sequence[Any]) -> None:
-        """Add rows, given as columns of one length in the schema's order; they come to lie in one row group."""
+        """Add rows, as columns of equal length in the schema's order; the rows of one call share a row group."""
         for column, new in zip(self._columns, columns, strict=True):
             column.extend(new)
         if len(self._columns[0]) >= self._rows_per_group:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left and finish the table."""
+        """Write the remaining rows and finish the table."""
         self._flush()
         self._writer.close()
 
     def abandon(self) -> None:
-        """Leave the table unfinished, without the complaint of a writer that nobody closed."""
+        """Leave the table unfinished, without the error of an unclosed writer."""
         self._writer.is_open = False
 
     def _flush(self) -> None:
@@ -45,7 +45,7 @@ class TableWriter:
 
 @contextmanager
 def table_writer(location: Location, schema: pa.Schema, rows_per_group: int = 1 << 14) -> Iterator[TableWriter]:
-    """Give a writer of a Parquet table that appears under its name only when complete.
+    """Yield a writer of a Parquet table that appears under its name when it is complete.
 
     Raises:
         DatasetError: the file system is full or refuses the write.
@@ -71,7 +71,7 @@ def write_table(location: Location, table: pa.Table) -> None:
 
 
 def read_table(location: Location, **options: Any) -> pa.Table:
-    """Return a Parquet table, or what pyarrow.parquet.read_table's options choose of it.
+    """Return a Parquet table, or the part of it that pyarrow.parquet.read_table's options select.
 
     Raises:
         DatasetError: it is missing or cannot be read.
@@ -81,7 +81,7 @@ def read_table(location: Location, **options: Any) -> pa.Table:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Return a table with plain columns for dictionary-encoded ones, which go to Python a hundred times as slowly."""
+    """Return a table without dictionary encoding, which makes conversion to Python objects a hundred times slower."""
     fields = [
         field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
         for field in table.schema

@@ -1,4 +1,4 @@
-"""Keeping pandas out of processes that only need pyarrow."""
+"""Keeps pandas out of processes that only need pyarrow."""
 
 import sys
 from importlib.abc import MetaPathFinder
@@ -7,10 +7,10 @@ import pyarrow as pa
 
 
 def leave_pandas_out() -> None:
-    """Keep pyarrow from importing pandas, which it does to ask of every array's source whether it is a Series.
+    """Keep pyarrow from importing pandas, which takes half a second per process.
 
-    That is half a second of each process. pyarrow looks once: it is let look while there is nothing to find. Whoever
-    wants a DataFrame of it later still gets one.
+    pyarrow wants to know whether the source of an array is a Series, and looks for pandas once: make it look while
+    there is none to be found. Conversions to a DataFrame still work later.
     """
     if "pandas" in sys.modules:
         return

@@ -1,1 +1,1 @@
-"""Work on a finished dataset: verify, repair, compare, inspect, list its rejects."""
+"""Commands on a finished dataset: verify, repair, compare, inspect, list its rejects."""

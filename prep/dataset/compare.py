@@ -1,4 +1,4 @@
-"""Comparison of two prepared datasets: the same images, the same splits, the same bytes, and where not."""
+"""Comparison of two prepared datasets: which images, splits, classes and bytes differ."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from in21k.shards_manifest.storage.location import Location
 
 @dataclass(frozen=True)
 class Difference:
-    """A way in which images differ."""
+    """A way in which images of two datasets differ."""
 
     what: str
     count: int
-    """Images that differ so."""
+    """Number of images that differ in this way."""
     examples: tuple[str, ...]
-    """Keys of the first few, in byte order."""
+    """Some of their keys, in byte order."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +28,25 @@ class Comparison:
     """How two datasets compare."""
 
     images: tuple[int, int]
-    """In the first and in the second."""
+    """Number of images in the first and in the second dataset."""
     common: int
-    """Images that are in both, by key."""
+    """Number of keys that are in both."""
     differences: tuple[Difference, ...]
-    """None where both hold the same images with the same bytes in the same splits and classes."""
+    """Empty if both hold the same images with the same bytes in the same splits and classes."""
     notes: tuple[str, ...]
-    """What else the manifests say differently, which need not change an image: parameters, versions, shards."""
+    """Other differences between the manifests, which need not change an image: parameters, versions, shards."""
 
 
 def compare_datasets(first: Location, second: Location, workers: Workers) -> Comparison:
-    """Return how two prepared datasets compare. Shards that both have are not read; all others are, whole.
+    """Return how two prepared datasets compare; shards that both have are not read, all others completely.
 
     Args:
         first: one dataset.
         second: the other.
-        workers: how many threads read.
+        workers: who reads; their count is the number of threads.
 
     Raises:
-        DatasetError: one of them is no finished dataset, or is damaged.
+        DatasetError: one of them is not a finished dataset, or is damaged.
     """
     manifests = read_manifest(first), read_manifest(second)
     shards = [[shard for split in SPLITS for shard in manifest.splits[split]] for manifest in manifests]
@@ -62,7 +62,7 @@ def compare_datasets(first: Location, second: Location, workers: Workers) -> Com
 
 
 def _differences(one: ImageList, other: ImageList) -> tuple[int, list[Difference]]:
-    """Return the number of common images, and how images differ."""
+    """Return the number of common images, and the differences."""
     _, at, at_other = np.intersect1d(one.hashes, other.hashes, return_indices=True)
     read = (one.digests[at] != 0) & (other.digests[at_other] != 0)
     chosen = (
@@ -73,12 +73,12 @@ def _differences(one: ImageList, other: ImageList) -> tuple[int, list[Difference
         ("images with other bytes", one, at[read & (one.digests[at] != other.digests[at_other])]),
     )
     return len(at), [
-        Difference(what, len(places), images.keys(places)) for what, images, places in chosen if len(places)
+        Difference(what, len(indices), images.examples(indices)) for what, images, indices in chosen if len(indices)
     ]
 
 
 def _notes(one: Manifest, other: Manifest) -> Iterator[str]:
-    """Yield what two manifests say differently, one value a line."""
+    """Yield the differences between two manifests, one line per value."""
     if one.class_list_sha256 != other.class_list_sha256:
         yield f"class lists: {one.classes} and {other.classes} classes, not the same"
     groups = {"source": (one.source, other.source), "versions": (one.versions, other.versions)}

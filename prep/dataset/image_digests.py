@@ -1,4 +1,4 @@
-"""The images of a prepared dataset as small numbers that two datasets can be compared by: 33 bytes an image."""
+"""The images of a prepared dataset as hashes, by which two datasets can be compared: 33 bytes per image."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +17,7 @@ from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK
 
 EXAMPLES = 5
+"""Number of keys that are shown for a difference."""
 
 _READ_SIZE = 8 << 20
 
@@ -28,23 +29,24 @@ class ImageList:
     """The n images of a dataset, by the hashes of their keys."""
 
     hashes: _Numbers
-    """uint64 [n]: of the keys, ascending."""
+    """uint64 [n]: hashes of the keys, ascending."""
     positions: npt.NDArray[np.int64]
-    """int64 [n]: each image's place, counted over all shards, those of train first."""
+    """int64 [n]: each image's number, counted through all shards, train before val."""
     is_val: npt.NDArray[np.bool_]
+    """bool [n]: whether each image is in val."""
     classes: _Numbers
-    """uint64 [n]: hashes of the classes' wnids, since two datasets may number them differently."""
+    """uint64 [n]: hashes of the classes' wnids, since two datasets may number classes differently."""
     digests: _Numbers
-    """uint64 [n]: hashes of the images' bytes, 0 where they were not read."""
+    """uint64 [n]: hashes of the images' bytes, 0 if they were not read."""
     keys_of: Callable[[int], str]
-    """Looks up the key at a position."""
+    """Looks up the key of an image by its position."""
 
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def keys(self, places: npt.NDArray[np.int64]) -> tuple[str, ...]:
-        """Return the keys of the first few places (indices into the arrays)."""
-        return tuple(sorted(self.keys_of(int(position)) for position in self.positions[places[:EXAMPLES]]))
+    def examples(self, chosen: npt.NDArray[np.int64]) -> tuple[str, ...]:
+        """Return the keys of the first few chosen images (indices into the arrays), in byte order."""
+        return tuple(sorted(self.keys_of(int(position)) for position in self.positions[chosen[:EXAMPLES]]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +63,11 @@ def list_images(
     """Return the images of a dataset.
 
     Args:
-        dataset: where it lies.
+        dataset: the dataset's folder or prefix.
         manifest: its manifest.
         known: SHA-256 of shards that need not be read.
-        threads: how many shards to read at a time.
-        advance: called with the bytes of each shard that was read.
+        threads: number of shards to read at a time.
+        advance: called after each shard that was read with its length in bytes.
 
     Raises:
         DatasetError: a table or a shard cannot be read.
@@ -112,14 +114,16 @@ def _key_lookup(table: SampleTable, shards: list[tuple[str, int]], lengths: list
 def _rows(dataset: Location, manifest: Manifest, table: SampleTable, split: str, number: int) -> _ShardRows:
     rows = table.rows(split, number)
     if "image_bytes" not in rows.column_names:
-        raise PrepError(f"{dataset.text}: its sample table has no column image_bytes; make it anew with this version")
+        raise PrepError(
+            f"{dataset.text}: its sample table has no column image_bytes; write the dataset again with this version"
+        )
     shard = manifest.splits[split][number]
     offsets, sizes = (rows[name].to_numpy().astype(np.int64) for name in ("offset", "image_bytes"))
     return _ShardRows(dataset / shard.path, shard, offsets, sizes)
 
 
 def _digests(task: _ShardRows) -> _Numbers:
-    """Return hashes of the bytes of a shard's images."""
+    """Return the hashes of the bytes of a shard's images."""
     return np.fromiter(_each_digest(task), np.uint64, len(task.offsets))
 
 

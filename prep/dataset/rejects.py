@@ -1,4 +1,4 @@
-"""What is in the dump and not in the dataset, counted and listed by reason."""
+"""What is in the dump but not in the dataset: listed and counted by reason."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ class RejectRow(NamedTuple):
 
 
 def read_rejects(dataset: Location, reason: str = "") -> list[RejectRow]:
-    """Return a dataset's rejects, of one reason or of all, by reason, class and name.
+    """Return a dataset's rejects, of one reason or of all, sorted by reason, class and name.
 
     Raises:
         DatasetError: there is no dataset.
-        PrepError: no reject has that reason.
+        PrepError: nothing was rejected for that reason.
     """
     read_manifest(dataset)
     columns = read_table(dataset / REJECTS, schema=REJECTS_SCHEMA).to_pydict()
@@ -39,11 +39,11 @@ def read_rejects(dataset: Location, reason: str = "") -> list[RejectRow]:
 
 
 def counts_by_reason(rows: list[RejectRow]) -> dict[str, int]:
-    """Return how many rejects each reason has, most first."""
+    """Return the number of rejects by reason, most frequent first."""
     return dict(Counter(row.reason for row in rows).most_common())
 
 
 def lines(rows: list[RejectRow]) -> Iterator[str]:
-    """Yield a tab-separated line a reject: reason, class, name, detail."""
+    """Yield a tab-separated line per reject: reason, class, name, detail."""
     for row in rows:
         yield "\t".join((row.reason, row.wnid, row.name, row.detail))

@@ -1,4 +1,4 @@
-"""Repair of a prepared dataset: what `verify` finds wrong is written anew from the work folder's parts."""
+"""Repair of a prepared dataset: the files that `verify` blames are rewritten from the parts in the work folder."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -34,18 +34,18 @@ _STRAY = "E104"
 
 @dataclass(frozen=True)
 class Repaired:
-    """What a repair did."""
+    """The result of a repair."""
 
     written: tuple[str, ...]
-    """Files that were written anew, relative to the dataset."""
+    """Files that were rewritten, relative to the dataset."""
     deleted: tuple[str, ...]
-    """Copies of shards under names that the manifest does not know."""
+    """Copies of shards under names that the manifest does not list."""
     left: tuple[Finding, ...]
-    """What is still wrong."""
+    """Findings that remain."""
 
 
 def repair_dataset(work: Location, output: Location, workers: Workers) -> Repaired:
-    """Write the damaged files of a dataset anew, each byte for byte as it was, and return which.
+    """Rewrite the damaged files of a dataset, byte for byte as they were, and return what was done.
 
     Args:
         work: the work folder that the dataset was made from, with its parts.
@@ -53,12 +53,13 @@ def repair_dataset(work: Location, output: Location, workers: Workers) -> Repair
         workers: who reads and writes the shards.
 
     Raises:
-        PrepError: `work` has no parts any more, or did not make this dataset, or makes other bytes now.
+        PrepError: `work` no longer has its parts, did not make this dataset, or would write other bytes now.
     """
     required(work, "resize")
     if not count_parts(work / PARTS):
         raise PrepError(
-            f"{work.text}: its parts are gone, and a repair is made from them; run `in21k-prep resize` anew"
+            f"{work.text}: its parts are gone, and a repair is made from them; "
+            "prepare the dataset again with `in21k-prep run`"
         )
     if not _has_intact_manifest(output):
         return _remake(work, output, workers)
@@ -82,7 +83,7 @@ def _rewrite(
     damaged: set[str],
     workers: Workers,
 ) -> list[str]:
-    """Write damaged files anew and return their paths: shards, then tables, then the sidecars that come from both."""
+    """Rewrite damaged files and return their paths: shards, then tables, then the sidecars that come from both."""
     plan = plan_shards(work, output, parameters.samples_per_shard)
     broken = [task for task in plan.tasks if task.path in damaged]
     with ThreadPoolExecutor(workers.count) as pool:
@@ -101,7 +102,7 @@ def _rewrite(
 
 
 def _require_same_bytes(output: Location, manifest: Manifest, shards: list[ShardTask], written: list[str]) -> None:
-    """Refuse to go on where what was written is not what the manifest says."""
+    """Stop if the rewritten files are not what the manifest says."""
     digests = {shard.path: shard.sha256 for split in SPLITS for shard in manifest.splits[split]}
     for task in shards:
         if task.shard().sha256 != digests[task.path]:
@@ -118,7 +119,7 @@ def _require_same_bytes(output: Location, manifest: Manifest, shards: list[Shard
 
 
 def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
-    """Write everything anew: without a manifest nothing is known to be right."""
+    """Rewrite everything, since without a manifest no file is known to be sound."""
     parameters = _parameters_without_manifest(output)
     plan = plan_shards(work, output, parameters.samples_per_shard)
     if not dataset_tables(work, asdict(parameters), plan.orders)[CLASSES].equals(read_table(output / CLASSES)):
@@ -137,18 +138,18 @@ def _has_intact_manifest(output: Location) -> bool:
 
 
 def _parameters_without_manifest(output: Location) -> ShardParameters:
-    """Return the parameters of shard that `classes.parquet` keeps."""
+    """Return the parameters of shard that `classes.parquet` stores."""
     try:
         return ShardParameters.of(stored_parameters(output))
     except (DatasetError, KeyError, ValueError, TypeError) as error:
         raise PrepError(
-            f"{output.text}: neither {MANIFEST} nor {CLASSES} says how it was made; write the dataset anew into an "
-            "empty folder with `in21k-prep shard`"
+            f"{output.text}: neither {MANIFEST} nor {CLASSES} says how it was made; write the dataset "
+            "again with `in21k-prep shard`, into an empty folder"
         ) from error
 
 
 def _delete_copies(output: Location, manifest: Manifest) -> tuple[str, ...]:
-    """Delete the tars that are unknown by name and a shard by content, as a renamed shard is; others stay."""
+    """Delete tars with the content of a shard under a name that is not listed, such as a renamed shard; others stay."""
     digests = {shard.sha256 for split in SPLITS for shard in manifest.splits[split]}
     known = {shard.path for split in SPLITS for shard in manifest.splits[split]}
     copies = [

@@ -1,4 +1,4 @@
-"""Verification of a prepared dataset with a progress bar, on threads or, where images are decoded, on processes."""
+"""Verification of a prepared dataset with a progress bar, on threads, or on processes if images are decoded."""
 
 from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.progress_bar import progress_bar
@@ -7,16 +7,16 @@ from in21k.shards_manifest.verify.checks import Runner, Verdict, in_threads, ver
 from in21k.shards_manifest.verify.findings import Depth
 
 
-def check_dataset(dataset: Location, level: Depth, workers: Workers) -> Verdict:
+def check_dataset(dataset: Location, depth: Depth, workers: Workers) -> Verdict:
     """Return what is wrong with a prepared dataset.
 
     Args:
         dataset: the folder or prefix that `shard` wrote.
-        level: how deep to look.
+        depth: how deep to look.
         workers: who reads the shards.
 
     Raises:
-        DatasetError: there is no dataset, or a worker cannot be kept alive.
+        DatasetError: there is no dataset, or workers keep dying.
     """
     with progress_bar("verify", "shard", 0) as bar:
 
@@ -24,10 +24,10 @@ def check_dataset(dataset: Location, level: Depth, workers: Workers) -> Verdict:
             bar.total = total
             bar.update(done - bar.n)
 
-        return verify(dataset, level, _runner(level, workers), advance)
+        return verify(dataset, depth, _runner(depth, workers), advance)
 
 
-def _runner(level: Depth, workers: Workers) -> Runner:
-    if level is Depth.DEEP and (workers.count > 1 or workers.scheduler):
+def _runner(depth: Depth, workers: Workers) -> Runner:
+    if depth is Depth.DEEP and (workers.count > 1 or workers.scheduler):
         return lambda function, tasks: run_tasks(function, tasks, workers)
     return in_threads(workers.count)

@@ -1,1 +1,1 @@
-"""A small raw dump, drawn."""
+"""A small raw dump of drawn pictures, to try everything without ImageNet."""

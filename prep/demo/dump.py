@@ -1,8 +1,8 @@
-"""A small raw dump that is drawn, not downloaded: real wnids, made-up pictures whose looks follow the hierarchy.
+"""A small raw dump that is drawn, not downloaded: real wnids, and pictures whose looks follow the hierarchy.
 
-Each ancestor of a class adds one trait to its pictures: the root the background, the next the body's shape, then its
-pattern, an ornament and a frame. What looks alike is therefore near in the tree, and semantic softmax has something
-to learn from. The same seed gives the same bytes under the same versions of Pillow and NumPy.
+Each ancestor of a class adds one trait to its pictures: the root the background, the next one the shape of the body,
+then a pattern, an ornament and a frame. Classes that look alike are therefore close in the hierarchy, from which
+semantic softmax can learn. The same seed gives the same bytes with the same versions of Pillow and NumPy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ SMALL_CLASSES: Mapping[str, str] = {
     "n04490091": "n00021939",  # truck
     "n09359803": "n00017222",  # mountain
 }
-"""Classes with too few pictures to be kept, and the class whose looks theirs follow."""
+"""Classes with too few pictures to be kept, and for each the class that its pictures look like."""
 
 ODD: Mapping[tuple[str, int], str] = {
     ("n02092468", 0): "grayscale",
@@ -32,17 +32,17 @@ ODD: Mapping[tuple[str, int], str] = {
     ("n12268246", 1): "rotated",
     ("n02512053", 4): "tiny",
 }
-"""Pictures, by wnid and number, that are unusual and yet fine, and how."""
+"""Pictures that are unusual but valid: how, by wnid and number."""
 
 BROKEN: Mapping[tuple[str, int], str] = {
     ("n02084071", 1): "truncated",
     ("n01858441", 1): "empty",
     ("n04524313", 7): "html",
 }
-"""Files, by wnid and number, that hold no whole picture, and why not."""
+"""Files without a complete picture: why, by wnid and number."""
 
 MIN_IMAGES_PER_CLASS = 16
-"""With fewer, the smallest class would be empty."""
+"""With fewer images, the smallest class would be empty."""
 
 
 @dataclass(frozen=True)
@@ -52,33 +52,33 @@ class DemoDump:
     path: Path
     """The tar of class tars."""
     classes: int
-    """Classes with `images_per_class` files."""
+    """Number of classes with `images_per_class` files."""
     small_classes: int
-    """Further classes with less than half as many."""
+    """Number of further classes, with less than half as many files."""
     images: int
-    """Files in all class tars, odd and broken ones included."""
+    """Number of files in all class tars, including odd and broken ones."""
     odd: int
-    """Files that are unusual and yet fine: grayscale, CMYK, PNG by another name, EXIF-rotated, tiny."""
+    """Number of unusual but valid files: grayscale, CMYK, PNG under another name, EXIF-rotated, tiny."""
     broken: int
-    """Files that hold no whole picture: cut short, empty, an HTML page."""
+    """Number of files without a complete picture: truncated, empty, an HTML page."""
     size: int
     """The tar's size in bytes."""
 
     def summary(self) -> dict[str, Any]:
-        """Return the facts that a command prints, by name."""
+        """Return what the command prints, by name."""
         return {**asdict(self), "path": str(self.path)}
 
 
 def draw_dump(
     path: Path, *, seed: int = 0, images_per_class: int = 40, size_range: tuple[int, int] = (80, 160)
 ) -> DemoDump:
-    """Write a raw dump in ImageNet-21K's layout, a tar of class tars of JPEGs, and return what it holds.
+    """Write a raw dump in the layout of ImageNet-21K, a tar of class tars of JPEGs, and return what it holds.
 
     Args:
         path: the tar to write; its folder is created.
         seed: another seed draws other pictures of the same classes.
-        images_per_class: files of each class but the small ones, 16 or more.
-        size_range: bounds of a picture's width and of its height, in pixels.
+        images_per_class: number of files of each class except the small ones, 16 or more.
+        size_range: smallest and largest width and height of a picture, in pixels.
 
     Raises:
         PrepError: `images_per_class` or `size_range` is out of range.
@@ -101,7 +101,15 @@ def draw_dump(
             file.write(member_bytes(f"{wnid}.tar", content))
         file.write(END)
         size = file.tell()
-    return DemoDump(path, len(PARENTS), len(SMALL_CLASSES), sum(counts.values()), len(ODD), len(BROKEN), size)
+    return DemoDump(
+        path=path,
+        classes=len(PARENTS),
+        small_classes=len(SMALL_CLASSES),
+        images=sum(counts.values()),
+        odd=len(ODD),
+        broken=len(BROKEN),
+        size=size,
+    )
 
 
 def _class_members(wnid: str, images: int, seed: int, size_range: tuple[int, int]) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""The demo's images: shapes, patterns and colours that follow a class and its ancestors."""
+"""The demo's pictures: shapes, patterns and colors determined by a class and its ancestors."""
 
 import colorsys
 import io
@@ -45,34 +45,23 @@ PARENTS: Mapping[str, str | None] = {
     "n11939491": "n11669921",  # daisy
     "n11978233": "n11669921",  # sunflower
 }
-"""The drawn classes, parents before children, and each one's nearest drawn ancestor in WordNet 3.0."""
-
+"""The drawn classes, parents before children, each with its nearest drawn ancestor in WordNet 3.0."""
 
 _HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 
-
 _BACKGROUNDS = ((0.09, "waves"), (0.60, "grid"), (0.97, "blobs"), (0.33, "speckles"))  # hue, texture
-
-
 _SHAPES = (("polygon", 40), ("polygon", 3), ("polygon", 4), ("lobes", 3), ("lobes", 4), ("polygon", 6), ("lobes", 5))
-
-
 _PATTERNS = ("stripes", "rings", "spokes", "checks")
-
-
 _ORNAMENTS = ("halo", "satellites")
-
-
 _FRAMES = ("bright", "dark")
-
 
 _Plane = npt.NDArray[np.floating[Any]]
 
 
 def traits() -> dict[str, tuple[int, ...]]:
-    """Return each drawn class's path of traits: a number for itself and each ancestor, root first.
+    """Return the traits of each drawn class: one number for each ancestor and for itself, root first.
 
-    A number is the class's rank among the classes of its level; `draw_dump` looks its level's trait up by it.
+    The number is a rank among the classes of that level, and selects one of the level's traits.
     """
     paths: dict[str, tuple[int, ...]] = {}
     drawn_at_level: dict[int, int] = {}
@@ -85,7 +74,7 @@ def traits() -> dict[str, tuple[int, ...]]:
 
 
 def encode(picture: Image.Image, kind: str, quality: int) -> bytes:
-    """Return the file of a picture: an odd or broken one where `kind` says so."""
+    """Return the bytes of a picture's file, which is odd or broken if `kind` says so."""
     stream = io.BytesIO()
     exif = Image.Exif()
     match kind:
@@ -104,21 +93,21 @@ def encode(picture: Image.Image, kind: str, quality: int) -> bytes:
             picture = picture.resize((13, 9))
         case "rotated":
             picture = picture.transpose(Image.Transpose.ROTATE_90)
-            exif[0x0112] = 6  # orientation: to be shown turned by 90 degrees clockwise
+            exif[0x0112] = 6  # orientation: rotate by 90 degrees clockwise to display
     picture.save(stream, "JPEG", quality=quality, exif=exif)
     content = stream.getvalue()
     return content[: len(content) * 3 // 5] if kind == "truncated" else content
 
 
 def paint(path: Sequence[int], rng: np.random.Generator, width: int, height: int) -> npt.NDArray[np.uint8]:
-    """Return uint8 [height, width, 3]: a picture with the traits of `path`, and all else left to chance."""
+    """Return uint8 [height, width, 3]: a picture with the traits of `path`; everything else is random."""
     scale = min(width, height) / 2
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = (x - width / 2) / scale, (y - height / 2) / scale
     hue, texture = _BACKGROUNDS[path[0] % len(_BACKGROUNDS)]
     hue += rng.uniform(-0.03, 0.03)
     picture = _color(hue, 0.45, 0.55) * (1 + 0.3 * _texture(texture, x, y, rng))[..., None]
-    for _ in range(rng.integers(0, 3)):  # what happens to lie about
+    for _ in range(rng.integers(0, 3)):  # clutter
         blot = np.hypot(x - rng.uniform(-1, 1), y - rng.uniform(-1, 1)) - rng.uniform(0.05, 0.2)
         _lay(picture, _inside(blot, scale), _color(rng.uniform(), 0.3, rng.uniform(0.2, 0.9)))
     if len(path) > 1:
@@ -136,7 +125,7 @@ def paint(path: Sequence[int], rng: np.random.Generator, width: int, height: int
 def _paint_body(
     picture: _Plane, path: Sequence[int], hue: float, x: _Plane, y: _Plane, scale: float, rng: np.random.Generator
 ) -> None:
-    """Lay the body over the picture: its shape, and the pattern and the ornament that deeper levels add."""
+    """Draw the body over the picture: its shape, and the pattern and ornament that deeper levels add."""
     size, turn = rng.uniform(0.42, 0.6), rng.uniform(-0.35, 0.35)
     x, y = x - rng.uniform(-0.2, 0.2), y - rng.uniform(-0.2, 0.2)
     u, v = _turned(x / size, y / size, turn)
@@ -158,7 +147,7 @@ def _paint_body(
 
 
 def _texture(kind: str, x: _Plane, y: _Plane, rng: np.random.Generator) -> _Plane:
-    """Return float [H, W] in -1 to 1: a background's variation of brightness."""
+    """Return float [H, W] in -1 to 1: the variation of a background's brightness."""
     turn, fine = rng.uniform(0, math.pi), rng.uniform(0.8, 1.25)
     u, v = _turned(x, y, turn)
     plane: _Plane
@@ -175,7 +164,7 @@ def _texture(kind: str, x: _Plane, y: _Plane, rng: np.random.Generator) -> _Plan
 
 
 def _outline(kind: str, corners: int, angle: _Plane) -> _Plane:
-    """Return float [H, W]: how far from its centre a shape of unit size reaches in the direction of each pixel."""
+    """Return float [H, W]: how far a shape of unit size extends from its center in the direction of each pixel."""
     half = math.pi / corners
     plane: _Plane
     if kind == "lobes":
@@ -186,7 +175,7 @@ def _outline(kind: str, corners: int, angle: _Plane) -> _Plane:
 
 
 def _pattern(kind: str, u: _Plane, v: _Plane, radius: _Plane, angle: _Plane, rng: np.random.Generator) -> _Plane:
-    """Return float [H, W], negative where a body's pattern is."""
+    """Return float [H, W]: negative where a body's pattern is."""
     phase, fine = rng.uniform(0, 2 * math.pi), rng.uniform(0.85, 1.2)
     plane: _Plane
     match kind:
@@ -208,7 +197,7 @@ def _inside(distance: _Plane, scale: float) -> _Plane:
 
 
 def _turned(x: _Plane, y: _Plane, angle: float) -> tuple[_Plane, _Plane]:
-    """Return float [H, W] twice: the coordinates in axes turned by an angle in radians."""
+    """Return float [H, W] twice: the coordinates in axes rotated by an angle in radians."""
     return x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
 
 

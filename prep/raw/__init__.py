@@ -1,1 +1,1 @@
-"""Raw sources: what lies where in a dump of any form, and its bytes."""
+"""Raw dumps of any layout: the images they hold, where each one is, and its bytes."""

@@ -1,4 +1,4 @@
-"""What every raw source offers: its classes with their images, in the order in which they lie in it."""
+"""What every raw dump offers: its classes with their images, in the order in which it stores them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from in21k.prep.records import RawImage, Reject
 
 @dataclass(frozen=True)
 class RawClass:
-    """What a dump holds of one class in one place; a class may come more than once."""
+    """The images of one class that are stored together; a class may occur more than once."""
 
     wnid: str
     images: list[RawImage]
     rejects: list[Reject]
     end: int
-    """Bytes of the dump gone through by now; for folders, class folders."""
+    """How much of the dump has been read so far, in its `unit`."""
 
 
 class RawDump(Protocol):
@@ -23,18 +23,18 @@ class RawDump(Protocol):
 
     layout: str
     size: int
-    """Its length in bytes; for folders, the number of class folders."""
+    """Its length in bytes; for a folder, the number of classes."""
     unit: str
-    """What `size` and `RawClass.end` count."""
+    """What `size` and `RawClass.end` count: `B` or `class`."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells this dump from another one: layout, length, digest of what is cheap to read."""
+        """Return what distinguishes this dump from others: its layout, length and a digest of what is cheap to read."""
         ...
 
     def classes(self) -> Iterator[RawClass]:
-        """Yield its classes in the order in which they lie in it.
+        """Yield its classes in the order in which they are stored.
 
         Raises:
-            PrepError: it is cut short or damaged between classes.
+            PrepError: it is truncated, or damaged between classes.
         """
         ...

@@ -8,7 +8,7 @@ import pyarrow.fs as pafs
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawClass, RawDump
-from in21k.prep.raw.names import GIVEN_SPLITS, refuse_name
+from in21k.prep.raw.names import GIVEN_SPLITS, name_reject
 from in21k.prep.raw.tars import class_tar_images
 from in21k.prep.records import RawImage, Reject
 from in21k.shards_manifest.storage.location import Location
@@ -17,7 +17,7 @@ _FOLDER = pafs.FileType.Directory
 
 
 def open_folder(location: Location) -> RawDump:
-    """Return the dump that a folder holds.
+    """Return the dump in a folder.
 
     Raises:
         PrepError: it holds neither class tars nor class folders.
@@ -27,7 +27,7 @@ def open_folder(location: Location) -> RawDump:
         return ClassTarFolder(location, entries)
     prefix = ""
     folders = [entry.base_name for entry in entries if entry.type == _FOLDER]
-    if len(folders) == 1 and folders[0] not in GIVEN_SPLITS:  # the release is packed in a folder of its own
+    if len(folders) == 1 and folders[0] not in GIVEN_SPLITS:  # the release unpacks to a folder of its own
         inner = [entry.base_name for entry in _entries(location, folders[0]) if entry.type == _FOLDER]
         if any(name in GIVEN_SPLITS for name in inner):
             prefix, folders = f"{folders[0]}/", inner
@@ -57,12 +57,12 @@ class ClassTarFolder:
         self.size = len(self._tars)
 
     def identity(self) -> dict[str, Any]:
-        """Return layout, number and digest of the class tars' names and lengths."""
+        """Return the layout, the number of class tars, and a digest of their names and lengths."""
         names = "".join(f"{entry.base_name}\0{entry.size}\n" for entry in self._tars)
         return {"layout": self.layout, "classes": self.size, "names_sha256": _sha256(names)}
 
     def classes(self) -> Iterator[RawClass]:
-        """Yield a class a tar; of a damaged one the readable images stay and the damage is a reject."""
+        """Yield a class per tar; a damaged tar gives its readable images, and a reject for the damage."""
         for number, entry in enumerate(self._tars, 1):
             archive: str = entry.base_name
             wnid = archive.removesuffix(".tar")
@@ -75,7 +75,7 @@ class ClassTarFolder:
 
 
 class ClassFolders:
-    """A folder of class folders, or several where the split is given."""
+    """A folder of class folders, or one such folder per given split."""
 
     unit = "class"
 
@@ -86,12 +86,12 @@ class ClassFolders:
         self.size = len(classes)
 
     def identity(self) -> dict[str, Any]:
-        """Return layout, number and digest of the class folders' names: to list all images would take too long."""
+        """Return the layout, the number of class folders, and a digest of their names, not of all images'."""
         names = "".join(f"{name}\n" for name, _ in self._classes)
         return {"layout": self.layout, "classes": self.size, "names_sha256": _sha256(names)}
 
     def classes(self) -> Iterator[RawClass]:
-        """Yield a class a folder."""
+        """Yield a class per folder."""
         for number, (folder, split) in enumerate(self._classes, 1):
             wnid = folder.rpartition("/")[2]
             images: list[RawImage] = []
@@ -100,16 +100,24 @@ class ClassFolders:
                 if entry.type == _FOLDER:
                     continue
                 is_file = entry.type == pafs.FileType.File
-                refused = refuse_name(wnid, entry.base_name, entry.size or 0, is_file, str(entry.type))
+                refused = name_reject(wnid, entry.base_name, entry.size or 0, is_file, str(entry.type))
                 if refused is None:
-                    images.append(RawImage(entry.base_name, f"{folder}/{entry.base_name}", 0, entry.size, split))
+                    images.append(
+                        RawImage(
+                            name=entry.base_name,
+                            archive=f"{folder}/{entry.base_name}",
+                            offset=0,
+                            size=entry.size,
+                            given_split=split,
+                        )
+                    )
                 else:
                     rejects.append(refused)
             yield RawClass(wnid, images, rejects, number)
 
 
 def _entries(location: Location, folder: str) -> list[Any]:
-    """Return what a folder holds, in byte order of names."""
+    """Return the entries of a folder in byte order of names."""
     place = location.child(folder) if folder else location
     entries = place.filesystem.get_file_info(pafs.FileSelector(place.path))
     return sorted(entries, key=lambda entry: entry.base_name.encode("utf-8", "surrogateescape"))

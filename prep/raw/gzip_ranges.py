@@ -1,4 +1,4 @@
-"""A gzipped file read by offset, through rapidgzip's index of places where decompression can begin."""
+"""A gzipped file read by offset, using rapidgzip's index of the points where decompression can start."""
 
 import os
 import threading
@@ -10,19 +10,19 @@ from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 
 GZIP_INDEX = "raw.gzindex"
-"""The file of a work folder that keeps the index, which makes a gzipped dump seekable."""
+"""The file in a work folder that stores the index, which makes a gzipped dump seekable."""
 
 UNKNOWN_SIZE = 1 << 62
-"""The size that a gzipped file reports until an index tells its real one."""
+"""Stands for the decompressed size until there is an index, which knows it."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class GzipRanges:
-    """What a gzipped file holds, as a RangeReader; with an index from anywhere, without one from front to back."""
+    """A RangeReader of a gzipped file's content: at any offset with an index, from front to back without one."""
 
     def __init__(self, location: Location, index: Location) -> None:
-        """Open the file, with the index at `index` where there is one.
+        """Open the file, with the index at `index` if it exists.
 
         Raises:
             PrepError: rapidgzip is not installed.
@@ -38,7 +38,7 @@ class GzipRanges:
         self._lock = threading.Lock()
         indexed = index.exists()
         source = location.path if location.is_local else location.open_input()
-        # Without an index the whole file is decompressed once: on all cores. With one, each worker has its own reader.
+        # Without an index one process decompresses the whole file on all cores; with one, each worker has a reader.
         self._file: Any = rapidgzip.open(source, parallelization=1 if indexed else len(os.sched_getaffinity(0)))
         if indexed:
             self._file.import_index(index.open_input())
@@ -48,7 +48,7 @@ class GzipRanges:
         """Return `size` decompressed bytes from `offset`, fewer only at the end.
 
         Raises:
-            PrepError: the compressed data are damaged.
+            PrepError: the compressed data is damaged.
         """
         with self._lock:
             try:
@@ -62,11 +62,11 @@ class GzipRanges:
         return b"".join(parts)
 
     def compressed_position(self) -> int:
-        """Return the number of compressed bytes gone through."""
+        """Return the number of compressed bytes read so far."""
         return int(self._file.tell_compressed()) // 8
 
     def save_index(self) -> None:
-        """Keep the index for other readers, where it is not kept already; the file must have been read to its end."""
+        """Save the index for other readers if it is not there yet; the file must have been read to its end."""
         if not self._index.exists():
             with self._lock, self._index.write() as file:
                 self._file.export_index(file)
@@ -78,7 +78,7 @@ class GzipRanges:
 
 
 def open_tar(location: Location, index: Location) -> RangeReader:
-    """Open a tar, or what is in it where it is gzipped, whatever its name says.
+    """Open a tar, gzipped or not; its content decides, not its name.
 
     Raises:
         PrepError: it is gzipped and rapidgzip is not installed.

@@ -1,24 +1,25 @@
-"""Names in raw dumps: which are of images, which are unsafe, how they are shown."""
+"""Names in raw dumps: which belong to images, which are unsafe, how they are printed."""
 
 from in21k.prep.records import Reason, Reject
 
-IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
+ACCEPTED_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
+"""Suffixes of image files, in lower case; the content decides about the format later."""
 
 GIVEN_SPLITS = {"imagenet21k_train": "train", "imagenet21k_val": "val", "imagenet21k_small_classes": ""}
-"""The folders of the official processed release, and the split that each one gives its images."""
+"""The folders of the official processed release, and the split to which each assigns its images."""
 
 
-def refuse_name(wnid: str, name: str, size: int, is_file: bool, kind: str) -> Reject | None:
-    """Return why a file of a class is no image by its name and type, None where it may be one.
+def name_reject(wnid: str, name: str, size: int, is_file: bool, kind: str) -> Reject | None:
+    """Return the reject for a file that is not an image by its name or type, None if it may be one.
 
     Args:
         wnid: the class.
-        name: as stored, with the folders before it.
-        size: in bytes.
+        name: the file's name as stored, with its folders.
+        size: its length in bytes.
         is_file: whether it is a regular file.
-        kind: what it is where it is none.
+        kind: what it is if it is not a regular file.
     """
-    base = name[name.rfind("/") + 1 :]  # plain strings: this is done for each of millions of members
+    base = name[name.rfind("/") + 1 :]  # plain strings are fast, and there are millions of members
     dot = base.rfind(".")
     if name[:1] == "/" or (".." in name and ".." in name.split("/")):
         reason, detail = Reason.UNSAFE_NAME, "the name leads out of the folder"
@@ -26,15 +27,15 @@ def refuse_name(wnid: str, name: str, size: int, is_file: bool, kind: str) -> Re
         reason, detail = Reason.MACOS_METADATA, f"{size} bytes"
     elif not is_file:
         reason, detail = Reason.NOT_A_FILE, kind
-    elif dot < 1 or base[dot:].lower() not in IMAGE_SUFFIXES:
+    elif dot < 1 or base[dot:].lower() not in ACCEPTED_SUFFIXES:
         reason, detail = Reason.NOT_AN_IMAGE_NAME, f"{size} bytes"
     else:
         return None
-    return Reject(wnid, printable(name), "filter", reason, detail)
+    return Reject(wnid=wnid, name=printable(name), stage="filter", reason=reason, detail=detail)
 
 
 def printable(name: str) -> str:
-    """Return a stored name as valid Unicode, still telling undecodable names apart."""
+    """Return a stored name as valid Unicode; names that cannot be decoded remain distinct."""
     if name.isascii():
         return name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Raw dumps: what lies where in them, whatever their layout, recognised by content; nothing is unpacked or changed."""
+"""Opening a raw dump, whose layout is recognized by its content; nothing is unpacked or changed."""
 
 import pyarrow.fs as pafs
 
@@ -12,15 +12,15 @@ from in21k.shards_manifest.storage.ranges import RangeReader
 
 
 def open_raw(text: str, work: Location) -> RawDump:
-    """Return the dump at a path or URI, its layout recognised by content.
+    """Return the dump at a path or URI.
 
     Args:
         text: a tar of class tars or of class folders, gzipped or not; a folder of class tars or of class folders; the
-            official processed release, packed or not. All of them local or behind a URI that pyarrow.fs knows.
-        work: the work folder, which keeps the index of a gzipped dump.
+            official processed release, as a tar or unpacked. Each may be local or at a URI that pyarrow.fs supports.
+        work: the work folder, which stores the index of a gzipped dump.
 
     Raises:
-        PrepError: there is none, or it is of no known layout, or it is cut short.
+        PrepError: there is no dump, its layout is unknown, or it is truncated.
     """
     location = locate(text)
     kind = location.filesystem.get_file_info(location.path).type
@@ -32,10 +32,10 @@ def open_raw(text: str, work: Location) -> RawDump:
 
 
 def open_archive(text: str, archive: str, work: Location) -> RangeReader:
-    """Open a file that holds images: the dump at `text` itself, or one that lies in it.
+    """Open a file that contains images: the dump at `text` itself, or the file `archive` within it.
 
     Raises:
-        DatasetError: it is gone.
+        DatasetError: it does not exist.
     """
     dump = locate(text)
     if archive:

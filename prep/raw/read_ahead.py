@@ -1,4 +1,4 @@
-"""Reading ahead of decoding: the dump's images in large reads, the next ones under way while one is used."""
+"""Reads a dump's images in large ranges, ahead of the decoder that uses them."""
 
 import threading
 from collections import deque
@@ -13,37 +13,37 @@ from in21k.shards_manifest.storage.ranges import RangeReader
 
 _READ_SIZE = 8 << 20
 _WIDEST_GAP = 64 << 10
-"""Bytes between two images that are cheaper read than skipped."""
+"""Bytes between two images that are cheaper to read than to skip."""
 _BYTES_AHEAD = 16 << 20
 _READS_AHEAD = 16
 _THREADS = 4
-"""More hide the latency of an object store, or of a file an image."""
+"""Several, to hide the latency of an object store, or of a file per image."""
 
 Row = dict[str, Any]
 
 
 def read_ahead(raw: str, work: Location, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
-    """Yield images with their bytes, in the given order.
+    """Yield (row, bytes) for each image, in the given order.
 
     Args:
         raw: path or URI of the dump.
-        work: the work folder, which keeps the index of a gzipped dump.
-        rows: with `archive`, `offset` and `size`, ordered by archive and offset.
+        work: the work folder, which stores the index of a gzipped dump.
+        rows: the images' `archive`, `offset` and `size`, sorted by archive and offset.
 
     Raises:
-        DatasetError: an archive is gone, or ends before an image does.
+        DatasetError: an archive does not exist, or ends before an image does.
     """
     with _Archives(raw, work) as archives, ThreadPoolExecutor(_THREADS) as readers:
-        under_way: deque[tuple[list[Row], Future[bytes]]] = deque()
+        pending: deque[tuple[list[Row], Future[bytes]]] = deque()
         ahead = 0
         for run in _runs(rows):
-            while under_way and (ahead + _length(run) > _BYTES_AHEAD or len(under_way) >= _READS_AHEAD):
-                ahead -= _length(under_way[0][0])
-                yield from _images(*under_way.popleft())
-            under_way.append((run, readers.submit(archives.read, run)))
+            while pending and (ahead + _length(run) > _BYTES_AHEAD or len(pending) >= _READS_AHEAD):
+                ahead -= _length(pending[0][0])
+                yield from _images(*pending.popleft())
+            pending.append((run, readers.submit(archives.read, run)))
             ahead += _length(run)
-        while under_way:
-            yield from _images(*under_way.popleft())
+        while pending:
+            yield from _images(*pending.popleft())
 
 
 def _images(run: list[Row], read: Future[bytes]) -> Iterator[tuple[Row, bytes]]:
@@ -53,7 +53,7 @@ def _images(run: list[Row], read: Future[bytes]) -> Iterator[tuple[Row, bytes]]:
 
 
 def _runs(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Yield the rows in groups that one read covers."""
+    """Yield the rows in runs that one read covers."""
     run: list[Row] = []
     for row in rows:
         if run and not _belongs(row, run):
@@ -71,12 +71,12 @@ def _belongs(row: Row, run: list[Row]) -> bool:
 
 
 def _length(run: list[Row]) -> int:
-    """Return the bytes from the beginning of a run's first image to the end of its last."""
+    """Return the number of bytes from the start of a run's first image to the end of its last."""
     return int(run[-1]["offset"] + run[-1]["size"] - run[0]["offset"])
 
 
 class _Archives:
-    """The archives of a dump: the dump itself stays open, the files in a folder are open while they are read."""
+    """The open archives of a dump: a single file stays open, those in a folder are opened for each read."""
 
     def __init__(self, raw: str, work: Location) -> None:
         self._raw = raw

@@ -1,4 +1,4 @@
-"""Dumps that are one tar: of class tars (`fall11_whole.tar`, `winter21_whole.tar.gz`), or of class folders."""
+"""Dumps that are a single tar: of class tars (`fall11_whole.tar`, `winter21_whole.tar.gz`), or of class folders."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawClass
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_tar
-from in21k.prep.raw.names import GIVEN_SPLITS, base_name, printable, refuse_name
+from in21k.prep.raw.names import GIVEN_SPLITS, base_name, name_reject, printable
 from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
@@ -17,18 +17,19 @@ from in21k.shards_manifest.tar import TarError, TarMember, read_members
 
 _FOLDER = "5"
 _EDGE = 1 << 20
+"""Bytes at each end of the file that identify it where its outer headers do not."""
 
 
 class TarDump:
-    """A tar of class tars or of class folders, gzipped or not; which of them its first file tells."""
+    """A tar of class tars or of class folders, gzipped or not; its first file shows which."""
 
     unit = "B"
 
     def __init__(self, location: Location, index: Location) -> None:
-        """Look at the first members; of a plain tar of class tars read all outer headers.
+        """Look at the first members; of a plain tar of class tars, read all outer headers.
 
         Raises:
-            PrepError: it is no tar of classes, or a plain one that is cut short.
+            PrepError: it is not a tar of classes, or a plain one that is truncated.
         """
         self._location = location
         self._index = index
@@ -44,7 +45,7 @@ class TarDump:
             if self._is_nested and not self._is_gzipped:
                 self._outer = list(read_members(reader.read, 0, reader.size))
         except TarError as error:
-            raise self._cut_short(error) from error
+            raise self._damage_error(error) from error
         finally:
             reader.close()
         self.layout = ("gzipped-" if self._is_gzipped else "") + (
@@ -52,7 +53,7 @@ class TarDump:
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return layout, length, and the digest of all outer headers or else of the first and the last MiB."""
+        """Return the layout, the length, and a digest of all outer headers, or else of the first and last MiB."""
         known = {"layout": self.layout, "bytes": self.size}
         if self._outer is None:
             return {**known, "edges_sha256": self._edges.hexdigest()}
@@ -62,14 +63,14 @@ class TarDump:
         return {**known, "headers_sha256": digest.hexdigest()}
 
     def classes(self) -> Iterator[RawClass]:
-        """Yield the classes; of a damaged class tar the readable images stay and the damage is a reject."""
+        """Yield the classes; a damaged class tar gives its readable images, and a reject for the damage."""
         reader = open_tar(self._location, self._index)
         try:
             yield from self._nested(reader) if self._is_nested else self._flat(reader)
             if isinstance(reader, GzipRanges):
                 reader.save_index()
         except TarError as error:
-            raise self._cut_short(error) from error
+            raise self._damage_error(error) from error
         finally:
             reader.close()
 
@@ -81,7 +82,7 @@ class TarDump:
                 yield RawClass(wnid, images, rejects, self._position(reader, outer.end))
             elif outer.type != _FOLDER:
                 detail = f"tar type {outer.type}, {outer.size} bytes"
-                reject = Reject("", printable(outer.name), "filter", Reason.NOT_A_CLASS_TAR, detail)
+                reject = _reject("", printable(outer.name), Reason.NOT_A_CLASS_TAR, detail)
                 yield RawClass("", [], [reject], self._position(reader, outer.end))
 
     def _flat(self, reader: RangeReader) -> Iterator[RawClass]:
@@ -95,8 +96,7 @@ class TarDump:
                 end = member.end
             if not wnid:
                 outside = [
-                    Reject("", image.name, "filter", Reason.NOT_IN_A_CLASS, "beside the class folders")
-                    for image in images
+                    _reject("", image.name, Reason.NOT_IN_A_CLASS, "beside the class folders") for image in images
                 ]
                 images, rejects = [], rejects + outside
             yield RawClass(wnid, images, rejects, self._position(reader, end))
@@ -106,29 +106,29 @@ class TarDump:
 
     def _first_file(self, reader: RangeReader) -> TarMember:
         for member in read_members(reader.read, 0, max(reader.size, _EDGE << 42)):
-            if _is_class_tar(member) or (member.is_file and refuse_name("", member.name, 0, True, "") is None):
+            if _is_class_tar(member) or (member.is_file and name_reject("", member.name, 0, True, "") is None):
                 return member
         raise PrepError(f"{self._location.text} holds neither class tars (such as n02084071.tar) nor images")
 
-    def _cut_short(self, error: TarError) -> PrepError:
-        """Tell a tar that was cut short from what was never one."""
+    def _damage_error(self, error: TarError) -> PrepError:
+        """Return the error for a truncated tar, or for a file that never was one."""
         text = self._location.text
         reader = open_tar(self._location, self._index)
         try:
             next(read_members(reader.read, 0, max(reader.size, _EDGE << 42)), None)
         except TarError:
-            return PrepError(f"{text} is no tar ({error}); give the dump as it was downloaded")
+            return PrepError(f"{text} is not a tar ({error}); give the dump as it was downloaded")
         finally:
             reader.close()
-        return PrepError(f"{text} is cut short or damaged after {self.size} bytes ({error}); download it again")
+        return PrepError(f"{text} is truncated or damaged after {self.size} bytes ({error}); download it again")
 
 
 def class_tar_images(
     reader: RangeReader, wnid: str, archive: str, start: int, end: int
 ) -> tuple[list[RawImage], list[Reject]]:
-    """Return the images of the class tar that lies from `start` to `end`, and what is none.
+    """Return the images of the class tar in the bytes `start` to `end`, and the rejects.
 
-    Of a damaged tar the images before the damage are returned, and the damage as a reject.
+    A damaged tar gives the images before the damage, and a reject for the damage.
     """
     images: list[RawImage] = []
     rejects: list[Reject] = []
@@ -137,22 +137,34 @@ def class_tar_images(
             if member.type != _FOLDER:
                 _sort_in(member, wnid, archive, "", images, rejects)
     except TarError as error:
-        rejects.append(Reject(wnid, "", "filter", Reason.CORRUPT_TAR, str(error)))
+        rejects.append(_reject(wnid, "", Reason.CORRUPT_TAR, str(error)))
     return images, rejects
 
 
 def _sort_in(
     member: TarMember, wnid: str, archive: str, split: str, images: list[RawImage], rejects: list[Reject]
 ) -> None:
-    refused = refuse_name(wnid, member.name, member.size, member.is_file, f"tar type {member.type}")
+    refused = name_reject(wnid, member.name, member.size, member.is_file, f"tar type {member.type}")
     if refused is None:
-        images.append(RawImage(base_name(member.name), archive, member.offset, member.size, split))
+        images.append(
+            RawImage(
+                name=base_name(member.name),
+                archive=archive,
+                offset=member.offset,
+                size=member.size,
+                given_split=split,
+            )
+        )
     else:
         rejects.append(refused)
 
 
+def _reject(wnid: str, name: str, reason: Reason, detail: str) -> Reject:
+    return Reject(wnid=wnid, name=name, stage="filter", reason=reason, detail=detail)
+
+
 def _folders(name: str) -> tuple[str, str]:
-    """Return the split that the folders above a member give it, and its class."""
+    """Return a member's given split and its class, from the folders above it."""
     parts = PurePosixPath(name).parts
     split = GIVEN_SPLITS.get(parts[-3], "") if len(parts) > 2 else ""
     return split, printable(parts[-2]) if len(parts) > 1 else ""

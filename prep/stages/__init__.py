@@ -1,1 +1,1 @@
-"""The stages of the pipeline: filter, split, resize, shard."""
+"""The pipeline from dump to dataset: filter, split, resize, shard, and the files that they pass on."""

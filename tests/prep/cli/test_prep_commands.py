@@ -25,7 +25,7 @@ def wrong_commands(tmp_path):
     bad_list.write_text("n02084071\nnonsense\n")
     return {
         "no-such-file": (["filter", tmp_path / "gone.tar", tmp_path / "w"], "gone.tar: there is no such file"),
-        "text-named-tar": (["run", text, tmp_path / "w", tmp_path / "o"], "text.tar is no tar"),
+        "text-named-tar": (["run", text, tmp_path / "w", tmp_path / "o"], "text.tar is not a tar"),
         "no-work-folder": (["split", tmp_path / "nowhere"], "no finished filter there"),
         "bad-list": (["tree", bad_list, "--output", tmp_path / "t.parquet"], "list.txt, line 2: 'nonsense'"),
         "no-source": (["tree", tmp_path / "gone"], "gone: no"),
@@ -90,14 +90,14 @@ def test_wrong_usage_of_the_process_is_one_line(tmp_path):
 
 def test_a_truncated_dump_is_one_line(truncated, tmp_path):
     line = one_line(prep("filter", truncated, tmp_path / "work"))
-    assert "cut.tar is cut short or damaged after 4000 bytes" in line
+    assert "cut.tar is truncated or damaged after 4000 bytes" in line
 
 
 def test_debug_shows_the_traceback(truncated, tmp_path):
     run = prep("--debug", "filter", truncated, tmp_path / "work")
     assert run.returncode == 1
     assert "Traceback (most recent call last)" in run.stderr
-    assert "is cut short or damaged" in run.stderr
+    assert "is truncated or damaged" in run.stderr
 
 
 def test_a_run_prints_its_counts_and_nothing_on_stderr(dataset, tmp_path):

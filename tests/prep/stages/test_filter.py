@@ -196,11 +196,11 @@ def nothing(raw):
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (cut_in_a_header, "raw.tar is cut short or damaged after 700 bytes"),
-        (cut_in_a_class, "raw.tar is cut short or damaged after"),
-        (text_named_tar, "raw.tar is no tar"),
-        (an_empty_file, "raw.tar is no tar"),
-        (an_image, "raw.tar is no tar"),
+        (cut_in_a_header, "raw.tar is truncated or damaged after 700 bytes"),
+        (cut_in_a_class, "raw.tar is truncated or damaged after"),
+        (text_named_tar, "raw.tar is not a tar"),
+        (an_empty_file, "raw.tar is not a tar"),
+        (an_image, "raw.tar is not a tar"),
         (no_classes, "raw.tar holds n"),
         (nothing, "raw.tar: there is no such file"),
     ],
