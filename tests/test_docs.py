@@ -13,7 +13,7 @@ from in21k.prep.cli.main import main as prep
 ROOT = Path(__file__).parent.parent
 PROGRAMS = {"in21k-prep": prep}
 try:
-    from in21k.train.cli.main import cli as train
+    from in21k.train.cli.main import main as train
 except ImportError:  # without the train extra
     pass
 else:

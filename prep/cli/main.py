@@ -1,29 +1,33 @@
-"""The command `in21k-prep`: each command parses, calls one core function and prints its summary."""
+"""The program `in21k-prep`: each command reads its options, calls one function and prints a summary."""
 
 import click
 
 from in21k.prep.cli import dataset as cli_dataset
 from in21k.prep.cli import hierarchy as cli_tree
 from in21k.prep.cli import pipeline as cli_pipeline
-from in21k.prep.cli.shared import OneLineErrors
+from in21k.prep.cli.shared import PROGRAM, PrepGroup
 
 
-@click.group("in21k-prep", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    PROGRAM.name,
+    cls=PrepGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="in21k")
+@click.version_option(package_name="in21k", prog_name=PROGRAM.name)
 def main(debug: bool) -> None:
     """Turn the raw ImageNet-21K dump into shuffled WebDataset shards, without unpacking it.
 
     \b
-    The whole way, in one command:
+    All stages in one command:
       in21k-prep run fall11_whole.tar work/ imagenet21k/
-    or a stage at a time:
+    or one at a time:
       in21k-prep filter fall11_whole.tar work/
       in21k-prep split work/
       in21k-prep resize work/
       in21k-prep shard work/ imagenet21k/
 
-    Every stage goes on where it was killed: give the same command again.
+    A stage that was killed continues where it stopped: run the same command again.
     """
 
 

@@ -241,6 +241,8 @@ def _split(chosen: Mapping[str, Any]) -> SplitParameters:
 
 
 def _resize(chosen: Mapping[str, Any]) -> ResizeParameters:
+    if chosen["compat"]:
+        import cv2  # noqa: F401 - if it is missing, say so before workers start
     return ResizeParameters(
         size=chosen["size"],
         quality=chosen["quality"],

@@ -3,15 +3,23 @@
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from in21k.prep.errors import USER_ERRORS
 from in21k.prep.without_pandas import leave_pandas_out
+from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.sizes import SizeError, parse_size
 from in21k.tree.parents import ParentRule
+
+PROGRAM = Program(
+    name="in21k-prep",
+    errors=USER_ERRORS,
+    extras={"distributed": "dask", "rapidgzip": "gzip", "cv2": "reference", "matplotlib": "report"},
+    after_stop="run the same command again to continue",
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 parents_option = click.option(
@@ -23,34 +31,31 @@ parents_option = click.option(
 )
 
 
-class OneLineErrors(click.Group):
-    """A group that answers what its user got wrong with one line and an exit code, 2 for usage and 1 for the rest."""
+class PrepGroup(click.Group):
+    """The commands of a program, which end alike (`shards_manifest.command_end`)."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Run the command line and leave the process with its exit code."""
-        extra["standalone_mode"] = False
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command line and leave the process with its exit status."""
         leave_pandas_out()
-        try:
-            code = super().main(*args, **extra)
-        except click.exceptions.NoArgsIsHelpError as error:
-            error.show()
-            sys.exit(2)
-        except click.ClickException as error:
-            click.echo(f"{self.name}: error: {error.format_message()}", err=True)
-            sys.exit(error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo(f"{self.name}: interrupted; the same command goes on from here", err=True)
-            sys.exit(130)
-        sys.exit(code if isinstance(code, int) else 0)
+        with PROGRAM.ending():
+            try:
+                status = super().main(*args, **extra | {"standalone_mode": False})
+            except click.exceptions.NoArgsIsHelpError as error:
+                error.show()
+                status = WRONG_USAGE
+            except click.ClickException as error:
+                raise CommandEnd(f"error: {one_line(error.format_message(), None)}", error.exit_code) from error
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line, under the program's name however it was started; `--help` prints here."""
+        with PROGRAM.answers():
+            return super().make_context(PROGRAM.name, *args[1:], **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command and turn expected failures into one line."""
-        try:
+        """Run a command; what stops it is answered here, before click's own answers to signals and closed pipes."""
+        with PROGRAM.answers(debug=ctx.params["debug"]):
             return super().invoke(ctx)
-        except (*USER_ERRORS, OSError) as error:
-            if ctx.params["debug"]:
-                raise
-            raise click.ClickException(one_line(error, longest=None)) from error
 
 
 class Size(click.ParamType[int]):

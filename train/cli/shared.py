@@ -1,16 +1,20 @@
 """What the trainer's commands share: options, the settings that they change, and how a summary is printed."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
+from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
+from in21k.shards_manifest.errors import one_line
 from in21k.train.config.overrides import check_value
 from in21k.train.config.settings import SETTINGS
+from in21k.train.errors import USER_ERRORS
 
-PROGRAM = "in21k-train"
+PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={}, other_extra="train")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -112,6 +116,32 @@ def training(command: _Command) -> _Command:
     )
 
 
+class TrainGroup(click.Group):
+    """The commands of a program, which end alike (`shards_manifest.command_end`)."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command line and leave the process with its exit status."""
+        with PROGRAM.ending():
+            try:
+                status = super().main(*args, **extra | {"standalone_mode": False})
+            except click.exceptions.NoArgsIsHelpError as error:
+                error.show()
+                status = WRONG_USAGE
+            except click.ClickException as error:
+                raise CommandEnd(f"error: {one_line(error.format_message(), None)}", error.exit_code) from error
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line, under the program's name however it was started; `--help` prints here."""
+        with PROGRAM.answers():
+            return super().make_context(PROGRAM.name, *args[1:], **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what stops it is answered here, before click's own answers to signals and closed pipes."""
+        with PROGRAM.answers(debug=ctx.params["debug"]):
+            return super().invoke(ctx)
+
+
 def show_run(run: Callable[[], Mapping[str, Any] | None], as_json: bool) -> None:
     """Train and print the summary, or that SIGTERM stopped the run."""
     from in21k.train.trainer.preemption import Preempted
@@ -119,7 +149,7 @@ def show_run(run: Callable[[], Mapping[str, Any] | None], as_json: bool) -> None
     try:
         print_summary(run(), as_json)
     except Preempted as stopped:
-        click.echo(f"{PROGRAM}: {stopped}", err=True)
+        click.echo(f"{PROGRAM.name}: {stopped}", err=True)
 
 
 def print_summary(summary: Mapping[str, Any] | None, as_json: bool) -> None:

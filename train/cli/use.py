@@ -69,7 +69,7 @@ def predict(
     for prediction in core(model, images, top=top or 0, device=device):
         found.append(prediction)
         if prediction.error:
-            click.echo(f"{PROGRAM}: error: {prediction.image}: {prediction.error}", err=True)
+            click.echo(f"{PROGRAM.name}: error: {prediction.image}: {prediction.error}", err=True)
         elif not as_json:
             click.echo("\n".join(_lines(prediction)))
     if as_json:

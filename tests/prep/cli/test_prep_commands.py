@@ -28,7 +28,7 @@ def wrong_commands(tmp_path):
         "text-named-tar": (["run", text, tmp_path / "w", tmp_path / "o"], "text.tar is not a tar"),
         "no-work-folder": (["split", tmp_path / "nowhere"], "no finished filter there"),
         "bad-list": (["tree", bad_list, "--output", tmp_path / "t.parquet"], "list.txt, line 2: 'nonsense'"),
-        "no-source": (["tree", tmp_path / "gone"], "gone: no"),
+        "no-source": (["tree", tmp_path / "gone"], "gone does not exist"),
         "size": (["resize", tmp_path, "--size", 3], "--size 3: give 8 to 4096 pixels"),
         "samples": (
             ["shard", tmp_path, tmp_path / "o", "--samples-per-shard", 0],

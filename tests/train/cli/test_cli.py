@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from train_runs import answer, run_train
 
-from in21k.train.cli.main import cli
+from in21k.train.cli.main import main
 from in21k.train.cli.shared import KEYS
 from in21k.train.config.overrides import flatten
 from in21k.train.config.settings import SETTINGS, Config
@@ -150,13 +150,13 @@ def test_settings_are_listed_with_what_they_take(capsys):
 
 
 def test_an_option_has_the_choices_and_the_help_of_its_setting():
-    for command in cli.commands.values():
+    for command in main.commands.values():
         for option in command.params:
             if option.name not in KEYS:
                 continue
             setting = SETTINGS[KEYS[option.name]]
             assert getattr(option.type, "choices", ()) == setting.choices, (command.name, option.name)
-    (lr,) = (option for option in cli.commands["pretrain"].params if option.name == "lr")
+    (lr,) = (option for option in main.commands["pretrain"].params if option.name == "lr")
     assert lr.help == SETTINGS["optim.lr"].help
 
 

@@ -62,7 +62,7 @@ def test_a_signal_leaves_nothing_behind(dataset_folder, tmp_path, number, proces
         lines = [line for line in errors.splitlines() if line and "step/s" not in line]
         said = r"in21k-train: stopped by SIGTERM at step \d+; go on with --resume"
         assert len(lines) == 1
-        assert re.fullmatch(said if number == signal.SIGTERM else "in21k-train: error: interrupted", lines[0])
+        assert re.fullmatch(said if number == signal.SIGTERM else "in21k-train: interrupted", lines[0])
     else:
         assert process.returncode != 0
     until(lambda: not any(map(is_running, children)), 60)

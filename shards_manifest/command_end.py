@@ -1,0 +1,164 @@
+"""How a command of ours ends: one line on stderr and an exit status, whatever stopped it.
+
+| what stopped it | status |
+|---|---|
+| nothing | 0, or what the command returns |
+| an expected error: one line, after the traceback if `--debug` is given | 1 |
+| wrong usage | 2 |
+| SIGINT (Ctrl-C) | 130 |
+| SIGTERM | 143 |
+| nobody reads stdout any more, as after `head -1`: nothing is printed | 141, as the shell reports SIGPIPE |
+
+Output that fits into the pipe's buffer is written before the reader leaves; the status is then that of the command.
+"""
+
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import NoReturn, TextIO
+
+import pyarrow as pa
+
+from in21k.shards_manifest.errors import as_dataset_error, one_line
+
+FAILED, WRONG_USAGE = 1, 2
+INTERRUPTED, TERMINATED, OUTPUT_CLOSED = (128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE))
+
+
+class CommandEnd(SystemExit):
+    """A command ends with a line on stderr and an exit status; cleanup runs as it does for any exception."""
+
+    def __init__(self, line: str, status: int) -> None:
+        super().__init__(status)
+        self.line = line
+        """Empty if there is nothing to say."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of ours, as far as its commands end alike."""
+
+    name: str
+    """What users type."""
+    errors: tuple[type[Exception], ...]
+    """Its expected errors, whose messages are written for users."""
+    extras: Mapping[str, str]
+    """The extra that installs each optional package, by the package's import name."""
+    other_extra: str = ""
+    """The extra that installs all other packages; empty for none."""
+    after_stop: str = ""
+    """What to do after the command was stopped; empty for nothing."""
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Run a whole command within the block, SIGTERM included, and print the line with which it ends.
+
+        Raises:
+            SystemExit: it ended other than by reaching the end of the block.
+        """
+        try:
+            with self._ended_by_sigterm(), self.answers():
+                yield
+                sys.stdout.flush()
+        except CommandEnd as end:
+            if end.line:
+                with suppress(BrokenPipeError):
+                    print(f"{self.name}: {end.line}", file=sys.stderr, flush=True)
+            raise
+        finally:
+            _discard_unwritable(sys.stdout)
+            _discard_unwritable(sys.stderr)
+
+    @contextmanager
+    def answers(self, *, debug: bool = False) -> Iterator[None]:
+        """Turn whatever is expected to stop a command into its end; anything else is a bug, and keeps its traceback.
+
+        Args:
+            debug: print the traceback of what is expected, too.
+
+        Raises:
+            CommandEnd: the command was stopped.
+        """
+        try:
+            yield
+        except (KeyboardInterrupt, OSError, pa.ArrowException, ImportError, *self.errors) as error:
+            end = self._end(error)
+            if end is None:
+                raise
+            if debug:
+                traceback.print_exc()
+            raise end from error
+
+    def _end(self, error: BaseException) -> CommandEnd | None:
+        """Return how an exception ends a command; None if it is a bug."""
+        if isinstance(error, KeyboardInterrupt):
+            return self.stopped("interrupted", INTERRUPTED)
+        if isinstance(error, BrokenPipeError) and _is_closed(sys.stdout):
+            return CommandEnd("", OUTPUT_CLOSED)
+        if not isinstance(error, ImportError):
+            return CommandEnd(f"error: {_message(error)}", FAILED)
+        package = (error.name or "").partition(".")[0]
+        return None if package in ("", "in21k") else CommandEnd(f"error: {self._missing(package, error)}", FAILED)
+
+    def stopped(self, what: str, status: int) -> CommandEnd:
+        """Return the end of a command that something stopped, with what to do then."""
+        return CommandEnd(f"{what}; {self.after_stop}" if self.after_stop else what, status)
+
+    def _missing(self, package: str, error: ImportError) -> str:
+        if not isinstance(error, ModuleNotFoundError):
+            return f"the package {package} cannot be loaded: {one_line(error)}"
+        extra = self.extras.get(package, self.other_extra)
+        wanted = f"'in21k[{extra}]'" if extra else "in21k"
+        return f"the package {package} is not installed; pip install {wanted}"
+
+    @contextmanager
+    def _ended_by_sigterm(self) -> Iterator[None]:
+        """Let SIGTERM end the block as an exception does, so that processes, files and shared memory are cleaned up.
+
+        Python delivers signals to the main thread alone; elsewhere SIGTERM keeps its effect. The caller's own handler
+        comes back after the block.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def end(*_: object) -> NoReturn:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleanup
+            raise self.stopped("stopped by SIGTERM", TERMINATED)
+
+        before = signal.signal(signal.SIGTERM, end)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return str(as_dataset_error(str(error.filename), error))
+    return one_line((isinstance(error, OSError) and error.strerror) or error, longest=None)
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Return whether a stream is a pipe that nobody reads any more."""
+    with suppress(OSError, ValueError):
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    return False
+
+
+def _discard_unwritable(stream: TextIO) -> None:
+    """Point a stream that cannot be written to nowhere; the interpreter's own flush at exit would complain."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
