@@ -1,4 +1,4 @@
-"""Data to transfer to: which source a path is, and its classes as a plain list."""
+"""The data to transfer to: recognized by what is at a path, with the classes as a plain list."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,37 +26,37 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class DataRequest:
-    """The data that a user names."""
+    """The data that a user asks for."""
 
     path: str
     """A folder, a file or a URI."""
     layout: str = AUTO
     """One of `LAYOUTS`, or auto."""
     val_share: float = 0.0
-    """The share of each class to hold out where the data have no validation images."""
+    """Share of each class that is held out, from 0 to 1, where there are no validation images."""
     annotations: str = ""
-    """COCO: the annotations of the training images."""
+    """COCO: annotation file of the training images."""
     val: str = ""
-    """COCO: the annotations of the validation images. WebDataset: a pattern of the validation tars."""
+    """COCO: annotation file of the validation images. WebDataset: pattern of the validation tars."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One kind of source."""
+    """A form in which data come."""
 
-    shows: Callable[[DataRequest], bool]
-    """Whether a path looks like it."""
+    matches: Callable[[DataRequest], bool]
+    """Whether the data look like this."""
     open: Callable[[DataRequest], TrainingData]
 
 
 class PlainDataset(Dataset):
-    """A prepared dataset whose classes are a plain list: an image has the label of its class alone."""
+    """A prepared dataset whose classes are a plain list: an image is labeled with its own class alone."""
 
     def hierarchy_table(self) -> pa.Table:
-        """Return the classes as a hierarchy table of one level, under the names that they have in the dataset's own.
+        """Return the classes as a hierarchy table of one level, with the names in the dataset's own table.
 
         Raises:
-            DatasetError: that cannot be read.
+            DatasetError: the dataset's table cannot be read.
         """
         own = super().hierarchy_table()
         names, lemmas = (own[column].to_pylist() for column in ("name", "lemmas"))
@@ -78,7 +78,13 @@ def open_plain_dataset(path: str) -> PlainDataset:
     """
     dataset = open_dataset(path)
     hierarchy = flat_hierarchy(dataset.hierarchy.wnids)
-    return PlainDataset(dataset.location, dataset.manifest, hierarchy, dataset.images_train, dataset.images_val)
+    return PlainDataset(
+        location=dataset.location,
+        manifest=dataset.manifest,
+        hierarchy=hierarchy,
+        images_train=dataset.images_train,
+        images_val=dataset.images_val,
+    )
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -107,25 +113,25 @@ LAYOUTS: Mapping[str, Layout] = {
         lambda request: open_webdataset(request.path, request.val),
     ),
 }
-"""By name, in the order in which auto asks."""
+"""By name, in the order in which `auto` tries them."""
 
 
 def open_data(request: DataRequest) -> TrainingData:
-    """Return the data that a user names.
+    """Return the data that a user asks for.
 
     Raises:
-        DatasetError: they are of no known layout, or damaged.
+        DatasetError: their layout is unknown, or they are damaged.
     """
     if request.layout != AUTO:
         return LAYOUTS[request.layout].open(request)
     for layout in LAYOUTS.values():
-        if layout.shows(request):
+        if layout.matches(request):
             return layout.open(request)
     if "://" not in request.path and not request.path.endswith(".tar") and not Path(request.path).exists():
         raise TrainError(f"{request.path}: there is no such file or folder")
-    raise TrainError(f"{request.path} is of no layout that is known: {', '.join(LAYOUTS)}; --layout names one")
+    raise TrainError(f"{request.path} has none of the known layouts ({', '.join(LAYOUTS)}); give --layout")
 
 
 def is_multi_label(data: TrainingData) -> bool:
-    """Return whether an image may have several classes, or none."""
+    """Return whether an image may have any number of classes; otherwise each image has one."""
     return not np.array_equal(data.label_sets, np.arange(len(data.hierarchy))[:, None])

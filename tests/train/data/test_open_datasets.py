@@ -1,4 +1,4 @@
-"""Every source of images for transfer, made of real files: what is listed, and what is refused."""
+"""Every layout of open datasets, in real files: what is listed, and what is an error."""
 
 import io
 import os
@@ -28,7 +28,7 @@ from in21k.tree.errors import TreeError
 
 
 def images_of(data: TrainingData, split: str = "train", size: int = 32, workers: int = 0):
-    """Pixels, ids and keys of skipped images, in the order of the split."""
+    """Pixels, label set rows and keys of skipped images, in the order of the split."""
     source = StreamSource(data.reader(split), data.decoding(size))
     batches = list(open_stream(source, EvalPlan(data.samples(split), 64), workers=workers))
     total = data.samples(split)
@@ -135,14 +135,20 @@ class Bomb:
     [
         (lambda b: b | {"train": pickle.dumps(Bomb(), 2)}, r"train contains (posix|nt)\.system; only containers"),
         (lambda b: b | {"train": b"\x80\x02garbage"}, "train is not a pickle, or is damaged"),
-        (lambda b: {name: content for name, content in b.items() if name != "test"}, "holds no test; copy it anew"),
-        (lambda b: {"readme": b""}, "holds no meta nor batches.meta"),
-        (lambda b: b | {"train": cifar_100(fine_labels=[9] * 30)[2]["train"]}, "train is no batch of 32 × 32 images"),
-        (lambda b: b | {"train": cifar_100(data=np.zeros((30, 10), np.uint8))[2]["train"]}, "train is no batch of 32"),
+        (lambda b: {name: content for name, content in b.items() if name != "test"}, "has no test; copy it again"),
+        (lambda b: {"readme": b""}, "has neither meta nor batches.meta"),
+        (
+            lambda b: b | {"train": cifar_100(fine_labels=[9] * 30)[2]["train"]},
+            "train is not a batch of 32 × 32 images",
+        ),
+        (
+            lambda b: b | {"train": cifar_100(data=np.zeros((30, 10), np.uint8))[2]["train"]},
+            "train is not a batch of 32",
+        ),
         (lambda b: b | {"train": Python2.dumps([1, 2])}, "train has no data"),
     ],
 )
-def test_archives_that_are_not_cifar_are_named_and_run_nothing(tmp_path, change, message):
+def test_archives_that_are_not_cifar_are_errors_and_run_nothing(tmp_path, change, message):
     path = write_cifar(tmp_path / "cifar-100-python.tar.gz", change(cifar_100()[2]))
     with pytest.raises((TrainError, TreeError), match=message):
         open_cifar(path)
@@ -174,7 +180,7 @@ def test_coco_gives_each_image_the_set_of_its_categories(tmp_path):
 def test_coco_without_validation_holds_out_a_share(tmp_path):
     root = write_coco(tmp_path)
     (root / "annotations" / "instances_val2017.json").unlink()
-    with pytest.raises(TrainError, match=r"has no instances_val\*\.json; name the file .* or a --val-share"):
+    with pytest.raises(TrainError, match=r"has no instances_val\*\.json; give the file .* or a --val-share"):
         open_coco(root)
     data = open_coco(root, val_share=0.25)
     assert (data.samples("train"), data.samples("val")) == (9, 3)
@@ -191,18 +197,18 @@ def test_names_that_leave_the_folder_are_refused(tmp_path, name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"annotations": [{"image_id": 5, "category_id": 1}]}, "5 is missing, or named by an annotation"),
-        ({"annotations": [{"image_id": 100, "category_id": 5}]}, "has the category 5, which is listed nowhere"),
+        ({"annotations": [{"image_id": 5, "category_id": 1}]}, "5 is missing, or an annotation refers to it"),
+        ({"annotations": [{"image_id": 100, "category_id": 5}]}, "has the category 5, which nothing lists"),
         (
             {"images": [{"id": 1, "file_name": "none.jpg"}], "annotations": []},
             "lists the image none.jpg, which is in none of",
         ),
-        ({"images": []}, "is missing, or named by"),
-        ({"categories": 3}, "is no file of COCO annotations"),
-        ({"annotations": [[]]}, "is no file of COCO annotations"),
+        ({"images": []}, "is missing, or an annotation refers to it"),
+        ({"categories": 3}, "is not a COCO annotation file"),
+        ({"annotations": [[]]}, "is not a COCO annotation file"),
     ],
 )
-def test_annotations_that_do_not_fit_are_named(tmp_path, changes, message):
+def test_inconsistent_annotations_are_errors(tmp_path, changes, message):
     with pytest.raises(TrainError, match=message):
         open_coco(write_coco(tmp_path, **changes))
 
@@ -293,7 +299,7 @@ def samples(start: int, count: int, extension: str = "jpg") -> list[tuple[str, b
     ]
 
 
-def test_tars_of_others_are_read_where_they_lie(tmp_path):
+def test_other_peoples_tars_are_read_in_place(tmp_path):
     for shard in range(3):
         write_tar(tmp_path / f"a-train-{shard:02d}.tar", samples(shard * 5, 5, "JPG" if shard else "jpeg"))
     write_tar(tmp_path / "a-val-00.tar", samples(100, 4))
@@ -313,28 +319,28 @@ def test_tars_of_others_are_read_where_they_lie(tmp_path):
 @pytest.mark.parametrize(
     ("members", "end", "message"),
     [
-        ([("1.jpg", b"x")], END, "the sample 1 has jpg, and not one image"),
-        ([("1.cls", b"0")], END, "the sample 1 has cls, and not one image"),
+        ([("1.jpg", b"x")], END, "the sample 1 has jpg, not one image"),
+        ([("1.cls", b"0")], END, "the sample 1 has cls, not one image"),
         ([("1.jpg", b"x"), ("1.png", b"x"), ("1.cls", b"0")], END, "the sample 1 has cls, jpg, png"),
-        ([("1.jpg", b"x"), ("1.cls", b"dog")], END, "the label of 1 is b'dog', and not a number"),
+        ([("1.jpg", b"x"), ("1.cls", b"dog")], END, "the label of 1 is b'dog', not a number"),
         ([("1.jpg", b"x"), ("1.cls", b"-1")], END, "not a number from 0"),
-        ([("1.jpg", b"x"), ("1.jpg", b"x")], END, "two members 1.jpg"),
+        ([("1.jpg", b"x"), ("1.jpg", b"x")], END, "two members named 1.jpg"),
         ([("1.jpg", b"x"), ("1.cls", b"0")], b"", "end-of-archive mark is missing"),
-        ([], END, "hold no sample"),
+        ([], END, "contain no samples"),
     ],
 )
-def test_tars_that_do_not_fit_are_named(tmp_path, members, end, message):
+def test_tars_without_an_image_and_a_label_per_sample_are_errors(tmp_path, members, end, message):
     write_tar(tmp_path / "train.tar", members, end)
     write_tar(tmp_path / "val.tar", samples(0, 3))
     with pytest.raises(TrainError, match=message):
         open_webdataset(str(tmp_path))
 
 
-def test_tars_for_validation_have_to_be_there_and_to_be_others(tmp_path):
+def test_validation_tars_must_exist_and_differ_from_the_training_tars(tmp_path):
     path = str(write_tar(tmp_path / "x.tar", samples(0, 3)))
     with pytest.raises(TrainError, match="pass --val PATTERN"):
         open_webdataset(path)
-    with pytest.raises(TrainError, match="is to be trained on and validated on"):
+    with pytest.raises(TrainError, match="would be both trained on and validated on"):
         open_webdataset(path, path)
     with pytest.raises(TrainError, match="braces are not balanced"):
         expand("a-{0..3.tar")
@@ -349,13 +355,13 @@ def test_a_tar_that_shrinks_ends_the_run(tmp_path):
         images_of(data)
 
 
-def test_a_path_of_no_layout_is_one_error(tmp_path):
+def test_a_path_of_unknown_layout_is_one_error(tmp_path):
     with pytest.raises(
-        TrainError, match="is of no layout that is known: shards, cifar, coco, voc, imagefolder, webdataset"
+        TrainError, match=r"has none of the known layouts \(shards, cifar, coco, voc, imagefolder, webdataset\)"
     ):
         open_data(DataRequest(str(tmp_path)))
 
 
-def test_a_path_that_is_not_there_is_said_to_be_missing(tmp_path):
+def test_a_missing_path_is_reported_as_missing(tmp_path):
     with pytest.raises(TrainError, match="nowhere: there is no such file or folder"):
         open_data(DataRequest(str(tmp_path / "nowhere")))

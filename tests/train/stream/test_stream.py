@@ -17,10 +17,12 @@ from streams import AUGMENTATION, decoding_with, equal, source_of, stream, train
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.train.data.interfaces import ReadOptions
+from in21k.train.data.partition import TrainPlan
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.data.prepared.reader import ShardReader
 from in21k.train.errors import TrainError
 from in21k.train.stream.loader import default_workers, open_stream
+from in21k.train.stream.source import StreamSource
 
 
 def test_batches_hold_the_images_that_pillow_decodes(dataset_folder):
@@ -119,7 +121,9 @@ def test_a_truncated_shard_is_one_line(tmp_path, workers):
     folder = write_dataset(tmp_path)
     path = folder / "train/in21k-train-000001.tar"
     path.write_bytes(path.read_bytes()[:-700])
-    with pytest.raises(TrainError, match=r"in21k-train-000001.tar is \d+ bytes long, not the manifest's") as caught:
+    with pytest.raises(
+        TrainError, match=r"in21k-train-000001.tar is \d+ bytes long, not \d+ as in the manifest"
+    ) as caught:
         stream(source_of(folder), workers=workers)
     assert "\n" not in str(caught.value)
 
@@ -146,14 +150,15 @@ def overwrite(folder: Path, shard: int, sample: int, at: int, content: bytes) ->
     ("at", "content", "message"),
     [
         (-1024, bytes(1024), "not an image and its label"),  # no label
-        (-512, b"7", "the label 7, the sample table says 4"),
+        (-512, b"7", "the label 7, but the sample table says 4"),
     ],
 )
 def test_a_sample_without_its_label_is_an_error_that_names_the_shard(tmp_path, at, content, message):
     folder = write_dataset(tmp_path)
     overwrite(folder, 1, 6, at, content)
     with pytest.raises(
-        TrainError, match=rf"in21k-train-000001.tar: the sample at byte \d+ is not the table's.*{message}"
+        TrainError,
+        match=rf"in21k-train-000001.tar: the sample at byte \d+ is not the one in the sample table.*{message}",
     ):
         stream(source_of(folder), 93)
 
@@ -199,7 +204,7 @@ def test_a_shard_without_its_end_mark_is_an_error(tmp_path):
     folder = write_dataset(tmp_path)
     path = folder / "train/in21k-train-000002.tar"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(TrainError, match=r"in21k-train-000002.tar does not end with tar's end-of-archive mark"):
+    with pytest.raises(TrainError, match=r"in21k-train-000002.tar lacks tar's end-of-archive marker"):
         stream(source_of(folder))
 
 
@@ -208,7 +213,7 @@ def test_digests_are_compared_on_request(tmp_path):
     overwrite(folder, 3, 6, 900, b"?")  # within an image
     source = source_of(folder)
     stream(source)
-    with pytest.raises(TrainError, match=r"in21k-train-000003.tar has another SHA-256"):
+    with pytest.raises(TrainError, match=r"the SHA-256 of \S*in21k-train-000003.tar is not the manifest's"):
         stream(replace(source, open_reader=replace(source.open_reader, options=ReadOptions(verify_digest=True))))
 
 
@@ -292,3 +297,31 @@ def test_a_source_travels_to_workers(dataset_folder):
 
 def test_workers_are_bounded_by_cpus_and_processes():
     assert 0 <= default_workers(8) <= default_workers(1) <= 8
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_defaults_serve_a_training_loop_of_ones_own(dataset_folder, workers):
+    dataset = open_dataset(str(dataset_folder))
+    source = StreamSource(dataset.reader("train"), dataset.decoding())
+    plan = TrainPlan(dataset.shard_lengths("train"), seed=0, epochs=1, global_batch=31)
+    batches = list(open_stream(source, plan, workers=workers))
+    assert [batch.images.shape for batch in batches] == [(31, 3, 32, 32)] * 3
+    assert all(batch.labels.valid.all() for batch in batches)
+    labels = torch.cat([batch.labels.class_indices for batch in batches])
+    assert torch.bincount(labels, minlength=len(dataset.hierarchy)).tolist() == dataset.images_train.tolist()
+    assert [(batch.labels.epoch, batch.labels.start) for batch in batches] == [(0, 0), (0, 31), (0, 62)]
+
+
+def test_a_dataset_of_unknown_image_size_needs_one(tmp_path):
+    dataset = open_dataset(str(write_dataset(tmp_path, parameters={})))
+    assert dataset.decoding(48).image_size == 48
+    with pytest.raises(TrainError, match="does not say how large its images are; give a size"):
+        dataset.decoding()
+
+
+def test_labels_travel_between_processes_as_they_are(dataset_folder):
+    (batch,) = stream(source_of(dataset_folder), 93)
+    labels = pickle.loads(pickle.dumps(batch.labels))
+    assert torch.equal(labels.class_indices, batch.labels.class_indices)
+    assert torch.equal(labels.valid, batch.labels.valid)
+    assert (labels.skipped, labels.epoch, labels.start) == ((), 0, 0)

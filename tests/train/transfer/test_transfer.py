@@ -94,7 +94,7 @@ def test_another_image_or_label_gives_another_digest(folder, tmp_path):
 
 def test_a_share_of_each_class_is_held_out(tmp_path):
     root = write_folder(tmp_path, ["train"])
-    with pytest.raises(TrainError, match=r"holds no images to validate on .*pass --val-share"):
+    with pytest.raises(TrainError, match=r"has no folder of validation images .*pass --val-share"):
         open_image_folder(root)
     for data in (open_image_folder(root, 0.1), open_image_folder(root / "train", 0.1)):
         assert data.images_val.tolist() == [3, 3, 3]
@@ -106,8 +106,8 @@ def test_a_share_of_each_class_is_held_out(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: (root / "train" / "dog").mkdir(), "dog holds no image"),
-        (lambda root: (root / "val" / "dog").mkdir(), "dog is a class that train has not"),
+        (lambda root: (root / "train" / "dog").mkdir(), "dog contains no images"),
+        (lambda root: (root / "val" / "dog").mkdir(), "dog is a class that train lacks"),
     ],
 )
 def test_folders_that_do_not_fit_are_named(tmp_path, spoil, message):

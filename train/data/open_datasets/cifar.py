@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as their Python archives have them, read without running anything that is in the pickles."""
+"""CIFAR-10 and CIFAR-100, from their Python archives, read without running anything in the pickles."""
 
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,24 +20,26 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Release:
-    """Which pickles a release has, and under which names its labels are."""
+    """The pickles of a release, and the keys of what they hold."""
 
     meta: str
+    """The pickle with the class names."""
     names: str
-    """Of the class names, in `meta`."""
+    """Key of the class names."""
     labels: str
+    """Key of the labels."""
     train: tuple[str, ...]
     test: tuple[str, ...]
 
 
 RELEASES = (
-    Release("meta", "fine_label_names", "fine_labels", ("train",), ("test",)),
+    Release(meta="meta", names="fine_label_names", labels="fine_labels", train=("train",), test=("test",)),
     Release(
-        "batches.meta",
-        "label_names",
-        "labels",
-        tuple(f"data_batch_{number}" for number in range(1, 6)),
-        ("test_batch",),
+        meta="batches.meta",
+        names="label_names",
+        labels="labels",
+        train=tuple(f"data_batch_{number}" for number in range(1, 6)),
+        test=("test_batch",),
     ),
 )
 """CIFAR-100 and CIFAR-10."""
@@ -47,7 +49,7 @@ _FOLDERS = ("cifar-100-python", "cifar-10-batches-py")
 
 @dataclass(frozen=True, eq=False)
 class ArrayImages:
-    """Images in memory; implements `ImageStore` and `OpenStore`."""
+    """Images in memory; implements both `ImageStore` and `OpenStore`."""
 
     pixels: Pixels
     """uint8 [N, H, W, 3]."""
@@ -57,7 +59,7 @@ class ArrayImages:
         return self
 
     def image(self, row: int) -> Pixels:
-        """Return uint8 [H, W, 3]: an image's pixels."""
+        """Return an image's pixels, uint8 [H, W, 3]."""
         found: Pixels = self.pixels[row]
         return found
 
@@ -66,20 +68,20 @@ class ArrayImages:
 
 
 def is_cifar(path: Path) -> bool:
-    """Return whether a path is one of the archives, or the folder that they unpack to."""
+    """Return whether a path is one of the archives, or a folder unpacked from one."""
     if path.is_dir():
         return any((_unpacked(path) / release.meta).is_file() for release in RELEASES)
     return path.is_file() and path.name.startswith("cifar-") and path.name.endswith((".tar.gz", ".tgz", ".tar"))
 
 
 def open_cifar(path: Path) -> ListedDataset:
-    """Return the images of an archive, or of the folder that it unpacks to, with its test images as `val`.
+    """Return the images of an archive, or of a folder unpacked from one, with the test images as `val`.
 
-    CIFAR-100 has its 100 fine classes.
+    The classes of CIFAR-100 are its 100 fine ones.
 
     Raises:
-        TrainError: it is neither, or a batch is missing or damaged.
-        TreeError: a pickle holds other things than arrays, lists and text.
+        TrainError: the path is neither, or a batch is missing or damaged.
+        TreeError: a pickle holds anything but arrays, lists and text.
     """
     pickles = _pickles(path)
     for release in RELEASES:
@@ -87,7 +89,7 @@ def open_cifar(path: Path) -> ListedDataset:
             break
     else:
         raise TrainError(
-            f"{path} holds no {' nor '.join(release.meta for release in RELEASES)}; it is no CIFAR archive"
+            f"{path} is not a CIFAR archive: it has neither {' nor '.join(release.meta for release in RELEASES)}"
         )
     names = _field(_loaded(path, pickles, release.meta), release.names, path, release.meta)
     classes = [str(name) for name in names]
@@ -95,7 +97,14 @@ def open_cifar(path: Path) -> ListedDataset:
         "train": _split(path, pickles, release, release.train, "train", len(classes)),
         "val": _split(path, pickles, release, release.test, "val", len(classes)),
     }
-    return ListedDataset(str(path), classes, splits, single_labels(len(classes)), path.name, SIDE)
+    return ListedDataset(
+        name=str(path),
+        classes=classes,
+        splits=splits,
+        label_sets=single_labels(len(classes)),
+        title=path.name,
+        image_size=SIDE,
+    )
 
 
 def _split(
@@ -106,7 +115,9 @@ def _split(
         loaded = _loaded(path, pickles, batch)
         data, found = (_field(loaded, key, path, batch) for key in ("data", release.labels))
         if not _is_batch(data, found, classes):
-            raise TrainError(f"{path}: {batch} is no batch of {SIDE} × {SIDE} images with a label of {classes} each")
+            raise TrainError(
+                f"{path}: {batch} is not a batch of {SIDE} × {SIDE} images, each with one of {classes} labels"
+            )
         pixels.append(data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
         labels.extend(found)
     keys = [f"{split}/{number:05d}" for number in range(len(labels))]
@@ -125,13 +136,13 @@ def _is_batch(data: Any, labels: Any, classes: int) -> bool:
 
 def _loaded(path: Path, pickles: Mapping[str, bytes], name: str) -> Any:
     if name not in pickles:
-        raise TrainError(f"{path} holds no {name}; copy it anew")
+        raise TrainError(f"{path} has no {name}; copy it again")
     return load_arrays(pickles[name], f"{path}: {name}")
 
 
 def _field(loaded: Any, key: str, path: Path, name: str) -> Any:
     if not isinstance(loaded, dict) or not isinstance(loaded.get(key), (list, np.ndarray)):
-        raise TrainError(f"{path}: {name} has no {key}; it is no batch of CIFAR")
+        raise TrainError(f"{path}: {name} has no {key}; it is not a CIFAR batch")
     return loaded[key]
 
 
@@ -140,7 +151,7 @@ def _unpacked(folder: Path) -> Path:
 
 
 def _pickles(path: Path) -> dict[str, bytes]:
-    """Return the content of the files that a release has, by name."""
+    """Return the contents of the releases' files, by name."""
     wanted = {name for release in RELEASES for name in (release.meta, *release.train, *release.test)}
     if path.is_dir():
         folder = _unpacked(path)
@@ -155,7 +166,9 @@ def _archived(path: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
                 name = member.name.rpartition("/")[2]
                 if name in wanted and member.isfile():
                     if member.size > MAX_BYTES:
-                        raise TrainError(f"{path}: {name} is larger than {MAX_BYTES >> 20} MB; it is no CIFAR archive")
+                        raise TrainError(
+                            f"{path}: {name} is larger than {MAX_BYTES >> 20} MB; this is not a CIFAR archive"
+                        )
                     file = archive.extractfile(member)
                     assert file is not None
                     yield name, file.read()

@@ -1,8 +1,8 @@
-"""Images with COCO-style annotations: an image's labels are the categories of all its objects.
+"""Images with annotations in COCO's format: an image's labels are the categories of all its objects.
 
-Crowd annotations count as any other, since the image shows the category. Images without an annotation stay, with no
-label: an image of none of the classes is a fact to be learned and measured. (Code that goes by the annotations, such as
-the authors' for MS-COCO, leaves them out.)
+Crowd annotations count like any other, since the image shows the category. Images without annotations stay, without
+labels: that an image shows none of the classes is to be learned and measured, too. (Code that iterates over
+annotations, such as the authors' for MS-COCO, leaves them out.)
 """
 
 import json
@@ -27,30 +27,32 @@ _TRAIN, _VAL = "instances_train*.json", "instances_val*.json"
 
 @dataclass(frozen=True)
 class Annotated:
-    """The images of one file of annotations."""
+    """The images of one annotation file."""
 
     names: list[str]
-    """Paths below the folder of images."""
+    """Paths below the image folder."""
     sets: list[list[int]]
     """Category ids of each image, ascending."""
     categories: dict[int, str]
+    """Names by id."""
     folder: str
-    """Of the images."""
+    """The image folder."""
 
 
 def is_coco(root: Path) -> bool:
-    """Return whether a folder has annotations of objects where COCO keeps them."""
+    """Return whether a folder has object annotations where COCO keeps them."""
     return any((root / ANNOTATIONS).glob(_TRAIN))
 
 
 def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float = 0.0) -> ListedDataset:
-    """Return the images of a folder and the categories of their objects.
+    """Return the images of a folder, labeled with the categories of their objects.
 
     Args:
-        root: holds the folders of images, such as train2017/ and val2017/.
-        annotations: of the training images; annotations/instances_train*.json by default.
-        val: annotations of the validation images; annotations/instances_val*.json by default.
-        val_share: without any, the share of the training images that is held out, by a hash of their names.
+        root: contains the image folders, such as train2017/ and val2017/.
+        annotations: annotation file of the training images; annotations/instances_train*.json by default.
+        val: annotation file of the validation images; annotations/instances_val*.json by default.
+        val_share: without the latter, the share of the training images to hold out, from 0 to 1; a hash of their names
+            decides which.
 
     Raises:
         TrainError: annotations or images are missing, or the annotations are damaged.
@@ -62,17 +64,17 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     else:
         train, held = _hold_out(train, val_share)
     if strangers := held.categories.keys() - train.categories.keys():
-        raise TrainError(f"{val_path} has the category {min(strangers)}, which the training annotations have not")
+        raise TrainError(f"{val_path} has the category {min(strangers)}, which the training annotations lack")
     ids = sorted(train.categories)
     index = {category: number for number, category in enumerate(ids)}
     parts = {"train": train, "val": held}
     return multi_label_dataset(
-        str(root),
-        [train.categories[category] for category in ids],
-        {split: [f"{Path(part.folder).name}/{name}" for name in part.names] for split, part in parts.items()},
-        {split: [[index[category] for category in found] for found in part.sets] for split, part in parts.items()},
-        {split: _store(part) for split, part in parts.items()},
-        f"categories of {root.name}",
+        name=str(root),
+        classes=[train.categories[category] for category in ids],
+        keys={split: [f"{Path(part.folder).name}/{name}" for name in part.names] for split, part in parts.items()},
+        sets={split: [[index[category] for category in found] for found in part.sets] for split, part in parts.items()},
+        stores={split: _store(part) for split, part in parts.items()},
+        title=f"categories of {root.name}",
     )
 
 
@@ -85,16 +87,16 @@ def _only(root: Path, pattern: str, *, required: bool = True) -> Path | None:
     if len(found) == 1:
         return found[0]
     if found:
-        raise TrainError(f"{root / ANNOTATIONS} has {len(found)} files {pattern}; name them: --annotations and --val")
+        raise TrainError(f"{root / ANNOTATIONS} has {len(found)} files {pattern}; choose with --annotations and --val")
     if required:
         raise TrainError(
-            f"{root / ANNOTATIONS} has no {pattern}; name the file (--annotations, --val) or a --val-share"
+            f"{root / ANNOTATIONS} has no {pattern}; give the file (--annotations, --val) or a --val-share"
         )
     return None
 
 
 def _read(root: Path, path: Path | None) -> Annotated:
-    """Return a file of annotations; only image and category of each object are kept, or COCO's would fill memory."""
+    """Return an annotation file, keeping only the image and category of each object: COCO's files are large."""
     assert path is not None
     try:
         with path.open("rb") as file:
@@ -107,11 +109,11 @@ def _read(root: Path, path: Path | None) -> Annotated:
     except OSError as error:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
     except KeyError as error:
-        raise TrainError(f"{path}: {error} is missing, or named by an annotation and listed nowhere") from error
+        raise TrainError(f"{path}: {error} is missing, or an annotation refers to it and nothing lists it") from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise TrainError(f"{path} is no file of COCO annotations: {one_line(error)}") from error
+        raise TrainError(f"{path} is not a COCO annotation file: {one_line(error)}") from error
     if unknown := set().union(*sets.values()) - categories.keys():
-        raise TrainError(f"{path}: an annotation has the category {unknown.pop()}, which is listed nowhere")
+        raise TrainError(f"{path}: an annotation has the category {unknown.pop()}, which nothing lists")
     if len(set(images.values())) < len(images):
         raise TrainError(f"{path} lists an image file twice")
     names = list(images.values())
@@ -129,9 +131,9 @@ _KEPT = ("images", "annotations", "categories", "id", "name", "file_name")
 
 
 def _folder_of(root: Path, path: Path, names: Sequence[str]) -> Path:
-    """Return the folder of images: train2017 for instances_train2017.json, or wherever the first of them is."""
+    """Return the image folder: train2017 for instances_train2017.json, or wherever the first image is."""
     if not names:
-        raise TrainError(f"{path} lists no image")
+        raise TrainError(f"{path} lists no images")
     own = path.stem.rpartition("_")[2]
     candidates = [root / own, root / "images" / own, root / "images", root]
     for folder in candidates:
@@ -144,7 +146,9 @@ def _hold_out(part: Annotated, share: float) -> tuple[Annotated, Annotated]:
     order = np.argsort(hash_strings(part.names), kind="stable").tolist()
     count = int(np.ceil(share * len(order)))
     if not 0 < count < len(order):
-        raise TrainError(f"a share of {share:g} of {len(order)} images leaves none to train on")
+        raise TrainError(
+            f"holding out a share of {share:g} of {len(order)} images leaves none to train on or to validate on"
+        )
     return _rows(part, sorted(order[count:])), _rows(part, sorted(order[:count]))
 
 

@@ -1,4 +1,4 @@
-"""A folder of class folders of image files, as torchvision's ImageFolder reads it."""
+"""Image folders as torchvision's ImageFolder reads them: one folder of image files per class."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,16 @@ from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, si
 from in21k.train.errors import TrainError
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
-"""Of image files, in any case; other files are passed over."""
+"""Of image files, in upper or lower case; other files are ignored."""
 
 TRAIN = "train"
 VAL = ("val", "test", "valid", "validation")
-"""Folders beside `train` that hold the validation images; the first one there is taken."""
+"""Folders beside `train` that may hold the validation images; the first that exists is used."""
 
 
 @dataclass(frozen=True, eq=False)
 class FolderImages:
-    """Image files below a folder; implements `ImageStore` and, as nothing stays open, `OpenStore`."""
+    """Image files below a folder; implements both `ImageStore` and `OpenStore`, since no file stays open."""
 
     root: str
     names: Any
@@ -47,10 +47,10 @@ class FolderImages:
 
 @dataclass(frozen=True)
 class FolderListing:
-    """The images of class folders."""
+    """The images in class folders."""
 
     names: list[str]
-    """Paths relative to the root, sorted within a class."""
+    """Paths relative to the root, sorted within each class."""
     labels: list[int]
 
 
@@ -59,18 +59,18 @@ def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
 
     Args:
         root: the folder.
-        val_share: where there is no folder of validation images, the share of each class's images that is held out, by
-            a hash of their paths.
+        val_share: without a folder of validation images, the share of each class's images to hold out, from 0 to 1;
+            a hash of their paths decides which.
 
     Raises:
-        TrainError: there are no class folders, a class has no image, or there are no validation images.
+        TrainError: there are no class folders, a class has no images, or there are no validation images.
     """
     train_folder = root / TRAIN if (root / TRAIN).is_dir() else root
     val_folder = next((root / name for name in VAL if train_folder != root and (root / name).is_dir()), None)
     classes = _folders(train_folder)
     train = _listed(train_folder, classes)
     if empty := sorted(set(range(len(classes))) - set(train.labels)):
-        raise TrainError(f"{train_folder / classes[empty[0]]} holds no image; remove the folder, or fill it")
+        raise TrainError(f"{train_folder / classes[empty[0]]} contains no images; remove the folder, or add images")
     if val_folder is not None:
         val = _listed(val_folder, _known(val_folder, classes))
     else:
@@ -78,30 +78,38 @@ def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
         val_folder = train_folder
     splits = {"train": _split(root, train_folder, train), "val": _split(root, val_folder, val)}
     names = [_printable(name) for name in classes]
-    return ListedDataset(str(root), names, splits, single_labels(len(names)), f"the folders of {root.name}")
+    return ListedDataset(
+        name=str(root),
+        classes=names,
+        splits=splits,
+        label_sets=single_labels(len(names)),
+        title=f"the folders of {root.name}",
+    )
 
 
 def hold_out(listed: FolderListing, share: float, root: Path) -> tuple[FolderListing, FolderListing]:
-    """Return the images to train on, and the share of each class, rounded up, whose paths have the smallest hashes.
+    """Return the images to train on, and those held out: of each class, the share whose paths have the lowest hashes.
+
+    The number held out is rounded up.
 
     Raises:
-        TrainError: the share is none, or leaves a class nothing to train on.
+        TrainError: the share is not between 0 and 1, or leaves a class no images to train on.
     """
     if not 0 < share < 1:
-        raise TrainError(f"{root} holds no images to validate on ({', '.join(VAL[:2])}); pass --val-share 0.1")
+        raise TrainError(f"{root} has no folder of validation images ({', '.join(VAL[:2])}); pass --val-share 0.1")
     labels, hashes = np.array(listed.labels), hash_strings([_printable(name) for name in listed.names])
     held = np.zeros(len(labels), np.bool_)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         count = int(np.ceil(share * len(rows)))
         if count == len(rows):
-            raise TrainError(f"{listed.names[rows[0]]}: its class has {len(rows)} images, too few to hold any out")
+            raise TrainError(f"the class of {listed.names[rows[0]]} has too few images to hold any out: {len(rows)}")
         held[rows[np.argsort(hashes[rows], kind="stable")[:count]]] = True
     return _where(listed, ~held), _where(listed, held)
 
 
 def is_image_folder(root: Path) -> bool:
-    """Return whether a folder holds class folders with images, itself or in `train`."""
+    """Return whether a folder, or `train` in it, contains class folders with images."""
     folder = root / TRAIN if (root / TRAIN).is_dir() else root
     return folder.is_dir() and any(next(_images(folder / name, ""), None) for name in _subfolders(folder))
 
@@ -122,13 +130,13 @@ def _folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise TrainError(f"{folder}: there is no such folder")
     if not (names := _subfolders(folder)):
-        raise TrainError(f"{folder} holds no class folders; an image folder is CLASS/IMAGE, or train/CLASS/IMAGE")
+        raise TrainError(f"{folder} has no class folders; an image folder contains CLASS/IMAGE or train/CLASS/IMAGE")
     return names
 
 
 def _known(folder: Path, classes: Sequence[str]) -> Sequence[str]:
     if strangers := sorted(set(_subfolders(folder)) - set(classes)):
-        raise TrainError(f"{folder / strangers[0]} is a class that {TRAIN} has not; remove it, or add it there")
+        raise TrainError(f"{folder / strangers[0]} is a class that {TRAIN} lacks; remove it, or add it there")
     return classes
 
 
@@ -153,7 +161,7 @@ def _images(folder: Path, below: str) -> Iterator[str]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from _images(folder / entry.name, f"{below}/{entry.name}")
-            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122 - millions of them
+            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122 - there may be millions
                 yield f"{below}/{entry.name}"
 
 
@@ -162,18 +170,18 @@ def _printable(name: str) -> str:
 
 
 def safe_name(name: object, source: str) -> str:
-    """Return a relative path that an untrusted file names.
+    """Return a relative path found in an untrusted file, once it is known to be safe.
 
     Args:
-        name: what stands there.
-        source: the file, for errors.
+        name: the path.
+        source: the file, for messages.
 
     Raises:
-        TrainError: it is no text, absolute, or leads out of the folder.
+        TrainError: it is not text, is absolute, or leads out of the folder.
     """
     if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
-        raise TrainError(f"{source} names the image {str(name)[:80]!r}, which is no relative path")
+        raise TrainError(f"{source} names the image {str(name)[:80]!r}, which is not a relative path")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise TrainError(f"{source} names the image {name[:80]!r}, which does not lie in the folder of images")
+        raise TrainError(f"{source} names the image {name[:80]!r}, which is outside the image folder")
     return str(path)

@@ -1,4 +1,4 @@
-"""The label sets of images with any number of classes each: one table for both splits."""
+"""Datasets whose images have any number of classes each: one table of label sets for both splits."""
 
 from collections.abc import Sequence
 
@@ -16,15 +16,15 @@ def multi_label_dataset(
     stores: dict[str, ImageStore],
     title: str,
 ) -> ListedDataset:
-    """Return the catalogue of images of which each has a set of classes, perhaps an empty one.
+    """Return a dataset in which each image has a set of classes, which may be empty.
 
     Args:
-        name: what to call it.
+        name: what messages call it.
         classes: C names.
         keys: of the images, by split.
         sets: class indices of each image, by split, in the order of the keys.
         stores: of the images, by split.
-        title: where the classes are from.
+        title: where the classes come from.
     """
     table = label_table([*sets["train"], *sets["val"]])
     first = {"train": 0, "val": len(sets["train"])}
@@ -32,11 +32,11 @@ def multi_label_dataset(
         split: ListedSplit(keys[split], np.arange(len(keys[split]), dtype=np.int64) + first[split], stores[split])
         for split in ("train", "val")
     }
-    return ListedDataset(name, classes, splits, table, title)
+    return ListedDataset(name=name, classes=classes, splits=splits, label_sets=table, title=title)
 
 
 def label_table(sets: Sequence[Sequence[int]]) -> IntArray:
-    """Return int64 [N, K]: the class indices of N sets, ascending and padded with -1; K is at least 1."""
+    """Return int64 [N, K]: the class indices of N sets, ascending, padded with -1; K is at least 1."""
     table = np.full((len(sets), max([1, *map(len, sets)])), -1, np.int64)
     for row, members in enumerate(sets):
         table[row, : len(members)] = sorted(members)

@@ -1,7 +1,7 @@
-"""A list of images with their labels, wherever the images lie: what every source but prepared shards becomes.
+"""A dataset as a list of images with their labels, wherever the images are: what every open dataset becomes.
 
-The images stand in an order of their own, by a hash of their keys. Training shuffles blocks of neighbours, and a folder
-or archive that is sorted by class would give blocks of one class.
+The images are ordered by a hash of their keys. Training shuffles blocks of consecutive images, and in a folder or
+archive that is sorted by class, each block would be of a single class.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from in21k.tree.class_names import edge_class_names
 from in21k.tree.hierarchy import ROOT, Hierarchy
 from in21k.tree.table import named_table
 
-STRETCH = 1024
-"""Images that are shuffled as those of one shard are."""
+SHARD_LENGTH = 1024
+"""Images that are shuffled together, as a shard's are."""
 
 
 class OpenStore(Protocol):
@@ -43,22 +43,22 @@ class OpenStore(Protocol):
 
 
 class ImageStore(Protocol):
-    """Where the images of a split are; it is pickled on its way to the loader's processes."""
+    """Where the images of a split are. It is pickled on its way to the loader processes."""
 
     def open(self) -> OpenStore:
         """Return the images, open for reading.
 
         Raises:
-            TrainError: they are not there.
+            TrainError: they are missing.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class ListedSplit:
-    """The N images of a split, as their source lists them."""
+    """The N images of a split, in the order in which they were listed."""
 
     keys: Sequence[str]
-    """[N]: what to call each image; each key once."""
+    """[N]: a name for each image, unique."""
     label_ids: IntArray
     """int64 [N]: each image's row in the label sets."""
     store: ImageStore
@@ -68,11 +68,11 @@ class ListedSplit:
 
     @cached_property
     def order(self) -> IntArray:
-        """int64 [N]: the row that stands at each place."""
+        """int64 [N]: the images in the order in which they are read, by their rows in the list."""
         return np.argsort(hash_strings(self.keys), kind="stable").astype(np.int64) if len(self) else np.empty(0, int)
 
     def reader(self) -> "ListedReaders":
-        """Return what opens a reader of the images in their order."""
+        """Return what opens readers of the images, in the order in which they are read."""
         keys = pa.array([self.keys[row] for row in self.order.tolist()], pa.string())
         return ListedReaders(keys, self.order, self.label_ids[self.order], self.store)
 
@@ -82,13 +82,13 @@ class ListedDataset:
     """Images in the splits `train` and `val`, and a plain list of C classes; implements `TrainingData`."""
 
     name: str
-    """What to call it in messages."""
+    """What messages call it."""
     classes: Sequence[str]
     splits: Mapping[str, ListedSplit]
     label_sets: IntArray
-    """int64 [ids, K]: the class indices of each id, padded with -1."""
+    """int64 [C or N, K]: class indices, padded with -1; one row per class, or per image where images have several."""
     title: str = "classes of the data"
-    """Where the classes are from."""
+    """Where the classes come from."""
     image_size: int | None = None
     """Side of the images in pixels; None where they differ."""
 
@@ -115,12 +115,12 @@ class ListedDataset:
 
     @property
     def images_train(self) -> IntArray:
-        """int64 [C]: training images of each class."""
+        """int64 [C]: training images per class."""
         return self._images("train")
 
     @property
     def images_val(self) -> IntArray:
-        """int64 [C]: validation images of each class."""
+        """int64 [C]: validation images per class."""
         return self._images("val")
 
     def decoding(self, image_size: int) -> Decoding:
@@ -128,12 +128,12 @@ class ListedDataset:
         return Decoding(image_size=image_size, wild=True)
 
     def shard_lengths(self, split: str) -> tuple[int, ...]:
-        """Return the number of images in each stretch that is shuffled as one shard."""
+        """Return the number of images in each run that is shuffled as a shard is."""
         total = self.samples(split)
-        return tuple(min(STRETCH, total - start) for start in range(0, total, STRETCH))
+        return tuple(min(SHARD_LENGTH, total - start) for start in range(0, total, SHARD_LENGTH))
 
     def samples(self, split: str) -> int:
-        """Return the number of images of a split."""
+        """Return the number of images in a split."""
         return len(self.splits[split])
 
     def reader(self, split: str, _options: ReadOptions = READ_DIRECTLY) -> "ListedReaders":
@@ -141,11 +141,11 @@ class ListedDataset:
         return self.splits[split].reader()
 
     def cached(self, _options: ReadOptions) -> AbstractContextManager[None]:
-        """Return a context that does nothing: the images lie on this machine."""
+        """Return a context that does nothing: the images are on this machine."""
         return nullcontext()
 
     def hierarchy_table(self) -> pa.Table:
-        """Return the classes as a hierarchy table of one level; classes that are wnids get WordNet's names."""
+        """Return the classes as a hierarchy table of one level, with WordNet's names for those that are wnids."""
         names = edge_class_names(tuple(self.classes), {}, self.title)
         return named_table(self.hierarchy, names, self.images_train, self.images_val)
 
@@ -164,33 +164,33 @@ def flat_hierarchy(classes: Sequence[str]) -> Hierarchy:
 
 
 def single_labels(classes: int) -> IntArray:
-    """Return int64 [C, 1]: the label sets of images of one class each, whose ids are class indices."""
+    """Return int64 [C, 1]: the label sets of images that have one class each."""
     return np.arange(classes, dtype=np.int64)[:, None]
 
 
 @dataclass(frozen=True)
 class ListedReaders:
-    """Opens readers of a split; as Arrow arrays, millions of keys are pickled in no time."""
+    """Opens readers of a split. The keys are an Arrow array, so that millions of them are pickled quickly."""
 
     keys: Any
-    """A pyarrow string array [N], in order."""
+    """A pyarrow string array [N], in the order in which images are read."""
     rows: IntArray
-    """int64 [N]: each one's row in the store."""
+    """int64 [N]: each image's row in the store."""
     label_ids: IntArray
-    """int64 [N]."""
+    """int64 [N]: each image's row in the label sets."""
     store: ImageStore
 
     def __call__(self) -> "ListedReader":
         """Return a new reader.
 
         Raises:
-            TrainError: the images are not there.
+            TrainError: the images are missing.
         """
         return ListedReader(self, self.store.open())
 
 
 class ListedReader:
-    """The samples of a split, read one by one when they are wanted."""
+    """Reads the samples of a split one at a time, when they are needed."""
 
     reads_ahead = False
 
@@ -198,12 +198,12 @@ class ListedReader:
         self._listed, self._store = listed, store
 
     def request(self, numbers: IntArray) -> list[int]:
-        """Return the numbers: nothing is read yet."""
+        """Return the numbers themselves; nothing is read yet."""
         found: list[int] = numbers.tolist()
         return found
 
     def collect(self, requests: Iterable[int]) -> list[Sample | None]:
-        """Return the samples of these numbers, in order; None for PADDING."""
+        """Return the samples with these numbers, in order; None for PADDING."""
         return [None if number == PADDING else self._sample(number) for number in requests]
 
     def close(self) -> None:

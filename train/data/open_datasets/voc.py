@@ -1,7 +1,7 @@
-"""Images of Pascal VOC: an image's labels are the classes of all its objects.
+"""Pascal VOC: an image's labels are the classes of all its objects.
 
-Objects marked `difficult` count as any other: the image shows the class. (VOC's own evaluation leaves out images in
-which all objects of a class are difficult.)
+Objects marked `difficult` count like any other, since the image shows the class. (VOC's own evaluation of a class
+leaves out images in which all its objects are difficult.)
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ _OBJECT_NAME = ["annotation", "object", "name"]
 
 
 def voc_folder(path: Path) -> Path | None:
-    """Return the folder of the year that a path holds, itself or as VOCdevkit/VOC2007; None where it holds none."""
+    """Return the folder of one year, the path itself or such as VOCdevkit/VOC2007 in it; None if there is none."""
     years = [path, *sorted(path.glob("VOC[0-9]*")), *sorted(path.glob("VOCdevkit/VOC[0-9]*"))]
     return next((folder for folder in years if (folder / _SETS).is_dir()), None)
 
@@ -30,58 +30,58 @@ def voc_folder(path: Path) -> Path | None:
 def open_voc(path: Path) -> ListedDataset:
     """Return the images that ImageSets/Main lists.
 
-    Where there is a list `test` and annotations of it, `trainval` is trained on and `test` validates, as in VOC2007;
-    otherwise these are `train` and `val`.
+    Where `test` is listed and annotated, as in VOC2007, training takes `trainval` and validation takes `test`;
+    otherwise they take `train` and `val`.
 
     Raises:
         TrainError: lists or annotations are missing or damaged.
     """
     root = voc_folder(path)
     if root is None:
-        raise TrainError(f"{path} holds no {_SETS}; it is no folder of Pascal VOC")
+        raise TrainError(f"{path} is not a Pascal VOC folder: it has no {_SETS}")
     names = _lists(root)
     objects = {split: [objects_of(root / _OBJECTS / f"{name}.xml") for name in names[split]] for split in names}
     classes = sorted({label for split in objects.values() for labels in split for label in labels})
     index = {name: number for number, name in enumerate(classes)}
     return multi_label_dataset(
-        str(root),
-        classes,
-        dict(names),
-        {split: [[index[label] for label in labels] for labels in found] for split, found in objects.items()},
-        {split: _store(root, found) for split, found in names.items()},
-        f"objects of {root.name}",
+        name=str(root),
+        classes=classes,
+        keys=dict(names),
+        sets={split: [[index[label] for label in labels] for labels in found] for split, found in objects.items()},
+        stores={split: _store(root, found) for split, found in names.items()},
+        title=f"objects of {root.name}",
     )
 
 
 def objects_of(path: Path) -> set[str]:
-    """Return the classes of the objects in a file of annotations; parts of objects do not count.
+    """Return the classes of the objects in an annotation file; parts of objects do not count.
 
-    No entity is expanded: a file that declares a document type is refused.
+    No entity is expanded: a file that declares a document type is an error.
 
     Raises:
-        TrainError: it is missing, too large, or no such file.
+        TrainError: the file is missing, too large, or not XML.
     """
     above: list[str] = []
     texts: list[str] = []
     parser = expat.ParserCreate()
     parser.buffer_text = True
 
-    def start(name: str, _: object) -> None:
+    def on_start(name: str, _: object) -> None:
         above.append(name)
         if above == _OBJECT_NAME:
             texts.append("")
 
-    def text(content: str) -> None:
+    def on_text(content: str) -> None:
         if above == _OBJECT_NAME:
             texts[-1] += content
 
-    parser.StartElementHandler = start
+    parser.StartElementHandler = on_start
     parser.EndElementHandler = lambda _: above.pop()
-    parser.CharacterDataHandler = text
+    parser.CharacterDataHandler = on_text
     parser.StartDoctypeDeclHandler = _refuser(path)
     try:
         if path.stat().st_size > _MAX_XML:
-            raise TrainError(f"{path} is larger than {_MAX_XML >> 20} MB; it is no file of VOC annotations")
+            raise TrainError(f"{path} is larger than {_MAX_XML >> 20} MB; it is not a VOC annotation file")
         parser.Parse(path.read_bytes(), True)
     except (OSError, expat.ExpatError, ValueError) as error:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
@@ -90,7 +90,7 @@ def objects_of(path: Path) -> set[str]:
 
 def _refuser(path: Path) -> Callable[..., None]:
     def refuse(*_: object) -> None:
-        raise TrainError(f"{path} declares a document type, which annotations of VOC do not")
+        raise TrainError(f"{path} declares a document type, which VOC annotations do not")
 
     return refuse
 
@@ -104,7 +104,9 @@ def _lists(root: Path) -> dict[str, list[str]]:
     if not (train and val and (root / _OBJECTS / f"{val[0]}.xml").is_file()):
         train, val = _listed(root, "train"), _listed(root, "val")
     if not train or not val:
-        raise TrainError(f"{root / _SETS} lists no images in trainval.txt and test.txt, nor in train.txt and val.txt")
+        raise TrainError(
+            f"{root / _SETS} lists no images: neither in trainval.txt and test.txt nor in train.txt and val.txt"
+        )
     return {"train": train, "val": val}
 
 

@@ -1,6 +1,6 @@
-"""WebDataset shards of others: tars of an image and a `.cls` a sample, indexed once by their headers.
+"""Other people's WebDataset shards: tars with an image and a `.cls` file per sample, indexed once by their headers.
 
-Nothing is unpacked: the index keeps where each image lies, and it is read from there.
+Nothing is unpacked: the index records where each image is, and images are read from there.
 """
 
 import glob
@@ -23,7 +23,7 @@ IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
 LABEL = "cls"
 MAX_CLASSES = 1 << 20
 _MAX_LABEL = 16
-"""Bytes of a label: it is a number."""
+"""Bytes of a label that are read: it is a number."""
 _OPEN = 64
 """Tars that one process keeps open."""
 _TRAIN = ("train/*.tar", "*train*.tar")
@@ -32,16 +32,16 @@ _VAL = ("val/*.tar", "test/*.tar", "validation/*.tar", "*val*.tar", "*test*.tar"
 
 @dataclass(frozen=True, eq=False)
 class TarImages:
-    """Where the images of a split lie; implements `ImageStore`."""
+    """Where the images of a split are; implements `ImageStore`."""
 
     paths: tuple[str, ...]
     """Of the tars."""
     tars: IntArray
-    """int64 [N]: each image's tar, by its place in `paths`."""
+    """int64 [N]: each image's tar, as an index into `paths`."""
     offsets: IntArray
-    """int64 [N]: bytes from the tar's beginning to the image file."""
+    """int64 [N]: byte of the tar at which the image file begins."""
     sizes: IntArray
-    """int64 [N]: the image file's length in bytes."""
+    """int64 [N]: length of the image file in bytes."""
 
     def open(self) -> "OpenTars":
         """Return the images, open for reading."""
@@ -49,7 +49,7 @@ class TarImages:
 
 
 class OpenTars:
-    """Tars open in one process: those used last; implements `OpenStore`."""
+    """The most recently used tars, open in one process; implements `OpenStore`."""
 
     def __init__(self, images: TarImages) -> None:
         self._images = images
@@ -59,7 +59,7 @@ class OpenTars:
         """Return an image file's bytes.
 
         Raises:
-            TrainError: the tar is gone, or shorter than it was.
+            TrainError: the tar is missing, or shorter than it was.
         """
         number, size = int(self._images.tars[row]), int(self._images.sizes[row])
         if number not in self._open:
@@ -70,7 +70,7 @@ class OpenTars:
         self._open.move_to_end(number)
         content = self._open[number].read(int(self._images.offsets[row]), size)
         if len(content) < size:
-            raise TrainError(f"{self._images.paths[number]} has become shorter since it was indexed; begin anew")
+            raise TrainError(f"{self._images.paths[number]} has become shorter since it was indexed; start again")
         return memoryview(content)
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class OpenTars:
 
 @dataclass
 class _Index:
-    """What is known of a split's samples so far."""
+    """The samples of a split, as far as they have been read."""
 
     keys: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
@@ -91,38 +91,40 @@ class _Index:
 
 
 def is_webdataset(text: str) -> bool:
-    """Return whether a path is a folder with tars for training, or a pattern of tars."""
+    """Return whether a path is a folder with tars to train on, or a pattern of tars."""
     return bool(_in_folder(Path(text), _TRAIN)) or (text.endswith(".tar") and bool(expand(text)))
 
 
 def open_webdataset(text: str, val: str = "") -> ListedDataset:
-    """Return the images of tars: a folder's, or those that a pattern names.
+    """Return the images in tars: a folder's, or those that match a pattern.
 
     Args:
         text: a folder with train/*.tar or *train*.tar, or a pattern such as `shards/train-{000..099}.tar`.
-        val: a pattern of the validation tars; by default those of the folder, val/*.tar, *val*.tar or likewise.
+        val: a pattern of the validation tars; by default the folder's val/*.tar, *val*.tar, or the same with test.
 
     Raises:
-        TrainError: there are no such tars, one is damaged, or a sample has no image or no label.
+        TrainError: no tar matches, one is damaged, or a sample lacks an image or a label.
     """
     train_paths = _in_folder(Path(text), _TRAIN) or expand(text)
     val_paths = expand(val) if val else _in_folder(Path(text), _VAL)
     for paths, what in ((train_paths, text), (val_paths, val)):
         if not paths:
-            raise TrainError(f"{what or text} names no tars{'' if what else ' to validate on; pass --val PATTERN'}")
+            raise TrainError(f"{what or text} matches no tars{'' if what else ' to validate on; pass --val PATTERN'}")
     if shared := set(train_paths) & set(val_paths):
-        raise TrainError(f"{min(shared)} is to be trained on and validated on; name other patterns")
+        raise TrainError(f"{min(shared)} would be both trained on and validated on; give other patterns")
     train, val_index = _indexed(train_paths), _indexed(val_paths)
     classes = max(train.labels) + 1
     if max(val_index.labels) >= classes:
-        raise TrainError(f"{val or text} has the label {max(val_index.labels)}, more than any training image's")
+        raise TrainError(f"{val or text} has the label {max(val_index.labels)}, higher than that of any training image")
     names = [str(number) for number in range(classes)]
     splits = {"train": _split(train, train_paths), "val": _split(val_index, val_paths)}
-    return ListedDataset(text, names, splits, single_labels(classes), f"labels of {text}")
+    return ListedDataset(
+        name=text, classes=names, splits=splits, label_sets=single_labels(classes), title=f"labels of {text}"
+    )
 
 
 def expand(pattern: str) -> list[str]:
-    """Return the files that a pattern with braces ({000..099}) and wildcards names, sorted.
+    """Return the files that match a pattern with braces ({000..099}) and wildcards, sorted.
 
     Raises:
         TrainError: its braces are not balanced.
@@ -132,7 +134,7 @@ def expand(pattern: str) -> list[str]:
     except ValueError as error:
         raise TrainError(f"{pattern}: its braces are not balanced") from error
     found = {path for part in parts for path in (glob.glob(part) if glob.has_magic(part) else [part])}  # noqa: PTH207
-    return sorted(path for path in found if os.path.isfile(path))  # noqa: PTH113 - one call each, of thousands
+    return sorted(path for path in found if os.path.isfile(path))  # noqa: PTH113 - there may be thousands
 
 
 def _in_folder(folder: Path, patterns: Sequence[str]) -> list[str]:
@@ -159,16 +161,16 @@ def _indexed(paths: Sequence[str]) -> _Index:
                 index.offsets.append(image.offset)
                 index.sizes.append(image.size)
         except TarError as error:
-            raise TrainError(f"{path}: {error}; copy it anew") from error
+            raise TrainError(f"{path}: {error}; copy it again") from error
         finally:
             tar.close()
     if not index.keys:
-        raise TrainError(f"{paths[0]} and the other {len(paths) - 1} tars hold no sample")
+        raise TrainError(f"{paths[0]} and the other {len(paths) - 1} tars contain no samples")
     return index
 
 
 def _samples(path: str, tar: LocalRanges) -> Iterator[tuple[str, dict[str, TarMember]]]:
-    """Yield the samples of a tar: neighbouring members of one key, by the extension in lower case."""
+    """Yield the samples of a tar: adjacent members with the same key, by extension in lower case."""
     key, members = "", dict[str, TarMember]()
     for member in read_members(tar.read, 0, tar.size):
         if not member.is_file:
@@ -181,7 +183,7 @@ def _samples(path: str, tar: LocalRanges) -> Iterator[tuple[str, dict[str, TarMe
             members = {}
         key = own
         if extension.lower() in members:
-            raise TrainError(f"{path} has two members {member.name}; its samples cannot be told apart")
+            raise TrainError(f"{path} has two members named {member.name}; its samples cannot be told apart")
         members[extension.lower()] = member
     if members:
         yield key, members
@@ -192,7 +194,7 @@ def _image_and_label(path: str, key: str, members: dict[str, TarMember]) -> tupl
     if len(images) != 1 or LABEL not in members:
         found = ", ".join(sorted(members))
         raise TrainError(
-            f"{path}: the sample {key} has {found}, and not one image ({', '.join(sorted(IMAGES))}) and .cls"
+            f"{path}: the sample {key} has {found}, not one image ({', '.join(sorted(IMAGES))}) and one .cls"
         )
     return images[0], members[LABEL]
 
@@ -203,5 +205,5 @@ def _label(path: str, key: str, content: bytes) -> int:
     except ValueError:
         label = -1
     if not 0 <= label < MAX_CLASSES:
-        raise TrainError(f"{path}: the label of {key} is {content!r}, and not a number from 0")
+        raise TrainError(f"{path}: the label of {key} is {content!r}, not a number from 0 on")
     return label

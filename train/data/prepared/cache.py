@@ -1,12 +1,12 @@
-"""A bounded folder of shards that came from an object store, shared by any number of processes and users.
+"""A cache of shards from an object store: one folder of bounded size, shared by any number of processes and users.
 
-    CACHE/<manifest digest>/<shard name>         a whole shard
-    CACHE/<manifest digest>/.tmp-<shard name>    one that is being written, at its full length from the beginning
-    CACHE/<manifest digest>/.lock-<shard name>   locked by who writes the shard
-    CACHE/.lock                                  locked by who makes room
+    CACHE/<manifest digest>/<shard name>         a complete shard
+    CACHE/<manifest digest>/.tmp-<shard name>    a shard being written, allocated at its full length
+    CACHE/<manifest digest>/.lock-<shard name>   locked by the process that writes the shard
+    CACHE/.lock                                  locked by the process that makes room
 
-Locks are flock's, which end with the process that holds them. A reader holds a shared lock on the shard itself, so
-what is in use is not evicted, and the folder's length on disk stays within its bound.
+The locks are flock's, which end with the process that holds them. A reader holds a shared lock on the shard itself, so
+no shard in use is evicted, and the folder never takes more disk space than its limit.
 """
 
 import fcntl
@@ -32,10 +32,10 @@ _LOCK = ".lock"
 
 @contextmanager
 def usable_cache(options: CacheOptions | None, manifest: Manifest) -> Iterator[None]:
-    """Make sure that a cache can be used, if there is to be one; after the block nothing unfinished is in it.
+    """Check that the cache is usable, if there is to be one, and leave nothing unfinished in it after the block.
 
     Raises:
-        DatasetError: it cannot be written to, or is smaller than a shard.
+        DatasetError: it is not writable, or is smaller than a shard.
     """
     if options is None:
         yield
@@ -50,7 +50,7 @@ def usable_cache(options: CacheOptions | None, manifest: Manifest) -> Iterator[N
 
 
 class CachedShard(LocalRanges):
-    """A shard in the cache, read by offset; it stays until it is closed."""
+    """A shard in the cache, read by offset; it is not evicted before it is closed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), str(path))
@@ -62,19 +62,19 @@ class CachedShard(LocalRanges):
         return os.fstat(self._descriptor).st_nlink > 0
 
     def used_now(self) -> None:
-        """Mark the shard as just used; where it is another user's, its age stays."""
+        """Mark the shard as just used, unless it belongs to another user."""
         with suppress(PermissionError):
             os.utime(self._descriptor)
 
 
 class ShardCache:
-    """The cache of one dataset, as one process uses it: it reads at once, and writes in the background."""
+    """The cache of one dataset, as one process uses it: reads are immediate, writes happen in the background."""
 
     def __init__(self, options: CacheOptions, manifest: Manifest) -> None:
-        """Open the cache, and create its folders where they are missing.
+        """Open the cache, creating its folders if they are missing.
 
         Raises:
-            DatasetError: they cannot be written to.
+            DatasetError: the folders are not writable.
             TrainError: a shard is larger than the whole cache.
         """
         self._root = Path(options.folder)
@@ -82,7 +82,7 @@ class ShardCache:
         largest = max(shard.bytes for shards in manifest.splits.values() for shard in shards)
         if largest > options.limit:
             raise TrainError(
-                f"a shard of {largest} bytes does not fit into a cache of {options.limit}; name a larger --cache-size"
+                f"a shard of {largest} bytes does not fit into a cache of {options.limit}; give a larger --cache-size"
             )
         self._folder = self._root / hashlib.sha256(manifest.to_json()).hexdigest()[:32]
         with errors_naming(str(self._root)):
@@ -95,24 +95,24 @@ class ShardCache:
         self._closed = threading.Event()
 
     def holds(self, shard: Shard) -> bool:
-        """Return whether a shard lies in the cache."""
+        """Return whether a shard is in the cache."""
         return self._path(shard).exists()
 
     def open(self, shard: Shard, source: Location, verify_digest: bool) -> CachedShard | None:
-        """Return a shard in the cache; if it is not there, None, and it is fetched in the background.
+        """Return a shard in the cache; if it is not there, return None and fetch it in the background.
 
         Args:
-            shard: to open.
-            source: where it comes from.
-            verify_digest: compare what comes with the manifest's SHA-256.
+            shard: the shard to open.
+            source: its place in the object store.
+            verify_digest: whether a fetched shard's SHA-256 is compared with the manifest's.
 
         Raises:
-            DatasetError: a shard that was to be fetched before could not be read or written.
+            DatasetError: a shard that was being fetched could not be read or written.
         """
         for name, writing in list(self._writing.items()):
             if writing.done():
                 del self._writing[name]
-                writing.result()  # raises what went wrong
+                writing.result()  # raises its error
         if (opened := self._open(shard)) is not None:
             return opened
         name = self._path(shard).name
@@ -121,7 +121,7 @@ class ShardCache:
         return None
 
     def close(self) -> None:
-        """End the fetching; what is unfinished is deleted."""
+        """Stop fetching, and delete what is unfinished."""
         self._closed.set()
         self._writer.shutdown(cancel_futures=True)
 
@@ -132,7 +132,7 @@ class ShardCache:
 
     @property
     def _mode(self) -> int:
-        """The permissions of new files: whoever may write into the cache's folder may write them."""
+        """The permissions of new files: writable by everyone who may write to the cache's folder."""
         return stat.S_IMODE(self._root.stat().st_mode) & 0o666
 
     def _make_folder(self) -> None:
@@ -155,11 +155,11 @@ class ShardCache:
                 opened.used_now()
                 return opened
             opened.close()
-            if opened.size != shard.bytes:  # cut by a failure of the machine
+            if opened.size != shard.bytes:  # cut short by a crash of the machine
                 self._path(shard).unlink(missing_ok=True)
 
     def _fetch(self, shard: Shard, source: Location, verify_digest: bool) -> None:
-        """Bring a shard into the cache, unless another process is about it or there is no room for it now."""
+        """Copy a shard into the cache, unless another process is doing so or there is no room at the moment."""
         path = self._path(shard)
         temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
         with errors_naming(str(path)), _locked(self._lock_of(path), self._mode, wait=False) as is_ours:
@@ -177,7 +177,7 @@ class ShardCache:
         ranges = source.open_ranges()
         try:
             if ranges.size != shard.bytes:
-                raise TrainError(f"{source.text} is {ranges.size} bytes long, not the manifest's {shard.bytes}")
+                raise TrainError(f"{source.text} is {ranges.size} bytes long, not {shard.bytes} as in the manifest")
             with temporary.open("r+b") as file:
                 for offset in range(0, shard.bytes, CHUNK):
                     if self._closed.is_set():
@@ -191,12 +191,12 @@ class ShardCache:
         finally:
             ranges.close()
         if verify_digest and digest.hexdigest() != shard.sha256:
-            raise TrainError(f"{source.text} has another SHA-256 than the manifest says; copy it anew")
+            raise TrainError(f"the SHA-256 of {source.text} is not the manifest's; copy it again")
 
     def _reserve(self, temporary: Path, size: int) -> bool:
-        """Create a file of `size` bytes to be filled, making room for it; return whether there is room."""
+        """Make room for a file of `size` bytes and allocate it; return whether there was room."""
         with _locked(self._root / _LOCK, self._mode):
-            temporary.unlink(missing_ok=True)  # of a killed process: its lock is ours now
+            temporary.unlink(missing_ok=True)  # left by a killed process, whose lock is ours now
             files = self._files()
             total = sum(found.st_size for _, found in files)
             for path, found in sorted(files, key=lambda file: file[1].st_mtime_ns):
@@ -212,7 +212,7 @@ class ShardCache:
             return True
 
     def _files(self) -> list[tuple[Path, os.stat_result]]:
-        """Return all shards in the cache, of any dataset, and those being written."""
+        """Return all shards in the cache, of every dataset, and those being written."""
         found = []
         for path in self._root.glob("*/*.tar"):
             if not path.name.startswith(_LOCK):
@@ -233,7 +233,7 @@ class ShardCache:
 
 
 def _evict(path: Path) -> bool:
-    """Delete a shard that no process has open; return whether it is gone."""
+    """Delete a shard unless a process has it open; return whether it is gone."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -250,7 +250,7 @@ def _evict(path: Path) -> bool:
 
 @contextmanager
 def _locked(path: Path, mode: int, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a file within the block; give whether it was to be had, without waiting if so told."""
+    """Hold a file's lock within the block, and yield True; yield False if it is taken and `wait` is off."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         os.fchmod(descriptor, mode)

@@ -105,16 +105,16 @@ class Dataset:
             raise TrainError(f"{table.text} cannot be read ({error})") from error
 
 
-def open_dataset(text: str) -> Dataset:
-    """Return the dataset in a folder or at a URI.
+def open_dataset(location: str) -> Dataset:
+    """Return the prepared dataset in a folder or at a URI such as s3://bucket/imagenet21k.
 
     Raises:
         DatasetError: there is no finished dataset, or its files contradict each other.
         TreeError: the hierarchy table is damaged.
     """
-    location = locate(text)
-    manifest = read_manifest(location)
-    table = location.child(HIERARCHY)
+    root = locate(location)
+    manifest = read_manifest(root)
+    table = root.child(HIERARCHY)
     with table.open_input() as file:
         hierarchy = read_hierarchy(file, table.text)
     if class_list_digest(hierarchy.wnids) != manifest.class_list_sha256 or len(hierarchy) != manifest.classes:
@@ -127,4 +127,4 @@ def open_dataset(text: str) -> Dataset:
     except pa.ArrowInvalid as error:
         raise TrainError(f"{table.text} lacks the number of images per class ({error})") from error
     train, val = (counts[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
-    return Dataset(location, manifest, hierarchy, train, val)
+    return Dataset(location=root, manifest=manifest, hierarchy=hierarchy, images_train=train, images_val=val)

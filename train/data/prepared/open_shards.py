@@ -1,4 +1,4 @@
-"""The shards that a reader holds open: checked against the manifest, read by ranges, in the background if remote."""
+"""The shards that a reader keeps open: checked against the manifest, read by range, in the background if remote."""
 
 import threading
 from collections import OrderedDict
@@ -18,20 +18,20 @@ from in21k.train.data.prepared.cache import ShardCache
 from in21k.train.errors import TrainError
 
 OPEN_SHARDS = 2 * WINDOW
-"""Shards that stay open: those of a window and the ones of the next."""
+"""Shards that stay open: those of one shuffle window and of the next."""
 
 CONNECTIONS = 8
-"""Ranges that one process reads from an object store at a time: one stream waits for its first byte too long."""
+"""Ranges that one process reads from an object store at a time: most of a request is waiting for its first byte."""
 
 
 @dataclass(frozen=True, eq=False)
 class OpenShard:
-    """A shard, opened."""
+    """An open shard."""
 
     file: RangeReader
     index: ShardIndex
     text: str
-    """What to call it in messages."""
+    """What messages call it."""
     is_cached: bool
 
 
@@ -39,20 +39,27 @@ class OpenShard:
 class _Entry:
     shard: "Future[OpenShard]"
     reads: "list[Future[bytes]]" = field(default_factory=list)
-    """Those that may be under way."""
+    """Those that may still be in progress."""
 
 
 class OpenShards:
-    """The shards of a split that were used last."""
+    """The most recently used shards of a split."""
 
     def __init__(self, location: Location, manifest: Manifest, split: str, options: ReadOptions, limit: int) -> None:
         """Open the split's sample table.
+
+        Args:
+            location: of the dataset.
+            manifest: of the dataset.
+            split: train or val.
+            options: the cache, and whether digests are compared.
+            limit: how many shards stay open.
 
         Raises:
             DatasetError: it is missing or does not belong to the manifest.
         """
         self.reads_ahead = not location.is_local
-        """Whether ranges are read by threads, before they are needed."""
+        """Whether threads read ranges before they are needed."""
         self._location, self._split, self._options, self._limit = location, split, options, limit
         self._records = manifest.splits[split]
         self._table = SampleTable(location, manifest)
@@ -63,9 +70,9 @@ class OpenShards:
         self._cache = ShardCache(options.cache, manifest) if options.cache and self.reads_ahead else None
 
     def read(self, number: int, first: int, count: int) -> "tuple[Future[OpenShard], Future[bytes]]":
-        """Begin to read the bytes of `count` samples of a shard from the sample `first`; return both as futures.
+        """Begin to read `count` samples of a shard from sample `first` on; return the shard and the bytes as futures.
 
-        The futures fail with DatasetError where the shard cannot be read or is not what the manifest says.
+        The futures fail with DatasetError if the shard cannot be read or does not match the manifest.
         """
         entry = self._entry(number)
         content = self._submit(_read_run, entry.shard, first, count)
@@ -74,7 +81,7 @@ class OpenShards:
         return entry.shard, content
 
     def key(self, number: int, sample: int) -> str:
-        """Return the key that the sample table gives to a shard's sample."""
+        """Return the key of a shard's sample in the sample table."""
         if self._keys[0] != number:
             with self._table_lock:
                 self._keys = number, self._table.keys(self._split, number)
@@ -86,7 +93,7 @@ class OpenShards:
             self._cache.close()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
-        while self._open:  # its threads are done; a read that they did not begin would be waited for without end
+        while self._open:  # no waiting for reads: those that no thread began would never finish
             _close_shard(self._open.popitem()[1])
 
     def _entry(self, number: int) -> _Entry:
@@ -102,7 +109,7 @@ class OpenShards:
         return entry
 
     def _is_better_reopened(self, number: int, shard: "Future[OpenShard]") -> bool:
-        """Return whether the shard is read from afar and has meanwhile come into the cache."""
+        """Return whether the shard is read over the network although it is now in the cache."""
         if self._cache is None or not shard.done() or shard.exception() is not None or shard.result().is_cached:
             return False
         return self._cache.holds(self._records[number])
@@ -117,12 +124,12 @@ class OpenShards:
         try:
             if file.size != record.bytes:
                 raise TrainError(
-                    f"{location.text} is {file.size} bytes long, not the manifest's {record.bytes}; copy it anew"
+                    f"{location.text} is {file.size} bytes long, not {record.bytes} as in the manifest; copy it again"
                 )
             if file.read(record.bytes - len(END), len(END)) != END:
-                raise TrainError(f"{location.text} does not end with tar's end-of-archive mark; copy it anew")
+                raise TrainError(f"{location.text} lacks tar's end-of-archive marker; copy it again")
             if self._options.verify_digest and self._cache is None and location.sha256() != record.sha256:
-                raise TrainError(f"{location.text} has another SHA-256 than the manifest says; copy it anew")
+                raise TrainError(f"the SHA-256 of {location.text} is not the manifest's; copy it again")
         except BaseException:
             file.close()
             raise
@@ -154,6 +161,6 @@ def _read_run(shard: "Future[OpenShard]", first: int, count: int) -> bytes:
     content = opened.file.read(start, end - start)
     if len(content) != end - start:
         raise TrainError(
-            f"{opened.text} ends {end - start - len(content)} bytes before the end of a sample; copy it anew"
+            f"{opened.text} ends {end - start - len(content)} bytes before the end of a sample; copy it again"
         )
     return content

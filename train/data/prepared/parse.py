@@ -1,4 +1,4 @@
-"""One sample's stretch of tar, taken apart: an image, its label, and the key that both go by."""
+"""One sample's bytes in a tar, parsed: an image, its label, and the key of both."""
 
 import zlib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _LABEL = LABEL_SUFFIX.encode()
 
 
 class ForeignSampleError(Exception):
-    """The stretch holds something else than an image and its label; the message says what."""
+    """The bytes hold something other than an image and its label; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,22 @@ class Parsed:
 
 
 def parse_sample(content: memoryview, suffix: str) -> Parsed:
-    """Return the sample that a stretch of tar holds: an image, then its label, both under one key.
+    """Return the sample in a piece of a tar: an image, then its label, both under one key.
 
     Args:
         content: from the sample's first header to the end of its last member's padding.
-        suffix: of the image's name.
+        suffix: the ending of the image's name.
 
     Raises:
-        ForeignSampleError: it holds other members; it belongs to another dataset.
+        ForeignSampleError: there are other members, as in another dataset.
         TarError: a header is damaged.
-        ValueError: the label is no number.
+        ValueError: the label is not a number.
     """
     return _plain(content, suffix.encode()) or _any(content, suffix)
 
 
 def _plain(content: memoryview, suffix: bytes) -> Parsed | None:
-    """Return the sample if its headers are as `in21k-prep shard` writes them, with checksums that hold; else None."""
+    """Return the sample if its headers are as `in21k-prep shard` writes them, with correct checksums; else None."""
     image_header = bytes(content[:BLOCK])
     try:
         size = int(image_header[124:135], 8)
@@ -63,7 +63,7 @@ def _plain(content: memoryview, suffix: bytes) -> Parsed | None:
 
 
 def _is_plain_header(header: bytes) -> bool:
-    """Return whether a header is USTAR's of a regular file, without a prefix, and its checksum holds."""
+    """Return whether a header is a regular file's in USTAR, without a prefix and with a correct checksum."""
     counted = (zlib.adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 256  # see tar.py
     return (
         header[156:157] == b"0"

@@ -1,8 +1,8 @@
-"""Samples out of shards by number: one range read for each run of consecutive samples, local or in an object store."""
+"""Reads samples from shards by number: one range read per run of consecutive samples, locally or in an object store."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import TarError
 from in21k.train.arrays import IntArray
-from in21k.train.data.interfaces import ReadOptions, Sample
+from in21k.train.data.interfaces import READ_DIRECTLY, ReadOptions, Sample
 from in21k.train.data.partition import PADDING
 from in21k.train.data.prepared.open_shards import OPEN_SHARDS, OpenShard, OpenShards
 from in21k.train.data.prepared.parse import ForeignSampleError, parse_sample
@@ -19,26 +19,26 @@ from in21k.train.errors import TrainError
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A run of consecutive samples of one shard whose bytes are being read; without a shard it is padding."""
+    """A run of consecutive samples of one shard, with their bytes being read; without a shard, padding."""
 
     count: int
     shard: "Future[OpenShard] | None" = None
     number: int = PADDING
-    """The shard's."""
+    """Of the shard."""
     first: int = 0
     """The run's first sample in the shard."""
     content: "Future[bytes] | None" = None
 
 
 class ShardReader:
-    """The samples of a split, numbered through all its shards; the shards last used stay open."""
+    """Reads the samples of a split, numbered through all its shards; recently used shards stay open."""
 
     def __init__(
         self,
         location: Location,
         manifest: Manifest,
         split: str,
-        options: ReadOptions | None = None,
+        options: ReadOptions = READ_DIRECTLY,
         open_shards: int = OPEN_SHARDS,
     ) -> None:
         """Open the split's sample table.
@@ -50,21 +50,21 @@ class ShardReader:
         self._classes = manifest.classes
         self._ends = np.cumsum([shard.samples for shard in self._records], dtype=np.int64)
         self._suffix = manifest.images.suffix
-        self._shards = OpenShards(location, manifest, split, options or ReadOptions(), open_shards)
+        self._shards = OpenShards(location, manifest, split=split, options=options, limit=open_shards)
         self.reads_ahead = self._shards.reads_ahead
         """Whether requests are worth making before their samples are needed."""
 
     def read(self, numbers: IntArray) -> list[Sample | None]:
-        """Return the samples of these numbers, in order; None for PADDING (-1).
+        """Return the samples with these numbers, in order; None for PADDING (-1).
 
         Raises:
             DatasetError: a shard cannot be read.
-            TrainError: a shard is not what the manifest and the sample table say.
+            TrainError: a shard does not match the manifest or the sample table.
         """
         return self.collect(self.request(numbers))
 
     def request(self, numbers: IntArray) -> list[Request]:
-        """Begin to read the samples of these numbers, and return what `collect` takes."""
+        """Begin to read the samples with these numbers, and return what `collect` takes."""
         return [self._request(*run) for run in self._runs(numbers)]
 
     def collect(self, requests: Iterable[Request]) -> list[Sample | None]:
@@ -102,18 +102,20 @@ class ShardReader:
         offsets, sizes = shard.index.offsets[run].tolist(), shard.index.sizes[run].tolist()
         labels: Sequence[int] = shard.index.class_indices[run].tolist()
         view, start = memoryview(content), offsets[0]
-        for place, (offset, size, label) in enumerate(zip(offsets, sizes, labels, strict=True)):
+        for row, (offset, size, label) in enumerate(zip(offsets, sizes, labels, strict=True)):
             try:
                 parsed = parse_sample(view[offset - start : offset - start + size], self._suffix)
                 if parsed.class_index != label or not 0 <= label < self._classes:
                     raise ForeignSampleError(
-                        f"{parsed.key} has the label {parsed.class_index}, the sample table says {label} of "
+                        f"{parsed.key} has the label {parsed.class_index}, but the sample table says {label} of "
                         f"{self._classes} classes"
                     )
             except ForeignSampleError as error:
-                raise TrainError(f"{shard.text}: the sample at byte {offset} is not the table's ({error})") from error
+                raise TrainError(
+                    f"{shard.text}: the sample at byte {offset} is not the one in the sample table ({error})"
+                ) from error
             except (TarError, ValueError) as error:
-                key = self._shards.key(request.number, request.first + place)
+                key = self._shards.key(request.number, request.first + row)
                 yield Sample(key, memoryview(b""), label, f"{shard.text}, byte {offset}: {error}")
             else:
                 yield Sample(parsed.key, parsed.image, label)
@@ -124,10 +126,10 @@ class ShardReaders:
     """Opens readers of a split's shards."""
 
     location: Location
-    """The dataset's."""
+    """Of the dataset."""
     manifest: Manifest
     split: str
-    options: ReadOptions = field(default_factory=ReadOptions)
+    options: ReadOptions = READ_DIRECTLY
 
     def __call__(self) -> ShardReader:
         """Return a new reader.
