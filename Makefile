@@ -78,6 +78,7 @@ docs: $(DOCS)/.deps ## build the documentation as a site, into build/docs/site
 	@$(LINK_TYPES)
 	@rm -rf $(DOCS)/pages
 	@$(foreach page,$(PAGES),mkdir -p $(DOCS)/pages/$(dir $(page)); cp -R $(page) $(DOCS)/pages/$(page);)
+	@$(DOCS)/venv/bin/python scripts/modules_page.py >$(DOCS)/pages/docs/modules.md
 	@NO_MKDOCS_2_WARNING=1 $(DOCS)/venv/bin/mkdocs build --strict
 	@! grep -rlE '<(script|link|img)[^>]* (src|href)="?https?:' --include '*.html' $(DOCS)/site || \
 		{ echo "docs: these pages load something from elsewhere" >&2; exit 1; }

@@ -14,8 +14,9 @@ from small_coco import write_coco
 from small_dataset import jpeg, picture
 
 from in21k.shards_manifest.tar import END, member_bytes
+from in21k.train.cli import transfer
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
+from in21k.train.data.open_data import AUTO, LAYOUTS, DataRequest, is_multi_label, open_data
 from in21k.train.data.open_datasets.cifar import open_cifar
 from in21k.train.data.open_datasets.coco import open_coco
 from in21k.train.data.open_datasets.voc import objects_of, open_voc
@@ -365,3 +366,7 @@ def test_a_path_of_unknown_layout_is_one_error(tmp_path):
 def test_a_missing_path_is_reported_as_missing(tmp_path):
     with pytest.raises(TrainError, match="nowhere: there is no such file or folder"):
         open_data(DataRequest(str(tmp_path / "nowhere")))
+
+
+def test_the_command_offers_every_layout():
+    assert set(transfer.LAYOUTS) == {AUTO, *LAYOUTS}
