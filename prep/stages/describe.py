@@ -1,4 +1,4 @@
-"""What lies beside the shards: the hierarchy, the classes, the rejects, the sidecars, and the manifest of it all."""
+"""The files beside the shards: hierarchy, classes, rejects and sidecars, and the manifest that lists them all."""
 
 import json
 import platform
@@ -35,7 +35,7 @@ WORDNET_VERSION = "3.0"
 IntArray = npt.NDArray[np.int64]
 
 SHARD_PARAMETERS = b"in21k.shard"
-"""Key in the metadata of `classes.parquet`: the parameters of shard as JSON, for a repair without a manifest."""
+"""Key in the metadata of `classes.parquet` for the parameters of shard as JSON: for a repair without a manifest."""
 
 
 def describe(
@@ -82,7 +82,7 @@ def describe(
 def dataset_tables(
     work: Location, parameters: Mapping[str, Any], orders: Mapping[str, MergeOrder]
 ) -> dict[str, pa.Table]:
-    """Return the tables of a dataset but the sample table, by file name.
+    """Return the tables of a dataset except the sample table, by file name.
 
     Args:
         work: the work folder.
@@ -142,13 +142,13 @@ def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Ta
 
 
 def _of_reason(classes: pa.Table, reason: Kept) -> dict[str, int]:
-    """Return the number of classes that a reason dropped, and of their images."""
+    """Return the number of classes that were not kept for a reason, and of their images."""
     chosen = classes.filter(pc.equal(classes["reason"], reason.value))
     return {"classes": len(chosen), "images": sum(chosen["images"].to_pylist())}
 
 
 def _rejects(work: Location) -> pa.Table:
-    """Return the rejects of all stages, by class and name."""
+    """Return the rejects of all stages, sorted by class and name."""
     folder = work / PARTS
     tables = [read_table(work / name, schema=REJECTS_SCHEMA) for name in (filter_stage.REJECTS, split_stage.REJECTS)]
     tables += [read_part_rejects(folder, number) for number in range(count_parts(folder))]
@@ -156,7 +156,7 @@ def _rejects(work: Location) -> pa.Table:
 
 
 def _dataset_classes(classes: pa.Table, rejects: pa.Table, train: IntArray, val: IntArray) -> pa.Table:
-    """Return the work folder's class table with what became of the images."""
+    """Return the work folder's class table with columns for what became of the images."""
     wordnet = load_wordnet()
     after_filter = rejects.filter(pc.not_equal(rejects["stage"], filter_stage.STAGE))
     counted = after_filter.group_by("wnid").aggregate([([], "count_all")]).to_pydict()

@@ -1,4 +1,4 @@
-"""Stage 1, filter: what the dump holds, and which classes have images enough to stay (paper, section 3.1)."""
+"""Stage 1, filter: list the images of the dump, and keep the classes with enough of them (paper, section 2.1)."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -22,27 +22,29 @@ REJECTS = "filter-rejects.parquet"
 
 @dataclass(frozen=True)
 class FilterParameters:
-    """What `filter` lets its user choose."""
+    """The user's choices for `filter`."""
 
     min_images: int = 500
-    """Classes with fewer raw images are dropped; one with exactly as many stays."""
+    """Number of raw images from which on a class is kept; 500 in the paper (section 2.1)."""
 
 
 def filter_classes(raw: str, work: Location, parameters: FilterParameters) -> StageRecord:
-    """List the images of a raw dump and decide which classes stay; return the stage's record.
+    """List the images of a raw dump, decide which classes are kept, and return the stage's record.
 
-    Writes `images.parquet`, `classes.parquet` and the rejects into `work`. Memory is bounded by one class.
+    Writes `images.parquet`, `classes.parquet` and the rejects to `work`. Memory is bounded by the largest class.
 
     Args:
         raw: path or URI of the dump, which is only read.
-        work: the work folder, made where it is missing.
-        parameters: the choices.
+        work: the work folder, created if it does not exist.
+        parameters: the user's choices.
 
     Raises:
-        PrepError: the dump is not readable, no class stays, or `work` was made with other parameters.
+        PrepError: the dump is not readable, no class is kept, or `work` was made with other parameters.
     """
     if parameters.min_images < 1:
-        raise PrepError(f"min_images {parameters.min_images}: a class needs at least one image to stay; give 1 or more")
+        raise PrepError(
+            f"min_images {parameters.min_images}: a class needs at least one image to be kept; give 1 or more"
+        )
     dump = open_raw(raw, work)
     identity = dump.identity()
     with locked(work):
@@ -57,11 +59,21 @@ def filter_classes(raw: str, work: Location, parameters: FilterParameters) -> St
             return record
         else:
             counts, outputs = dict(record.counts), dict(record.outputs)
-        return write_record(work, StageRecord(STAGE, asdict(parameters), identity, counts, outputs, {"raw": path}))
+        return write_record(
+            work,
+            StageRecord(
+                stage=STAGE,
+                parameters=asdict(parameters),
+                inputs=identity,
+                counts=counts,
+                outputs=outputs,
+                notes={"raw": path},
+            ),
+        )
 
 
 def _list_images(dump: RawDump, work: Location) -> tuple[Counter[str], list[Reject]]:
-    """Write a row per image; return the number of images of each class, and what is no image."""
+    """Write a row per image; return the number of images of each class, and the rejects."""
     images: Counter[str] = Counter()
     rejects: list[Reject] = []
     with (
@@ -79,14 +91,15 @@ def _list_images(dump: RawDump, work: Location) -> tuple[Counter[str], list[Reje
 
 
 def _write_classes(images: Counter[str], parameters: FilterParameters, work: Location, raw: str) -> dict[str, int]:
+    """Decide which classes are kept, write a row per class, and return the stage's counts."""
     wordnet = load_wordnet()
     wnids = sorted(images, key=str.encode)
-    verdicts = [_verdict(wnid in wordnet, images[wnid], parameters.min_images) for wnid in wnids]
-    kept = [verdict is Kept.KEPT for verdict in verdicts]
+    reasons = [_reason(wnid in wordnet, images[wnid], parameters.min_images) for wnid in wnids]
+    kept = [reason is Kept.KEPT for reason in reasons]
     if not any(kept):
         most = max(images.values(), default=0)
         raise PrepError(
-            f"{raw}: no class of its {len(wnids)} has {parameters.min_images} images and a wnid of WordNet 3.0 "
+            f"{raw}: none of its {len(wnids)} classes has {parameters.min_images} images and a wnid of WordNet 3.0 "
             f"(the largest has {most}); lower --min-images"
         )
     indices = iter(range(len(wnids)))
@@ -94,8 +107,8 @@ def _write_classes(images: Counter[str], parameters: FilterParameters, work: Loc
         wnids,
         [images[wnid] for wnid in wnids],
         kept,
-        [verdict.value for verdict in verdicts],
-        [next(indices) if stays else -1 for stays in kept],
+        [reason.value for reason in reasons],
+        [next(indices) if is_kept else -1 for is_kept in kept],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, CLASSES_SCHEMA, strict=True)]
     write_table(work / CLASSES, pa.Table.from_arrays(arrays, schema=CLASSES_SCHEMA))
@@ -103,12 +116,12 @@ def _write_classes(images: Counter[str], parameters: FilterParameters, work: Loc
         "classes": len(wnids),
         "images": images.total(),
         "classes_kept": sum(kept),
-        "images_kept": sum(images[wnid] for wnid, stays in zip(wnids, kept, strict=True) if stays),
-        "classes_unknown": verdicts.count(Kept.UNKNOWN_WNID),
+        "images_kept": sum(images[wnid] for wnid, is_kept in zip(wnids, kept, strict=True) if is_kept),
+        "classes_unknown": reasons.count(Kept.UNKNOWN_WNID),
     }
 
 
-def _verdict(known: bool, images: int, min_images: int) -> Kept:
+def _reason(known: bool, images: int, min_images: int) -> Kept:
     if not known:
         return Kept.UNKNOWN_WNID
     return Kept.KEPT if images >= min_images else Kept.TOO_FEW_IMAGES

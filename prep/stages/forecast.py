@@ -1,4 +1,4 @@
-"""What a run will need, before it is begun: images, disk and time, from the split table and a small sample."""
+"""Forecast of what a run will need in disk and time, from the split table and a small sample of images."""
 
 import shutil
 import time
@@ -21,12 +21,12 @@ from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.storage.location import Location
 
 QUICK_SECONDS = 1.0
-"""Of sampling before a run."""
+"""Seconds of sampling before a run."""
 THOROUGH_SECONDS = 10.0
-"""Of sampling for a dry run."""
+"""Seconds of sampling for a dry run."""
 
 _MARGIN = 1.05
-_TABLE_BYTES_PER_IMAGE = 160  # of the Parquet tables in the work folder; as much again in the dataset
+_TABLE_BYTES_PER_IMAGE = 160  # of Parquet tables in the work folder, and as much again in the dataset
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,27 @@ class Forecast:
     """What resize and shard will need."""
 
     sampled: int
-    """Images that were resized to know."""
+    """Number of images that were resized for the forecast."""
     work_bytes: int
-    """Still to be written to the work folder."""
+    """Bytes yet to be written to the work folder."""
     output_bytes: int
-    """Still to be written to the dataset."""
+    """Bytes yet to be written to the dataset."""
     seconds: float
-    """Of resizing, on all workers of this machine."""
+    """Duration of resizing, on all workers of this machine."""
 
 
 def forecast(work: Location, output: Location, parameters: ResizeParameters, workers: int, seconds: float) -> Forecast:
-    """Resize a random sample for some seconds and return what the whole will need.
+    """Resize a random sample for some seconds and return what the whole run will need.
 
     Args:
         work: the work folder, with `filter` and `split` done.
-        output: the dataset to be.
-        parameters: of resize.
-        workers: processes that will resize.
+        output: where the dataset will be.
+        parameters: those of resize.
+        workers: number of processes that will resize.
         seconds: how long to sample.
 
     Raises:
-        PrepError: a stage before is missing, or nothing of the sample decodes.
+        PrepError: an earlier stage is missing, or none of the sampled images decodes.
     """
     raw = required(work, "filter").notes["raw"]
     images = sum(required(work, "split").counts[split] for split in SPLITS)
@@ -71,7 +71,7 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
         if time.perf_counter() - begun >= seconds:
             break
     if not written:
-        raise PrepError(f"{raw}: none of {sampled} images picked at random can be decoded")
+        raise PrepError(f"{raw}: none of {sampled} randomly chosen images can be decoded")
     whole = int(images * (written / sampled + _TABLE_BYTES_PER_IMAGE) * _MARGIN)
     return Forecast(
         sampled=sampled,
@@ -82,10 +82,10 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
 
 
 def require_space(work: Location, output: Location, needed: Forecast) -> None:
-    """Refuse to begin what the disks cannot hold; object stores are taken to hold anything.
+    """Refuse to start a run that the disks have no space for; object stores count as unlimited.
 
     Raises:
-        PrepError: it names the folder, what is needed and what is free.
+        PrepError: a disk is too small; the message names the folder, what is needed and what is free.
     """
     by_device: dict[int, list[tuple[Location, int]]] = {}
     for folder, size in ((work, needed.work_bytes), (output, needed.output_bytes)):
@@ -97,18 +97,18 @@ def require_space(work: Location, output: Location, needed: Forecast) -> None:
         if size > free:
             names = " and ".join(folder.text for folder, _ in folders)
             raise PrepError(
-                f"{names}: about {gigabytes(size)} will be written and {gigabytes(free)} are free; "
+                f"{names}: about {gigabytes(size)} will be written, but {gigabytes(free)} are free; "
                 "free some, name another folder, or give --force"
             )
 
 
 def gigabytes(size: int) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes in GB or MB, as text."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
 
 
 def _random_rows(split: Location) -> Iterator[list[dict[str, Any]]]:
-    """Yield small groups of images from random places of the split table, the same ones every time."""
+    """Yield small groups of rows from random places of the split table, the same ones every time."""
     rng = np.random.default_rng(0)
     with pq.ParquetFile(split.open_input()) as file:
         for group in rng.permutation(file.num_row_groups):
@@ -120,7 +120,7 @@ def _random_rows(split: Location) -> Iterator[list[dict[str, Any]]]:
 
 
 def _present(folder: Location) -> int:
-    """Return the bytes that lie in a folder already."""
+    """Return the number of bytes that a local folder already contains."""
     if not folder.is_local:
         return 0
     path = Path(folder.path)
@@ -128,16 +128,16 @@ def _present(folder: Location) -> int:
 
 
 def _existing(folder: Location) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
+    """Return the folder, or its nearest ancestor that exists."""
     path = Path(folder.path)
     return next(above for above in (path, *path.parents) if above.exists())
 
 
 def summary(counts: Mapping[str, int], needed: Forecast) -> dict[str, Any]:
-    """Return a forecast as the facts that a dry run prints.
+    """Return what a dry run prints, by name.
 
     Args:
-        counts: of filter.
+        counts: those of filter.
         needed: the forecast.
     """
     return {

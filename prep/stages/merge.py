@@ -14,14 +14,14 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class MergeOrder:
-    """The n samples of a split in their global order, each as a place in a part."""
+    """The n samples of a split in their global order, each as a byte range of a part."""
 
     parts: npt.NDArray[np.int32]
-    """int32 [n]: the number of the part that holds each sample."""
+    """int32 [n]: the number of the part that contains each sample."""
     offsets: IntArray
-    """int64 [n]: where it begins in that part's tar."""
+    """int64 [n]: where the sample begins in that part's tar."""
     sizes: npt.NDArray[np.int32]
-    """int32 [n]: its length in bytes."""
+    """int32 [n]: the sample's length in bytes."""
     class_indices: npt.NDArray[np.int32]
     """int32 [n]."""
 
@@ -35,9 +35,9 @@ class MergeOrder:
         )
 
     def ranges(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (part, offset, size) of the one range that holds these samples of each part, by part number.
+        """Yield (part, offset, size) of the one range per part that contains its samples, by part number.
 
-        Parts are sorted as the whole is, so neighbours in the order are neighbours in their part.
+        Parts are sorted in the global order, so consecutive samples from one part are adjacent in it.
         """
         by_part = np.argsort(self.parts, kind="stable")
         first = np.flatnonzero(np.diff(self.parts[by_part], prepend=-1))
@@ -50,7 +50,7 @@ class MergeOrder:
 def merge_orders(folder: Location, parts: int) -> dict[str, MergeOrder]:
     """Return the global order of each split over the parts in a folder: by shuffle key, then class, then rank.
 
-    Holds some 50 bytes a sample while it sorts.
+    Sorting takes about 50 bytes of memory per sample.
     """
     columns: dict[str, list[list[npt.NDArray[np.generic]]]] = {"train": [], "val": []}
     for number in range(parts):

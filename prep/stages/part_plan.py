@@ -1,4 +1,4 @@
-"""The plan of resize: which classes make up which part, fixed by the first run so that later ones go on with it."""
+"""The plan of resize: which classes make up which part; the first run fixes it, and later runs resume it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,10 @@ from in21k.shards_manifest.storage.location import Location
 
 PLAN = "plan.json"
 
-_MEMORY_FOR_IMAGES = 0.4  # the rest: interpreter and libraries, read-ahead, images larger than estimated
+_MEMORY_FOR_IMAGES = 0.4  # the rest is for the interpreter, read-ahead, and images larger than estimated
 _BYTES_PER_PIXEL = 0.55  # of photographs at quality 95
 _BYTES_PER_SAMPLE = 2048  # tar headers and padding
-_LEAST_PARTS = 64  # so that small dumps, too, keep all workers busy
+_LEAST_PARTS = 64  # so that small dumps keep all workers busy, too
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,22 @@ class Part:
     classes: tuple[int, ...]
     """Class indices."""
     row_groups: tuple[int, ...]
-    """Where they lie in the split table."""
+    """The row groups of the split table that contain them."""
     images: int
+    """Number of images."""
 
 
 def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[str, Any], memory: int) -> list[Part]:
-    """Return the parts of a work folder: those of the run that began, or new ones.
+    """Return the parts of a work folder: those that an earlier run planned, or new ones.
 
     Args:
         work: the work folder, with `split` done.
-        parameters: of resize; kept with the plan.
-        inputs: of resize; kept with the plan.
-        memory: bytes that a worker may take.
+        parameters: those of resize, which the plan stores.
+        inputs: those of resize, which the plan stores.
+        memory: bytes that a worker may use.
 
     Raises:
-        PrepError: a run with other parameters or inputs has begun.
+        PrepError: an earlier run had other parameters or inputs.
     """
     path = work / PARTS / PLAN
     if path.exists():
@@ -50,7 +51,7 @@ def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[st
             parts = [Part(tuple(p["classes"]), tuple(p["row_groups"]), p["images"]) for p in plan["parts"]]
         except (ValueError, KeyError, TypeError) as error:
             raise PrepError(
-                f"{path.text} is no plan of resize ({error}); delete the folder {path.parent.text}"
+                f"{path.text} is not a plan of resize ({error}); delete the folder {path.parent.text}"
             ) from error
         for name, now in (("parameters", parameters), ("inputs", inputs)):
             require_same(f"{work.text}: resize was begun", plan[name], now)
@@ -69,7 +70,7 @@ def _images_per_part(work: Location, size: int, memory: int) -> int:
 
 
 def _classes_in_order(split: Location) -> Iterator[Part]:
-    """Yield each class as a part of its own, in the order of the split table."""
+    """Yield each class as a separate part, in the order of the split table."""
     with pq.ParquetFile(split.open_input()) as file:
         for group in range(file.num_row_groups):
             column = file.read_row_group(group, columns=["class_index"])["class_index"].to_numpy()
@@ -79,7 +80,7 @@ def _classes_in_order(split: Location) -> Iterator[Part]:
 
 
 def _group(classes: Iterator[Part], images_per_part: int) -> Iterator[Part]:
-    """Yield neighbouring classes together, as many as stay within `images_per_part`; a larger class stands alone."""
+    """Yield adjacent classes as one part, up to `images_per_part` images; a larger class becomes its own part."""
     group: Part | None = None
     for part in classes:
         if group is None:

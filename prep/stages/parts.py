@@ -1,6 +1,6 @@
 """A part: the resized images of a group of classes, sorted by shuffle key, ready to be merged into shards.
 
-A part's tar holds each sample's bytes exactly as the shards will, so that a shard is a merge of byte ranges.
+A part's tar holds the bytes of each sample exactly as a shard does, so that a shard is a merge of byte ranges.
 """
 
 import re
@@ -19,24 +19,24 @@ _TABLE = re.compile(r"part-\d+\.parquet")
 
 @dataclass(frozen=True, slots=True)
 class ResizedImage:
-    """A resized image and its place in the order of all."""
+    """A resized image as a sample, and what it is sorted by."""
 
     split: str
     shuffle_key: int
     class_index: int
     rank: int
     sample: bytes
-    """Its members as they lie in a shard: image and label, with headers and padding."""
+    """Its members as in a shard: image and label, with headers and padding."""
     warned: bool
-    """Whether libjpeg decoded over damage."""
+    """Whether libjpeg decoded it with a warning."""
 
     def order(self) -> tuple[str, int, int, int]:
-        """Return what parts and shards are sorted by."""
+        """Return the sort key of parts and shards."""
         return (self.split, self.shuffle_key, self.class_index, self.rank)
 
 
 def sample_bytes(key: str, suffix: str, image: bytes, class_index: int) -> bytes:
-    """Return a sample's members as they lie in a shard."""
+    """Return the members of a sample as in a shard: image and label, with headers and padding."""
     label = member_pieces(key + LABEL_SUFFIX, b"%d" % class_index)
     return b"".join((*member_pieces(key + suffix, image), *label))
 
@@ -47,7 +47,7 @@ def part_path(folder: Location, number: int, suffix: str) -> Location:
 
 
 def write_part(folder: Location, number: int, images: list[ResizedImage], rejects: list[Reject]) -> None:
-    """Write a part; its table comes last and says that the rest is complete.
+    """Write a part; its table comes last and shows that the rest is complete.
 
     Raises:
         DatasetError: the file system is full or refuses the write.
@@ -75,12 +75,12 @@ def write_part(folder: Location, number: int, images: list[ResizedImage], reject
 
 
 def is_complete(folder: Location, number: int) -> bool:
-    """Return whether a part has been written whole."""
+    """Return whether a part has been written completely."""
     return part_path(folder, number, ".parquet").exists()
 
 
 def count_parts(folder: Location) -> int:
-    """Return the number of parts in a folder, all of them complete."""
+    """Return the number of complete parts in a folder."""
     return sum(_TABLE.fullmatch(name) is not None for name in folder.names())
 
 

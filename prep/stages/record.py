@@ -1,4 +1,4 @@
-"""The record that each stage leaves in the work folder, last of all: so that runs resume and mistakes show."""
+"""The record that each stage writes to the work folder in the end, by which runs resume and mistakes are noticed."""
 
 import fcntl
 import json
@@ -23,24 +23,24 @@ class StageRecord:
 
     stage: str
     parameters: Mapping[str, Any]
-    """What the user chose; another choice makes another output."""
+    """The user's choices, which determine the output."""
     inputs: Mapping[str, Any]
-    """What the stage read: digests of tables, identity of the dump."""
+    """What the stage read: digests of tables, the identity of the dump."""
     counts: Mapping[str, int]
     outputs: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of the tables written, by file name."""
+    """SHA-256 of the tables that it wrote, by file name."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What another run may find elsewhere without harm, such as the path of the dump."""
+    """What may change between runs without harm, such as the path of the dump."""
 
 
 @contextmanager
 def locked(folder: Location) -> Iterator[None]:
-    """Hold a folder against a second process that would write to it; the lock goes with the process.
+    """Lock a folder against other processes that would write to it; the lock ends with the process.
 
-    Object stores have no locks: there it is up to the user that no two commands write to one place.
+    Object stores have no locks: the user must see to it that no two commands write to the same place.
 
     Raises:
-        PrepError: another process holds it.
+        PrepError: another process holds the lock.
     """
     folder.make_folder()
     if not folder.is_local:
@@ -59,10 +59,10 @@ def locked(folder: Location) -> Iterator[None]:
 def finished(
     work: Location, stage: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> StageRecord | None:
-    """Return the record of a stage that was done with the same parameters and inputs, None where it is still to do.
+    """Return the record of a stage that was done with the same parameters and inputs, None if it was not done yet.
 
     Raises:
-        PrepError: it was done with others.
+        PrepError: it was done with different ones, or its output is gone.
     """
     record = read_record(work, stage)
     if record is None:
@@ -72,7 +72,7 @@ def finished(
     require_same(f"{work.text}: {stage} was done", record.inputs, inputs)
     missing = [name for name in record.outputs if not (work / name).exists()]
     if missing:
-        raise PrepError(f"{(work / missing[0]).text}: {stage} wrote it and it is gone; use another work folder")
+        raise PrepError(f"{(work / missing[0]).text}: {stage} wrote it, but it is gone; use another work folder")
     return record
 
 
@@ -80,7 +80,7 @@ def required(work: Location, stage: str) -> StageRecord:
     """Return the record of a stage that must have been done before.
 
     Raises:
-        PrepError: it has not.
+        PrepError: it has not been done.
     """
     record = read_record(work, stage)
     if record is None:
@@ -89,7 +89,7 @@ def required(work: Location, stage: str) -> StageRecord:
 
 
 def read_record(work: Location, stage: str) -> StageRecord | None:
-    """Return a stage's record, None where it has none.
+    """Return a stage's record, None if there is none.
 
     Raises:
         PrepError: the record is damaged.
@@ -100,11 +100,11 @@ def read_record(work: Location, stage: str) -> StageRecord | None:
     try:
         return StageRecord(**json.loads(path.read_bytes()))
     except (ValueError, TypeError) as error:
-        raise PrepError(f"{path.text} is no stage record ({error}); use another work folder") from error
+        raise PrepError(f"{path.text} is not a stage record ({error}); use another work folder") from error
 
 
 def write_record(work: Location, record: StageRecord) -> StageRecord:
-    """Write a stage's record, the last thing that a stage does, and return it."""
+    """Write a stage's record, the last thing that the stage does, and return it."""
     (work / f"{record.stage}.json").write_bytes(json.dumps(asdict(record), indent=1).encode() + b"\n")
     return record
 
@@ -118,10 +118,10 @@ def require_same(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
     """Refuse parameters that differ from those of an earlier run.
 
     Raises:
-        PrepError: it names the first difference.
+        PrepError: there is a difference; the message names the first.
     """
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name), now.get(name)
         if old != new:
-            old, new = (str(value) if isinstance(value, str) else value for value in (old, new))  # of enumerations, too
+            old, new = (str(value) if isinstance(value, str) else value for value in (old, new))  # enumerations, too
             raise PrepError(f"{what} with {name} {old!r}, not {new!r}; give the same, or use another folder")

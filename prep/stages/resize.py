@@ -1,4 +1,4 @@
-"""Stage 3, resize: decode, squish and encode each image once, a group of classes a task (paper, section 3.1)."""
+"""Stage 3, resize: decode, resize and encode each image once, a group of classes per task (paper, section 2.1)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -37,25 +37,25 @@ from in21k.shards_manifest.storage.location import Location
 STAGE = "resize"
 
 DEFAULT_MEMORY = 600 << 20
-"""Bytes that a worker may take."""
+"""Bytes that a worker may use."""
 
 
 @dataclass(frozen=True)
 class PartTask:
-    """A part to make."""
+    """A part to write."""
 
     work: Location
     raw: str
     number: int
     part: Part
     wnids: Mapping[int, str]
-    """Of its classes, by class index."""
+    """The wnids of its classes, by class index."""
     val_per_class: int
     parameters: ResizeParameters
 
     @property
     def name(self) -> str:
-        """Its classes."""
+        """What to call it in an error: its classes."""
         wnids = list(self.wnids.values())
         return f"classes {wnids[0]} to {wnids[-1]}" if len(wnids) > 1 else f"class {wnids[0]}"
 
@@ -65,17 +65,17 @@ def resize_images(
 ) -> StageRecord:
     """Resize the images of the kept classes into sorted parts and return the stage's record.
 
-    Goes on where a run before was killed. The images do not depend on `workers` or `memory`; how they are grouped into
-    parts does, which the shards do not show.
+    Resumes a run that was killed. The images do not depend on `workers` or `memory`. Their grouping into parts does,
+    but it leaves no trace in the shards.
 
     Args:
         work: the work folder, with `filter` and `split` done.
-        parameters: the choices.
+        parameters: the user's choices.
         workers: who does it.
-        memory: bytes that each of them may take.
+        memory: bytes that each worker may use.
 
     Raises:
-        PrepError: a stage before is missing, the dump is gone or another one, or `work` was made with other parameters.
+        PrepError: an earlier stage is missing, the dump is gone or changed, or `work` was made with other parameters.
     """
     split = required(work, "split")
     with locked(work):
@@ -92,7 +92,13 @@ def resize_images(
         val_per_class = int(split.parameters["val_per_class"])
         todo = [
             PartTask(
-                work, raw, number, part, {index: wnids[index] for index in part.classes}, val_per_class, parameters
+                work=work,
+                raw=raw,
+                number=number,
+                part=part,
+                wnids={index: wnids[index] for index in part.classes},
+                val_per_class=val_per_class,
+                parameters=parameters,
             )
             for number, part in enumerate(parts)
             if not is_complete(folder, number)
@@ -100,7 +106,7 @@ def resize_images(
         total = sum(part.images for part in parts)
         done = total - sum(task.part.images for task in todo)
         with progress_bar(STAGE, "img", total, done) as bar:
-            for images in run_tasks(make_part, todo, workers):
+            for images in run_tasks(resize_part, todo, workers):
                 bar.update(images)
         counts = _counts(folder, len(parts), len(wnids), val_per_class)
         return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts))
@@ -111,8 +117,8 @@ def is_resized(work: Location) -> bool:
     return read_record(work, STAGE) is not None
 
 
-def make_part(task: PartTask) -> int:
-    """Make one part and return the number of images gone through (a worker's task)."""
+def resize_part(task: PartTask) -> int:
+    """Write one part and return the number of images that were read for it (a worker's task)."""
     rows = _rows(task)
     decoded: dict[int, list[tuple[dict[str, Any], Resized]]] = {index: [] for index in task.part.classes}
     rejects: list[Reject] = []
@@ -121,7 +127,15 @@ def make_part(task: PartTask) -> int:
         try:
             image = resize_image(data, task.parameters)
         except ImageRejectedError as refusal:
-            rejects.append(Reject(task.wnids[index], row["name"], STAGE, refusal.reason, refusal.detail))
+            rejects.append(
+                Reject(
+                    wnid=task.wnids[index],
+                    name=row["name"],
+                    stage=STAGE,
+                    reason=refusal.reason,
+                    detail=refusal.detail,
+                )
+            )
         else:
             decoded[index].append((row, image))
     images = [image for of_class in decoded.values() for image in _with_splits(of_class, task)]
@@ -130,7 +144,7 @@ def make_part(task: PartTask) -> int:
 
 
 def _with_splits(decoded: list[tuple[dict[str, Any], Resized]], task: PartTask) -> list[ResizedImage]:
-    """Return a class's images: for validation what the dump says, or the lowest ranks that decode."""
+    """Return a class's images with their splits: those that the dump gives, or val for the lowest ranks that decode."""
     suffix = task.parameters.format.suffix
     by_rank = sorted(decoded, key=lambda image: image[0]["rank"])
     return [
@@ -147,7 +161,7 @@ def _with_splits(decoded: list[tuple[dict[str, Any], Resized]], task: PartTask) 
 
 
 def _rows(task: PartTask) -> list[dict[str, Any]]:
-    """Return the split table's rows of a part's classes, in the order in which they lie in the dump."""
+    """Return the rows of the split table for a part's classes, in the order of the dump."""
     with pq.ParquetFile((task.work / SPLIT).open_input()) as file:
         table = file.read_row_groups(list(task.part.row_groups), use_threads=False)
     table = table.filter(pc.is_in(table["class_index"], value_set=pa.array(task.part.classes, pa.int32())))
@@ -159,7 +173,7 @@ def _unchanged_dump(work: Location) -> str:
     """Return the path or URI of the dump that `filter` read.
 
     Raises:
-        PrepError: it is gone, or is not the same any more.
+        PrepError: it is gone or has changed.
     """
     record = required(work, "filter")
     raw = record.notes["raw"]
@@ -175,6 +189,7 @@ def _kept_wnids(work: Location) -> list[str]:
 
 
 def _counts(folder: Location, parts: int, classes: int, val_per_class: int) -> dict[str, int]:
+    """Return the stage's counts over all parts."""
     counts = {"train": 0, "val": 0, "rejected": 0, "damaged_kept": 0}
     val_of_class = np.zeros(classes, np.int64)
     for number in range(parts):

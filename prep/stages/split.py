@@ -1,4 +1,7 @@
-"""Stage 2, split: which images of each kept class are for validation, and each one's place in the global shuffle."""
+"""Stage 2, split: choose the val images of each kept class, and each image's place in the global shuffle.
+
+The paper holds out 50 images per class for validation (section 2.1).
+"""
 
 import hashlib
 import re
@@ -37,23 +40,23 @@ _OTHERWISE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class Order(StrEnum):
-    """How images are ranked within their class; the first are for validation."""
+    """How images are ranked within their class; the first ones become val."""
 
     NAME = "name"
-    """By byte order of file names, as the published split."""
+    """By byte order of file names, as in the published split."""
     HASH = "hash"
-    """By a hash keyed with the seed: unbiased where names follow an order of their own."""
+    """By a hash keyed with the seed: unbiased even if the names have an order of their own."""
 
 
 @dataclass(frozen=True)
 class SplitParameters:
-    """What `split` lets its user choose."""
+    """The user's choices for `split`."""
 
     val_per_class: int = 50
-    """Images of each class that are held out for validation."""
+    """Number of val images of each class; 50 in the paper (section 2.1)."""
     order: Order = Order.NAME
     seed: int = 0
-    """Of the global shuffle, and of the order by hash."""
+    """Seed of the global shuffle, and of the order by hash."""
 
     def __post_init__(self) -> None:
         if self.val_per_class < 0:
@@ -63,9 +66,9 @@ class SplitParameters:
 
 
 def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
-    """Rank the images of each kept class, mark the first for validation, and return the stage's record.
+    """Rank the images of each kept class, mark the first ones as val, and return the stage's record.
 
-    Reads what `filter` left in `work`, writes `split.parquet` and the rejects. Memory is bounded by a few classes.
+    Reads what `filter` wrote to `work`; writes `split.parquet` and the rejects. Memory is bounded by a few classes.
 
     Raises:
         PrepError: `filter` has not been done, a class is too small, or `work` was made with other parameters.
@@ -88,14 +91,16 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
                 bar.update(len(images))
         write_table(work / REJECTS, rejects_table(rejects))
         counts = {"classes": len(kept), "train": total - len(rejects) - val, "val": val, "rejected": len(rejects)}
-        return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts, digests(work, SPLIT, REJECTS)))
+        outputs = digests(work, SPLIT, REJECTS)
+        record = StageRecord(stage=STAGE, parameters=asdict(parameters), inputs=inputs, counts=counts, outputs=outputs)
+        return write_record(work, record)
 
 
 def sample_key(wnid: str, name: str) -> str:
-    """Return the WebDataset key of an image: its stem where that is `<wnid>_…`, as in ImageNet; else one like it.
+    """Return the WebDataset key of an image: the stem of its name if that is `<wnid>_…`, as in ImageNet.
 
-    Keys hold letters, digits, `_` and `-` alone and at most 96 characters. Other names get a digest of the whole name
-    behind what can be kept of them, so that no two of a class meet.
+    Keys consist of letters, digits, `_` and `-`, at most 96 of them. Other names become `<wnid>_`, what can be kept of
+    the stem, and a digest of the whole name, so that no two images of a class get the same key.
     """
     stem = name.rpartition(".")[0] or name
     if stem.startswith(f"{wnid}_") and _CONVENTIONAL.fullmatch(stem):
@@ -106,14 +111,14 @@ def sample_key(wnid: str, name: str) -> str:
 
 
 def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
-    """Return a 64-bit hash of a key, another one for each seed and purpose."""
+    """Return a 64-bit hash of a key, independent for each seed and purpose."""
     return int.from_bytes(
         hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode(), person=purpose).digest(), "big"
     )
 
 
 def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, int]]:
-    """Return class index and number of raw images of each kept class."""
+    """Return the class index and number of raw images of each kept class."""
     table = read_table(work / CLASSES, filters=[("kept", "=", True)]).to_pydict()
     kept = {
         wnid: (index, images)
@@ -122,14 +127,14 @@ def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, in
     smallest = min(kept, key=lambda wnid: kept[wnid][1])
     if kept[smallest][1] <= val_per_class:
         raise PrepError(
-            f"{work.text}: --val-per-class {val_per_class} leaves nothing to train on of {smallest}, which has "
+            f"{work.text}: --val-per-class {val_per_class} leaves no training images of {smallest}, which has "
             f"{kept[smallest][1]} images; lower it, or filter with a higher --min-images"
         )
     return kept
 
 
 def _images_by_class(table: Location, counts: dict[str, int]) -> Iterator[tuple[str, list[RawImage]]]:
-    """Yield each kept class with all its images, as soon as the last one has been read."""
+    """Yield each kept class with all its images, as soon as the last of them has been read."""
     pending: dict[str, list[RawImage]] = {}
     file = pq.ParquetFile(table.open_input())
     for group in range(file.num_row_groups):
@@ -147,14 +152,14 @@ def _images_by_class(table: Location, counts: dict[str, int]) -> Iterator[tuple[
 def _split_class(
     wnid: str, class_index: int, images: list[RawImage], parameters: SplitParameters, rejects: list[Reject]
 ) -> list[Any]:
-    """Return the rows of a class as columns of SPLIT_SCHEMA, in the dump's order; what is there twice is rejected."""
+    """Return the rows of a class as columns of SPLIT_SCHEMA, in the order of the dump; reject duplicate names."""
     unique: dict[str, RawImage] = {}
     for image in images:
         key = sample_key(wnid, image.name)
         first = unique.setdefault(key, image)
         if first is not image:
             detail = f"{first.name} comes first" if first.name != image.name else "comes before in the class"
-            rejects.append(Reject(wnid, image.name, STAGE, Reason.DUPLICATE_NAME, detail))
+            rejects.append(Reject(wnid=wnid, name=image.name, stage=STAGE, reason=Reason.DUPLICATE_NAME, detail=detail))
     ranks = _ranks(unique, parameters)
     count = len(unique)
     return [
@@ -171,6 +176,7 @@ def _split_class(
 
 
 def _ranks(unique: dict[str, RawImage], parameters: SplitParameters) -> list[int]:
+    """Return the rank of each image of a class, by name or by hash."""
     if parameters.order is Order.NAME:
         sort_keys: list[Any] = [image.name.encode() for image in unique.values()]
     else:

@@ -154,7 +154,7 @@ def test_the_dump_is_only_read(tmp_path):
 def test_no_class_left_is_one_line_that_says_how_large_the_largest_is(tmp_path):
     raw = make_dump(tmp_path / "raw.tar", {DOG: tiny(DOG, 3), CAT: tiny(CAT, 2)})
     with pytest.raises(
-        RefusedError, match=r"raw\.tar: no class of its 2 has 4 images.*largest has 3\); lower --min-images"
+        RefusedError, match=r"raw\.tar: none of its 2 classes has 4 images.*largest has 3\); lower --min-images"
     ):
         call("filter", raw, tmp_path / "work", "--min-images", 4)
 

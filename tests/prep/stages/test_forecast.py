@@ -81,7 +81,7 @@ def test_the_time_is_that_of_all_images_over_all_workers(dump, tmp_path, monkeyp
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_resized(dump, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1_000_000, 900_000, 100_000))
     run = ("run", dump, tmp_path / "work", tmp_path / "out", *OPTIONS)
-    wanted = r"work and .*out: about [\d.]+ MB will be written and 0\.1 MB are free; .* or give --force"
+    wanted = r"work and .*out: about [\d.]+ MB will be written, but 0\.1 MB are free; .* or give --force"
     with pytest.raises(RefusedError, match=wanted):
         call(*run)
     assert not (tmp_path / "work" / "parts").exists()
@@ -104,5 +104,5 @@ def test_a_full_file_system_is_refused_by_name(dump, tmp_path):
 
 def test_a_dump_of_which_nothing_decodes_is_one_line(tmp_path):
     raw = make_dump(tmp_path / "raw.tar", {DOG: [(f"{DOG}_{number}.JPEG", HTML) for number in range(25)]})
-    with pytest.raises(RefusedError, match="none of 25 images picked at random can be decoded"):
+    with pytest.raises(RefusedError, match="none of 25 randomly chosen images can be decoded"):
         call("run", raw, tmp_path / "work", tmp_path / "out", *OPTIONS)

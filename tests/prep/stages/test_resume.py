@@ -204,7 +204,7 @@ def test_parts_that_are_gone_are_one_line_and_no_smaller_dataset(dataset, tmp_pa
 def test_a_damaged_stage_record_is_one_line(done, tmp_path, name):
     shutil.copytree(done / "work", tmp_path / "work")
     (tmp_path / "work" / f"{name}.json").write_text("{}")
-    with pytest.raises(RefusedError, match=rf"{name}\.json is no stage record"):
+    with pytest.raises(RefusedError, match=rf"{name}\.json is not a stage record"):
         call("shard", tmp_path / "work", tmp_path / "out")
 
 

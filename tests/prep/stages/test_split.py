@@ -102,7 +102,7 @@ def test_no_val_at_all_is_a_choice(tmp_path):
 @pytest.mark.parametrize("val_per_class", [10, 11, 1 << 40])
 def test_more_val_than_a_class_can_give_is_refused_by_name(tmp_path, val_per_class):
     with pytest.raises(
-        RefusedError, match=rf"--val-per-class {val_per_class} leaves nothing to train on of n02\d+.* 10 images"
+        RefusedError, match=rf"--val-per-class {val_per_class} leaves no training images of n02\d+.* 10 images"
     ):
         split(tmp_path, val_per_class)
 
