@@ -1,1 +1,1 @@
-"""What a process computes on: its rank, its precision, its backend."""
+"""What a rank computes on: its device, its precision, the other ranks."""

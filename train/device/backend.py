@@ -1,4 +1,4 @@
-"""What torch is told before it computes: precision, determinism, compilation; and what it complains of, on one line."""
+"""How torch computes: matmul precision, determinism, compilation; and its errors, on one line."""
 
 import os
 import shutil
@@ -14,31 +14,31 @@ from in21k.train.config.settings import RunConfig
 from in21k.train.errors import TrainError
 
 _COMPILERS = {"cuda": ("CC", ("gcc", "clang", "cc")), "cpu": ("CXX", ("g++", "clang++", "c++"))}
-"""The variable that names the compiler which torch.compile needs for a device, and those that it looks for."""
+"""For each device, the variable that names the compiler which torch.compile needs, and those it tries by itself."""
 
 
 def prepare_backend(run: RunConfig, device: torch.device) -> None:
-    """Set what is global to the process: TF32 on a GPU, deterministic algorithms, the search for fast convolutions."""
+    """Set torch's global switches: TF32 on a GPU, deterministic algorithms, the search for fast convolutions."""
     on_gpu = device.type == "cuda"
     torch.set_float32_matmul_precision(run.matmul_precision if on_gpu else "highest")
     torch.backends.cudnn.allow_tf32 = run.matmul_precision != "highest"
     if run.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS takes its workspace in order
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     torch.use_deterministic_algorithms(run.deterministic)
-    torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # all batches have one shape
+    torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # all batches have the same shape
 
 
 def compiled(module: nn.Module, device: torch.device) -> nn.Module:
-    """Return a module that computes the same, compiled on its first call; the module itself stays as it is.
+    """Return a compiled version of a module, compiled on its first call; the module itself does not change.
 
     Raises:
-        TrainError: torch has no compiler to use.
+        TrainError: torch finds no compiler.
     """
     variable, usual = _COMPILERS[device.type]
     names = [os.environ[variable]] if os.environ.get(variable) else usual
     if not any(map(shutil.which, names)):
         raise TrainError(
-            f"--compile needs a compiler, and none of {', '.join(names)} is there; install one, name it in {variable}, "
+            f"--compile needs a compiler, and none of {', '.join(names)} is installed; install one, set {variable}, "
             "or leave --compile out"
         )
     return cast(nn.Module, torch.compile(module))
@@ -46,12 +46,12 @@ def compiled(module: nn.Module, device: torch.device) -> nn.Module:
 
 @contextmanager
 def backend_errors(run: RunConfig) -> Iterator[None]:
-    """Turn what compilation and deterministic algorithms fail with into an error of one line."""
+    """Turn errors of compilation and of deterministic algorithms into errors of one line."""
     try:
         yield
     except RuntimeError as error:
         if run.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise TrainError(f"torch.compile fails: {one_line(error)}; leave --compile out") from error
         if run.deterministic and "deterministic" in str(error):
-            raise TrainError(f"{one_line(error)}; set run.deterministic=false, or take another model") from error
+            raise TrainError(f"{one_line(error)}; set run.deterministic=false, or use another model") from error
         raise

@@ -1,4 +1,4 @@
-"""Mixed precision: what a device computes in."""
+"""Mixed precision: the number type that a device computes in."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -7,12 +7,12 @@ import torch
 
 
 def compute_dtype(device: torch.device, amp: bool, dtype: str = "auto") -> torch.dtype:
-    """Return the type in which a device computes what may be rounded.
+    """Return the type in which a device computes what tolerates rounding.
 
     Args:
-        device: to compute on.
-        amp: whether to mix precisions at all; float32 otherwise.
-        dtype: bfloat16, float16, or auto: bfloat16 where the GPU itself has it, else float16; float32 on a CPU.
+        device: the device.
+        amp: whether to mix precisions at all; otherwise everything is float32.
+        dtype: bfloat16, float16 or auto: bfloat16 if the GPU supports it natively, else float16; float32 on a CPU.
     """
     if not amp:
         return torch.float32
@@ -20,12 +20,12 @@ def compute_dtype(device: torch.device, amp: bool, dtype: str = "auto") -> torch
         return torch.bfloat16 if dtype == "bfloat16" else torch.float16
     if device.type != "cuda":
         return torch.float32
-    # torch would also emulate it on older GPUs, at a fraction of float16's speed
+    # torch also emulates bfloat16 on older GPUs, at a fraction of float16's speed
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def autocast(device: torch.device, amp: bool, dtype: str = "auto") -> AbstractContextManager[Any]:
-    """Return the context of mixed precision, in the type that `compute_dtype` gives."""
+    """Return the context of mixed precision, in the type that `compute_dtype` chooses."""
     chosen = compute_dtype(device, amp, dtype)
     if chosen == torch.float32:
         return torch.autocast(device.type, enabled=False)
@@ -33,5 +33,5 @@ def autocast(device: torch.device, amp: bool, dtype: str = "auto") -> AbstractCo
 
 
 def loss_scaler(device: torch.device, amp: bool, dtype: str = "auto") -> torch.amp.GradScaler:
-    """Return the loss scale of float16, which does nothing where the device computes in something else."""
+    """Return the loss scaler that float16 needs; it does nothing if the device computes in another type."""
     return torch.amp.GradScaler(device.type, enabled=compute_dtype(device, amp, dtype) == torch.float16)

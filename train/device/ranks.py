@@ -1,4 +1,4 @@
-"""The processes of a run: what torchrun says about them, and sums over all of them."""
+"""The ranks of a run, as torchrun starts them, and sums over all of them."""
 
 import os
 from collections.abc import Iterator
@@ -16,40 +16,43 @@ from in21k.shards_manifest.errors import one_line
 from in21k.train.errors import TrainError
 
 TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others; the first batch and a slow store take their time."""
+"""How long a rank waits for the others; the first batch and a slow object store may take minutes."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """One process among those of a run."""
+    """One rank of a run among the others."""
 
     device: torch.device
     rank: int = 0
+    """0 to world_size - 1."""
     world_size: int = 1
+    """Number of ranks."""
     local_world_size: int = 1
+    """Number of ranks on this machine."""
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and progress."""
+        """Whether this is rank 0, which writes files and shows progress."""
         return self.rank == 0
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the sum of a tensor over all processes, made in place; every process must call it."""
+        """Return the sum of a tensor over all ranks, in place; every rank must call it."""
         if self.world_size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def broadcast(self, tensor: torch.Tensor) -> None:
-        """Give a tensor the first process's values, in place; every process must call it."""
+        """Copy the values of rank 0's tensor into this one; every rank must call it."""
         if self.world_size > 1:
             dist.broadcast(tensor, 0)
 
 
 def cpu_group(ranks: Ranks) -> Any:
-    """Return a group of all processes that exchanges CPU tensors beside what GPUs do; None for one process.
+    """Return a group of all ranks for exchanging CPU tensors while the GPUs are busy; None if there is one rank.
 
     Raises:
-        TrainError: the machines do not reach each other that way.
+        TrainError: the machines cannot reach each other over gloo.
     """
     if ranks.world_size == 1:
         return None
@@ -57,13 +60,13 @@ def cpu_group(ranks: Ranks) -> Any:
         return dist.new_group(backend="gloo", timeout=TIMEOUT)
     except (dist.DistError, RuntimeError) as error:
         raise TrainError(
-            f"the processes do not reach each other over gloo ({one_line(error)}); "
-            "name the network in GLOO_SOCKET_IFNAME"
+            f"the ranks cannot reach each other over gloo ({one_line(error)}); "
+            "set GLOO_SOCKET_IFNAME to the network interface to use"
         ) from error
 
 
 def was_restarted(ranks: Ranks) -> bool:
-    """Return whether torchrun has started processes again, on any machine; every process must call it."""
+    """Return whether torchrun has restarted ranks, on any machine; every rank must call it."""
     return bool(ranks.sum(torch.tensor([_restarts()], dtype=torch.int64, device=ranks.device)))
 
 
@@ -74,8 +77,8 @@ def _restarts() -> int:
 def _find_each_other(device: torch.device, world_size: int) -> None:
     store, rank, _ = next(rendezvous("env://", timeout=TIMEOUT))
     if os.environ.get("LOCAL_WORLD_SIZE") == str(world_size):
-        # torchrun's store keeps the addresses of the processes before a restart; the agents of several machines count
-        # restarts each for itself, so there it takes TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+        # torchrun's store keeps the addresses from before a restart. With several machines, each agent counts restarts
+        # for itself, so there it takes TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
         store = PrefixStore(f"restart-{_restarts()}", store)
     options: dict[str, Any] = {"store": store, "rank": rank, "world_size": world_size, "timeout": TIMEOUT}
     if device.type == "cuda":
@@ -86,15 +89,15 @@ def _find_each_other(device: torch.device, world_size: int) -> None:
 
 @contextmanager
 def join_ranks(device: str) -> Iterator[Ranks]:
-    """Give this process's place in the run: alone, or among those that torchrun started (nccl on GPUs, gloo on CPUs).
+    """Yield this process's rank: the only one, or one of those that torchrun started (nccl on GPUs, gloo on CPUs).
 
-    A process that fails leaves without waiting for the others: torchrun then ends them.
+    A rank that fails leaves without waiting for the others; torchrun then ends them.
 
     Args:
         device: auto, cpu or cuda.
 
     Raises:
-        TrainError: the device is unknown, not there or out of memory, or the processes do not find or lose each other.
+        TrainError: the device is unknown, missing or out of memory, or the ranks cannot connect or lose each other.
     """
     chosen = _device(device)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -105,7 +108,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     try:
         _find_each_other(chosen, world_size)
     except (dist.DistError, ValueError, RuntimeError) as error:
-        raise TrainError(f"the {world_size} processes do not find each other: {one_line(error)}") from error
+        raise TrainError(f"the {world_size} ranks cannot connect to each other: {one_line(error)}") from error
     with _device_errors():
         yield Ranks(chosen, dist.get_rank(), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     dist.destroy_process_group()
@@ -113,7 +116,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
 
 @contextmanager
 def _device_errors() -> Iterator[None]:
-    """Turn what a device and a process group fail with into an error of one line."""
+    """Turn errors of devices and process groups into errors of one line."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -123,19 +126,19 @@ def _device_errors() -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
-        raise TrainError(f"another process of the run failed, see its error ({one_line(error)})") from error
+        raise TrainError(f"another rank failed, see its error ({one_line(error)})") from error
 
 
 def _device(name: str) -> torch.device:
     if name not in {"auto", "cpu", "cuda"}:
-        raise TrainError(f"there is no device {name!r}; name auto, cpu or cuda")
+        raise TrainError(f"invalid device {name!r}; give auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise TrainError("no CUDA device is at hand; name --device cpu, or install a torch build for your GPU's driver")
+        raise TrainError("there is no CUDA device; pass --device cpu, or install a torch build for your GPU's driver")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     index = int(os.environ.get("LOCAL_RANK", "0"))
     if index >= torch.cuda.device_count():
-        raise TrainError(f"process {index} of this machine has no GPU: it has {torch.cuda.device_count()}")
+        raise TrainError(f"local rank {index} has no GPU: this machine has {torch.cuda.device_count()}")
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)
     return device

@@ -1,7 +1,7 @@
-"""RandAugment's operations on arrays: each within one level of Pillow's, at several times the speed.
+"""Cutout and RandAugment on arrays, each operation within one gray level of Pillow's, at several times the speed.
 
-The geometric ones repeat Pillow's own fixed-point arithmetic and are exact; OpenCV's shear, rotate and equalize are not
-Pillow's, so OpenCV only gathers pixels, looks values up, counts and blends. Tests compare all strengths.
+The geometric operations repeat Pillow's fixed-point arithmetic and are exact. OpenCV's own shear, rotate and equalize
+differ from Pillow's, so OpenCV only gathers, looks up, counts and blends pixels. Tests compare all strengths.
 """
 
 import math
@@ -16,21 +16,21 @@ from in21k.train.arrays import IntArray, Pixels
 from in21k.train.images.augment_draws import OPS, Augmentation, Draws, cutout_box, shear_matrix, strength
 
 
-def augment(image: Pixels, augmentation: Augmentation, draws: Draws, place: int) -> None:
+def augment(image: Pixels, augmentation: Augmentation, draws: Draws, row: int) -> None:
     """Augment an image in place.
 
     Args:
         image: uint8 [H, W, 3].
-        augmentation: what to do.
+        augmentation: the augmentation.
         draws: the random numbers of a batch.
-        place: the image's in the batch.
+        row: the image's row in the batch.
     """
     height, width = image.shape[:2]
     if augmentation.cutout:
-        top, bottom, left, right = cutout_box(draws.centre[place], augmentation.cutout, height, width)
-        image[top:bottom, left:right] = draws.colour[place]
+        top, bottom, left, right = cutout_box(draws.center[row], augmentation.cutout, height, width)
+        image[top:bottom, left:right] = draws.color[row]
     result = image
-    for op, sign in zip(draws.ops[place].tolist(), draws.signs[place].tolist(), strict=True):
+    for op, sign in zip(draws.ops[row].tolist(), draws.signs[row].tolist(), strict=True):
         result = apply_op(OPS[op], result, strength(OPS[op], augmentation.magnitude, sign, height, width))
     if result is not image:
         image[:] = result
@@ -39,30 +39,30 @@ def augment(image: Pixels, augmentation: Augmentation, draws: Draws, place: int)
 Matrix = tuple[float, float, float, float, float, float]
 
 _TRUNCATE = -0.5
-"""Added to what OpenCV rounds, where Pillow truncates."""
+"""Added to values that OpenCV rounds and Pillow truncates."""
 
 
 def apply_op(name: str, image: Pixels, strength: float) -> Pixels:
-    """Return an image after one operation; it may be the same array, unchanged.
+    """Return an image after one operation, which may be the same array, unchanged.
 
     Args:
-        name: one of `augment_plan.OPS`.
+        name: one of `augment_draws.OPS`.
         image: uint8 [H, W, 3].
-        strength: as `augment_plan.strengths` gives it, signed; operations without one take any.
+        strength: signed, as `augment_draws.strength` returns it; operations without a strength ignore it.
     """
     return _OPS[name](image, strength)
 
 
 @lru_cache(maxsize=256)
 def source_pixels(height: int, width: int, matrix: Matrix) -> IntArray:
-    """Return int64 [H, W]: which pixel each one of a transformed image comes from, in Pillow's arithmetic.
+    """Return int64 [H, W]: the source of each pixel of a transformed image, in Pillow's arithmetic.
 
-    Pixels are numbered row by row; H W stands for what lies outside the image.
+    Pixels are numbered row by row; the number H W stands for everything outside the image.
 
     Args:
         height: of the image.
         width: of the image.
-        matrix: a to f of x' = a x + b y + c, y' = d x + e y + f, of pixel corners.
+        matrix: a to f of x' = a x + b y + c, y' = d x + e y + f, for pixel corners.
     """
     a, b, c, d, e, f = matrix
     fixed = [math.floor(value * 65536 + 0.5) for value in (a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5)]
@@ -75,7 +75,7 @@ def source_pixels(height: int, width: int, matrix: Matrix) -> IntArray:
 
 
 def rotation_matrix(height: int, width: int, degrees: float) -> Matrix:
-    """Return Pillow's matrix of a rotation about the centre, counter-clockwise."""
+    """Return Pillow's matrix of a counterclockwise rotation about the center."""
     angle = -math.radians(degrees % 360.0)
     cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
     x, y = width / 2, height / 2
@@ -84,7 +84,7 @@ def rotation_matrix(height: int, width: int, degrees: float) -> Matrix:
 
 def _warp(image: Pixels, matrix: Matrix) -> Pixels:
     height, width = image.shape[:2]
-    quads = np.zeros((height * width + 1, 4), np.uint8)  # four bytes a pixel are gathered as one number
+    quads = np.zeros((height * width + 1, 4), np.uint8)  # the four bytes of a pixel are gathered as one number
     cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, quads[:-1].reshape(height, width, 4))
     gathered = quads.view(np.uint32).ravel().take(source_pixels(height, width, matrix))
     result: Pixels = cv2.cvtColor(gathered.view(np.uint8).reshape(height, width, 4), cv2.COLOR_RGBA2RGB)
@@ -135,7 +135,7 @@ def _color(image: Pixels, strength: float) -> Pixels:
 
 
 def _sharpness(image: Pixels, strength: float) -> Pixels:
-    """Blend with Pillow's SMOOTH, in one kernel: the neighbourhood once and four times the pixel again, over 13."""
+    """Blend with Pillow's SMOOTH in one kernel: the 3 × 3 neighborhood plus four times the pixel, over 13."""
     kernel = np.full((3, 3), -strength / 13, np.float32)
     kernel[1, 1] = 1.0 + strength - strength * 5 / 13
     result: Pixels = cv2.filter2D(image, -1, kernel, delta=_TRUNCATE)
@@ -144,7 +144,7 @@ def _sharpness(image: Pixels, strength: float) -> Pixels:
 
 
 def _scaled(image: Pixels, factor: float, offset: float) -> Pixels:
-    """Return the levels times a factor plus an offset, truncated."""
+    """Return the gray levels times a factor plus an offset, truncated."""
     result: Pixels = cv2.addWeighted(image, factor, image, 0.0, offset + _TRUNCATE)
     return result
 

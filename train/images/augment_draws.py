@@ -1,7 +1,7 @@
-"""What is done to each image of a batch: random numbers and the strengths of RandAugment's operations.
+"""The random numbers of augmentation, and the strengths of RandAugment's operations.
 
-Every number is a hash of (seed, epoch, the image's position in the epoch), so an image looks the same whatever process,
-worker, GPU or device handles it, and also after a resume.
+Every number is a hash of (seed, epoch, the image's position in the epoch's order), so an image looks the same whichever
+rank, loader process or device augments it, and after a resume, too.
 """
 
 import math
@@ -29,46 +29,46 @@ OPS = (
     "AutoContrast",
     "Equalize",
 )
-"""RandAugment's operations (arXiv 1909.13719), as in torchvision."""
+"""RandAugment's operations (arXiv:1909.13719), as in torchvision."""
 
 MAGNITUDES = 31
 _SIGNED = frozenset(OPS[1:10])
 
 _CUTOUT = 5
-"""Draws of an image before those of its operations: centre y, x, and three levels of colour."""
+"""Random numbers per image before those of its operations: Cutout's center y and x, and three levels of color."""
 CROP = 2
-"""Draws of an image's crop, which come last: y and x."""
+"""Random numbers per image for its crop: y and x."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training image."""
+    """The augmentation of training images: Cutout, then RandAugment."""
 
     seed: int
     cutout: float
-    """Side of the square over the image's; 0 for none."""
+    """Side of Cutout's square as a share of the image's side; 0 for no Cutout."""
     ops: int
-    """RandAugment's operations; 0 for none."""
+    """RandAugment operations per image; 0 for none."""
     magnitude: int
-    """RandAugment's strength, 0 to 30."""
+    """Strength of RandAugment, 0 to 30."""
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
     """The random numbers of B images."""
 
-    centre: npt.NDArray[np.float64]
-    """float64 [B, 2]: Cutout's centre, y and x, over the image's sides."""
-    colour: npt.NDArray[np.uint8]
-    """uint8 [B, 3]: Cutout's colour."""
+    center: npt.NDArray[np.float64]
+    """float64 [B, 2]: Cutout's center, y and x, as shares of the image's sides."""
+    color: npt.NDArray[np.uint8]
+    """uint8 [B, 3]: Cutout's color."""
     ops: IntArray
-    """int64 [B, n]: operations, as places in OPS."""
+    """int64 [B, n]: operations, as indices into OPS."""
     signs: IntArray
     """int64 [B, n]: 1 or -1."""
 
 
 def draw(augmentation: Augmentation, epoch: int, start: int, count: int) -> Draws:
-    """Return the random numbers of the images at `count` positions of an epoch, from `start`."""
+    """Return the random numbers of the images at `count` positions of an epoch's order, from `start` on."""
     numbers = _hashed(augmentation.seed, epoch, start, count, _CUTOUT + 2 * augmentation.ops)
     ops = numbers[:, _CUTOUT::2]
     signs = numbers[:, _CUTOUT + 1 :: 2]
@@ -81,24 +81,24 @@ def draw(augmentation: Augmentation, epoch: int, start: int, count: int) -> Draw
 
 
 def crop_offsets(seed: int, epoch: int, start: int, count: int) -> npt.NDArray[np.float64]:
-    """Return float64 [B, 2]: where a crop lies, y and x, over the room that it has."""
+    """Return float64 [count, 2]: where each image is cropped, y and x, as shares of the room to move."""
     return fractions(_hashed(seed, epoch, start, count, CROP, stream=1))
 
 
 def fractions(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """Return numbers of 0 to 1, without 1, out of random 64-bit ones."""
+    """Return numbers from 0 to 1, exclusive, made of random 64-bit ones."""
     return (numbers >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
-def cutout_box(centre: npt.NDArray[np.float64], factor: float, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return top, bottom, left and right of a Cutout square whose centre is any pixel, cut off at the image's edges."""
-    y, x = int(centre[0] * height), int(centre[1] * width)
+def cutout_box(center: npt.NDArray[np.float64], factor: float, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return top, bottom, left and right of a Cutout square around any pixel, clipped to the image."""
+    y, x = int(center[0] * height), int(center[1] * width)
     half_y, half_x = int(factor * height + 0.5) // 2, int(factor * width + 0.5) // 2
     return max(y - half_y, 0), min(y + half_y, height), max(x - half_x, 0), min(x + half_x, width)
 
 
 def strength(name: str, magnitude: int, sign: int, height: int, width: int) -> float:
-    """Return the strength of an operation at a magnitude, as in torchvision's RandAugment with 31 magnitudes."""
+    """Return an operation's strength at a magnitude, as in torchvision's RandAugment with 31 magnitudes."""
     return _strengths(magnitude, height, width)[name] * (sign if name in _SIGNED else 1)
 
 
@@ -123,8 +123,8 @@ def _strengths(magnitude: int, height: int, width: int) -> dict[str, float]:
 
 
 def shear_matrix(along_x: float, along_y: float) -> tuple[float, float, float, float, float, float]:
-    """Return the matrix of a shear about the upper left corner, of pixel corners to pixel corners."""
-    # torchvision goes through degrees and back
+    """Return the matrix of a shear about the upper left corner, for pixel corners."""
+    # by way of degrees, as in torchvision
     x, y = math.radians(math.degrees(math.atan(along_x))), math.radians(math.degrees(math.atan(along_y)))
     a, b = math.cos(-y) / math.cos(y), -math.cos(-y) * math.tan(x) / math.cos(y) - math.sin(0.0)
     c, d = math.sin(-y) / math.cos(y), -math.sin(-y) * math.tan(x) / math.cos(y) + math.cos(0.0)
@@ -132,10 +132,10 @@ def shear_matrix(along_x: float, along_y: float) -> tuple[float, float, float, f
 
 
 def _hashed(seed: int, epoch: int, start: int, count: int, draws: int, stream: int = 0) -> npt.NDArray[np.uint64]:
-    """Return uint64 [count, draws] of random bits, by SplitMix64's mixing of the position and the draw."""
+    """Return uint64 [count, draws]: random bits, SplitMix64's mix of position and draw."""
     words = np.random.SeedSequence([seed, epoch, stream]).generate_state(2, np.uint64)
-    places = np.arange(start, start + count, dtype=np.uint64)[:, None] * np.uint64(1 << 10)
-    mixed = _mix(places + np.arange(draws, dtype=np.uint64) + words[0])
+    positions = np.arange(start, start + count, dtype=np.uint64)[:, None] * np.uint64(1 << 10)
+    mixed = _mix(positions + np.arange(draws, dtype=np.uint64) + words[0])
     return _mix(mixed ^ words[1])
 
 

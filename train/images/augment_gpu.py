@@ -1,6 +1,6 @@
-"""The paper's augmentation on a whole batch, on the device where it lies: the operations of `image_ops` in torch.
+"""Cutout and RandAugment on a whole batch in torch, on its device: the same operations as on the CPU.
 
-Which image gets which operation is known beforehand, so the images of one operation are handled together and nothing
+Which image gets which operation is known in advance, so the images of one operation are processed together and nothing
 waits for the device.
 """
 
@@ -17,51 +17,49 @@ from in21k.train.images.augment_draws import OPS, Augmentation, cutout_box, draw
 
 _SHADES = 256
 _LUMA = (19595, 38470, 7471)
-"""Pillow's weights of red, green and blue, over 65,536."""
+"""Pillow's weights of red, green and blue, times 65,536."""
 
 
 def augment_batch(images: torch.Tensor, augmentation: Augmentation, epoch: int, start: int) -> torch.Tensor:
-    """Return a batch after Cutout and RandAugment, with the random numbers that its places in the epoch have.
+    """Return a batch after Cutout and RandAugment, with the random numbers of its positions in the epoch's order.
 
     Args:
-        images: uint8 [B, 3, H, W] on any device; left as it is.
-        augmentation: what to do.
-        epoch: of the run.
-        start: the epoch's position of the first image.
+        images: uint8 [B, 3, H, W] on any device; not changed.
+        augmentation: the augmentation.
+        epoch: the epoch, from 0.
+        start: position of the first image in the epoch's order.
     """
     height, width = images.shape[2:]
     draws = draw(augmentation, epoch, start, len(images))
     result = images.contiguous()
-    result = (
-        _cut_out(result, augmentation.cutout, draws.centre, draws.colour) if augmentation.cutout else result.clone()
-    )
+    result = _cut_out(result, augmentation.cutout, draws.center, draws.color) if augmentation.cutout else result.clone()
     for ops, signs in zip(draws.ops.T, draws.signs.T, strict=True):
         for number, sign in sorted(set(zip(ops.tolist(), signs.tolist(), strict=True))):
             if OPS[number] == "Identity":
                 continue
-            places = _on(np.flatnonzero((ops == number) & (signs == sign)), images.device)
+            rows = _on(np.flatnonzero((ops == number) & (signs == sign)), images.device)
             value = strength(OPS[number], augmentation.magnitude, sign, height, width)
-            result[places] = apply_op(OPS[number], result[places], value)
+            result[rows] = apply_op(OPS[number], result[rows], value)
     return result.contiguous(memory_format=torch.channels_last)
 
 
 def apply_op(name: str, images: torch.Tensor, value: float) -> torch.Tensor:
-    """Return uint8 [B, 3, H, W] after one operation of the same strength on all images."""
+    """Return uint8 [B, 3, H, W]: all images after one operation of the same strength."""
     return _OPS[name](images, value)
 
 
 def _cut_out(
-    images: torch.Tensor, factor: float, centres: npt.NDArray[np.float64], colours: npt.NDArray[np.uint8]
+    images: torch.Tensor, factor: float, centers: npt.NDArray[np.float64], colors: npt.NDArray[np.uint8]
 ) -> torch.Tensor:
     height, width = images.shape[2:]
-    boxes = _on(np.array([cutout_box(centre, factor, height, width) for centre in centres]), images.device)
+    boxes = _on(np.array([cutout_box(center, factor, height, width) for center in centers]), images.device)
     top, bottom, left, right = boxes.unbind(1)
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device)
     in_rows = (rows >= top[:, None]) & (rows < bottom[:, None])
     in_columns = (columns >= left[:, None]) & (columns < right[:, None])
     inside = (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
-    return torch.where(inside, _on(colours, images.device)[:, :, None, None], images)
+    return torch.where(inside, _on(colors, images.device)[:, :, None, None], images)
 
 
 def _on(values: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
@@ -75,7 +73,7 @@ def _sources(height: int, width: int, matrix: Matrix, device: torch.device) -> t
 
 def _warp(images: torch.Tensor, matrix: Matrix) -> torch.Tensor:
     height, width = images.shape[2:]
-    flat = torch.nn.functional.pad(images.flatten(2), (0, 1))  # one more pixel, black, for all that lies outside
+    flat = torch.nn.functional.pad(images.flatten(2), (0, 1))  # one more pixel, black, for everything outside the image
     return flat.index_select(2, _sources(height, width, matrix, images.device)).view_as(images)
 
 

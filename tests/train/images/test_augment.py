@@ -1,4 +1,4 @@
-"""Augmentation: the same for the same seed, and of the paper's shape."""
+"""Augmentation: the same for the same seed, and distributed as it should be."""
 
 import numpy as np
 import pytest
@@ -29,26 +29,26 @@ def test_nothing_is_done_when_all_is_off():
 def test_draws_belong_to_positions_not_to_batches():
     augmentation = Augmentation(3, 0.5, 4, 9)
     whole, part = draw(augmentation, 5, 100, 50), draw(augmentation, 5, 120, 7)
-    for name in ("centre", "colour", "ops", "signs"):
+    for name in ("center", "color", "ops", "signs"):
         np.testing.assert_array_equal(getattr(whole, name)[20:27], getattr(part, name))
 
 
 def test_draws_are_even_and_independent():
     count = 28_000
     draws = draw(Augmentation(0, 0.5, 2, 9), 0, 0, count)
-    for place in (0, 1):
-        share = np.bincount(draws.ops[:, place], minlength=len(OPS)) / count * len(OPS)
+    for at in (0, 1):
+        share = np.bincount(draws.ops[:, at], minlength=len(OPS)) / count * len(OPS)
         assert np.abs(share - 1).max() < 0.1
-        assert abs(draws.signs[:, place].mean()) < 0.02
+        assert abs(draws.signs[:, at].mean()) < 0.02
     pairs = np.bincount(draws.ops[:, 0] * len(OPS) + draws.ops[:, 1], minlength=len(OPS) ** 2) / count * len(OPS) ** 2
     assert pairs.min() > 0.5
     assert pairs.max() < 1.6
-    assert np.abs(draws.centre.mean(0) - 0.5).max() < 0.01
-    assert np.abs(draws.colour.mean(0) - 127.5).max() < 2
+    assert np.abs(draws.center.mean(0) - 0.5).max() < 0.01
+    assert np.abs(draws.color.mean(0) - 127.5).max() < 2
     offsets = crop_offsets(0, 0, 0, count)
-    assert np.abs(np.corrcoef(np.c_[draws.centre, offsets, draws.colour].T) - np.eye(7)).max() < 0.03
+    assert np.abs(np.corrcoef(np.c_[draws.center, offsets, draws.color].T) - np.eye(7)).max() < 0.03
     other = draw(Augmentation(1, 0.5, 2, 9), 0, 0, count)
-    assert abs(np.corrcoef(other.centre[:, 0], draws.centre[:, 0])[0, 1]) < 0.03
+    assert abs(np.corrcoef(other.center[:, 0], draws.center[:, 0])[0, 1]) < 0.03
 
 
 @pytest.mark.parametrize("position", range(20))
@@ -59,13 +59,13 @@ def test_cutout_fills_one_rectangle_of_one_colour(position):
     draws = draw(augmentation, 0, position, 1)
     augment(image, augmentation, draws, 0)
     rows, columns = np.nonzero((image != before).any(2))
-    assert len(rows), "the square's centre lies in the image"
+    assert len(rows), "the square's center lies in the image"
     height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
     assert len(rows) == height * width
     assert 8 <= height <= 16
     assert 10 <= width <= 20
-    assert (image[rows, columns] == draws.colour[0]).all()
-    assert cutout_box(draws.centre[0], 0.5, 32, 40) == (
+    assert (image[rows, columns] == draws.color[0]).all()
+    assert cutout_box(draws.center[0], 0.5, 32, 40) == (
         rows.min(),
         rows.max() + 1,
         columns.min(),

@@ -1,4 +1,4 @@
-"""RandAugment on arrays: each operation within one level of Pillow's, over all its strengths."""
+"""RandAugment on arrays and on batches: each operation within one level of Pillow's, at all strengths."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from small_dataset import picture
 from torchvision.transforms import InterpolationMode, RandAugment
 from torchvision.transforms.autoaugment import _apply_op
 
-from in21k.train.images import augment_gpu as augment_device
+from in21k.train.images import augment_gpu
 from in21k.train.images.augment_cpu import apply_op, augment
 from in21k.train.images.augment_draws import MAGNITUDES, OPS, Augmentation, draw, strength
 
@@ -80,22 +80,22 @@ def test_the_devices_operations_are_within_one_level_too(name):
     images = [photograph(48, 48), dark(48, 48), IMAGES["two-levels"].repeat(2, 0).repeat(2, 1)[:48, :48]]
     batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
     for value in torchvisions(48, 48)[name]:
-        result = augment_device.apply_op(name, batch, value).permute(0, 2, 3, 1).numpy()
+        result = augment_gpu.apply_op(name, batch, value).permute(0, 2, 3, 1).numpy()
         expected = np.stack([apply_op(name, image, value) for image in images])
         assert np.abs(result.astype(int) - expected.astype(int)).max() <= 1, value
 
 
 def test_a_batch_on_the_device_looks_as_the_loaders_would():
-    """Two operations one after the other may multiply a difference of one level."""
+    """A second operation may magnify a difference of one level."""
     augmentation = Augmentation(1, 0.5, 2, 9)
     images = np.stack([photograph(48, 48) // (1 + at % 2) for at in range(64)])
     batch = torch.from_numpy(images.copy()).permute(0, 3, 1, 2)
-    result = augment_device.augment_batch(batch, augmentation, 3, 1000)
+    result = augment_gpu.augment_batch(batch, augmentation, 3, 1000)
     assert result.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(batch.permute(0, 2, 3, 1), torch.from_numpy(images))
     draws = draw(augmentation, 3, 1000, 64)
-    for place, image in enumerate(images):
-        augment(image, augmentation, draws, place)
+    for row, image in enumerate(images):
+        augment(image, augmentation, draws, row)
     gap = np.abs(result.permute(0, 2, 3, 1).numpy().astype(int) - images.astype(int))
     assert gap.mean() < 0.2
     assert (gap > 2).mean() < 0.01

@@ -185,7 +185,7 @@ def test_a_compiled_run_has_the_same_losses_and_names(plain, dataset_folder, tmp
 def test_without_a_compiler_compile_is_one_line(dataset_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(TrainError, match=r"--compile needs a compiler, and none of g\+\+, .* is there"):
+    with pytest.raises(TrainError, match=r"--compile needs a compiler, and none of g\+\+, .* is installed"):
         train(dataset_folder, tmp_path / "run", run__compile=True)
 
 
