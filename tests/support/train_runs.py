@@ -61,13 +61,14 @@ from in21k.train.trainer import loop
 from in21k.train.cli.main import main
 from in21k.train.errors import TrainError
 step, times = int(os.environ["FAIL_AT"]), int(os.environ["FAIL_TIMES"])
-after_step = loop._after_step
-def failing(session, run, state):
-    after_step(session, run, state)
-    if state.step == step and session.ranks.rank == 1 and int(os.environ["TORCHELASTIC_RESTART_COUNT"]) < times:
+after_step = loop.Trainer._after_step
+def failing(trainer):
+    after_step(trainer)
+    restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    if trainer.progress.step == step and trainer.session.ranks.rank == 1 and restarts < times:
         Path(__file__).with_name("failed").touch()
         raise TrainError("rank 1 has had enough")
-loop._after_step = failing
+loop.Trainer._after_step = failing
 if __name__ == "__main__":
     main()
 """

@@ -103,17 +103,16 @@ def evaluate(
         raise click.UsageError("give either --checkpoint or --model")
     if model is None and (weights or inputs):
         raise click.UsageError("--weights and --inputs belong to --model; a checkpoint has its own")
+    from in21k.train.evaluation.scores import evaluate as core
+    from in21k.train.evaluation.scores import published_model, trained_model
+    from in21k.train.model.published import PublishedModel
+
     config = with_values(Config(), settings_of(options) | {"data.eval_batch_size": batch_size})
     if checkpoint is not None:
-        from in21k.train.evaluation.scores import evaluate_checkpoint
-
-        print_summary(evaluate_checkpoint(data, checkpoint, config.data, config.run, raw=raw), as_json)
-    elif model is not None:
-        from in21k.train.evaluation.scores import evaluate_published
-        from in21k.train.model.published import PublishedModel
-
-        published = PublishedModel(model, weights, inputs or "auto")
-        print_summary(evaluate_published(data, published, config.data, config.run), as_json)
+        opener = trained_model(checkpoint, raw=raw)
+    else:
+        opener = published_model(PublishedModel(model or "", weights, inputs or "auto"))
+    print_summary(core(data, opener, config.data, config.run), as_json)
 
 
 @click.command()

@@ -1,86 +1,77 @@
-"""What a run writes while it goes: a row of its curves for some steps, and one for each validation."""
+"""What a run shows while it trains: a progress bar, and rows of its curves; and the summary at its end."""
 
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
-from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
-from in21k.train.run.curves import CurvePoint
+from in21k.train.evaluation.val_pass import Evaluation
+from in21k.train.run.curves import CurvePoint, CurveWriter
 from in21k.train.run.folder import Start
-from in21k.train.trainer.finite import check_finite
-from in21k.train.trainer.progress import Progress
+from in21k.train.trainer.progress import Interval, Progress
 from in21k.train.trainer.session import Session
 
 
-def log_step(session: Session, state: Progress) -> None:
-    """Write a row of the curves; the one place where training waits for the device. Every process must call it.
+class RunLog:
+    """The progress bar and the curves of a run; ranks other than the first write neither."""
 
-    Raises:
-        TrainError: the loss or a gradient is infinite or no number.
-    """
-    meter, ranks, plan = state.meter, session.ranks, session.plan
-    summed = torch.stack([meter.loss / (meter.steps * ranks.world_size), meter.loss.new_tensor(meter.skipped)])
-    loss, skipped = ranks.sum(summed).tolist()
-    gradients, scale, seconds = meter.gradients.read(), session.loss_scale(), meter.seconds()
-    check_finite(loss, gradients, state.step, scale)
-    state.train_loss = loss
-    state.skipped += int(skipped)
-    state.overflows += gradients.not_finite
-    rate = meter.steps * plan.global_batch / seconds
-    state.bar.set_postfix(loss=f"{loss:.4f}", images_per_s=f"{rate:.0f}", refresh=False)
-    if state.curves is None:
-        return
-    on_gpu = ranks.device.type == "cuda"
-    state.curves.write(
-        CurvePoint(
-            step=state.step,
-            epoch=round(state.step / plan.steps_per_epoch, 4),
-            split="train",
-            loss=loss,
-            lr=session.learning_rate(state.step - 1),
-            images_per_second=round(rate, 2),
-            data_wait=round(meter.wait / seconds, 4),
-            gpu_memory_mb=round(torch.cuda.max_memory_allocated(ranks.device) / 2**20, 1) if on_gpu else None,
-            gradient_norm=float(f"{gradients.mean_norm:.6g}") if gradients.not_finite < meter.steps else None,
-            loss_scale=scale,
-            overflows=gradients.not_finite if scale is not None else None,
-            skipped=int(skipped),
-        )
-    )
+    def __init__(self, session: Session, run: Path, start_step: int, *, bar: bool) -> None:
+        """Open both.
 
+        Args:
+            session: of the run.
+            run: the run's folder.
+            start_step: steps done.
+            bar: whether to show the bar on a terminal.
+        """
+        first = session.ranks.is_first
+        self._session = session
+        self._curves = CurveWriter(run, start_step, validates=session.validates(start_step)) if first else None
+        disable = None if first and bar else True  # None disables it where there is no terminal
+        self._bar = tqdm(total=session.plan.total_steps, initial=start_step, unit="step", disable=disable)
 
-def validate(session: Session, state: Progress) -> None:
-    """Evaluate the network and write a row of the curves, or let SIGTERM end the run; every process must call it.
+    def step_done(self) -> None:
+        """Advance the bar by a step."""
+        self._bar.update()
 
-    Raises:
-        TrainError: a shard is damaged, or no image decodes.
-    """
-
-    def stop() -> bool:
-        agreed = state.request.agree()
-        state.stopping |= agreed.stop
-        state.saving |= agreed.save
-        return agreed.stop
-
-    try:
-        with session.evaluated():
-            evaluation = evaluate_val(
-                session.network, session.loss, session.dataset, session.config, session.ranks, stop
-            )
-    except Interrupted:
-        return
-    session.train_module.train()
-    state.evaluation = evaluation
-    if state.curves is not None:
-        epoch = round(state.step / session.plan.steps_per_epoch, 4)
-        state.curves.write(
+    def write_train(self, step: int, measured: Interval) -> None:
+        """Write a row of the curves for the steps since the last one."""
+        session, gradients, scale = self._session, measured.gradients, self._session.loss_scale()
+        rate = measured.steps * session.plan.global_batch / measured.seconds
+        self._bar.set_postfix(loss=f"{measured.loss:.4f}", images_per_s=f"{rate:.0f}", refresh=False)
+        if self._curves is None:
+            return
+        device = session.ranks.device
+        on_gpu = device.type == "cuda"
+        self._curves.write(
             CurvePoint(
-                state.step,
-                epoch,
-                "val",
-                evaluation.loss,
+                step=step,
+                epoch=self._epoch(step),
+                split="train",
+                loss=measured.loss,
+                lr=session.learning_rate(step - 1),
+                images_per_second=round(rate, 2),
+                data_wait=round(measured.wait / measured.seconds, 4),
+                gpu_memory_mb=round(torch.cuda.max_memory_allocated(device) / 2**20, 1) if on_gpu else None,
+                gradient_norm=float(f"{gradients.mean_norm:.6g}") if gradients.non_finite < measured.steps else None,
+                loss_scale=scale,
+                overflows=gradients.non_finite if scale is not None else None,
+                skipped=measured.skipped,
+            )
+        )
+
+    def write_val(self, step: int, evaluation: Evaluation) -> None:
+        """Write a row of the curves for a val pass."""
+        if self._curves is None:
+            return
+        self._curves.write(
+            CurvePoint(
+                step=step,
+                epoch=self._epoch(step),
+                split="val",
+                loss=evaluation.loss,
                 semantic_top1=evaluation.top1.micro if evaluation.top1 else None,
                 **evaluation.metrics,
                 overflows=None,
@@ -88,14 +79,23 @@ def validate(session: Session, state: Progress) -> None:
             )
         )
 
+    def close(self) -> None:
+        """Close both."""
+        self._bar.close()
+        if self._curves is not None:
+            self._curves.close()
 
-def run_summary(session: Session, run: Path, start: Start, state: Progress, seconds: float) -> dict[str, Any]:
-    """Return the final figures of a run, as summary.json and the command line give them."""
-    assert state.evaluation is not None
+    def _epoch(self, step: int) -> float:
+        return round(step / self._session.plan.steps_per_epoch, 4)
+
+
+def run_summary(session: Session, run: Path, start: Start, progress: Progress, seconds: float) -> dict[str, Any]:
+    """Return the final figures of a run, as summary.json and the command line show them."""
+    assert progress.evaluation is not None
     plan, dataset = session.plan, session.dataset
     return {
         "run": str(run),
-        "checkpoint": str(state.checkpoint),
+        "checkpoint": str(progress.checkpoint),
         "model": session.config.model.name,
         "scheme": session.config.loss.scheme,
         "classes": len(dataset.hierarchy),
@@ -104,14 +104,14 @@ def run_summary(session: Session, run: Path, start: Start, state: Progress, seco
         "device": session.ranks.device.type,
         "batch_size": plan.global_batch,
         "epochs": plan.epochs,
-        "steps": state.step,
+        "steps": progress.step,
         "resumed_at_step": start.step,
         "train_images": sum(plan.shard_lengths),
         "carried_over_images": plan.carried_over,
-        "skipped_images": state.skipped,
-        "overflowed_steps": state.overflows,
-        "train_loss": None if math.isnan(state.train_loss) else state.train_loss,
-        **state.evaluation.to_dict(dataset),
+        "skipped_images": progress.skipped,
+        "overflowed_steps": progress.overflows,
+        "train_loss": None if math.isnan(progress.train_loss) else progress.train_loss,
+        **progress.evaluation.to_dict(dataset),
         "seconds": round(seconds, 2),
-        "images_per_second": round((state.step - start.step) * plan.global_batch / seconds, 2),
+        "images_per_second": round((progress.step - start.step) * plan.global_batch / seconds, 2),
     }

@@ -1,5 +1,9 @@
-"""SIGTERM while a run trains: every process stops after the same step, so that a checkpoint can be written."""
+"""What interrupts training: SIGTERM, and the clock that asks for checkpoints.
 
+All ranks stop, or save, after the same step, so that the checkpoint is of one state.
+"""
+
+import math
 import signal
 import threading
 import time
@@ -12,12 +16,12 @@ import torch.distributed as dist
 
 from in21k.train.device.ranks import Ranks, cpu_group
 
-ONE_REQUEST = 3.0
-"""Seconds in which a second SIGTERM is the same request: schedulers signal all processes, and torchrun passes it on."""
+SAME_REQUEST_SECONDS = 3.0
+"""A second SIGTERM within this time is the same request: schedulers signal all processes, and torchrun forwards it."""
 
 
 class Preempted(Exception):  # noqa: N818 - nothing went wrong
-    """A run was stopped by SIGTERM after its checkpoint had been written."""
+    """A run was stopped by SIGTERM, after its checkpoint had been written."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"stopped by SIGTERM at step {step}; go on with --resume")
@@ -26,43 +30,64 @@ class Preempted(Exception):  # noqa: N818 - nothing went wrong
 
 
 class Agreed(NamedTuple):
-    """What all processes do after a step."""
+    """What all ranks do after a step."""
 
     stop: bool
     save: bool
     """Whether a checkpoint is due."""
 
 
-class StopRequest:
-    """Whether a run shall stop, or save; asked after each step by all of its processes."""
+class SaveClock:
+    """Says when a checkpoint is due by the clock."""
 
-    def __init__(self, ranks: Ranks) -> None:
+    def __init__(self, minutes: float) -> None:
+        """Start the clock; at 0 minutes it never rings."""
+        self._seconds = 60 * minutes or math.inf
+        self._started = time.monotonic()
+
+    def rings(self) -> bool:
+        """Return whether the time is up, and if so start again."""
+        if time.monotonic() - self._started < self._seconds:
+            return False
+        self._started = time.monotonic()
+        return True
+
+
+class StopRequest:
+    """Whether a run is to stop or save; all ranks ask after each step."""
+
+    def __init__(self, ranks: Ranks, clock: SaveClock | None = None) -> None:
+        """Connect the ranks.
+
+        Args:
+            ranks: this rank among the others.
+            clock: asks for checkpoints; None for none.
+        """
         self._group: Any = cpu_group(ranks)
+        self._clock = clock or SaveClock(0)
         self._asked_at: float | None = None
         self._flags = torch.zeros(2, dtype=torch.int32)
         self._pending: Any = None
 
     @property
     def asked(self) -> bool:
-        """Whether this process got SIGTERM."""
+        """Whether this process has received SIGTERM."""
         return self._asked_at is not None
 
     def ask(self) -> bool:
-        """Note a SIGTERM, and return whether it is a new one after an earlier one, of which somebody grew tired."""
+        """Note a SIGTERM, and return whether it repeats an earlier one, so that the process is to end at once."""
         now = time.monotonic()
         if self._asked_at is None:
             self._asked_at = now
-        return now - self._asked_at > ONE_REQUEST
+        return now - self._asked_at > SAME_REQUEST_SECONDS
 
-    def agree(self, *, save: bool = False) -> Agreed:
-        """Return what all processes do now; each must call it equally often.
+    def agree(self) -> Agreed:
+        """Return what all ranks do now; each must call it equally often.
 
-        The processes tell each other over the network while the next step is computed, so with several of them the
-        answer is that to the call before. Nothing waits for a GPU.
-
-        Args:
-            save: whether this process wants a checkpoint.
+        The ranks exchange their wishes while the next step is computed, so with several ranks the result answers the
+        call before. Nothing waits for a GPU.
         """
+        save = self._clock.rings()
         if self._group is None:
             return Agreed(self.asked, save)
         agreed = self._collect()
@@ -71,7 +96,7 @@ class StopRequest:
         return agreed
 
     def close(self) -> None:
-        """Wait for what is under way, before the processes part."""
+        """Wait for the exchange under way, before the ranks part."""
         self._collect()
 
     def _collect(self) -> Agreed:
@@ -84,12 +109,12 @@ class StopRequest:
 
 
 @contextmanager
-def stop_request(ranks: Ranks) -> Iterator[StopRequest]:
-    """Turn the first SIGTERM into a request to stop; later ones do what they did before.
+def stop_request(ranks: Ranks, clock: SaveClock | None = None) -> Iterator[StopRequest]:
+    """Turn the first SIGTERM into a request to stop; a repeated one has the effect that it had before.
 
-    Elsewhere than in the main thread, where Python delivers no signals, SIGTERM keeps its effect.
+    Outside the main thread, to which Python delivers no signals, SIGTERM keeps its effect.
     """
-    request = StopRequest(ranks)
+    request = StopRequest(ranks, clock)
     if threading.current_thread() is not threading.main_thread():
         yield request
         request.close()

@@ -1,91 +1,94 @@
-"""Where a running run stands, and what is measured from one logged step to the next."""
+"""How far a run has come, and what is measured from one logged step to the next."""
 
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from in21k.train.device.ranks import Ranks
 from in21k.train.evaluation.val_pass import Evaluation
-from in21k.train.run.curves import CurveWriter
 from in21k.train.stream.batch import Batch
-from in21k.train.trainer.finite import GradientWatch
-from in21k.train.trainer.preemption import StopRequest
+from in21k.train.trainer.finite import GradientStats, GradientWatch
 from in21k.train.trainer.session import StepResult
 
 
 @dataclass
-class Meter:
-    """What is measured from one logged step to the next."""
-
-    device: torch.device
-    gradients: GradientWatch
-    steps: int = 0
-    wait: float = 0.0
-    """Seconds that the process waited for data."""
-    skipped: int = 0
-    loss: torch.Tensor = field(init=False)
-    """float64 scalar on the device: the sum of the steps' losses."""
-    started: float = field(default_factory=time.perf_counter)
-
-    def __post_init__(self) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
-
-    def add(self, result: StepResult, batch: Batch, step: int) -> None:
-        """Count a step, numbered from 1."""
-        self.loss += result.loss
-        self.gradients.add(result.gradient_norm, step)
-        self.steps += 1
-        self.skipped += len(batch.labels.skipped)
-
-    def seconds(self) -> float:
-        """Return how long it has run."""
-        return time.perf_counter() - self.started
-
-    def restarted(self) -> "Meter":
-        """Return a meter that begins now."""
-        return Meter(self.device, self.gradients)
-
-
-class SaveClock:
-    """Says when a checkpoint is due by the clock."""
-
-    def __init__(self, minutes: float) -> None:
-        """Start the clock; 0 minutes never rings."""
-        self._seconds = 60 * minutes or math.inf
-        self._started = time.monotonic()
-
-    def rings(self) -> bool:
-        """Return whether the time is over; if so it begins anew."""
-        if time.monotonic() - self._started < self._seconds:
-            return False
-        self._started = time.monotonic()
-        return True
-
-
-@dataclass
 class Progress:
-    """Where a running run stands, on one process."""
+    """How far a run has come. Checkpoints keep `step` and `skipped`, the summary keeps all of it."""
 
     step: int
     """Steps done."""
     skipped: int
-    """Images skipped so far, over all processes."""
-    meter: Meter
-    curves: CurveWriter | None
-    """None on all processes but the first."""
-    bar: Any
-    """A tqdm bar; disabled where nobody looks."""
-    clock: SaveClock
-    request: StopRequest
+    """Images skipped so far, over all ranks."""
+    checkpoint: Path | None
+    """Folder of the newest checkpoint."""
     train_loss: float = math.nan
+    """Mean over the last logged steps."""
     overflows: int = 0
-    """Steps left out as float16 overflowed, since the run was begun or resumed."""
+    """Steps without an update because float16 overflowed, since the run was started or resumed."""
     evaluation: Evaluation | None = None
-    checkpoint: Path | None = None
-    stopping: bool = False
-    """Whether SIGTERM ends the run now."""
-    saving: bool = False
-    """Whether the clock wants a checkpoint."""
+    """The last val pass."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What was measured from one logged step to the next."""
+
+    steps: int
+    loss: float
+    """Mean over steps and ranks."""
+    skipped: int
+    """Images that did not decode, over all ranks."""
+    gradients: GradientStats
+    seconds: float
+    wait: float
+    """Seconds for which this rank waited for data."""
+
+
+class Meter:
+    """Measures the steps of one rank until they are logged."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._gradients = GradientWatch(device)
+        self._zero = torch.zeros((), dtype=torch.float64, device=device)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new interval now."""
+        self._loss = self._zero.clone()
+        self._steps = self._skipped = 0
+        self._wait = 0.0
+        self._started = time.perf_counter()
+
+    def timed(self, stream: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield the batches of a stream, and count the time spent waiting for them."""
+        while True:
+            started = time.perf_counter()
+            batch = next(stream, None)
+            if batch is None:
+                return
+            self._wait += time.perf_counter() - started
+            yield batch
+
+    def add(self, result: StepResult, batch: Batch, step: int) -> None:
+        """Count a step, numbered from 1."""
+        self._loss += result.loss
+        self._gradients.add(result.gradient_norm, step)
+        self._steps += 1
+        self._skipped += len(batch.labels.skipped)
+
+    def read(self, ranks: Ranks) -> Interval:
+        """Return the interval so far; every rank must call it, and it waits for the device."""
+        mean = self._loss / (self._steps * ranks.world_size)
+        loss, skipped = ranks.sum(torch.stack([mean, mean.new_tensor(self._skipped)])).tolist()
+        return Interval(
+            steps=self._steps,
+            loss=loss,
+            skipped=int(skipped),
+            gradients=self._gradients.read(),
+            seconds=time.perf_counter() - self._started,
+            wait=self._wait,
+        )

@@ -1,4 +1,4 @@
-"""All that a training process holds: dataset, network, loss, optimizer and plan, built from the configuration."""
+"""A session: what one rank trains with (dataset, network, loss, optimizer, plan), and what it does with it."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.images.augment_gpu import augment_batch
-from in21k.train.model.model_file import MODEL, ModelMetadata, check_classes, load_tensors, read_metadata
+from in21k.train.model.model_file import MODEL, check_classes, load_tensors, metadata_of, read_metadata
 from in21k.train.model.network import Network
 from in21k.train.run.checkpoint import EMA, OPTIMIZER, RunState, Tensors, save_checkpoint
 from in21k.train.run.folder import Start
@@ -32,17 +32,17 @@ from in21k.train.trainer.teacher import Teacher
 
 
 class StepResult(NamedTuple):
-    """What a step was like; both are scalars on the device."""
+    """The figures of a step; both are scalars on the device."""
 
     loss: torch.Tensor
-    """Mean over this process's images."""
+    """Mean over this rank's images."""
     gradient_norm: torch.Tensor
-    """Of the gradient over all processes, before it is clipped; infinite or nan where float16 overflowed."""
+    """Norm of the gradient over all ranks, before it is clipped; infinite or nan if float16 overflowed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """One training process of a run."""
+    """What one rank trains with."""
 
     config: Config
     dataset: TrainingData
@@ -55,18 +55,33 @@ class Session:
     loss: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    """Scales the loss for float16, does nothing otherwise."""
+    """Scales the loss for float16; does nothing otherwise."""
     ema: WeightEma | None
     """None if the run keeps no EMA."""
     teacher: Teacher | None = None
-    """Asked about every training image by a distilling scheme."""
+    """Gives the distilling schemes its logits; None for the other schemes."""
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step."""
         optim = self.config.optim
         return one_cycle(
-            step, self.plan.total_steps, optim.lr, optim.pct_start, optim.div_factor, optim.final_div_factor
+            step=step,
+            total_steps=self.plan.total_steps,
+            peak=optim.lr,
+            pct_start=optim.pct_start,
+            div_factor=optim.div_factor,
+            final_div_factor=optim.final_div_factor,
         )
+
+    def saves(self, step: int) -> bool:
+        """Return whether a checkpoint follows, after `step` steps."""
+        every = self.config.run.checkpoint_steps or self.plan.steps_per_epoch
+        return step == self.plan.total_steps or step % every == 0
+
+    def validates(self, step: int) -> bool:
+        """Return whether a val pass follows, after `step` steps."""
+        every = self.config.run.eval_epochs * self.plan.steps_per_epoch
+        return step == self.plan.total_steps or (step > 0 and step % every == 0)
 
     def train_step(self, batch: Batch, step: int) -> StepResult:
         """Take one step; nothing waits for the device.
@@ -76,10 +91,12 @@ class Session:
             step: of the run.
 
         Raises:
-            TrainError: the network cannot be compiled, or cannot be computed deterministically.
+            TrainError: the network cannot be compiled, or has no deterministic implementation.
         """
         seed = np.random.SeedSequence([self.config.run.seed, step, self.ranks.rank]).generate_state(1, np.uint64)
-        torch.manual_seed(int(seed[0] >> np.uint64(1)))  # dropout: a resumed run draws what the whole one drew
+        torch.manual_seed(
+            int(seed[0] >> np.uint64(1))
+        )  # for dropout: a resumed run draws what an uninterrupted one draws
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         images, labels = batch.images, batch.labels
@@ -94,7 +111,7 @@ class Session:
         return StepResult(loss, norm)
 
     def batch_loss(self, images: torch.Tensor, class_indices: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Return the loss of images that pass through the network at once, a scalar to differentiate.
+        """Return the loss of a micro-batch, a scalar to differentiate.
 
         Args:
             images: uint8 [B, 3, H, W] on the device, augmented.
@@ -109,24 +126,22 @@ class Session:
         return loss
 
     def _differentiate(self, *batch: torch.Tensor) -> torch.Tensor:
-        """Add up the gradients of a batch's equal parts, and return their mean loss.
+        """Accumulate the gradients of a batch's micro-batches, and return their mean loss.
 
-        Losses are means over all places, whether valid or not, so the mean of the parts is the whole's.
+        A loss is the mean over all positions, valid or not, so the mean over micro-batches is the batch's.
         """
-        parts = self.config.optim.accumulate
+        count = self.config.optim.accumulate
         total = torch.zeros((), device=self.ranks.device)
-        no_sync: Any = getattr(
-            self.train_module, "no_sync", nullcontext
-        )  # the processes exchange gradients once a step
-        for number, part in enumerate(zip(*(tensor.chunk(parts) for tensor in batch), strict=True), 1):
-            with no_sync() if number < parts else nullcontext():
-                loss = self.batch_loss(*part) / parts
+        no_sync: Any = getattr(self.train_module, "no_sync", nullcontext)  # ranks exchange gradients once per step
+        for number, micro_batch in enumerate(zip(*(tensor.chunk(count) for tensor in batch), strict=True), 1):
+            with no_sync() if number < count else nullcontext():
+                loss = self.batch_loss(*micro_batch) / count
                 self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
     def _update(self) -> torch.Tensor:
-        """Let the optimizer use the gradients, and return their norm."""
+        """Take an optimizer step, and return the norm of the gradients."""
         self.scaler.unscale_(self.optimizer)
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         norm = get_total_norm([each.grad for each in parameters if each.grad is not None])
@@ -137,49 +152,41 @@ class Session:
         return norm
 
     def evaluated(self) -> AbstractContextManager[None]:
-        """Return the context within which the network has the weights to evaluate: their average, where one is kept."""
+        """Return the context in which the network has the weights to evaluate: their EMA, if the run keeps one."""
         return self.ema.in_place() if self.ema is not None else nullcontext()
 
     def loss_scale(self) -> float | None:
-        """Return the loss scale of float16, for which the device is waited for; None where there is none."""
+        """Return the loss scale of float16, which waits for the device; None without one."""
         return self.scaler.get_scale() if self.scaler.is_enabled() else None
 
     def save(self, run: Path, step: int, skipped: int) -> Path:
-        """Write a checkpoint of the state after `step` steps, and return its folder; for the first process alone.
+        """Write a checkpoint of the state after `step` steps, and return its folder; only the first rank calls it.
 
         Raises:
-            TrainError: it cannot be written, or a weight is infinite or no number.
+            TrainError: it cannot be written, or a weight is not finite.
         """
-        config, dataset = self.config, self.dataset
-        card = ModelMetadata(
-            model=config.model.name,
-            num_classes=len(dataset.hierarchy),
-            image_size=config.data.image_size,
-            class_list_sha256=dataset.class_list_sha256,
-            step=step,
-            config=config,
-        )
         groups = tuple({k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups)
         state = RunState(
             step=step,
             epoch=step // self.plan.steps_per_epoch,
             samples=step * self.plan.global_batch,
             skipped=skipped,
-            dataset_sha256=dataset.digest,
-            config=config,
+            dataset_sha256=self.dataset.digest,
+            config=self.config,
             scaler=self.scaler.state_dict(),
             groups=groups,
         )
         ema = self.ema.weights() if self.ema is not None else None
         tensors = Tensors(self.network.weights(), optimizer_tensors(self.network, self.optimizer), ema)
         check_weights(tensors.weights, step)
-        return save_checkpoint(run, card, state, tensors, config.run.keep_checkpoints)
+        metadata = metadata_of(self.config, self.dataset, step)
+        return save_checkpoint(run, metadata, state, tensors, keep=self.config.run.keep_checkpoints)
 
     def restore(self, start: Start) -> None:
-        """Take the state of the checkpoint from which a run goes on.
+        """Load the checkpoint from which a run is resumed, if there is one.
 
         Raises:
-            TrainError: it is damaged, or of another model or class list.
+            TrainError: the checkpoint is damaged, or of another model or class list.
         """
         if start.checkpoint is None or start.state is None:
             return

@@ -97,7 +97,7 @@ def test_a_loss_that_is_no_number_stops_the_run(capsys, dataset_folder, tmp_path
     status, _, err = pretrain(capsys, dataset_folder, tmp_path / "run", "--init", tmp_path / "nan.safetensors")
     assert status == 1
     assert err == (
-        "in21k-train: error: the loss is nan from step 1 on; begin a new run with a lower --lr, "
+        "in21k-train: error: the loss is nan from step 1 on; start a new run with a lower --lr, "
         "or with --set optim.clip_norm=1\n"
     )
     assert not list((tmp_path / "run" / "checkpoints").glob("*"))

@@ -17,7 +17,7 @@ from train_runs import answer
 
 from in21k.train.config.settings import DataConfig, ModelConfig, RunConfig
 from in21k.train.errors import TrainError
-from in21k.train.evaluation.scores import evaluate_published
+from in21k.train.evaluation.scores import evaluate, published_model
 from in21k.train.model.published import PublishedModel, outputs_of, published_classes, published_network
 from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.table import wordnet_hierarchy
@@ -98,7 +98,7 @@ def slow_semantic_top1(logits: torch.Tensor, labels: list[int]) -> float:
 
 def test_an_evaluation_is_that_computed_by_hand(published, dataset_folder):
     module, file = published
-    summary = evaluate_published(str(dataset_folder), PublishedModel("test_resnet", file), DataConfig(), CPU)
+    summary = evaluate(str(dataset_folder), published_model(PublishedModel("test_resnet", file)), DataConfig(), CPU)
     pixels, labels = val_images(dataset_folder)
     mean, std = (torch.tensor(module.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
     with torch.no_grad():
@@ -167,4 +167,4 @@ def test_a_class_outside_of_the_published_list_is_named(published, tmp_path):
     with pytest.raises(
         TrainError, match=r"1 of the dataset's 11 classes are not among the 11,221 .*, such as n00001740"
     ):
-        evaluate_published(str(data), PublishedModel("test_resnet", published[1]), DataConfig(), CPU)
+        evaluate(str(data), published_model(PublishedModel("test_resnet", published[1])), DataConfig(), CPU)

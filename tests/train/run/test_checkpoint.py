@@ -13,7 +13,7 @@ from small_dataset import WNIDS, write_dataset
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config, DataConfig, ModelConfig, RunConfig
 from in21k.train.errors import TrainError
-from in21k.train.evaluation.scores import evaluate_checkpoint
+from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import MODEL, load_network, read_metadata
 from in21k.train.model.network import build_network
@@ -74,7 +74,7 @@ def test_the_weights_are_in_class_order_and_timm_loads_them(run):
 def test_evaluate_repeats_the_runs_last_validation(run, dataset_folder):
     summary = json.loads((run / "summary.json").read_text())
     for path in (run, latest_checkpoint(run), latest_checkpoint(run) / MODEL):
-        scores = evaluate_checkpoint(str(dataset_folder), path, DataConfig(eval_batch_size=8), CPU)
+        scores = evaluate(str(dataset_folder), trained_model(path), DataConfig(eval_batch_size=8), CPU)
         assert scores["val_semantic_top1"] == summary["val_semantic_top1"]
         assert scores["val_images"] == 17
         assert scores["majority_semantic_top1"] == summary["majority_semantic_top1"]
@@ -90,7 +90,7 @@ def test_evaluate_repeats_the_runs_last_validation(run, dataset_folder):
 def test_other_classes_are_refused(run, tmp_path, wnids, message):
     folder = write_dataset(tmp_path, wnids=wnids)
     with pytest.raises(TrainError, match=message):
-        evaluate_checkpoint(str(folder), run, Config().data, CPU)
+        evaluate(str(folder), trained_model(run), Config().data, CPU)
 
 
 @pytest.mark.parametrize("name", [MODEL, OPTIMIZER, STATE])

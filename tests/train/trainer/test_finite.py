@@ -1,4 +1,4 @@
-"""Losses, gradients and weights that are no numbers end a run before they reach a checkpoint."""
+"""Non-finite losses, gradients and weights end a run before they reach a checkpoint."""
 
 import math
 from pathlib import Path
@@ -46,10 +46,10 @@ def spoiling(monkeypatch, call: int, spoil) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda loss, weight: loss * math.inf, "the loss is inf from step 6 on; begin a new run with a lower --lr"),
+        (lambda loss, weight: loss * math.inf, "the loss is inf from step 6 on; start a new run with a lower --lr"),
         (
             lambda loss, weight: loss + (weight * 0).abs().sqrt().sum(),  # 0, with an infinite slope
-            "the gradient is not finite from step 6 on; begin a new run with a lower --lr",
+            "the gradient is not finite from step 6 on; start a new run with a lower --lr",
         ),
     ],
     ids=["loss", "gradient"],
@@ -79,19 +79,19 @@ def test_weights_that_the_update_itself_spoils_are_not_saved(dataset_folder, tmp
         return norm
 
     monkeypatch.setattr(session.Session, "_update", overshooting)
-    with pytest.raises(TrainError, match=r"conv1\.\S+ is not finite after step 4, and no checkpoint is written"):
+    with pytest.raises(TrainError, match=r"conv1\.\S+ is not finite after step 4, so no checkpoint is written"):
         train(dataset_folder, run)
     assert load_state(latest_checkpoint(run)).step == 2
 
 
-def test_a_watch_counts_without_those_that_are_not_finite():
+def test_a_watch_counts_non_finite_gradients_apart():
     watch = GradientWatch(torch.device("cpu"))
     for step, norm in enumerate([1.0, math.inf, math.nan], 1):
         watch.add(torch.tensor(norm), step)
     first = watch.read()
-    assert (first.mean_norm, first.not_finite, first.in_a_row, first.first) == (1.0, 2, 2, 2)
+    assert (first.mean_norm, first.non_finite, first.consecutive, first.first) == (1.0, 2, 2, 2)
     for step, norm in enumerate([math.inf, 3.0, 5.0], 4):
         watch.add(torch.tensor(norm), step)
     second = watch.read()
-    assert (second.mean_norm, second.not_finite, second.in_a_row, second.first) == (4.0, 1, 3, 4)
+    assert (second.mean_norm, second.non_finite, second.consecutive, second.first) == (4.0, 1, 3, 4)
     assert math.isnan(watch.read().mean_norm)

@@ -10,7 +10,7 @@ from train_runs import summary_of, train_losses
 from in21k.train.config.overrides import with_values
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks
-from in21k.train.evaluation.scores import evaluate_checkpoint
+from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.images.augment_gpu import augment_batch
 from in21k.train.recipes import read_recipe
@@ -115,7 +115,7 @@ def test_a_run_on_a_gpu_resumes_and_evaluates_as_it_ended(dataset_folder, tmp_pa
     assert summary["steps"] == len(train_losses(tmp_path / "run")) == 14
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert all(float(row["gpu_memory_mb"]) > 0 for row in rows if row["split"] == "train")
-    evaluation = evaluate_checkpoint(str(dataset_folder), tmp_path / "run", config.data, config.run)
+    evaluation = evaluate(str(dataset_folder), trained_model(tmp_path / "run"), config.data, config.run)
     assert evaluation["val_semantic_top1"] == pytest.approx(summary["val_semantic_top1"], abs=0.05)
     (tmp_path / "run" / "summary.json").unlink()
     for later in sorted((tmp_path / "run" / "checkpoints").glob("step-*"))[1:]:

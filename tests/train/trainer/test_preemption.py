@@ -94,7 +94,7 @@ def earlier_handler():
 
 
 def test_a_second_sigterm_ends_at_once(earlier_handler, cpu, monkeypatch):
-    monkeypatch.setattr(preemption, "ONE_REQUEST", 0.0)
+    monkeypatch.setattr(preemption, "SAME_REQUEST_SECONDS", 0.0)
     with stop_request(cpu) as request:
         assert not request.agree().stop
         signal.raise_signal(signal.SIGTERM)

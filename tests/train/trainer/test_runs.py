@@ -15,7 +15,7 @@ from train_runs import FIXED, OPTIONS, run_train, summary_of, train_command, tra
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config, DataConfig, RunConfig
-from in21k.train.evaluation.scores import evaluate_checkpoint
+from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.trainer.loop import pretrain as pretrain_here
 
 
@@ -123,7 +123,7 @@ def test_one_process_goes_on_where_two_were_killed(uncut, dataset_folder, tmp_pa
 @pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_evaluation_is_the_same_on_any_number_of_processes(uncut, dataset_folder, processes):
     run = RunConfig(device="cpu", workers=0)
-    alone = evaluate_checkpoint(str(dataset_folder), uncut, DataConfig(eval_batch_size=4), run)
+    alone = evaluate(str(dataset_folder), trained_model(uncut), DataConfig(eval_batch_size=4), run)
     options = ["--json", "--device", "cpu", "--batch-size", "4", "--workers", "0"]
     done = run_train("evaluate", dataset_folder, "--checkpoint", uncut, *options, processes=processes)
     assert done.returncode == 0, done.stderr

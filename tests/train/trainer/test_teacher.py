@@ -11,7 +11,7 @@ from in21k.train.config.settings import Config
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
-from in21k.train.evaluation.scores import evaluate_checkpoint
+from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.model.level_order import level_order
 from in21k.train.trainer.loop import pretrain
 from in21k.train.trainer.teacher import open_teacher
@@ -62,7 +62,7 @@ def test_its_logits_are_those_of_its_own_evaluation(trained, dataset_folder):
     logits = teacher(images)
     assert not logits.requires_grad
     assert torch.equal(teacher(images[:1]), logits[:1]) or torch.allclose(teacher(images[:1]), logits[:1], atol=1e-5)
-    again = evaluate_checkpoint(str(dataset_folder), run, config.data, config.run)
+    again = evaluate(str(dataset_folder), trained_model(run), config.data, config.run)
     assert again["val_semantic_top1"] == summary["val_semantic_top1"]
 
 

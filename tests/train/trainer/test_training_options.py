@@ -15,7 +15,7 @@ from train_runs import run_train, summary_of, train_command, train_losses
 from in21k.train.config.overrides import parse_setting, with_values
 from in21k.train.config.settings import DataConfig, RunConfig
 from in21k.train.errors import TrainError
-from in21k.train.evaluation.scores import evaluate_checkpoint
+from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.losses.schemes import DISTILLING
 from in21k.train.model.model_file import MODEL
 from in21k.train.recipes import read_recipe, recipe_names
@@ -129,7 +129,9 @@ def test_the_average_is_that_of_all_steps_weights_and_is_evaluated(dataset_folde
     assert find_model(run).name == EMA
     assert find_model(run, raw=True).name == MODEL
     scores = {
-        raw: evaluate_checkpoint(str(dataset_folder), run, DataConfig(), RunConfig(device="cpu", workers=0), raw=raw)
+        raw: evaluate(
+            str(dataset_folder), trained_model(run, raw=raw), DataConfig(), RunConfig(device="cpu", workers=0)
+        )
         for raw in (False, True)
     }
     assert scores[False]["val_loss"] == pytest.approx(summary["val_loss"], rel=1e-6)
@@ -169,7 +171,9 @@ def test_float16_steps_that_overflow_are_left_out_counted_and_logged(plain, data
 def test_float16_that_overflows_all_the_time_stops_the_run(dataset_folder, tmp_path, monkeypatch):
     scaler = torch.amp.GradScaler
     monkeypatch.setattr(torch.amp, "GradScaler", lambda *given, **more: scaler(*given, init_scale=2.0**120, **more))
-    with pytest.raises(TrainError, match=r"overflowed 25 steps in a row by step 25, .* --set run.amp_dtype=bfloat16"):
+    with pytest.raises(
+        TrainError, match=r"overflowed at 25 consecutive steps by step 25, .* --set run.amp_dtype=bfloat16"
+    ):
         train(dataset_folder, tmp_path / "run", run__amp_dtype="float16", optim__epochs=5)
 
 
