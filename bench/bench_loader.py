@@ -101,7 +101,15 @@ def make_inputs(scratch: Path, dataset: Path | None, samples: int) -> Inputs:
             columns = zip(zip(*rows, strict=True), SCHEMA, strict=True)
             writer.write_table(pa.Table.from_arrays([pa.array(c, f.type) for c, f in columns], schema=SCHEMA))
     splits = {"train": tuple(records), "val": ()}
-    manifest = Manifest(1000, "", {}, {"resize": {"size": size}}, {}, {}, splits)
+    manifest = Manifest(
+        classes=1000,
+        class_list_sha256="",
+        source={},
+        parameters={"resize": {"size": size}},
+        counts={},
+        versions={},
+        splits=splits,
+    )
     (folder / MANIFEST).write_bytes(manifest.to_json())
     write_info(folder, manifest)
     lengths = tuple(record.samples for record in records)

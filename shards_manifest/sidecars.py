@@ -60,6 +60,34 @@ def all_sidecars(dataset: Location, manifest: Manifest) -> Iterator[tuple[str, b
             yield dali_path(shard.path), dali_index(table.rows(split, number), manifest.images.suffix)
 
 
+def write_sidecars(dataset: Location, manifest: Manifest) -> list[str]:
+    """Write those sidecars that are missing or differ, and return their paths relative to the dataset.
+
+    Args:
+        dataset: the dataset, with its tables; the shards are not needed.
+        manifest: its manifest.
+
+    Raises:
+        DatasetError: the tables cannot be read, or the file system refuses the write.
+    """
+    written = []
+    for name, content in all_sidecars(dataset, manifest):
+        location = dataset / name
+        if location.size() != len(content) or location.read_bytes() != content:
+            location.write_bytes(content)
+            written.append(name)
+    return written
+
+
+def rewrite_sidecars(dataset: Location) -> list[str]:
+    """Write those sidecars of a finished dataset that are missing or differ, and return their paths.
+
+    Raises:
+        DatasetError: there is no finished dataset, or its tables cannot be read.
+    """
+    return write_sidecars(dataset, read_manifest(dataset))
+
+
 def class_names(dataset: Location) -> list[tuple[str, str]]:
     """Return the wnid and name of each class, in order of class index.
 
@@ -139,31 +167,3 @@ def dali_index(rows: pa.Table, suffix: str) -> bytes:
 
 def _json(content: Any) -> bytes:
     return json.dumps(content, indent=1).encode() + b"\n"
-
-
-def rewrite_sidecars(dataset: Location) -> list[str]:
-    """Write those sidecars of a finished dataset that are missing or differ, and return their paths.
-
-    Raises:
-        DatasetError: there is no finished dataset, or its tables cannot be read.
-    """
-    return write_sidecars(dataset, read_manifest(dataset))
-
-
-def write_sidecars(dataset: Location, manifest: Manifest) -> list[str]:
-    """Write those sidecars that are missing or differ, and return their paths relative to the dataset.
-
-    Args:
-        dataset: the dataset, with its tables; the shards are not needed.
-        manifest: its manifest.
-
-    Raises:
-        DatasetError: the tables cannot be read, or the file system refuses the write.
-    """
-    written = []
-    for name, content in all_sidecars(dataset, manifest):
-        location = dataset / name
-        if location.size() != len(content) or location.read_bytes() != content:
-            location.write_bytes(content)
-            written.append(name)
-    return written

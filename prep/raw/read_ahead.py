@@ -12,7 +12,7 @@ from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 
 _READ_SIZE = 8 << 20
-_WIDEST_GAP = 64 << 10
+_MAX_GAP = 64 << 10
 """Bytes between two images that are cheaper to read than to skip."""
 _BYTES_AHEAD = 16 << 20
 _READS_AHEAD = 16
@@ -67,7 +67,7 @@ def _runs(rows: Sequence[Row]) -> Iterator[list[Row]]:
 def _belongs(row: Row, run: list[Row]) -> bool:
     last = run[-1]
     gap = row["offset"] - last["offset"] - last["size"]
-    return row["archive"] == last["archive"] and 0 <= gap <= _WIDEST_GAP and _length([run[0], row]) <= _READ_SIZE
+    return row["archive"] == last["archive"] and 0 <= gap <= _MAX_GAP and _length([run[0], row]) <= _READ_SIZE
 
 
 def _length(run: list[Row]) -> int:

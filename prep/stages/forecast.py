@@ -58,7 +58,7 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
     """
     raw = required(work, "filter").notes["raw"]
     images = sum(required(work, "split").counts[split] for split in SPLITS)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     sampled = written = 0
     for rows in _random_rows(work / SPLIT):
         for row, data in read_ahead(raw, work, rows):
@@ -68,7 +68,7 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
             except ImageRejectedError:
                 continue
             written += len(sample_bytes(row["key"], parameters.format.suffix, image, row["class_index"]))
-        if time.perf_counter() - begun >= seconds:
+        if time.perf_counter() - started >= seconds:
             break
     if not written:
         raise PrepError(f"{raw}: none of {sampled} randomly chosen images can be decoded")
@@ -77,7 +77,7 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
         sampled=sampled,
         work_bytes=max(0, whole - _present(work / PARTS)),
         output_bytes=max(0, whole - sum(_present(output / split) for split in SPLITS)),
-        seconds=(time.perf_counter() - begun) / sampled * images / workers,
+        seconds=(time.perf_counter() - started) / sampled * images / workers,
     )
 
 
@@ -107,6 +107,25 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
 
 
+def summary(counts: Mapping[str, int], needed: Forecast) -> dict[str, Any]:
+    """Return what a dry run prints, by name.
+
+    Args:
+        counts: those of filter.
+        needed: the forecast.
+    """
+    return {
+        "classes": counts["classes"],
+        "images": counts["images"],
+        "classes_kept": counts["classes_kept"],
+        "images_kept": counts["images_kept"],
+        "images_sampled": needed.sampled,
+        "work_bytes": needed.work_bytes,
+        "output_bytes": needed.output_bytes,
+        "resize_seconds": round(needed.seconds),
+    }
+
+
 def _random_rows(split: Location) -> Iterator[list[dict[str, Any]]]:
     """Yield small groups of rows from random places of the split table, the same ones every time."""
     rng = np.random.default_rng(0)
@@ -131,22 +150,3 @@ def _existing(folder: Location) -> Path:
     """Return the folder, or its nearest ancestor that exists."""
     path = Path(folder.path)
     return next(above for above in (path, *path.parents) if above.exists())
-
-
-def summary(counts: Mapping[str, int], needed: Forecast) -> dict[str, Any]:
-    """Return what a dry run prints, by name.
-
-    Args:
-        counts: those of filter.
-        needed: the forecast.
-    """
-    return {
-        "classes": counts["classes"],
-        "images": counts["images"],
-        "classes_kept": counts["classes_kept"],
-        "images_kept": counts["images_kept"],
-        "images_sampled": needed.sampled,
-        "work_bytes": needed.work_bytes,
-        "output_bytes": needed.output_bytes,
-        "resize_seconds": round(needed.seconds),
-    }

@@ -17,7 +17,7 @@ PLAN = "plan.json"
 _MEMORY_FOR_IMAGES = 0.4  # the rest is for the interpreter, read-ahead, and images larger than estimated
 _BYTES_PER_PIXEL = 0.55  # of photographs at quality 95
 _BYTES_PER_SAMPLE = 2048  # tar headers and padding
-_LEAST_PARTS = 64  # so that small dumps keep all workers busy, too
+_MIN_PARTS = 64  # so that small dumps keep all workers busy, too
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[st
                 f"{path.text} is not a plan of resize ({error}); delete the folder {path.parent.text}"
             ) from error
         for name, now in (("parameters", parameters), ("inputs", inputs)):
-            require_same(f"{work.text}: resize was begun", plan[name], now)
+            require_same(f"{work.text}: resize was started", plan[name], now)
         return parts
     parts = list(_group(_classes_in_order(work / SPLIT), _images_per_part(work, int(parameters["size"]), memory)))
     plan = {"parameters": parameters, "inputs": inputs, "parts": [asdict(part) for part in parts]}
@@ -66,7 +66,7 @@ def _images_per_part(work: Location, size: int, memory: int) -> int:
     of_memory = int(memory * _MEMORY_FOR_IMAGES / (size * size * _BYTES_PER_PIXEL + _BYTES_PER_SAMPLE))
     with (work / SPLIT).open_input() as file:
         images: int = pq.read_metadata(file).num_rows
-    return min(of_memory, images // _LEAST_PARTS)
+    return min(of_memory, images // _MIN_PARTS)
 
 
 def _classes_in_order(split: Location) -> Iterator[Part]:

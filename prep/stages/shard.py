@@ -125,11 +125,11 @@ def _require_own_folder(output: Location) -> None:
 
 def _begin(output: Location, identity: Mapping[str, Any]) -> None:
     """Create the folders, or make sure that the run that began there is the same."""
-    plan = output / UNFINISHED / "begun.json"
-    if plan.exists():
-        _require_same_run(output, json.loads(plan.read_bytes()), identity)
+    begun = output / UNFINISHED / "begun.json"
+    if begun.exists():
+        _require_same_run(output, json.loads(begun.read_bytes()), identity)
     else:
-        plan.write_bytes(json.dumps(identity).encode())
+        begun.write_bytes(json.dumps(identity).encode())
     for folder in (output, output / UNFINISHED, *(output / split for split in SPLITS)):
         folder.make_folder()
         folder.remove_temporaries()

@@ -103,7 +103,13 @@ def plan_shards(work: Location, output: Location, samples_per_shard: int) -> Sha
     if any(split not in orders or len(orders[split]) != counts[split] for split in SPLITS):
         raise PrepError(f"{folder.text}: parts that `in21k-prep resize` wrote are missing; use another work folder")
     tasks = (
-        ShardTask(folder, output, split, number, orders[split].slice(start, start + samples_per_shard))
+        ShardTask(
+            parts=folder,
+            output=output,
+            split=split,
+            number=number,
+            samples=orders[split].slice(start, start + samples_per_shard),
+        )
         for split in SPLITS
         for number, start in enumerate(range(0, len(orders[split]), samples_per_shard))
     )
@@ -123,7 +129,7 @@ def writing(work: Location, output: Location) -> Iterator[None]:
 
 
 def reopen(output: Location) -> None:
-    """Mark a dataset as unfinished, so that `write_shards` goes on in its folder."""
+    """Mark a dataset as unfinished, so that `write_shards` accepts its folder and continues there."""
     (output / UNFINISHED).make_folder()
     (output / UNFINISHED / "repair").write_bytes(b"")
 

@@ -93,6 +93,31 @@ class Location:
         with errors_naming(self.text):
             return self.filesystem.open_input_file(self.path)
 
+    def sha256(self) -> str:
+        """Return the hexadecimal SHA-256 of the file.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        digest = hashlib.sha256()
+        ranges = self.open_ranges()
+        try:
+            for offset in range(0, ranges.size, CHUNK):
+                digest.update(ranges.read(offset, CHUNK))
+        finally:
+            ranges.close()
+        return digest.hexdigest()
+
+    def open_ranges(self) -> RangeReader:
+        """Return a reader of the file's ranges.
+
+        Raises:
+            DatasetError: there is no such file, or it cannot be read.
+        """
+        if self.is_local:
+            return LocalRanges(self.path, self.text)
+        return RemoteRanges(lambda: self.filesystem.open_input_file(self.path), self.text)
+
     def size(self) -> int | None:
         """Return the file's length in bytes, None if there is no such file."""
         with errors_naming(self.text):
@@ -174,31 +199,6 @@ class Location:
 
     def _with_retries(self, call: Callable[[], Result]) -> Result:
         return call() if self.is_local else remote.with_retries(call)
-
-    def sha256(self) -> str:
-        """Return the hexadecimal SHA-256 of the file.
-
-        Raises:
-            DatasetError: it cannot be read.
-        """
-        digest = hashlib.sha256()
-        ranges = self.open_ranges()
-        try:
-            for offset in range(0, ranges.size, CHUNK):
-                digest.update(ranges.read(offset, CHUNK))
-        finally:
-            ranges.close()
-        return digest.hexdigest()
-
-    def open_ranges(self) -> RangeReader:
-        """Return a reader of the file's ranges.
-
-        Raises:
-            DatasetError: there is no such file, or it cannot be read.
-        """
-        if self.is_local:
-            return LocalRanges(self.path, self.text)
-        return RemoteRanges(lambda: self.filesystem.open_input_file(self.path), self.text)
 
 
 def _unpickled(filesystem: Any, path: str, text: str) -> Location:

@@ -61,7 +61,7 @@ def summarize(location: Location, manifest: Manifest, wnids: list[str]) -> Sampl
             ]
             hashes.append(hash_strings(keys))
     repeated, in_both = _repeated(table, manifest, hashes)
-    return SampleSummary(images, no_classes, misnamed, repeated, in_both)
+    return SampleSummary(images=images, no_classes=no_classes, misnamed=misnamed, repeated=repeated, in_both=in_both)
 
 
 def _repeated(

@@ -99,7 +99,9 @@ def _check_members(stream: HashedStream, task: VerifyTask) -> Iterator[tuple[str
                 yield "E202", f"at byte {image.offset - BLOCK} are {names}, not an image and its label"
                 return
             row = None if rows is None else rows[number] if number < len(rows) else {}
-            sample = SampleSubject(number, image, key, stream.read(label.offset, label.size), row)
+            sample = SampleSubject(
+                number=number, image=image, key=key, label=stream.read(label.offset, label.size), row=row
+            )
             for code, check in SAMPLE_CHECKS:
                 if (message := check(sample)) is not None:
                     yield code, f"{key}: {message}"

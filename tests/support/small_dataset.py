@@ -101,6 +101,14 @@ def write_dataset(
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
     write_table(hierarchy_table(hierarchy, ParentRule.PUBLISHED, counts["train"], counts["val"]), folder / HIERARCHY)
-    manifest = Manifest(len(wnids), class_list_digest(wnids), {}, {"resize": dict(parameters)}, {}, {}, splits)
+    manifest = Manifest(
+        classes=len(wnids),
+        class_list_sha256=class_list_digest(wnids),
+        source={},
+        parameters={"resize": dict(parameters)},
+        counts={},
+        versions={},
+        splits=splits,
+    )
     (folder / MANIFEST).write_bytes(manifest.to_json())
     return folder

@@ -171,7 +171,7 @@ def test_resize_that_was_begun_with_other_parameters_is_refused(long_dump, tmp_p
     call("split", work, "--val-per-class", 1)
     begun = ("resize", work, "--size", 64, "--workers", 1)
     kill_when(lambda: any((work / "parts").glob("part-*[0-9].parquet")), begun)
-    with pytest.raises(RefusedError, match="resize was begun with size 64, not 32"):
+    with pytest.raises(RefusedError, match="resize was started with size 64, not 32"):
         call("resize", work, "--size", 32, "--workers", 1)
 
 
