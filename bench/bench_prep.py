@@ -24,6 +24,7 @@ from processes import Usage, measure, prep, python
 
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import decoder_versions, resize_image
+from in21k.shards_manifest.manifest import ImageFormat
 from in21k.shards_manifest.tar import END, member_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -195,7 +196,7 @@ def size_of(folder: Path) -> int:
 def print_table(figures: Figures, count: int, looped: int) -> None:
     """Print the medians and what performance.md asks of them."""
     middle = {row: {name: median(values) for name, values in columns.items()} for row, columns in figures.items()}
-    versions = ", ".join(f"{name} {version}" for name, version in decoder_versions().items())
+    versions = ", ".join(f"{name} {version}" for name, version in decoder_versions(ImageFormat.JPEG).items())
     print(f"{count:,} photographs to {CORES} cores; {versions}; Python {sys.version.split()[0]}; medians\n")
     print(
         f"{'end to end':<22}{'images/s':>9}{'seconds':>9}{'CPU s':>8}{'peak MB':>9}{'written MB':>12}{'/ shards':>9}"

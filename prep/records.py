@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from in21k.shards_manifest.images.faults import ImageFault
+
 
 class Kept(StrEnum):
     """Whether a class is kept, or why not."""
@@ -29,12 +31,12 @@ class Reason(StrEnum):
     MACOS_METADATA = "macos-metadata"
     # split: by name within the class
     DUPLICATE_NAME = "duplicate-name"
-    # resize: by decoding
-    EMPTY = "empty"
-    NOT_AN_IMAGE = "not-an-image"
-    TRUNCATED = "truncated"
-    DAMAGED = "damaged"
-    TOO_MANY_PIXELS = "too-many-pixels"
+    # resize: by decoding, in the words of the image gateway
+    EMPTY = ImageFault.EMPTY.value
+    NOT_AN_IMAGE = ImageFault.NOT_AN_IMAGE.value
+    TRUNCATED = ImageFault.TRUNCATED.value
+    DAMAGED = ImageFault.DAMAGED.value
+    TOO_MANY_PIXELS = ImageFault.TOO_MANY_PIXELS.value
 
 
 class RawImage(NamedTuple):

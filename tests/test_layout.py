@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = {
     "shards_manifest": [
         ["errors"],
-        ["tar", "key_hashes", "sizes", "command_end"],
+        ["tar", "key_hashes", "images", "sizes", "command_end"],
         ["storage"],
         ["manifest"],
         ["sample_table", "datasheet"],

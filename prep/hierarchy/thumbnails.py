@@ -1,4 +1,4 @@
-"""A few samples of each class out of a dataset's shards, small: for the report."""
+"""A few small samples of each class, out of a dataset's shards: for the report."""
 
 import io
 from collections import defaultdict
@@ -10,20 +10,23 @@ import numpy.typing as npt
 from PIL import Image
 
 from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.images.decode import read_pixels
+from in21k.shards_manifest.images.faults import ImageError
+from in21k.shards_manifest.images.limits import PREPARED
 from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, content_size
 
 MOST_SHARDS = 64
-"""Shards that are looked at; those of val come first, for each of them has samples of every class."""
+"""Shards that are read at most; those of val come first, since each of them has samples of every class."""
 
 QUALITY = 72
 
 
 @dataclass(frozen=True, slots=True)
 class SamplePlace:
-    """Where a sample lies."""
+    """Where a sample is in a dataset."""
 
     class_index: int
     split: str
@@ -32,31 +35,31 @@ class SamplePlace:
     size: int
 
 
-def choose_samples(dataset: Location, manifest: Manifest, a_class: int) -> list[list[SamplePlace]]:
-    """Return up to `a_class` rounds of samples, each with the next one of every class that has it.
+def choose_samples(dataset: Location, manifest: Manifest, per_class: int) -> list[list[SamplePlace]]:
+    """Return up to `per_class` rounds of samples, each with one more sample of every class that has it.
 
     Raises:
         DatasetError: the sample table is missing or damaged.
     """
     table = SampleTable(dataset, manifest)
     shards = [(split, shard) for split in ("val", "train") for shard in range(len(manifest.splits[split]))]
-    rounds: list[list[SamplePlace]] = [[] for _ in range(a_class)]
+    rounds: list[list[SamplePlace]] = [[] for _ in range(per_class)]
     seen = np.zeros(manifest.classes, np.int64)
     for split, shard in shards[:MOST_SHARDS]:
         index = table.index(split, shard)
         for class_index, offset, size in zip(
             index.class_indices.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True
         ):
-            if seen[class_index] < a_class:
+            if seen[class_index] < per_class:
                 rounds[seen[class_index]].append(SamplePlace(class_index, split, shard, offset, size))
                 seen[class_index] += 1
-        if (seen >= a_class).all():
+        if (seen >= per_class).all():
             break
     return rounds
 
 
 def read_samples(dataset: Location, manifest: Manifest, places: list[SamplePlace]) -> Iterator[tuple[int, Image.Image]]:
-    """Yield class index and image of samples, shard by shard; one that does not decode is passed over.
+    """Yield class index and image of samples, shard by shard; one that does not decode is left out.
 
     Raises:
         DatasetError: a shard is missing or cut short.
@@ -84,15 +87,15 @@ def thumbnails(
     """Return small JPEGs by class index, within a number of bytes, and the side of their squares.
 
     Args:
-        dataset: where it lies.
+        dataset: its location.
         manifest: its manifest.
-        importance: int64 [C]; where the budget does not serve all classes, those with more get one first.
+        importance: int64 [C]; where the budget is too small for all classes, those with more come first.
         budget: bytes of all JPEGs together.
     """
-    a_class, side = _plan(manifest.classes, budget)
+    per_class, side = _plan(manifest.classes, budget)
     found: dict[int, list[bytes]] = defaultdict(list)
     left = budget
-    for places in choose_samples(dataset, manifest, a_class):
+    for places in choose_samples(dataset, manifest, per_class):
         places.sort(key=lambda place: (-importance[place.class_index], place.class_index))
         for class_index, image in read_samples(dataset, manifest, places[: left // _typical(side) + 1]):
             small = _jpeg(image, side)
@@ -103,14 +106,14 @@ def thumbnails(
 
 
 def sheet_samples(
-    dataset: Location, manifest: Manifest, levels: npt.NDArray[np.int32], a_level: int, side: int = 112
+    dataset: Location, manifest: Manifest, levels: npt.NDArray[np.int32], per_level: int, side: int = 112
 ) -> Mapping[int, list[tuple[int, npt.NDArray[np.uint8]]]]:
-    """Return by level class index and picture, uint8 [side, side, 3], of up to `a_level` classes, evenly chosen."""
+    """Return up to `per_level` classes per level, evenly spaced: class index and picture, uint8 [side, side, 3]."""
     first = {place.class_index: place for places in choose_samples(dataset, manifest, 1) for place in places}
     wanted = []
     for level in range(int(levels.max()) + 1):
         classes = [index for index in np.flatnonzero(levels == level).tolist() if index in first]
-        chosen = np.unique(np.linspace(0, len(classes) - 1, min(a_level, len(classes))).astype(int))
+        chosen = np.unique(np.linspace(0, len(classes) - 1, min(per_level, len(classes))).astype(int))
         wanted += [first[classes[at]] for at in chosen.tolist()]
     sheets: dict[int, list[tuple[int, npt.NDArray[np.uint8]]]] = defaultdict(list)
     for class_index, image in read_samples(dataset, manifest, wanted):
@@ -119,23 +122,22 @@ def sheet_samples(
 
 
 def _plan(classes: int, budget: int) -> tuple[int, int]:
-    """Return how many thumbnails a class gets, and their side, so that about the budget is used."""
-    for a_class, side in ((8, 80), (6, 80), (4, 80), (3, 64), (2, 64), (2, 48)):
-        if classes * a_class * _typical(side) <= budget:
-            return a_class, side
+    """Return the thumbnails per class and their side that use about the budget."""
+    for per_class, side in ((8, 80), (6, 80), (4, 80), (3, 64), (2, 64), (2, 48)):
+        if classes * per_class * _typical(side) <= budget:
+            return per_class, side
     return 1, 48
 
 
 def _typical(side: int) -> int:
-    """Return about how many bytes a thumbnail takes."""
+    """Return roughly how many bytes a thumbnail takes."""
     return 450 + side * side // 4
 
 
 def _decode(sample: bytes) -> Image.Image | None:
     try:
-        image = Image.open(io.BytesIO(sample[BLOCK : BLOCK + content_size(sample)]))
-        return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError):
+        return Image.fromarray(read_pixels(sample[BLOCK : BLOCK + content_size(sample)], PREPARED))
+    except ImageError:
         return None
 
 

@@ -1,11 +1,11 @@
-"""What `resize` lets its user choose, and the ranges of it."""
+"""What users of `resize` can choose, and the valid ranges."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from PIL import features
-
 from in21k.prep.errors import PrepError
+from in21k.shards_manifest.images.limits import MEMORY, Limits
+from in21k.shards_manifest.images.webp import webp_writer
 from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 
 
@@ -18,7 +18,7 @@ class Filter(StrEnum):
 
 
 class OnWarning(StrEnum):
-    """What becomes of a JPEG that libjpeg decodes with a warning, such as one damaged in the middle."""
+    """What to do with a JPEG that libjpeg decodes with a warning, such as one damaged in the middle."""
 
     KEEP = "keep"
     REJECT = "reject"
@@ -26,20 +26,20 @@ class OnWarning(StrEnum):
 
 @dataclass(frozen=True)
 class ResizeParameters:
-    """What `resize` lets its user choose."""
+    """What users of `resize` can choose."""
 
     size: int = 224
     """Side of the images, in pixels."""
     quality: int = 95
-    """Of the JPEG or WebP, 1 to 100."""
+    """JPEG or WebP quality, 1 to 100."""
     filter: Filter = Filter.BICUBIC
     mode: ResizeMode = ResizeMode.SQUISH
     format: ImageFormat = ImageFormat.JPEG
     on_warning: OnWarning = OnWarning.KEEP
     compat: str = ""
-    """`reference`: the authors' pixels (OpenCV bilinear without antialiasing, small images copied); empty: ours."""
+    """`reference` for the authors' pixels (OpenCV, bilinear, not antialiased; small images copied), empty for ours."""
     max_pixels: int = 128_000_000
-    """Images with more pixels than this are refused before they are decoded."""
+    """Images with more pixels than this are rejected before they are decoded."""
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
@@ -48,5 +48,12 @@ class ResizeParameters:
             raise PrepError(f"--quality {self.quality}: give 1 to 100")
         if self.compat and (self.mode is not ResizeMode.SQUISH or self.format is not ImageFormat.JPEG):
             raise PrepError(f"--compat {self.compat} squishes and writes JPEGs; leave --mode and --format out")
-        if self.format is ImageFormat.WEBP and not features.check("webp"):
-            raise PrepError("--format webp: PIL was built without WebP here; install libwebp-dev and build it again")
+        if self.format is ImageFormat.WEBP and webp_writer() == "none":
+            raise PrepError(
+                "--format webp: neither Pillow nor OpenCV writes WebP here; pip install 'in21k[reference]' for OpenCV"
+            )
+
+    @property
+    def limits(self) -> Limits:
+        """How large an image may be: by its pixels, and by the memory that 8-bit pixels of that number take."""
+        return Limits(pixels=self.max_pixels, memory=max(MEMORY, 4 * self.max_pixels))

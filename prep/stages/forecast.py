@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
-from in21k.prep.images.decode import ImageRejectedError
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import resize_image
 from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.stages.parts import sample_bytes
 from in21k.prep.stages.record import PARTS, SPLIT, required
+from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.storage.location import Location
 
@@ -65,7 +65,7 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
             sampled += 1
             try:
                 image = resize_image(data, parameters).data
-            except ImageRejectedError:
+            except ImageError:
                 continue
             written += len(sample_bytes(row["key"], parameters.format.suffix, image, row["class_index"]))
         if time.perf_counter() - started >= seconds:

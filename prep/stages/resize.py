@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
-from in21k.prep.images.decode import ImageRejectedError
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import Resized, decoder_versions, resize_image
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.open import open_raw
 from in21k.prep.raw.read_ahead import read_ahead
-from in21k.prep.records import Reject
+from in21k.prep.records import Reason, Reject
 from in21k.prep.stages.part_plan import Part, plan_parts
 from in21k.prep.stages.parts import ResizedImage, is_complete, read_part, read_part_rejects, sample_bytes, write_part
 from in21k.prep.stages.record import (
@@ -32,6 +31,7 @@ from in21k.prep.stages.record import (
     write_record,
 )
 from in21k.prep.tables import plain, read_table
+from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.storage.location import Location
 
 STAGE = "resize"
@@ -79,7 +79,7 @@ def resize_images(
     """
     split = required(work, "split")
     with locked(work):
-        inputs = {SPLIT: split.outputs[SPLIT], **decoder_versions()}
+        inputs = {SPLIT: split.outputs[SPLIT], **decoder_versions(parameters.format)}
         record = finished(work, STAGE, asdict(parameters), inputs)
         if record is not None:
             return record
@@ -126,14 +126,14 @@ def resize_part(task: PartTask) -> int:
         index = row["class_index"]
         try:
             image = resize_image(data, task.parameters)
-        except ImageRejectedError as refusal:
+        except ImageError as error:
             rejects.append(
                 Reject(
                     wnid=task.wnids[index],
                     name=row["name"],
                     stage=STAGE,
-                    reason=refusal.reason,
-                    detail=refusal.detail,
+                    reason=Reason(error.fault),
+                    detail=error.detail,
                 )
             )
         else:

@@ -1,26 +1,13 @@
-"""Checks of an image: it decodes, and is of the size, colors and format that the manifest's parameters name."""
+"""Checks of an image: it decodes, and has the size, colors and format that the manifest promises."""
 
-import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
-import PIL
-import simplejpeg
-from PIL import Image
-
 from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.images.decode import ImageFacts, examine
+from in21k.shards_manifest.images.faults import ImageError
+from in21k.shards_manifest.images.limits import PREPARED
 from in21k.shards_manifest.manifest import ImageSpec
-
-
-@dataclass(frozen=True)
-class DecodedImage:
-    """What decoding an image showed."""
-
-    width: int
-    height: int
-    format: str
-    is_rgb: bool
 
 
 class ImageSubject:
@@ -31,26 +18,20 @@ class ImageSubject:
         self.spec = spec
 
     @cached_property
-    def decoded(self) -> DecodedImage | str:
+    def decoded(self) -> ImageFacts | str:
         """What decoding showed, or why it failed."""
         try:
-            if self.data.startswith(b"\xff\xd8"):
-                try:
-                    return _decode_jpeg(self.data)
-                except ValueError:
-                    if not self.spec.copies_small:
-                        raise
-            return _decode_any(self.data)
-        except (ValueError, OSError, PIL.UnidentifiedImageError, SyntaxError) as error:
-            return f"{type(error).__name__}: {one_line(error)}"
+            return examine(self.data, PREPARED, is_found=self.spec.copies_small)
+        except ImageError as error:
+            return one_line(error)
 
     @property
     def is_copied(self) -> bool:
-        """Whether it is a small image that the parameters leave as it was."""
+        """Whether it is a small image, which `--compat reference` copies unchanged."""
         image = self.decoded
         return (
             self.spec.copies_small
-            and isinstance(image, DecodedImage)
+            and isinstance(image, ImageFacts)
             and self.spec.size is not None
             and max(image.width, image.height) < self.spec.size
         )
@@ -62,7 +43,7 @@ def undecodable(image: ImageSubject) -> str | None:
 
 
 def other_size(image: ImageSubject) -> str | None:
-    """Return the size of an image that has not the wanted one."""
+    """Return a message where an image has another size."""
     found, spec = image.decoded, image.spec
     if isinstance(found, str) or image.is_copied or spec.size is None:
         return None
@@ -73,14 +54,14 @@ def other_size(image: ImageSubject) -> str | None:
 
 
 def other_colors(image: ImageSubject) -> str | None:
-    """Return that an image is not RGB."""
+    """Return a message where an image is not RGB."""
     if isinstance(image.decoded, str) or image.is_copied or image.decoded.is_rgb:
         return None
     return "not RGB"
 
 
 def other_format(image: ImageSubject) -> str | None:
-    """Return the format of an image that has not the wanted one."""
+    """Return a message where an image has another format."""
     if isinstance(image.decoded, str) or image.is_copied or image.decoded.format == image.spec.format:
         return None
     return f"{image.decoded.format}, not {image.spec.format}"
@@ -92,16 +73,4 @@ IMAGE_CHECKS: tuple[tuple[str, Callable[[ImageSubject], str | None]], ...] = (
     ("E403", other_colors),
     ("E404", other_format),
 )
-"""What is checked of every image, by code."""
-
-
-def _decode_jpeg(data: bytes) -> DecodedImage:
-    height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
-    simplejpeg.decode_jpeg(data, "RGB" if colors != "Gray" else "Gray")
-    return DecodedImage(width, height, "jpeg", colors == "YCbCr")
-
-
-def _decode_any(data: bytes) -> DecodedImage:
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    return DecodedImage(image.width, image.height, (image.format or "").lower(), image.mode == "RGB")
+"""What is checked for every image, by code."""

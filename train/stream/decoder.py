@@ -12,7 +12,7 @@ from in21k.train.data.partition import BatchPlan
 from in21k.train.errors import TrainError
 from in21k.train.images.augment_cpu import augment
 from in21k.train.images.augment_draws import Augmentation, crop_offsets, draw
-from in21k.train.images.decode import CENTRE, decode_into
+from in21k.train.images.decode import CENTER, decode_into
 from in21k.train.images.decode_wild import decode_wild
 from in21k.train.stream.batch import BatchLabels
 
@@ -70,6 +70,6 @@ class BatchDecoder:
         if not self.decoding.crops:
             return [None] * count
         if self.decoding.crop_seed is None:
-            return [CENTRE] * count
+            return [CENTER] * count
         offsets = crop_offsets(self.decoding.crop_seed, plan.epoch, plan.start, count)
         return [(y, x) for y, x in offsets.tolist()]

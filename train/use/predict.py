@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.images.faults import ImageError
+from in21k.train.arrays import Pixels
 from in21k.train.device.ranks import join_ranks
-from in21k.train.images.decode import Pixels, fit_into
-from in21k.train.images.decode_wild import ImageError, read_pixels
+from in21k.train.images.decode import fit_into
+from in21k.train.images.decode_wild import read_pixels
 from in21k.train.losses.schemes import MULTI_LABEL
 from in21k.train.use.class_table import ClassTable
 from in21k.train.use.trained_model import TrainedModel

@@ -22,7 +22,8 @@ from PIL import Image, ImageOps
 
 from in21k.prep.errors import PrepError
 from in21k.prep.images.parameters import Filter, ResizeParameters
-from in21k.prep.images.resize_image import ImageRejectedError, resize_image
+from in21k.prep.images.resize_image import resize_image
+from in21k.shards_manifest.images.faults import ImageError
 
 SIDE = 24
 PARAMETERS = ResizeParameters(SIDE)
@@ -48,9 +49,9 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def refusal(data: bytes, parameters=PARAMETERS) -> tuple[str, str]:
-    with pytest.raises(ImageRejectedError) as refused:
+    with pytest.raises(ImageError) as refused:
         resized(data, parameters)
-    return refused.value.reason.value, refused.value.detail
+    return refused.value.fault.value, refused.value.detail
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_hostile_bytes_give_an_image_or_a_reason_and_nothing_else(data, draw):
         damaged[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     try:
         result = resized(bytes(damaged[: draw.draw(st.integers(1, len(data)))]))
-    except ImageRejectedError:
+    except ImageError:
         return
     assert opened(result).size == (SIDE, SIDE)
 
@@ -240,7 +241,7 @@ def test_images_do_not_show_through_from_the_one_before():
     large, small = jpeg(1, (300, 300)), jpeg(2, (20, 20))
     alone = resized(small)
     resized(large)
-    with pytest.raises(ImageRejectedError):
+    with pytest.raises(ImageError):
         resized(TRUNCATED)
     assert resized(small) == alone
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from commands import RefusedError, call
 from dumps import encode, images_of, jpeg, make_dump, photo
+from image_files import webp_file
 from PIL import Image, features
 
 from in21k.prep.errors import PrepError
-from in21k.prep.images import decode as decoding
-from in21k.prep.images.decode import ImageRejectedError
 from in21k.prep.images.parameters import Filter, ResizeParameters
-from in21k.prep.images.resize_image import resize_image
+from in21k.prep.images.resize_image import decoder_versions, resize_image
+from in21k.shards_manifest.images import webp
+from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 
 DOG = "n02084071"
-needs_webp = pytest.mark.skipif(not features.check("webp"), reason="PIL was built without WebP")
 SIZES = [(80, 60), (60, 80), (500, 375), (50, 50), (20, 300), (33, 7)]
 
 
@@ -65,21 +65,32 @@ def test_a_jpeg_whose_short_side_has_the_size_is_still_cropped():
     )
 
 
-@needs_webp
 @pytest.mark.parametrize("data", [jpeg(1), encode(photo(2), "PNG"), encode(photo(3).convert("L"))])
-def test_webp_is_pillows(data):
+def test_webp_is_libwebps(data):
     made = resize_image(data, ResizeParameters(32, 80, format=ImageFormat.WEBP)).data
-    wanted = read(data).convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
-    assert made == encode(wanted, "WEBP", quality=80)
+    wanted = np.asarray(read(data).convert("RGB").resize((32, 32), Image.Resampling.BICUBIC))
+    _, encoded = cv2.imencode(".webp", cv2.cvtColor(wanted, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, 80])
+    assert made == encoded.tobytes()
 
 
-def test_without_webp_in_pil_it_is_one_line_and_webp_images_say_so(monkeypatch):
-    monkeypatch.setattr(features, "check", lambda feature: False)
-    monkeypatch.setattr(decoding, "_FORMATS", ("JPEG", "PNG"))
-    with pytest.raises(PrepError, match="--format webp: PIL was built without WebP"):
+def test_without_any_webp_it_is_one_line(monkeypatch):
+    monkeypatch.setattr(webp, "pillow_reads", lambda codec: False)
+    monkeypatch.setattr(webp, "opencv_has_webp", lambda: False)
+    with pytest.raises(PrepError, match="--format webp: neither Pillow nor OpenCV writes WebP here"):
         ResizeParameters(32, format=ImageFormat.WEBP)
-    with pytest.raises(ImageRejectedError, match="PIL was built without WebP"):
-        resize_image(b"RIFF\x24\0\0\0WEBPVP8 " + bytes(24), ResizeParameters(32))
+    with pytest.raises(ImageError, match="neither Pillow nor OpenCV reads WebP here"):
+        resize_image(webp_file(photo(1)), ResizeParameters(32))
+
+
+@pytest.mark.parametrize(
+    ("in_pillow", "writer"), [(True, features.version("webp")), (False, f"OpenCV {cv2.__version__}")]
+)
+def test_the_versions_say_which_library_wrote_webp(monkeypatch, in_pillow, writer):
+    decoder_versions.cache_clear()
+    monkeypatch.setattr(webp, "pillow_reads", lambda codec: in_pillow)
+    assert decoder_versions(ImageFormat.WEBP)["libwebp"] == str(writer)
+    assert decoder_versions(ImageFormat.JPEG)["libwebp"] == str(features.version("webp") or "none")
+    decoder_versions.cache_clear()
 
 
 def opencv(data: bytes, size: int, quality: int) -> bytes:
@@ -117,7 +128,7 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("choice", [pytest.param(each, marks=[needs_webp] * (each == "webp")) for each in CHOICES])
+@pytest.mark.parametrize("choice", CHOICES)
 def test_a_dataset_of_each_mode_says_which_and_holds_what_the_function_gives(choice, tmp_path, inline):
     files = images_of(DOG, 6, (40, 30))
     raw = make_dump(tmp_path / "raw.tar", {DOG: files})

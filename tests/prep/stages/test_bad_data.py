@@ -2,7 +2,6 @@
 
 import re
 import tarfile
-from contextlib import suppress
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
@@ -21,23 +20,11 @@ from dumps import (
     tar_bytes,
     tar_member,
 )
+from image_files import damaged_in_the_middle
 from PIL import Image
-
-from in21k.prep.images.decode import ImageRejectedError, decode
 
 DOG, COW, SUN, CAT, BIRD = "n02084071", "n01887787", "n09450163", "n02121620", "n01503061"
 OPTIONS = ("--min-images", 4, "--val-per-class", 1, "--size", 16, "--workers", 1)
-
-
-def damaged_in_the_middle() -> bytes:
-    """Return a JPEG with its end mark that libjpeg decodes with a warning."""
-    whole = jpeg(2, (120, 90))
-    for at in range(len(whole) // 2, len(whole) - 8):
-        damaged = whole[:at] + bytes(4) + whole[at + 4 :]
-        with suppress(ImageRejectedError):
-            if decode(damaged, 10**6).warning:
-                return damaged
-    raise AssertionError("no damage makes libjpeg warn")
 
 
 def animation() -> bytes:

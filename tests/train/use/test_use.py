@@ -1,6 +1,5 @@
 """Trained models in use: predictions as text, JSON and pictures, and what timm makes of an export."""
 
-import io
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +13,6 @@ from small_dataset import picture
 from train_runs import answer
 
 from in21k.train.config.overrides import with_values
-from in21k.train.images.decode_wild import ImageError, decode_wild, read_pixels
 from in21k.train.recipes import read_recipe
 from in21k.train.trainer.loop import pretrain
 from in21k.train.use.trained_model import open_trained
@@ -149,37 +147,3 @@ def test_the_model_card_has_data_metrics_and_recipe(capsys, run, tmp_path):
     status, _, err = answer(capsys, "export", run, tmp_path / "out")
     assert (status, err.count("\n")) == (1, 1)
     assert "already holds a model.safetensors" in err
-
-
-def jpeg(image: Image.Image, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=95, **options)
-    return file.getvalue()
-
-
-def test_found_images_are_upright_and_those_that_only_warn_are_read():
-    image = Image.fromarray(np.repeat(np.arange(0, 240, 6, np.uint8)[:, None], 20, 1)).convert("RGB")
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned by 90 degrees
-    turned = jpeg(image.rotate(90, expand=True), exif=exif)
-    row = np.empty((40, 20, 3), np.uint8)
-    assert decode_wild(turned, row)
-    assert np.abs(row.astype(int) - np.asarray(image)).max() < 8
-    warned = jpeg(image)
-    warned = warned[:-2] + b"\0\0\0" + warned[-2:]  # libjpeg: extraneous bytes before the end mark
-    assert decode_wild(warned, row)
-    assert np.abs(row.astype(int) - np.asarray(image)).max() < 8
-    assert not decode_wild(jpeg(image)[:200], row)
-
-
-@pytest.mark.parametrize(("content", "message"), [(b"", "no image"), (b"RIFF1234WEBPxx", "no image")])
-def test_what_is_no_image_is_named(content, message):
-    with pytest.raises(ImageError, match=message):
-        read_pixels(content)
-
-
-def test_an_image_of_too_many_pixels_is_refused_by_its_header():
-    file = io.BytesIO()
-    Image.new("1", (9000, 9000)).save(file, "PNG")
-    with pytest.raises(ImageError, match="9000 × 9000 pixels are more than 64 million"):
-        read_pixels(file.getvalue())

@@ -1,0 +1,86 @@
+"""Images into rows of a batch: strictly as prepared, tolerantly as found."""
+
+import io
+
+import numpy as np
+import pytest
+from dumps import encode, jpeg, photo, png_of_size, rotated_jpeg, sixteen_bit
+from image_files import FILES, FOREIGN, PICTURE, damaged_in_the_middle, webp_of_size
+from PIL import Image, ImageOps
+
+from in21k.shards_manifest.images.faults import ImageError
+from in21k.train.images.decode import CENTER, decode_into
+from in21k.train.images.decode_wild import decode_wild, read_pixels
+
+BOTH = (decode_into, decode_wild)
+
+
+def row_of(image: Image.Image, side: int = 24) -> np.ndarray:
+    return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
+
+
+def decoded(decode, content, side: int = 24, crop=None) -> np.ndarray:
+    row = np.zeros((side, side, 3), np.uint8)
+    assert decode(content, row, crop)
+    return row
+
+
+@pytest.mark.parametrize("decode", BOTH)
+@pytest.mark.parametrize("name", ["png", "bmp", "tiff", "ppm"])
+def test_an_image_is_squished_into_its_row(decode, name):
+    assert (decoded(decode, memoryview(FILES[name]())) == row_of(PICTURE)).all()
+    assert (decoded(decode, np.asarray(PICTURE)) == row_of(PICTURE)).all()
+
+
+@pytest.mark.parametrize("decode", BOTH)
+def test_the_center_is_cropped_where_asked_to(decode):
+    content = encode(photo(3, (60, 24)), "PNG")
+    assert (decoded(decode, content, crop=CENTER) == np.asarray(photo(3, (60, 24)))[:, 18:42]).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_found_images_are_upright(orientation):
+    upright = ImageOps.exif_transpose(photo(2, (24, 24)).convert("RGB"))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(upright, "PNG", exif=exif)
+    turned = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    assert (decoded(decode_wild, content) == np.asarray(turned)).all()
+    row = decoded(decode_wild, rotated_jpeg(orientation))
+    assert (row == row_of(Image.fromarray(read_pixels(rotated_jpeg(orientation))))).all()
+
+
+def test_all_orientations_look_different():
+    assert len({decoded(decode_wild, rotated_jpeg(orientation)).tobytes() for orientation in range(1, 9)}) == 8
+
+
+def test_only_found_images_may_be_damaged_a_little():
+    content = damaged_in_the_middle()
+    assert decoded(decode_wild, content).any()
+    assert not decode_into(content, np.empty((24, 24, 3), np.uint8))
+
+
+@pytest.mark.parametrize("decode", BOTH)
+def test_sixteen_bits_are_scaled(decode):
+    content = encode(Image.fromarray(sixteen_bit(4, (24, 24))), "PNG")
+    assert (decoded(decode, content) == (sixteen_bit(4, (24, 24)) >> 8)[..., None]).all()
+
+
+@pytest.mark.parametrize("decode", BOTH)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no image", jpeg(1)[:200], png_of_size(9000, 9000), webp_of_size(16_383, 16_383, "VP8L"), *FOREIGN.values()],
+)
+def test_what_does_not_decode_is_false(decode, content):
+    assert not decode(content, np.empty((24, 24, 3), np.uint8))
+
+
+@pytest.mark.parametrize("content", [b"RIFF1234WEBPxx", *FOREIGN.values()])
+def test_what_is_not_an_image_is_named(content):
+    with pytest.raises(ImageError, match="not-an-image"):
+        read_pixels(content)
+
+
+def test_an_image_of_too_many_pixels_is_refused_by_its_header():
+    with pytest.raises(ImageError, match="9000 × 9000 pixels; images of up to 64 million pixels are read"):
+        read_pixels(png_of_size(9000, 9000))
