@@ -1,9 +1,9 @@
-"""Images a second of CPU time, this loader against others, on the same JPEG bytes; and against the targets.
+"""Images per second of CPU time: this loader against others on the same JPEG bytes, and against the targets.
 
     python bench/bench_loader.py [--dataset FOLDER] [--samples N] [--rounds N] [--s3]
 
-Each loader runs in this process, on one core, rounds interleaved; the figures are medians. The dataset is a prepared
-one; without it, one of drawn pictures is made, whose JPEGs are easier to decode than photographs.
+Each loader runs in this process on one core, in interleaved rounds; the figures are medians. Without a prepared
+dataset, one is made of generated pictures, whose JPEGs are easier to decode than photographs.
 """
 
 import argparse
@@ -47,10 +47,10 @@ PEERS = {  # row, target of in21k over it
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", type=Path, help="a prepared dataset; its images are repeated up to --samples")
+    parser.add_argument("--dataset", type=Path, help="a prepared dataset; its images are repeated to make --samples")
     parser.add_argument("--samples", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--s3", action="store_true", help="read this loader's shards from a local S3 server, too")
+    parser.add_argument("--s3", action="store_true", help="also read this loader's shards from a local S3 server")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def versions() -> str:
-    """Return what was measured, pillow-simd or Pillow by the version of PIL."""
+    """Return the versions of what is measured; that of PIL tells pillow-simd from Pillow."""
     found = [f"Python {platform.python_version()}", f"PIL {PIL.__version__}"]
     for name in PACKAGES:
         try:
@@ -77,7 +77,7 @@ def versions() -> str:
 
 
 def make_inputs(scratch: Path, dataset: Path | None, samples: int) -> Inputs:
-    """Return the samples as a dataset of a few shards, made of a prepared one's images or of drawn pictures."""
+    """Return the samples as a dataset of a few shards, with the images of a prepared dataset or generated ones."""
     files = read_images(dataset) if dataset else [drawn(number) for number in range(64)]
     with Image.open(io.BytesIO(files[0])) as image:
         size = image.width
@@ -114,11 +114,11 @@ def make_inputs(scratch: Path, dataset: Path | None, samples: int) -> Inputs:
     write_info(folder, manifest)
     lengths = tuple(record.samples for record in records)
     shards = tuple(folder / record.path for record in records)
-    return Inputs(folder, str(folder), scratch, shards, lengths, size)
+    return Inputs(dataset=folder, uri=str(folder), scratch=scratch, shards=shards, lengths=lengths, size=size)
 
 
 def write_info(folder: Path, manifest: Manifest) -> None:
-    """Write what timm reads."""
+    """Write the file that timm reads."""
     import json
 
     records = manifest.splits["train"]
@@ -128,7 +128,7 @@ def write_info(folder: Path, manifest: Manifest) -> None:
 
 
 def read_images(dataset: Path) -> list[bytes]:
-    """Return the images' files of a prepared dataset's first shard."""
+    """Return the image files in the first shard of a prepared dataset."""
     import tarfile
 
     shard = sorted((dataset / "train").glob("*.tar"))[0]
@@ -149,7 +149,7 @@ def drawn(number: int, size: int = 224) -> bytes:
 
 
 def rate(make: Callable[[Inputs], Iterator[Any]], inputs: Inputs) -> float:
-    """Return the images that a loader gives in a second of this process's CPU time, its own threads included."""
+    """Return a loader's images per second of this process's CPU time, including that of the loader's threads."""
     began, images = time.process_time(), 0
     for batch in make(inputs):
         images += len(batch)
@@ -168,10 +168,10 @@ def compare(
                 continue
             try:
                 figure = rate(make, inputs)
-            except Exception as error:  # a peer that is missing or broken is a row that says so
+            except Exception as error:  # a missing or broken peer becomes a row that says so
                 problems[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
                 continue
-            if at:  # the first round fills caches and makes the peers' formats
+            if at:  # the first round fills caches and writes the peers' formats
                 found[name].append(figure)
     medians = {name: statistics.median(figures) for name, figures in found.items() if figures}
     print(f"| {title} | images/s | of in21k |\n|---|---|---|")
@@ -185,7 +185,7 @@ def compare(
 
 
 def targets(decoding: dict[str, float], augmenting: dict[str, float]) -> None:
-    """Print what was reached of what is wanted."""
+    """Print which targets were reached."""
     print("| in21k over | ratio | target | |\n|---|---|---|---|")
     rows = [("decode floor", decoding["in21k"] / decoding["decode floor (simplejpeg into one buffer)"], 0.90)]
     rows += [(name, decoding["in21k"] / decoding[name], least) for name, least in PEERS.items() if name in decoding]
@@ -198,7 +198,7 @@ def targets(decoding: dict[str, float], augmenting: dict[str, float]) -> None:
 
 
 def starts(inputs: Inputs) -> None:
-    """Print the time to the first batch, at the beginning and in the middle of an epoch, and a worker's memory."""
+    """Print the time to the first batch, at the start and in the middle of an epoch, and the loader's memory."""
     steps = inputs.samples // BATCH
     print(
         "| workers | first batch, s | first batch at 50 %, s | memory of all loader processes, MB |\n|---|---|---|---|"
@@ -221,8 +221,8 @@ def starts(inputs: Inputs) -> None:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
-    """Serve a folder's dataset by rclone, on the cores that this process leaves free, and give its URI."""
-    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    """Serve a folder's dataset with rclone on the cores that this process leaves free, and yield its URI."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
     from object_store import Server
 
     os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
@@ -237,25 +237,25 @@ def s3_server(folder: Path) -> Iterator[str]:
 
 
 def from_s3(inputs: Inputs, rounds: int) -> None:
-    """Print this loader's speed on its core from a local S3 server on the other cores, over that from disk.
+    """Print this loader's speed on its one core from a local S3 server on the other cores, relative to that from disk.
 
-    The clock starts with the first batch, whose time is told beside: opening shards is a matter of a second or less.
+    The clock starts with the first batch, whose time is printed separately: opening shards takes a second or less.
     """
     with s3_server(inputs.dataset.parent) as uri:
-        places = {"disk": inputs, "S3": replace(inputs, uri=uri)}
-        for place in places.values():
-            timed(place)  # fills caches
-        found = [[timed(place) for place in places.values()] for _ in range(rounds)]
+        stores = {"disk": inputs, "S3": replace(inputs, uri=uri)}
+        for store in stores.values():
+            timed(store)  # fills caches
+        found = [[timed(store) for store in stores.values()] for _ in range(rounds)]
     print("| in21k from | images/s by the clock | images/s of CPU time | first batch, s |\n|---|---|---|---|")
     medians = [[statistics.median(column) for column in zip(*pair, strict=True)] for pair in zip(*found, strict=True)]
-    for name, (clock, cpu, first) in zip(places, medians, strict=True):
+    for name, (clock, cpu, first) in zip(stores, medians, strict=True):
         print(f"| {name} | {clock:,.0f} | {cpu:,.0f} | {first:.2f} |")
     (clock, cpu, _), (far_clock, far_cpu, _) = medians
     print(f"| S3 over disk | {far_clock / clock:.2f} | {far_cpu / cpu:.2f} | |")
 
 
 def timed(inputs: Inputs) -> tuple[float, float, float]:
-    """Return this loader's images a second by the clock and of CPU time, and the seconds to the first batch."""
+    """Return this loader's images per second by the clock and of CPU time, and the seconds to the first batch."""
     began = time.perf_counter()
     stream = ours(inputs)
     next(stream)

@@ -1,9 +1,9 @@
-"""Threads instead of loader processes: images a second by the clock, and what they cost the thread that trains.
+"""Threads instead of loader processes: images per second by the clock, and what they cost the training thread.
 
     python bench/bench_threads.py [--dataset FOLDER] [--samples N] [--rounds N]
 
-The decoder releases Python's lock, so threads could decode beside the training. The thread that trains is played by
-small operations on the CPU, as many a batch as a step of a ResNet50 starts on a GPU: it takes the lock for each.
+The decoder releases Python's global lock, so threads could decode while another trains. Small operations on the CPU
+stand in for the training thread, as many per batch as a ResNet50 step launches on a GPU: each takes the lock.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from in21k.train.stream.decoder import BatchDecoder
 from in21k.train.stream.loader import PREFETCH
 
 OPERATIONS = 2000
-"""Of forward, backward and optimizer in a step."""
+"""Operations per step: forward, backward and optimizer."""
 
 
 def threads(inputs: Inputs, *, augmented: bool, workers: int) -> Iterator[Any]:
-    """Yield the batches of as many threads, each with a reader of its own, in order."""
+    """Yield the batches of `workers` threads in order; each thread has a reader of its own."""
     location = locate(inputs.uri)
     readers = ShardReaders(location, read_manifest(location), "train")
     plan = TrainPlan(inputs.lengths, seed=0, epochs=1, global_batch=BATCH)
@@ -58,7 +58,7 @@ def threads(inputs: Inputs, *, augmented: bool, workers: int) -> Iterator[Any]:
 
 
 def operations() -> float:
-    """Return the seconds of a step's small operations."""
+    """Return the seconds that a step's small operations take."""
     values, began = torch.zeros(16), time.perf_counter()
     for _ in range(OPERATIONS):
         values.add_(1)
@@ -66,7 +66,7 @@ def operations() -> float:
 
 
 def rate(batches: Iterator[Any]) -> float:
-    """Return the images a second by the clock, from the first batch on: processes take their time to start."""
+    """Return images per second by the clock, from the first batch on: processes are slow to start."""
     next(batches)
     began, images = time.perf_counter(), 0
     for batch in batches:
@@ -75,7 +75,7 @@ def rate(batches: Iterator[Any]) -> float:
 
 
 def cost(batches: Iterator[Any]) -> float:
-    """Return the median seconds of a step's operations beside a loader."""
+    """Return the median seconds of a step's operations while a loader runs."""
     return statistics.median(operations() for _ in batches)
 
 

@@ -1,4 +1,4 @@
-"""Loaders to compare with: each one yields stacked uint8 batches [B, H, W, 3] of the same JPEG bytes."""
+"""The loaders to compare: each yields stacked uint8 batches [B, H, W, 3] of the same JPEG bytes."""
 
 import io
 import os
@@ -17,16 +17,17 @@ Batches = Iterator[Any]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The same samples, in each peer's format."""
+    """The samples that all loaders read; each peer gets them in its own format."""
 
     dataset: Path
     """Prepared by `in21k-prep` or by bench_loader."""
     uri: str
-    """The same, as this loader is to read it."""
+    """The same dataset, where this loader reads it."""
     scratch: Path
-    """Where the peers' formats lie."""
+    """Folder for the peers' formats."""
     shards: tuple[Path, ...]
     lengths: tuple[int, ...]
+    """Samples per shard."""
     size: int
     """Side of the images."""
 
@@ -37,7 +38,7 @@ class Inputs:
 
 
 def stacked(images: Iterator[Any]) -> Batches:
-    """Yield stacked batches of single images, as a DataLoader's default collation does."""
+    """Stack single images into batches, as a DataLoader's default collation does."""
     batch = []
     for image in images:
         batch.append(np.asarray(image))
@@ -49,7 +50,7 @@ def stacked(images: Iterator[Any]) -> Batches:
 
 
 def jpegs(inputs: Inputs) -> Iterator[bytes]:
-    """Yield all images' files, by tarfile."""
+    """Yield all image files, read by tarfile."""
     import tarfile
 
     for path in inputs.shards:
@@ -62,12 +63,12 @@ def jpegs(inputs: Inputs) -> Iterator[bytes]:
 
 
 def floor(inputs: Inputs) -> Batches:
-    """Libjpeg-turbo into one reused buffer; the files' bytes are in memory already."""
+    """Libjpeg-turbo alone: files that are already in memory, decoded into one reused buffer."""
     buffer = np.empty((BATCH, inputs.size, inputs.size, 3), np.uint8)
     for start in range(0, inputs.samples, BATCH):
         files = _in_memory(inputs)[start : start + BATCH]
-        for place, content in enumerate(files):
-            simplejpeg.decode_jpeg(content, "RGB", buffer=buffer[place])
+        for row, content in enumerate(files):
+            simplejpeg.decode_jpeg(content, "RGB", buffer=buffer[row])
         yield buffer[: len(files)]
 
 
@@ -101,7 +102,7 @@ def ours(inputs: Inputs, *, augmented: bool = False, workers: int = 0, start_ste
 
 
 def paper_on_pil(image: Any) -> Any:
-    """Cutout and RandAugment on Pillow, as torchvision has it."""
+    """Cutout and RandAugment in torchvision's way, on Pillow images."""
     from torchvision.transforms import RandAugment
 
     pixels = np.array(image)
@@ -120,7 +121,7 @@ _rand_augment: Any = None
 
 
 def webdataset_pil(inputs: Inputs, *, augmented: bool = False) -> Batches:
-    """Plain webdataset, decoding by Pillow."""
+    """Plain webdataset, decoded by Pillow."""
     import webdataset
 
     urls = [str(path) for path in inputs.shards]
@@ -129,7 +130,7 @@ def webdataset_pil(inputs: Inputs, *, augmented: bool = False) -> Batches:
 
 
 def webdataset_simplejpeg(inputs: Inputs) -> Batches:
-    """Plain webdataset, its bytes decoded by simplejpeg."""
+    """Plain webdataset, decoded by simplejpeg."""
     import webdataset
 
     urls = [str(path) for path in inputs.shards]
@@ -146,7 +147,7 @@ def timm_wds(inputs: Inputs, *, augmented: bool = False) -> Batches:
 
 
 def timm_collated(inputs: Inputs) -> Batches:
-    """Timm's ReaderWds with timm's own way into a batch, uint8 [B, 3, H, W]."""
+    """Timm's ReaderWds with timm's own collation, uint8 [B, 3, H, W]."""
     from timm.data import create_dataset
     from timm.data.loader import fast_collate
     from timm.data.transforms import ToNumpy
@@ -158,7 +159,7 @@ def timm_collated(inputs: Inputs) -> Batches:
 
 
 def image_folder(inputs: Inputs, *, augmented: bool = False) -> Batches:
-    """Torchvision's ImageFolder, decoding by Pillow."""
+    """Torchvision's ImageFolder, decoded by Pillow."""
     from torchvision.datasets import ImageFolder
 
     folder = inputs.scratch / "folder"
@@ -171,7 +172,7 @@ def image_folder(inputs: Inputs, *, augmented: bool = False) -> Batches:
 
 
 def litdata(inputs: Inputs, *, decode: bool) -> Batches:
-    """LitData: its own decoding of JPEGs, or bytes decoded by simplejpeg."""
+    """LitData, decoded by itself or by simplejpeg."""
     os.environ["DO_NOT_TRACK"] = "1"
     import litdata as library
     from litdata.streaming.writer import BinaryWriter
@@ -195,7 +196,7 @@ def litdata(inputs: Inputs, *, decode: bool) -> Batches:
 
 
 def mosaicml(inputs: Inputs) -> Batches:
-    """MosaicML Streaming, its bytes decoded by simplejpeg."""
+    """MosaicML Streaming, decoded by simplejpeg."""
     from streaming import MDSWriter, StreamingDataset
 
     folder = inputs.scratch / "mds"

@@ -97,6 +97,7 @@ class BatchRing:
         """Return a slot's filled batch; the slot is free again when the array is gone."""
 
         def give_back() -> None:
+            """Mark the slot as free."""
             self._flags[worker, slot] = 0
 
         return _returning(self.array(worker, slot), give_back)

@@ -67,11 +67,13 @@ def objects_of(path: Path) -> set[str]:
     parser.buffer_text = True
 
     def on_start(name: str, _: object) -> None:
+        """Enter an element."""
         above.append(name)
         if above == _OBJECT_NAME:
             texts.append("")
 
     def on_text(content: str) -> None:
+        """Collect the text of an object's name."""
         if above == _OBJECT_NAME:
             texts[-1] += content
 
