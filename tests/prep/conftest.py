@@ -7,6 +7,6 @@ from in21k.prep.stages import resize, shard
 
 @pytest.fixture
 def inline(monkeypatch):
-    """Let the commands do their workers' tasks within this process: starting workers is what takes time here."""
+    """Run the workers' tasks within this process, since starting workers would take most of the time."""
     for stage in (resize, shard):
         monkeypatch.setattr(stage, "run_tasks", lambda function, tasks, workers: map(function, tasks))

@@ -29,7 +29,7 @@ TROUBLES = {
 
 @dataclass(frozen=True)
 class Task:
-    """A task that leaves a mark in a folder each time that it begins."""
+    """A task that leaves a mark in a folder each time it starts."""
 
     number: int
     folder: Path
@@ -62,7 +62,7 @@ def test_all_results_come_from_all_workers(tmp_path):
 
 
 @pytest.mark.parametrize("trouble", ["kill", "fail"])
-def test_a_task_that_goes_wrong_once_runs_again(tmp_path, trouble):
+def test_a_task_that_fails_once_runs_again(tmp_path, trouble):
     tasks = [Task(number, tmp_path, trouble, int(number == 3)) for number in range(8)]
     assert sorted(run_tasks(work, tasks, Workers(2))) == list(range(8))
     assert tasks[3].attempts() == 2
@@ -75,7 +75,7 @@ def test_a_task_that_goes_wrong_once_runs_again(tmp_path, trouble):
         ("fail", "it failed; run the same command again"),
     ],
 )
-def test_a_task_that_goes_wrong_each_time_is_named_at_the_end_and_the_others_are_done(tmp_path, trouble, complaint):
+def test_a_task_that_always_fails_is_named_in_the_end_and_the_others_are_done(tmp_path, trouble, complaint):
     tasks = [Task(number, tmp_path, trouble, 99 if number == 3 else 0) for number in range(8)]
     wanted = rf"^1 task\(s\) failed 3 times, all others are done; the first: class 3: {complaint}"
     with pytest.raises(PrepError, match=wanted):
@@ -93,7 +93,7 @@ def test_a_full_disk_or_a_store_that_is_gone_ends_the_run_at_once(tmp_path, trou
     assert len(list(tmp_path.iterdir())) < 20
 
 
-def test_tasks_are_taken_only_as_workers_get_free(tmp_path):
+def test_tasks_are_taken_only_as_workers_become_free(tmp_path):
     taken = 0
 
     def tasks():
@@ -106,7 +106,7 @@ def test_tasks_are_taken_only_as_workers_get_free(tmp_path):
         assert taken <= done + 5
 
 
-def test_no_worker_outlives_a_run_that_is_given_up(tmp_path):
+def test_no_worker_outlives_an_abandoned_run(tmp_path):
     results = run_tasks(work, [Task(number, tmp_path) for number in range(50)], Workers(2))
     next(results)
     workers = [pid for server in children(os.getpid()) for pid in children(server)]
@@ -118,14 +118,14 @@ def test_no_worker_outlives_a_run_that_is_given_up(tmp_path):
         time.sleep(0.05)
 
 
-# A Dask cluster: a scheduler and two workers, each a process, over loopback.
+# A Dask cluster over loopback: a scheduler and two workers, each its own process.
 
 LONG = ("--min-images", 4, "--val-per-class", 1, "--size", 64, "--samples-per-shard", 20)
 
 
 @pytest.fixture(scope="module")
 def long_dump(tmp_path_factory):
-    """Forty classes of five images that take a while to decode."""
+    """Forty classes with five images each, which take a while to decode."""
     slow = [jpeg(seed, (900, 900)) for seed in range(5)]
     wnids = list(load_wordnet())[20_000:20_400:10]
     classes = {wnid: [(f"{wnid}_{number}.JPEG", data) for number, data in enumerate(slow)] for wnid in wnids}
@@ -167,20 +167,20 @@ def wait_for_workers(address: str, count: int) -> None:
         client.wait_for_workers(count, timeout=60)
 
 
-def test_dask_gives_the_same_files_though_a_worker_is_killed(long_dump, cluster, tmp_path):
+def test_dask_gives_the_same_files_although_a_worker_is_killed(long_dump, cluster, tmp_path):
     calm, with_dask = digests_of_both(long_dump, cluster, tmp_path, LONG)
     assert with_dask == calm
 
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_dask_gives_the_same_files_of_mini21k_though_a_worker_is_killed(real_data, cluster, tmp_path):
+def test_dask_gives_the_same_files_of_mini21k_although_a_worker_is_killed(real_data, cluster, tmp_path):
     calm, with_dask = digests_of_both(real_data / "mini21k.tar", cluster, tmp_path, ("--samples-per-shard", 2000))
     assert with_dask == calm
 
 
 def digests_of_both(raw: Path, cluster, folder: Path, options: tuple) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the digests of a run on this machine, and of one on the cluster that loses a worker in mid resize."""
+    """Return the digests of a run on this machine, and of one on a cluster that loses a worker during resize."""
     address, workers = cluster
     call("run", raw, folder / "calm-work", folder / "calm", *options, "--workers", 2)
     wait_for_workers(address, 2)

@@ -30,7 +30,7 @@ def sheet(dataset):
 
 
 def numbers_in(value):
-    """Return every number that stands in a manifest, with those that are sums over its shards."""
+    """Return every number in a manifest, and the sums over its shards."""
     if isinstance(value, dict):
         return set().union(*map(numbers_in, value.values())) if value else set()
     if isinstance(value, list):
@@ -38,7 +38,7 @@ def numbers_in(value):
     return {value} if isinstance(value, int) else set()
 
 
-def test_every_number_is_the_manifests(dataset, sheet):
+def test_every_number_is_from_the_manifest(dataset, sheet):
     manifest = dataset.manifest
     allowed = numbers_in(json.loads(manifest.to_json()))
     for split, shards in manifest.splits.items():

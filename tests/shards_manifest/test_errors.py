@@ -13,5 +13,5 @@ from in21k.shards_manifest.errors import one_line
         ("", 200, ""),
     ],
 )
-def test_a_problem_is_told_on_one_line(problem, longest, line):
+def test_a_problem_is_put_on_one_line(problem, longest, line):
     assert one_line(problem, longest) == line

@@ -45,7 +45,7 @@ def test_sums_are_those_of_the_shards():
     assert (MANIFEST.samples("train"), MANIFEST.size("train"), MANIFEST.samples("val")) == (15, 160, 4)
 
 
-def test_what_the_parameters_of_resize_leave_out_has_its_default():
+def test_parameters_that_an_old_manifest_lacks_have_their_defaults():
     assert MANIFEST.images == ImageSpec(64, ResizeMode.SQUISH, ImageFormat.JPEG, quality=None, copies_small=False)
     assert dataclasses.replace(MANIFEST, parameters={}).images.size is None
 
@@ -74,12 +74,12 @@ def test_a_newer_version_asks_for_an_upgrade(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["../secret.tar", "/etc/passwd", "train/../../a.tar", "s3://other/a.tar", 7])
-def test_a_shard_path_that_leads_out_of_the_dataset_is_refused(tmp_path, path):
+def test_a_shard_path_out_of_the_dataset_is_refused(tmp_path, path):
     with pytest.raises(DatasetError, match=r"manifest\.json is not a manifest"):
         read_manifest(written(tmp_path, lambda fields: fields["splits"]["train"][0].update(path=path)))
 
 
-def test_a_table_that_leads_out_of_the_dataset_is_refused(tmp_path):
+def test_a_table_path_out_of_the_dataset_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="leads out of the dataset"):
         read_manifest(
             written(tmp_path, lambda f: f["tables"].update({"../x.parquet": f["tables"]["hierarchy.parquet"]}))
@@ -108,12 +108,12 @@ def test_a_damaged_manifest_is_one_line(tmp_path, change):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", MANIFEST.to_json()[:200]])
-def test_what_is_no_json_object_is_one_line(tmp_path, content):
+def test_what_is_not_a_json_object_is_one_line(tmp_path, content):
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(DatasetError, match=r"manifest\.json is not a manifest of in21k"):
         read_manifest(locate(tmp_path))
 
 
-def test_a_version_that_is_no_number_is_no_manifest(tmp_path):
+def test_a_version_that_is_not_a_number_is_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"manifest\.json"):
         read_manifest(written(tmp_path, lambda fields: fields.update(schema_version="1")))

@@ -1,4 +1,4 @@
-"""A manifest of each schema version that ever was, kept so that it stays readable."""
+"""A manifest of each schema version and age, all of which must stay readable."""
 
 from pathlib import Path
 

@@ -13,13 +13,13 @@ from in21k.shards_manifest.storage.location import locate
 
 @pytest.fixture
 def copy(dataset, tmp_path):
-    """A folder with the dataset's sample table alone, free to be changed."""
+    """A folder with only the dataset's sample table, which a test may change."""
     shutil.copy(dataset.out / SAMPLES, tmp_path)
     return tmp_path
 
 
 def rewrite(folder, change):
-    """Write the table anew, each row group changed by a function of table and position."""
+    """Rewrite the table, with each row group changed by a function of table and position."""
     old = pq.ParquetFile(folder / SAMPLES)
     groups = [change(old.read_row_group(at), at) for at in range(old.num_row_groups)]
     groups = [group for group in groups if group is not None]
@@ -53,13 +53,13 @@ def test_a_missing_table_is_one_line(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no table", b"PAR1" * 100])
-def test_what_is_no_table_is_one_line(dataset, tmp_path, content):
+def test_what_is_not_a_table_is_one_line(dataset, tmp_path, content):
     (tmp_path / SAMPLES).write_bytes(content)
     with pytest.raises(DatasetError, match=r"samples\.parquet is not a Parquet table"):
         SampleTable(locate(tmp_path), dataset.manifest)
 
 
-def test_a_table_of_another_number_of_shards_is_refused(dataset, copy):
+def test_a_table_with_the_wrong_number_of_shards_is_refused(dataset, copy):
     rewrite(copy, lambda table, at: table if at else None)
     with pytest.raises(DatasetError, match=r"has \d+ shards, the manifest \d+"):
         SampleTable(locate(copy), dataset.manifest)

@@ -102,14 +102,14 @@ def test_undecodable_names_are_kept():
     assert b"caf\xe9.JPEG" in data
 
 
-def test_global_pax_headers_are_passed_over():
+def test_global_pax_headers_are_skipped():
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "a" * 600}) as tar:
         tar.addfile(tar_member("a.JPEG", b"1"), io.BytesIO(b"1"))
     assert ours(stream.getvalue()) == theirs(stream.getvalue())
 
 
-def test_pax_sizes_come_before_the_headers():
+def test_pax_sizes_override_the_headers():
     data = tar_bytes([(tar_member("a.JPEG", b"abc"), b"abc")], tarfile.PAX_FORMAT)
     record = b"size=3\n"
     extension = patched(member_bytes("pax", b"%d %s" % (len(record) + 2, record))[:512], 156, b"x")
@@ -120,7 +120,7 @@ def test_pax_sizes_come_before_the_headers():
     assert members_of(whole)[0].size == 3
 
 
-def test_a_folder_of_a_tar_before_posix_is_no_file():
+def test_a_folder_of_a_tar_before_posix_is_not_a_file():
     header = bytearray(tar_bytes([("folder/", b"")])[:512])
     header[156] = 0
     header[257:265] = bytes(8)
@@ -158,7 +158,7 @@ def test_any_changed_byte_of_a_header_is_noticed(at, change):
         assert members_of(bytes(data)) == members_of(tar_bytes([("n01440764_10026.JPEG", b"1" * 20)]))
     except TarError:
         return
-    assert 148 <= at < 156  # padding of the checksum itself, which tells the same number
+    assert 148 <= at < 156  # padding of the checksum itself, which leaves its value
 
 
 CUT = tar_bytes([("a.JPEG", b"1" * 700), ("b" * 120, b"2"), ("c.JPEG", b"3")], tarfile.PAX_FORMAT)
@@ -167,7 +167,7 @@ CUT_AT = [0, 1, 511, 512, 700, 1024, 1536, 1600, 2048, 2500, 3072, 3200, 3584, 4
 
 @pytest.mark.parametrize("length", CUT_AT)
 @pytest.mark.parametrize("known", [True, False], ids=["its-length-known", "its-length-promised-longer"])
-def test_a_tar_cut_short_anywhere_is_noticed(length, known):
+def test_a_tar_truncated_anywhere_is_noticed(length, known):
     assert members_of(CUT)[-1].end > max(CUT_AT)
     cut = CUT[:length]
     with pytest.raises(TarError):
@@ -201,7 +201,7 @@ def test_zeros_at_the_beginning_of_a_header_that_is_not_empty_are_an_error():
 
 
 @pytest.mark.parametrize("size", [b"-0000001000\0", b"0000000009z\0", b"size=-1024\n", b"size=abc\n", b"no-record\n"])
-def test_hostile_sizes_are_an_error_and_no_endless_loop(size):
+def test_hostile_sizes_are_an_error_not_an_endless_loop(size):
     header = tar_bytes([("a.JPEG", b"1")])[:512]
     if size.endswith(b"\n"):
         content = b"%d %s" % (len(size) + 3, size)

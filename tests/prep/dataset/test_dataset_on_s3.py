@@ -23,7 +23,7 @@ def bucket(dataset, tmp_path, monkeypatch):
         yield folder, uri.format("bucket")
 
 
-def test_a_dataset_in_a_bucket_is_verified_repaired_and_looked_into(dataset, bucket):
+def test_a_dataset_in_a_bucket_is_verified_repaired_and_inspected(dataset, bucket):
     folder, uri = bucket
     for level in ("--quick", "--deep"):
         assert call("verify", uri, level, "--workers", 1)["sound"]

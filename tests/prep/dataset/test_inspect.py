@@ -61,12 +61,12 @@ def test_a_sample_by_key(dataset, tmp_path):
         (["--save", "folder"], "--save wants --class or --key"),
     ],
 )
-def test_what_is_not_there_is_one_line(dataset, arguments, line):
+def test_what_does_not_exist_is_one_line(dataset, arguments, line):
     with pytest.raises(RefusedError, match=line):
         call("inspect", dataset.out, *arguments)
 
 
-def test_a_table_is_shown_to_people(dataset):
+def test_without_json_it_prints_a_table(dataset):
     shown = CliRunner().invoke(main, ["inspect", str(dataset.out), "--class", "dog", "--samples", "2"]).stdout
     assert "animal > domestic animal > dog" in shown
     assert "KEY" in shown

@@ -1,4 +1,4 @@
-"""The prepared dataset read by the libraries that it is made for: every sample once, with its label."""
+"""The prepared dataset read by other libraries: every sample once, with its label."""
 
 import io
 import json
@@ -155,7 +155,7 @@ def test_dali(dataset, split):
     assert sorted((int(label), image) for image, label in found) == sorted(expected.values())
 
 
-def test_torchdata_stateful_loader_goes_on_where_it_was(dataset, tmp_path):
+def test_torchdata_stateful_loader_resumes_where_it_stopped(dataset, tmp_path):
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     wids = pytest.importorskip("wids")
     read = wids.ShardListDataset(str(dataset.out / "train-wids.json"), cache_dir=str(tmp_path), keep=True)

@@ -23,7 +23,7 @@ KINDS = ("flip", "cut", "lengthen", "swap-inside", "swap-files", "rename", "dele
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-    """One thing that happens to one file, or to two where they are swapped."""
+    """One kind of damage to one file, or to two that are swapped."""
 
     kind: str
     file: int
@@ -68,7 +68,7 @@ damages = st.builds(Damage, st.sampled_from(KINDS), st.integers(0, 99), st.integ
 
 
 def hidden(changed: set[str]) -> set[str]:
-    """Return the changed sidecars that cannot be judged, since the table that they are made from is changed as well."""
+    """Return the changed sidecars that cannot be checked, since the table they come from is changed as well."""
     indexes = {name for name in changed if name.endswith(".idx") and SAMPLES in changed}
     return indexes | (changed & {"synsets.txt", "classes.txt"} if HIERARCHY in changed else set())
 
@@ -82,14 +82,14 @@ def check_damage(dataset, damage: Damage) -> None:
         else:
             named = {finding.path for finding in verify(locate(out)).findings}
         if MANIFEST in changed:
-            assert named == {MANIFEST}  # with a manifest that is not sound, nothing else can be blamed
+            assert named == {MANIFEST}  # without a sound manifest nothing else can be blamed
         else:
             strays = {str(path.relative_to(out)) for path in out.rglob("x-*.tar")}
             assert named | hidden(changed) == changed | strays
         repaired = repair_dataset(locate(dataset.work), locate(out), Workers(1))
         assert repaired.left == ()
         for path in out.rglob("x-*"):
-            path.unlink()  # renamed files that are no shards are not the dataset's, and not touched
+            path.unlink()  # renamed files that are not shards are left alone
         assert digests(out) == digests(dataset.out)
 
 
@@ -123,7 +123,7 @@ def test_a_sound_dataset_is_left_alone(dataset, copy):
     assert call("repair", dataset.work, copy) == {"written": [], "deleted": [], "left": []}
 
 
-def test_everything_at_once(dataset, copy):
+def test_everything_damaged_at_once_is_repaired(dataset, copy):
     for path in sorted(copy.rglob("*")):
         if path.is_file() and path.name not in (MANIFEST, CLASSES):
             path.write_bytes(b"damaged")
@@ -132,7 +132,7 @@ def test_everything_at_once(dataset, copy):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])
-def test_without_a_manifest_all_is_written_anew(dataset, copy, content):
+def test_without_a_manifest_everything_is_rewritten(dataset, copy, content):
     (copy / MANIFEST).unlink()
     if content is not None:
         (copy / MANIFEST).write_bytes(content)
@@ -141,14 +141,14 @@ def test_without_a_manifest_all_is_written_anew(dataset, copy, content):
     assert digests(copy) == digests(dataset.out)
 
 
-def test_without_manifest_and_class_table_it_says_what_to_do(dataset, copy):
+def test_without_manifest_and_class_table_the_error_says_what_to_do(dataset, copy):
     (copy / MANIFEST).unlink()
     (copy / CLASSES).unlink()
     with pytest.raises(PrepError, match=r"neither manifest\.json nor classes\.parquet says .* empty folder"):
         repair_dataset(locate(dataset.work), locate(copy), Workers(1))
 
 
-def test_a_foreign_tar_stays_and_is_told(dataset, copy):
+def test_a_foreign_tar_stays_and_is_reported(dataset, copy):
     (copy / "train/mine.tar").write_bytes(b"something of the user's")
     (copy / VAL).unlink()
     repaired = repair_dataset(locate(dataset.work), locate(copy), Workers(1))
@@ -172,9 +172,9 @@ def test_a_dataset_of_another_run_is_refused(dataset, copy):
         call("repair", dataset.work, copy)
 
 
-def test_parts_that_make_other_bytes_are_told(dataset, copy):
+def test_parts_that_make_other_bytes_are_reported(dataset, copy):
     (copy / TRAIN).write_bytes((copy / TRAIN).read_bytes().replace(b"JFIF", b"JFXX"))
-    reseal(copy)  # as if the dataset had been made like this
+    reseal(copy)  # as if the dataset had been written like this
     (copy / TRAIN).unlink()
     with pytest.raises(RefusedError, match=r"the parts make other bytes than the manifest says"):
         call("repair", dataset.work, copy)

@@ -48,7 +48,7 @@ def test_findings_as_json(copy):
     }
 
 
-def test_deep_in_processes_finds_what_one_finds(copy):
+def test_deep_finds_the_same_in_several_processes(copy):
     content = bytearray((copy / TRAIN).read_bytes())
     content[20] ^= 1
     (copy / TRAIN).write_bytes(content)
@@ -65,7 +65,7 @@ def test_no_dataset_is_one_line(tmp_path):
     assert "--workers 0: give 1 or more" in one_line(prep("verify", tmp_path, "--workers", 0))
 
 
-def test_sidecars_are_written_anew_where_they_differ(dataset, copy):
+def test_sidecars_are_rewritten_if_they_differ(dataset, copy):
     (copy / "README.md").write_text("mine")
     (copy / "val/sizes.json").unlink()
     assert call("sidecars", copy) == {"written": 2, "files": "README.md, val/sizes.json"}

@@ -120,7 +120,7 @@ def test_every_layout_in_an_object_store_gives_the_same_shards(layout, shards, t
     assert "testsecret" not in (out / "manifest.json").read_text()
 
 
-def test_the_index_of_a_gzipped_dump_is_kept_and_found_again(tmp_path):
+def test_the_index_of_a_gzipped_dump_is_stored_and_reused(tmp_path):
     raw = gzipped_tar_of_class_tars(tmp_path)
     prepare(raw, tmp_path)
     index = tmp_path / "work" / "raw.gzindex"
@@ -151,10 +151,10 @@ def test_a_folder_without_classes_is_one_line(tmp_path):
         call("filter", tmp_path / "raw", tmp_path / "work")
 
 
-# The official processed release: images have their size already, and the split is theirs.
+# The official processed release: its images are resized already, and it brings its own split.
 
 RELEASE_VAL = (3, 5, 8)
-"""Numbers of the images in its val: not the first by name."""
+"""The numbers of its val images, which are not the first by name."""
 RELEASE = {
     "imagenet21k_train": {wnid: [n for n in range(11) if n not in RELEASE_VAL] for wnid in ("n01887787", "n02084071")},
     "imagenet21k_val": {wnid: list(RELEASE_VAL) for wnid in ("n01887787", "n02084071")},

@@ -1,4 +1,4 @@
-"""Everything bad that dumps hold, in one dump: each has its row, or its sample, and its neighbours are all there."""
+"""Every kind of bad data in one dump: each piece has its row or its sample, and no neighbor is missing."""
 
 import re
 import tarfile
@@ -51,7 +51,7 @@ REASONS = {
     "jpeg-bomb": "too-many-pixels",
     "png-bomb": "too-many-pixels",
 }
-"""Of what is refused; the others are kept."""
+"""The reasons for what is rejected; the rest is kept."""
 
 MEMBERS = {
     "../escape.JPEG": ("unsafe-name", "leads out of the folder"),
@@ -80,7 +80,7 @@ def name_of(kind: str) -> str:
 
 @pytest.fixture(scope="module")
 def bad_dump(tmp_path_factory):
-    """Dogs hold bad images, suns bad members; the cows' tar is damaged; a cat is there twice; birds are in two tars."""
+    """Dogs have bad images, suns bad members; the cows' tar is damaged; a cat appears twice; birds are in two tars."""
     cows = bytearray(tar_bytes(images_of(COW, 8)))
     cows[cows.index(f"{COW}_6.JPEG".encode()) + 150] ^= 0x7F
     cats, birds = images_of(CAT, 5), images_of(BIRD, 8)
@@ -97,7 +97,7 @@ def bad_dump(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bad(bad_dump, tmp_path_factory):
-    """The dataset made of it."""
+    """The dataset prepared from it."""
     folder = tmp_path_factory.mktemp("made")
     summary = call("run", bad_dump, folder / "work", folder / "out", *OPTIONS)
     rows = {(row["wnid"], row["name"]): row for row in pq.read_table(folder / "out" / "rejects.parquet").to_pylist()}
@@ -138,13 +138,13 @@ def test_the_neighbours_of_bad_members_are_all_there(bad):
     assert {key for key in bad.keys if key.startswith(SUN)} == {f"{SUN}_{number}" for number in range(5)}
 
 
-def test_of_a_damaged_class_tar_the_readable_images_stay(bad):
+def test_the_readable_images_of_a_damaged_class_tar_are_kept(bad):
     row = bad.rows[COW, ""]
     assert (row["reason"], row["stage"]) == ("corrupt-tar", "filter")
     assert {key for key in bad.keys if key.startswith(COW)} == {f"{COW}_{number}" for number in range(6)}
 
 
-def test_of_a_name_that_comes_twice_the_first_stays(bad):
+def test_the_first_image_of_a_duplicate_name_is_kept(bad):
     row = bad.rows[CAT, f"{CAT}_2.JPEG"]
     assert (row["reason"], row["stage"]) == ("duplicate-name", "split")
     assert {key for key in bad.keys if key.startswith(CAT)} == {f"{CAT}_{number}" for number in range(5)}
@@ -154,7 +154,7 @@ def test_a_class_in_two_tars_is_one_class(bad):
     assert {key for key in bad.keys if key.startswith(BIRD)} == {f"{BIRD}_{number}" for number in range(8)}
 
 
-def test_what_is_no_class_tar_has_its_row(bad):
+def test_what_is_not_a_class_tar_has_its_row(bad):
     assert bad.rows["", "README.txt"]["reason"] == "not-a-class-tar"
 
 
@@ -168,7 +168,7 @@ def test_damage_that_decodes_is_counted_and_kept(bad):
     assert bad.summary["damaged_kept"] == 1
 
 
-def test_damage_that_decodes_is_rejected_on_demand(bad, bad_dump, tmp_path, inline):
+def test_damage_that_decodes_is_rejected_on_request(bad, bad_dump, tmp_path, inline):
     summary = call("run", bad_dump, tmp_path / "work", tmp_path / "out", *OPTIONS, "--on-warning", "reject")
     assert summary["damaged_kept"] == 0
     assert summary["rejected"] == bad.summary["rejected"] + 1
@@ -197,7 +197,7 @@ def test_rejects_of_one_reason(bad):
     ]
 
 
-def test_a_reason_that_nothing_has_is_one_line_with_those_there_are(bad):
+def test_an_unused_reason_is_one_line_that_lists_those_in_use(bad):
     with pytest.raises(
         RefusedError, match=r"nothing was rejected as 'weird'; reasons there: corrupt-tar, .*unsafe-name"
     ):

@@ -34,7 +34,7 @@ def samples(dataset):
 
 
 def decoded(data: bytes):
-    """Return what Pillow alone makes of an image of the dump, None where it cannot be read."""
+    """Return what Pillow alone makes of an image of the dump, None if it cannot be read."""
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
@@ -85,7 +85,7 @@ def test_pixels_are_pillows(dataset, samples):
         assert np.array_equal(np.asarray(image), decoded(dataset.files[wnid][f"{sample.key}.JPEG"]))
 
 
-def test_samples_lie_in_the_order_of_their_keyed_hashes(samples):
+def test_samples_are_in_the_order_of_their_keyed_hashes(samples):
     for split in ("train", "val"):
         keys = [sample.key for sample in samples if sample.split == split]
         assert keys == sorted(keys, key=shuffle_key)
@@ -227,14 +227,14 @@ def test_the_stages_one_by_one_give_the_same_files(dataset, tmp_path):
     assert digests(out) == digests(dataset.out)
 
 
-def test_another_seed_mixes_the_same_samples_otherwise(dataset, tmp_path):
+def test_another_seed_shuffles_the_same_samples_differently(dataset, tmp_path):
     call("run", dataset.raw, tmp_path / "work", tmp_path / "out", *PIPELINE, "--workers", 1, "--seed", 1)
     keys = [pq.read_table(out / "samples.parquet")["key"].to_pylist() for out in (dataset.out, tmp_path / "out")]
     assert keys[0] != keys[1]
     assert set(keys[0]) == set(keys[1])
 
 
-def test_a_dataset_without_val_has_train_alone(dataset, tmp_path):
+def test_a_dataset_without_val_has_only_train(dataset, tmp_path):
     out = tmp_path / "out"
     options = ("--min-images", 10, "--val-per-class", 0, "--size", 16, "--workers", 1)
     summary = call("run", dataset.raw, tmp_path / "work", out, *options)

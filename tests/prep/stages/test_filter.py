@@ -26,7 +26,7 @@ def refusals(rejects):
     return {(row["wnid"], row["name"], row["reason"]) for row in rejects}
 
 
-def test_a_class_with_exactly_the_minimum_stays_and_one_less_goes(tmp_path):
+def test_a_class_with_exactly_the_minimum_is_kept_and_one_fewer_is_not(tmp_path):
     counts, _, classes, _ = filtered(tmp_path, {DOG: tiny(DOG, 3), CAT: tiny(CAT, 2), COW: tiny(COW, 4)})
     assert {row["wnid"]: (row["images"], row["kept"], row["reason"]) for row in classes} == {
         COW: (4, True, "kept"),
@@ -44,7 +44,7 @@ def test_class_indices_are_ranks_of_kept_wnids_in_byte_order(tmp_path):
     assert {row["wnid"]: row["class_index"] for row in rows} == {BIRD: 0, COW: 1, DOG: 2, CAT: -1, UNKNOWN: -1}
 
 
-def test_a_wnid_that_wordnet_does_not_know_goes_whatever_its_size(tmp_path):
+def test_a_wnid_unknown_to_wordnet_is_not_kept_whatever_its_size(tmp_path):
     counts, _, classes, _ = filtered(tmp_path, {UNKNOWN: tiny(UNKNOWN, 9), DOG: tiny(DOG, 3)})
     assert [(row["wnid"], row["reason"]) for row in classes] == [(DOG, "kept"), (UNKNOWN, "unknown-wnid")]
     assert counts["classes_unknown"] == 1
@@ -59,7 +59,7 @@ def test_every_image_row_leads_to_its_bytes_in_the_dump(tmp_path):
     assert counts["rejected"] == 0
 
 
-def test_what_is_no_image_file_is_a_row_with_its_reason(tmp_path):
+def test_what_is_not_an_image_file_is_a_row_with_its_reason(tmp_path):
     odd = [
         (f"._{DOG}_0.JPEG", b"finder"),
         (tar_member("soft.JPEG", kind=tarfile.SYMTYPE, linkname="/etc/passwd"), b""),
@@ -83,13 +83,13 @@ def test_what_is_no_image_file_is_a_row_with_its_reason(tmp_path):
     assert counts["rejected"] == 6
 
 
-def test_images_in_folders_of_a_class_tar_are_images_under_their_last_name(tmp_path):
+def test_images_in_folders_of_a_class_tar_are_named_by_their_file_name(tmp_path):
     files = [(f"{DOG}/deep/{name}", data) for name, data in tiny(DOG, 3)]
     _, images, _, _ = filtered(tmp_path, {DOG: files})
     assert [row["name"] for row in images] == [name for name, _ in tiny(DOG, 3)]
 
 
-def test_outer_members_that_are_no_class_tars_are_rows(tmp_path):
+def test_outer_members_that_are_not_class_tars_are_rows(tmp_path):
     more = [
         ("readme.txt", b"hello"),
         (f"._{DOG}.tar", b"finder"),
@@ -100,7 +100,7 @@ def test_outer_members_that_are_no_class_tars_are_rows(tmp_path):
     assert refusals(rejects) == {("", name, "not-a-class-tar") for name in ("readme.txt", f"._{DOG}.tar", "link.tar")}
 
 
-def test_class_tars_in_a_folder_of_the_dump_are_known_by_their_last_name(tmp_path):
+def test_class_tars_in_a_folder_of_the_dump_are_named_by_their_file_name(tmp_path):
     _, _, classes, _ = filtered(tmp_path, {f"fall11/{DOG}": tiny(DOG, 3)})
     assert [row["wnid"] for row in classes] == [DOG]
 
@@ -119,7 +119,7 @@ def test_a_damaged_class_tar_keeps_the_images_before_the_damage(tmp_path, damage
     assert "4096" in rejects[0]["detail"]
 
 
-def test_a_class_tar_that_is_none_is_a_row_and_the_class_empty(tmp_path):
+def test_a_class_tar_that_is_not_a_tar_is_a_row_and_the_class_is_empty(tmp_path):
     _, _, classes, rejects = filtered(tmp_path, {DOG: tiny(DOG, 3), CAT: b"<html>" * 200, COW: b""})
     assert {row["wnid"]: row["images"] for row in classes} == {DOG: 3, CAT: 0, COW: 0}
     assert refusals(rejects) == {(CAT, "", "corrupt-tar"), (COW, "", "corrupt-tar")}
@@ -132,7 +132,7 @@ def test_a_class_in_two_tars_is_one_class(tmp_path):
     assert sum(row["wnid"] == DOG for row in images) == 5
 
 
-def test_undecodable_and_unicode_names_are_kept_apart(tmp_path):
+def test_undecodable_and_unicode_names_remain_distinct(tmp_path):
     files = [("caf\udce9.JPEG", b"1"), ("café.JPEG", b"2"), ("cafè.JPEG", b"3")]
     _, images, _, _ = filtered(tmp_path, {DOG: tar_bytes(files, tarfile.GNU_FORMAT)})
     assert [row["name"] for row in images] == ["caf\\xe9.JPEG", "café.JPEG", "cafè.JPEG"]
@@ -151,7 +151,7 @@ def test_the_dump_is_only_read(tmp_path):
     assert (raw.read_bytes(), raw.stat().st_mtime_ns) == before
 
 
-def test_no_class_left_is_one_line_that_says_how_large_the_largest_is(tmp_path):
+def test_no_kept_class_is_one_line_that_says_how_large_the_largest_is(tmp_path):
     raw = make_dump(tmp_path / "raw.tar", {DOG: tiny(DOG, 3), CAT: tiny(CAT, 2)})
     with pytest.raises(
         RefusedError, match=r"raw\.tar: none of its 2 classes has 4 images.*largest has 3\); lower --min-images"
@@ -159,7 +159,7 @@ def test_no_class_left_is_one_line_that_says_how_large_the_largest_is(tmp_path):
         call("filter", raw, tmp_path / "work", "--min-images", 4)
 
 
-def test_fewer_than_one_image_a_class_is_refused(tmp_path):
+def test_fewer_than_one_image_per_class_is_refused(tmp_path):
     raw = make_dump(tmp_path / "raw.tar", {DOG: tiny(DOG, 3)})
     with pytest.raises(RefusedError, match="give 1 or more"):
         call("filter", raw, tmp_path / "work", "--min-images", 0)
@@ -205,7 +205,7 @@ def nothing(raw):
         (nothing, "raw.tar: there is no such file"),
     ],
 )
-def test_what_is_no_whole_dump_is_one_line_that_names_it(tmp_path, damage, complaint):
+def test_what_is_not_a_whole_dump_is_one_line_that_names_it(tmp_path, damage, complaint):
     raw = make_dump(tmp_path / "raw.tar", {DOG: tiny(DOG, 9), CAT: tiny(CAT, 9), COW: tiny(COW, 9)})
     damage(raw)
     with pytest.raises(RefusedError) as refused:

@@ -35,13 +35,13 @@ def dry_run(dump, tmp_path, *more):
 
 
 def prep_json(command, *arguments):
-    """Return the summary of a command that calls itself otherwise in it."""
+    """Return the summary of a command that prints another name in it."""
     result = CliRunner().invoke(main, [command, *map(str, arguments), "--json"])
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
 
 
-def test_a_dry_run_counts_exactly_and_guesses_the_bytes_well(dump, tmp_path):
+def test_a_dry_run_counts_exactly_and_estimates_the_bytes_well(dump, tmp_path):
     found = dry_run(dump, tmp_path)
     assert {name: found[name] for name in ("classes", "images", "classes_kept", "images_kept")} == {
         "classes": 3,
@@ -57,7 +57,7 @@ def test_a_dry_run_counts_exactly_and_guesses_the_bytes_well(dump, tmp_path):
     assert found["work_bytes"] == found["output_bytes"]
 
 
-def test_what_is_there_already_is_not_asked_for_again(dump, tmp_path):
+def test_what_is_written_already_is_not_forecast_again(dump, tmp_path):
     first = dry_run(dump, tmp_path)
     call("run", dump, tmp_path / "work", tmp_path / "out", *OPTIONS)
     after = dry_run(dump, tmp_path)
@@ -87,7 +87,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_resized(dump, tm
     assert not (tmp_path / "work" / "parts").exists()
     assert not (tmp_path / "out").exists()
     assert call(*run, "--force")["train"] == 206
-    assert call(*run)["train"] == 206  # what is done needs no space
+    assert call(*run)["train"] == 206  # what is finished needs no space
 
 
 def test_a_full_file_system_is_refused_by_name(dump, tmp_path):
@@ -102,7 +102,7 @@ def test_a_full_file_system_is_refused_by_name(dump, tmp_path):
     assert not (tmp_path / "work" / "parts").exists()
 
 
-def test_a_dump_of_which_nothing_decodes_is_one_line(tmp_path):
+def test_a_dump_without_a_decodable_image_is_one_line(tmp_path):
     raw = make_dump(tmp_path / "raw.tar", {DOG: [(f"{DOG}_{number}.JPEG", HTML) for number in range(25)]})
     with pytest.raises(RefusedError, match="none of 25 randomly chosen images can be decoded"):
         call("run", raw, tmp_path / "work", tmp_path / "out", *OPTIONS)

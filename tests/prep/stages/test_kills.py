@@ -3,5 +3,5 @@ from kills import endure
 
 
 @pytest.mark.slow
-def test_a_run_endures_thirty_random_kills(tmp_path):
+def test_a_run_survives_thirty_random_kills(tmp_path):
     assert endure(tmp_path, kills=30, seed=0)["kills"] == 30

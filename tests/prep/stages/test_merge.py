@@ -7,7 +7,7 @@ from in21k.prep.stages.merge import MergeOrder
 
 @st.composite
 def merges(draw):
-    """A global order over parts whose samples lie in that order, without gaps, in each part."""
+    """A global order over parts, each of which holds its samples in that order without gaps."""
     parts = draw(st.lists(st.integers(0, 6), min_size=1, max_size=40))
     sizes = draw(st.lists(st.integers(1, 50), min_size=len(parts), max_size=len(parts)))
     ends, offsets = dict.fromkeys(range(7), 0), []

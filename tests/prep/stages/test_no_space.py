@@ -1,4 +1,4 @@
-"""No space left: the command runs in a mount namespace of its own, where a tiny file system lies over one folder."""
+"""No space left: the command runs in its own mount namespace, with a tiny file system mounted over one folder."""
 
 import shutil
 import subprocess
@@ -42,7 +42,7 @@ def test_no_space_in_resize_is_one_line(work):
     assert not (work / "resize.json").exists()
 
 
-def test_no_space_in_shard_is_one_line_and_with_space_it_goes_on(work, dataset):
+def test_no_space_in_shard_is_one_line_and_with_space_it_resumes(work, dataset):
     out = work.parent / "out"
     call("resize", work, "--size", 16, "--workers", 1)
     shard = ("shard", work, out, "--samples-per-shard", 7, "--workers", 1)
@@ -52,7 +52,7 @@ def test_no_space_in_shard_is_one_line_and_with_space_it_goes_on(work, dataset):
 
 
 def test_no_space_for_the_tables_is_one_line(dataset, tmp_path):
-    """Shards and their records fit, what comes after them does not, whatever the limit is."""
+    """Shards and their records fit, but what comes after them does not, whatever the limit."""
     out = tmp_path / "out"
     out.mkdir()
     needed = -(-sum(path.stat().st_size for path in dataset.out.rglob("*")) // 1024)

@@ -18,12 +18,12 @@ from in21k.shards_manifest.storage.location import locate
 pytestmark = pytest.mark.usefixtures("inline")
 
 RETRY_SECONDS = "10"
-"""Seconds of trying: fewer than by default, so that the tests end soon."""
+"""The retry time in seconds, less than the default, so that the tests end soon."""
 
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A server whose folder holds the empty bucket `b`."""
+    """A server with the empty bucket `b`."""
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, RETRY_SECONDS)
     (tmp_path / "served" / "b").mkdir(parents=True)
@@ -68,7 +68,7 @@ def test_a_dataset_in_a_bucket_is_the_local_one_object_by_object(dataset, server
 
 
 @pytest.mark.slow
-def test_the_work_folder_may_lie_in_a_bucket_too(dataset, server):
+def test_the_work_folder_may_be_in_a_bucket(dataset, server):
     run = ("run", dataset.raw, server.uri.format("b/work"), server.uri.format("b/data"), *PIPELINE)
     summary = call(*run)
     assert objects(server.folder / "data") == digests(dataset.out)
@@ -83,7 +83,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing_but_time(dataset, 
     assert objects(data) == digests(dataset.out)
 
 
-def test_a_server_that_is_gone_for_good_is_one_line_and_the_next_run_goes_on(dataset, server, monkeypatch):
+def test_a_server_that_is_gone_for_good_is_one_line_and_the_next_run_resumes(dataset, server, monkeypatch):
     monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, "0.2")
     data = server.folder / "data"
     killed = when(lambda: any(data.glob("train/*000002.tar")), server.kill)
@@ -101,7 +101,7 @@ def test_a_server_that_is_gone_for_good_is_one_line_and_the_next_run_goes_on(dat
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_large_object_is_whole_though_the_server_was_killed_in_mid_upload(server, tmp_path):
+def test_a_large_object_is_whole_although_the_server_was_killed_during_the_upload(server, tmp_path):
     block = hashlib.sha256(b"block").digest() * (1 << 15)
     target = locate(server.uri.format("b/large"))
     threads = []
@@ -115,7 +115,7 @@ def test_a_large_object_is_whole_though_the_server_was_killed_in_mid_upload(serv
     assert target.sha256() == hashlib.sha256(wanted).hexdigest()
 
 
-def test_nothing_appears_of_a_write_that_fails(server):
+def test_a_failed_write_leaves_nothing(server):
     class OwnError(Exception):
         pass
 
@@ -131,7 +131,7 @@ def test_nothing_appears_of_a_write_that_fails(server):
     assert not target.exists()
 
 
-def test_a_bucket_that_is_not_there_is_one_line_at_once(dataset, server, monkeypatch):
+def test_a_missing_bucket_is_one_line_at_once(dataset, server, monkeypatch):
     monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, "60")
     begun = time.monotonic()
     with pytest.raises(RefusedError, match="nowhere"):
@@ -139,7 +139,7 @@ def test_a_bucket_that_is_not_there_is_one_line_at_once(dataset, server, monkeyp
     assert time.monotonic() - begun < 30
 
 
-def test_tries_end_with_the_patience(monkeypatch):
+def test_retries_end_with_the_retry_time(monkeypatch):
     monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, "0.3")
     tries = []
 

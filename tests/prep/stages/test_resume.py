@@ -15,12 +15,12 @@ from processes import children, lives
 from in21k.tree.wordnet import load_wordnet
 
 LONG = ("--min-images", 4, "--val-per-class", 1, "--size", 64, "--samples-per-shard", 2)
-"""Enough for some seconds: many parts, and many shards."""
+"""Enough work for some seconds: many parts, and many shards."""
 
 
 @pytest.fixture(scope="module")
 def long_dump(tmp_path_factory):
-    """A dump of 24 classes of five images that take some time to decode."""
+    """A dump of 24 classes with five images each, which take some time to decode."""
     slow = jpeg(1, (900, 900))
     wnids = list(load_wordnet())[20_000:20_240:10]
     classes = {wnid: [(f"{wnid}_{number}.JPEG", slow) for number in range(5)] for wnid in wnids}
@@ -62,7 +62,7 @@ def temporaries(folder: Path) -> list[Path]:
     return list(folder.rglob(".tmp-*"))
 
 
-def test_a_run_killed_in_resize_and_again_in_shard_goes_on_to_the_same_files(long_dump, undisturbed, tmp_path):
+def test_a_run_killed_in_resize_and_again_in_shard_resumes_to_the_same_files(long_dump, undisturbed, tmp_path):
     work, out = tmp_path / "work", tmp_path / "out"
     arguments = ("run", long_dump, work, out, *LONG, "--workers", 2)
 
@@ -74,7 +74,7 @@ def test_a_run_killed_in_resize_and_again_in_shard_goes_on_to_the_same_files(lon
     kill_when(lambda: any((out / ".unfinished").glob("[tv]*-[0-9]*.json")), arguments)
     assert not (out / "manifest.json").exists()
     assert (work / "resize.json").exists()
-    assert {path: path.stat().st_mtime_ns for path in done} == done  # what was whole is not made again
+    assert {path: path.stat().st_mtime_ns for path in done} == done  # what was complete is not written again
     shards = {record: record.stat().st_mtime_ns for record in (out / ".unfinished").glob("[tv]*-[0-9]*.json")}
 
     run = prep(*arguments)
@@ -85,7 +85,7 @@ def test_a_run_killed_in_resize_and_again_in_shard_goes_on_to_the_same_files(lon
     assert not (out / ".unfinished").exists()
 
 
-def test_what_a_killed_writer_left_is_swept_away(dataset, tmp_path):
+def test_what_a_killed_writer_left_is_deleted(dataset, tmp_path):
     work, out = tmp_path / "work", tmp_path / "out"
     litter = [work / ".tmp-1-images.parquet", work / "parts" / ".tmp-2-part-00000.tar"]
     for path in litter:
@@ -103,14 +103,14 @@ def snapshot(folder: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def done(dataset, tmp_path_factory):
-    """A finished run of its own, for tests that try to disturb one."""
+    """A separate finished run, for tests that try to disturb one."""
     folder = tmp_path_factory.mktemp("done")
     shutil.copytree(dataset.work, folder / "work")
     shutil.copytree(dataset.out, folder / "out")
     return folder
 
 
-def test_a_finished_run_is_passed_over(dataset, done):
+def test_a_finished_run_is_not_repeated(dataset, done):
     before = snapshot(done)
     again = call("run", dataset.raw, done / "work", done / "out", *PIPELINE, "--workers", 1)
     assert snapshot(done) == before
@@ -131,7 +131,7 @@ def test_a_finished_run_is_passed_over(dataset, done):
         (("--parents", "shortest"), "by shard with parents 'published', not 'shortest'"),
     ],
 )
-def test_other_parameters_are_refused_and_the_difference_named(dataset, done, option, difference):
+def test_other_parameters_are_refused_and_the_difference_is_named(dataset, done, option, difference):
     before = snapshot(done)
     with pytest.raises(RefusedError, match=difference):
         call("run", dataset.raw, done / "work", done / "out", *PIPELINE, "--workers", 1, *option)
@@ -144,7 +144,7 @@ def test_another_dump_is_refused(done, tmp_path):
         call("filter", other, done / "work", "--min-images", 10)
 
 
-def test_the_same_dump_under_another_name_serves(dataset, done, tmp_path):
+def test_the_same_dump_under_another_name_is_accepted(dataset, done, tmp_path):
     moved = tmp_path / "moved.tar"
     moved.write_bytes(dataset.raw.read_bytes())
     before = snapshot(done / "out")
@@ -165,7 +165,7 @@ def test_a_dump_that_changed_between_filter_and_resize_is_refused(tmp_path):
         call("resize", tmp_path / "work", "--size", 16, "--workers", 1)
 
 
-def test_resize_that_was_begun_with_other_parameters_is_refused(long_dump, tmp_path):
+def test_resuming_resize_with_other_parameters_is_refused(long_dump, tmp_path):
     work = tmp_path / "work"
     call("filter", long_dump, work, "--min-images", 4)
     call("split", work, "--val-per-class", 1)
@@ -208,7 +208,7 @@ def test_a_damaged_stage_record_is_one_line(done, tmp_path, name):
         call("shard", tmp_path / "work", tmp_path / "out")
 
 
-def test_a_folder_with_other_files_is_no_place_for_a_dataset(done, tmp_path):
+def test_a_folder_with_other_files_is_refused(done, tmp_path):
     (tmp_path / "thesis.docx").write_bytes(b"precious")
     with pytest.raises(RefusedError, match=r"holds thesis\.docx and no dataset"):
         call("shard", done / "work", tmp_path)

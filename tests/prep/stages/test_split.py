@@ -11,7 +11,7 @@ from in21k.prep.stages.split import keyed_hash, sample_key
 
 DOG, CAT = "n02084071", "n02121620"
 NUMBERS = [2, 10, 1, 100, 33, 7, 8, 9, 21, 5]
-"""Not in order, and their order as names is another one than as numbers."""
+"""Not in order, and ordered differently as names than as numbers."""
 
 
 def split(tmp_path, val_per_class, order="name", seed=0, names=None):
@@ -39,14 +39,14 @@ def test_val_is_the_first_n_of_each_class_in_byte_order_of_names(tmp_path):
     assert counts == {"classes": 2, "train": 12, "val": 8, "rejected": 0}
 
 
-def test_names_are_compared_as_bytes_and_in_no_language(tmp_path):
+def test_names_are_compared_as_bytes_whatever_the_language(tmp_path):
     names = {DOG: ["b.JPEG", "a.JPEG", "B.JPEG", "ä.JPEG", "a-1.JPEG", "é.JPEG", "z.JPEG"]}
     _, rows = split(tmp_path, 3, names=names)
     assert val_names(rows, 0) == {"B.JPEG", "a-1.JPEG", "a.JPEG"}
     assert sorted(rows, key=lambda row: row["rank"])[-1]["name"] == "é.JPEG"
 
 
-def test_hash_order_holds_out_others_by_seed_and_the_same_again(tmp_path):
+def test_hash_order_depends_on_the_seed_alone(tmp_path):
     chosen = {}
     for run, (order, seed) in {
         "name": ("name", 0),
@@ -73,7 +73,7 @@ def test_name_order_does_not_depend_on_the_seed_but_the_shuffle_does(tmp_path):
     assert not set(keys[0].values()) & set(keys[1].values())
 
 
-def test_a_name_that_comes_twice_is_rejected_once(tmp_path):
+def test_a_duplicate_name_is_rejected_once(tmp_path):
     names = {DOG: [f"{DOG}_1.JPEG", f"{DOG}_2.JPEG", f"{DOG}_1.JPEG", f"{DOG}_2.jpg", f"{DOG}_3.JPEG"]}
     counts, rows = split(tmp_path, 1, names=names)
     rejects = pq.read_table(tmp_path / "work" / "split-rejects.parquet").to_pylist()
@@ -86,7 +86,7 @@ def test_a_name_that_comes_twice_is_rejected_once(tmp_path):
     assert counts == {"classes": 1, "train": 2, "val": 1, "rejected": 2}
 
 
-def test_the_first_of_two_in_the_dump_stays(tmp_path):
+def test_the_first_of_two_duplicates_is_kept(tmp_path):
     _, rows = split(tmp_path, 0, names={DOG: [f"{DOG}_1.JPEG"] * 2 + [f"{DOG}_2.JPEG"]})
     raw = (tmp_path / "raw.tar").read_bytes()
     kept = next(row for row in rows if row["name"] == f"{DOG}_1.JPEG")
@@ -100,7 +100,7 @@ def test_no_val_at_all_is_a_choice(tmp_path):
 
 
 @pytest.mark.parametrize("val_per_class", [10, 11, 1 << 40])
-def test_more_val_than_a_class_can_give_is_refused_by_name(tmp_path, val_per_class):
+def test_more_val_images_than_a_class_has_are_refused_and_the_class_named(tmp_path, val_per_class):
     with pytest.raises(
         RefusedError, match=rf"--val-per-class {val_per_class} leaves no training images of n02\d+.* 10 images"
     ):
@@ -117,7 +117,7 @@ def test_negative_val_is_refused(tmp_path):
         split(tmp_path, -1)
 
 
-def test_classes_in_two_tars_and_many_rows_come_out_whole(tmp_path):
+def test_classes_in_two_tars_and_many_row_groups_stay_whole(tmp_path):
     files = {wnid: [(f"{wnid}_{at}.JPEG", b"x") for at in range(9000)] for wnid in (DOG, CAT)}
     halves = [
         (wnid, part)
@@ -131,7 +131,7 @@ def test_classes_in_two_tars_and_many_rows_come_out_whole(tmp_path):
     assert counts == {"classes": 2, "train": 17_900, "val": 100, "rejected": 0}
     file = pq.ParquetFile(tmp_path / "work" / "split.parquet")
     groups = [set(file.read_row_group(at)["class_index"].to_pylist()) for at in range(file.num_row_groups)]
-    assert sum(map(len, groups)) == 2  # no class lies in two row groups
+    assert sum(map(len, groups)) == 2  # no class is in two row groups
     assert file.metadata.num_rows == 18_000
 
 
@@ -140,7 +140,7 @@ names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 
 
 @given(names)
-def test_keys_hold_harmless_characters_and_fit_a_tar_header(name):
+def test_keys_have_safe_characters_and_fit_a_tar_header(name):
     key = sample_key(DOG, name)
     assert set(key) <= CHARACTERS
     assert key.startswith(f"{DOG}_")
@@ -154,14 +154,14 @@ def test_different_stems_have_different_keys(found):
 
 
 @given(st.integers(0, 10**9), st.sampled_from(["JPEG", "jpg", "png"]))
-def test_imagenets_own_names_are_keys_as_they_are(number, suffix):
+def test_names_of_imagenet_are_keys_unchanged(number, suffix):
     assert sample_key(DOG, f"{DOG}_{number}.{suffix}") == f"{DOG}_{number}"
 
 
 @pytest.mark.parametrize(
     "name", ["1.JPEG", f"{CAT}_1.JPEG", f"{DOG}_1.2.JPEG", f"{DOG}_ä.JPEG", f"{DOG}_" + "9" * 90, ".JPEG"]
 )
-def test_other_names_get_a_digest_behind_what_is_readable(name):
+def test_other_names_get_a_digest_after_their_readable_part(name):
     assert sample_key(DOG, name) != sample_key(DOG, name + "x")
     assert len(sample_key(DOG, name).rpartition("-")[2]) == 12
 

@@ -80,7 +80,7 @@ def test_a_location_reads_ranges_and_wholes(tmp_path, as_uri):
     folder = locate(f"file://{tmp_path}" if as_uri else tmp_path)
     location = folder.child("a")
     assert location.exists()
-    assert not folder.exists()  # a folder is no file
+    assert not folder.exists()  # a folder is not a file
     assert location.read_bytes() == content
     assert location.open_input().read_at(7, 300) == content[300:307]
     ranges = location.open_ranges()
@@ -98,7 +98,7 @@ def test_a_relative_path_is_named_as_it_was_given(tmp_path, monkeypatch):
     assert location.child("manifest.json").text == "some/folder/manifest.json"
 
 
-def test_the_query_of_a_uri_stays_behind_what_is_below():
+def test_the_query_of_a_uri_stays_at_the_end_of_its_children():
     location = locate("s3://bucket/dataset/?endpoint_override=localhost:1&scheme=http&region=x")
     assert location.path == "bucket/dataset"
     assert location.child("a").path == "bucket/dataset/a"
@@ -106,7 +106,7 @@ def test_the_query_of_a_uri_stays_behind_what_is_below():
 
 
 @pytest.mark.parametrize("text", ["nonsense://bucket/key", "://"])
-def test_a_uri_of_an_unknown_kind_is_one_line(text):
+def test_a_uri_of_an_unknown_scheme_is_one_line(text):
     with pytest.raises(DatasetError) as refused:
         locate(text)
     assert str(refused.value).startswith(f"{text}: ")

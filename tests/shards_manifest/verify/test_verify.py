@@ -61,7 +61,7 @@ def set_in(column, row, value):
 
 
 def with_image(data):
-    """Return what puts another image into the first sample of a shard."""
+    """Return a function that replaces the image of the first sample of a shard."""
     return change_shard(TRAIN, lambda old: [(old[0][0], data), *old[1:]])
 
 
@@ -171,7 +171,7 @@ def test_what_is_broken_is_found_and_the_right_file_named(copy, code, path, dama
 
 def test_every_code_has_a_broken_sample_and_every_check_a_code():
     tried = {code for code, _, _ in BROKEN}
-    assert CODES.keys() - tried == {"E107"}  # below: it takes a file that cannot be read
+    assert CODES.keys() - tried == {"E107"}  # tested below, since it takes a file that cannot be read
     by_shard = {"E100", "E101", "E107", "E201", "E202", *(code for code, _ in (*SAMPLE_CHECKS, *IMAGE_CHECKS))}
     assert {check.code for check in CHECKS} | by_shard == CODES.keys()
 
@@ -195,14 +195,14 @@ def test_quick_reads_no_shard(copy, level, codes):
     assert {code for code, _ in found(copy, level)} == codes
 
 
-def test_many_findings_of_a_kind_are_one_with_a_count(copy):
+def test_many_findings_of_one_kind_become_one_with_a_count(copy):
     change_shard(TRAIN, lambda old: [(name, b"9" if name.endswith(".cls") else data) for name, data in old])(copy)
     (finding,) = [finding for finding in verify(locate(copy), Depth.DEEP).findings if finding.code == "E301"]
     assert finding.count == 7
     assert "b'9', samples.parquet has" in finding.message
 
 
-def test_a_damaged_table_is_blamed_alone(copy):
+def test_only_the_damaged_table_is_blamed(copy):
     flip(copy / SAMPLES, 100)
     assert found(copy) == {("E101", SAMPLES)}
 
@@ -245,7 +245,7 @@ def test_webp_is_checked_too():
     assert [code for code, check in IMAGE_CHECKS if check(jpeg)] == ["E404"]
 
 
-def test_a_given_split_need_not_have_n_of_a_class(copy):
+def test_a_given_split_need_not_have_n_images_per_class(copy):
     change_samples(move_val_to_train, group=-1)(copy)
     assert ("E304", SAMPLES) in found(copy, Depth.QUICK)
     manifest = read_manifest(locate(copy))
