@@ -37,20 +37,19 @@ class BatchDecoder:
         """
         class_indices = np.zeros(len(samples), np.int64)
         valid = np.zeros(len(samples), np.bool_)
-        skipped = []
         draws = draw(self.augmentation, plan.epoch, plan.start, len(samples)) if self.augmentation else None
         for row, (sample, crop) in enumerate(zip(samples, self._crops(plan, len(samples)), strict=True)):
-            if sample is None or not self._decode_sample(sample, pixels[row], crop):
+            valid[row] = sample is not None and self._decode_sample(sample, pixels[row], crop)
+            if sample is None or not valid[row]:
                 pixels[row] = 0
-                skipped += [] if sample is None else [sample.key]
                 continue
-            class_indices[row], valid[row] = sample.class_index, True
+            class_indices[row] = sample.class_index
             if self.augmentation is not None and draws is not None:
                 augment(pixels[row], self.augmentation, draws, row)
         return BatchLabels(
             class_indices=torch.from_numpy(class_indices),
             valid=torch.from_numpy(valid),
-            skipped=tuple(skipped),
+            skipped=tuple(each.key for each, good in zip(samples, valid, strict=True) if each and not good),
             epoch=plan.epoch,
             start=plan.start,
         )

@@ -88,16 +88,24 @@ def open_stream(
         DatasetError: the data cannot be read, or have changed since they were opened.
         TrainError: a loader process died, or an image does not decode and the source is strict.
     """
-    size = source.decoding.image_size
-    slots = PREFETCH + 1 + -(-_HELD // max(workers, 1))
-    ring = BatchRing(RingShape(workers, slots, (plan.batch_size, size, size, 3))) if workers else None
+    ring = _ring(source, plan, workers) if workers else None
     pipeline = webdataset.DataPipeline(
         partial(_planned, plan, start_step),
         partial(_read, source),
         partial(_decoded, source, ring),
         _failures_as_items,
     )
-    loader: DataLoader[Any] = DataLoader(
+    with page_locked(ring if pin_memory else None):
+        yield from _unpacked(_loader(pipeline, workers), ring)
+
+
+def _ring(source: StreamSource, plan: TrainPlan | EvalPlan, workers: int) -> BatchRing:
+    size, slots = source.decoding.image_size, PREFETCH + 1 + -(-_HELD // workers)
+    return BatchRing(RingShape(workers, slots, (plan.batch_size, size, size, 3)))
+
+
+def _loader(pipeline: Any, workers: int) -> "DataLoader[Any]":
+    return DataLoader(
         pipeline,
         batch_size=None,
         collate_fn=_unchanged,
@@ -107,8 +115,6 @@ def open_stream(
         multiprocessing_context=_worker_context() if workers else None,
         generator=torch.Generator(),  # it draws a seed for its workers, which must not come from the model's randomness
     )
-    with page_locked(ring if pin_memory else None):
-        yield from _unpacked(loader, ring)
 
 
 def default_workers(local_world_size: int) -> int:

@@ -61,25 +61,12 @@ def objects_of(path: Path) -> set[str]:
     Raises:
         TrainError: the file is missing, too large, or not XML.
     """
-    above: list[str] = []
-    texts: list[str] = []
+    names = _ObjectNames()
     parser = expat.ParserCreate()
     parser.buffer_text = True
-
-    def on_start(name: str, _: object) -> None:
-        """Enter an element."""
-        above.append(name)
-        if above == _OBJECT_NAME:
-            texts.append("")
-
-    def on_text(content: str) -> None:
-        """Collect the text of an object's name."""
-        if above == _OBJECT_NAME:
-            texts[-1] += content
-
-    parser.StartElementHandler = on_start
-    parser.EndElementHandler = lambda _: above.pop()
-    parser.CharacterDataHandler = on_text
+    parser.StartElementHandler = names.enter
+    parser.EndElementHandler = names.leave
+    parser.CharacterDataHandler = names.read
     parser.StartDoctypeDeclHandler = _refuser(path)
     try:
         if path.stat().st_size > _MAX_XML:
@@ -87,7 +74,27 @@ def objects_of(path: Path) -> set[str]:
         parser.Parse(path.read_bytes(), True)
     except (OSError, expat.ExpatError, ValueError) as error:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
-    return {name.strip() for name in texts}
+    return {name.strip() for name in names.found}
+
+
+class _ObjectNames:
+    """Collects the names of objects from an XML parser's events."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self._elements: list[str] = []  # from the root down to the current one
+
+    def enter(self, name: str, _: object) -> None:
+        self._elements.append(name)
+        if self._elements == _OBJECT_NAME:
+            self.found.append("")
+
+    def leave(self, _: str) -> None:
+        self._elements.pop()
+
+    def read(self, text: str) -> None:
+        if self._elements == _OBJECT_NAME:
+            self.found[-1] += text
 
 
 def _refuser(path: Path) -> Callable[..., None]:

@@ -100,16 +100,17 @@ def open_webdataset(text: str, val: str = "") -> ListedDataset:
 
     Args:
         text: a folder with train/*.tar or *train*.tar, or a pattern such as `shards/train-{000..099}.tar`.
-        val: a pattern of the validation tars; by default the folder's val/*.tar, *val*.tar, or the same with test.
+        val: a pattern of the validation tars; by default the folder's val/*.tar, *val*.tar, or likewise with test.
 
     Raises:
         TrainError: no tar matches, one is damaged, or a sample lacks an image or a label.
     """
     train_paths = _in_folder(Path(text), _TRAIN) or expand(text)
     val_paths = expand(val) if val else _in_folder(Path(text), _VAL)
-    for paths, what in ((train_paths, text), (val_paths, val)):
-        if not paths:
-            raise TrainError(f"{what or text} matches no tars{'' if what else ' to validate on; pass --val PATTERN'}")
+    if not train_paths:
+        raise TrainError(f"{text} matches no tars")
+    if not val_paths:
+        raise TrainError(f"{val} matches no tars" if val else f"{text} has no tars to validate on; pass --val PATTERN")
     if shared := set(train_paths) & set(val_paths):
         raise TrainError(f"{min(shared)} would be both trained on and validated on; give other patterns")
     train, val_index = _indexed(train_paths), _indexed(val_paths)
