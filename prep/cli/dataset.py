@@ -1,4 +1,4 @@
-"""The commands about a prepared dataset: verify, repair, sidecars, inspect, compare."""
+"""The commands on a prepared dataset: verify, repair, sidecars, inspect, compare."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -27,28 +27,30 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
 
 out_argument = click.argument("out", metavar="OUT")
-workers_option = click.option("--workers", type=int, help="Shards read at a time.  [default: the cores at hand]")
+workers_option = click.option("--workers", type=int, help="Shards to read at a time.  [default: the CPUs available]")
 
 
 @click.command("verify")
 @out_argument
-@click.option("--quick", "level", flag_value="quick", help="Lengths, counts and tables alone; no shard is read.")
-@click.option("--deep", "level", flag_value="deep", help="Also each member of each shard, and every image decoded.")
+@click.option("--quick", "depth", flag_value="quick", help="Check only lengths, counts and tables; no shard is read.")
+@click.option(
+    "--deep", "depth", flag_value="deep", help="Check every member of every shard too, and decode every image."
+)
 @workers_option
 @json_option
 @click.pass_context
-def verify_command(context: click.Context, out: str, level: str | None, workers: int | None, as_json: bool) -> None:
+def verify_command(context: click.Context, out: str, depth: str | None, workers: int | None, as_json: bool) -> None:
     """Check a prepared dataset against its manifest: files, digests, labels, splits, hierarchy, sidecars.
 
-    OUT is its folder or s3:// URI. Each finding has a code, whose meaning is in docs/formats.md, and names the file to
-    blame. The exit code is 1 where there is any.
+    OUT is a folder or an s3:// URI. Each finding has a code, explained in docs/formats.md, and names the affected file.
+    The exit status is 1 if there are any findings.
 
     \b
     Example:
       in21k-prep verify imagenet21k/
       in21k-prep verify imagenet21k/ --deep --json
     """
-    chosen = Depth[(level or "digest").upper()]
+    chosen = Depth[(depth or "digest").upper()]
     verdict = check_dataset(locate(out), chosen, _workers(workers))
     facts = {
         "dataset": locate(out).text,
@@ -74,10 +76,10 @@ def verify_command(context: click.Context, out: str, level: str | None, workers:
 @json_option
 @click.pass_context
 def repair_command(context: click.Context, work: str, out: str, workers: int | None, as_json: bool) -> None:
-    """Write what `verify` finds wrong anew, byte for byte as it was, from the parts in WORK.
+    """Rewrite what `verify` finds wrong, byte for byte as it was, from the parts in WORK.
 
-    Sound shards are only read. Without a sound manifest all shards are written. A copy of a shard under an unknown name
-    is deleted.
+    Sound shards are only read. Without a sound manifest, all shards are rewritten. Copies of a shard under an unknown
+    name are deleted. The exit status is 1 if findings are left.
 
     \b
     Example:
@@ -101,9 +103,9 @@ def repair_command(context: click.Context, work: str, out: str, workers: int | N
 @out_argument
 @json_option
 def sidecars_command(out: str, as_json: bool) -> None:
-    """Write the files anew that other readers want: timm, wids, Hugging Face, DALI and open_clip; and the datasheet.
+    """Rewrite the sidecars, files for other readers (timm, wids, Hugging Face, DALI, open_clip), and the datasheet.
 
-    They are made from the manifest and the tables; no shard is read. Those that are right already are left alone.
+    They are generated from the manifest and the tables; no shard is read. Files that are already right are not touched.
 
     \b
     Example:
@@ -115,15 +117,15 @@ def sidecars_command(out: str, as_json: bool) -> None:
 
 @click.command("inspect")
 @out_argument
-@click.option("--class", "named", metavar="CLASS", help="Show one class: a wnid, a class index or a name such as dog.")
-@click.option("--key", help="Show one sample.")
-@click.option("--samples", default=10, show_default=True, help="How many samples of a class to show or save.")
-@click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="A folder to write the images to.")
+@click.option("--class", "named", metavar="CLASS", help="Show one class: a wnid, a class index, or a name such as dog.")
+@click.option("--key", metavar="KEY", help="Show the sample with this key.")
+@click.option("--samples", default=10, show_default=True, help="How many samples of the class to show or save.")
+@click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="Write the images to this folder.")
 @json_option
 def inspect_command(
     out: str, named: str | None, key: str | None, samples: int, save: Path | None, as_json: bool
 ) -> None:
-    """Show what a prepared dataset holds: in all, of one class, or one sample.
+    """Show what a prepared dataset holds: as a whole, for one class, or one sample.
 
     \b
     Example:
@@ -134,7 +136,7 @@ def inspect_command(
     if named is not None and key is not None:
         raise click.UsageError("give --class or --key, not both")
     if save is not None and named is None and key is None:
-        raise click.UsageError("--save wants --class or --key, which say whose images")
+        raise click.UsageError("--save needs --class or --key, which choose the images")
     dataset = locate(out)
     shown: tuple[StoredSample, ...] = ()
     if named is not None:
@@ -163,10 +165,10 @@ def inspect_command(
 @json_option
 @click.pass_context
 def compare_command(context: click.Context, first: str, second: str, workers: int | None, as_json: bool) -> None:
-    """Say whether two prepared datasets hold the same images, splits, classes and bytes, and where not.
+    """Report whether two prepared datasets hold the same images, splits, classes and bytes, and list the differences.
 
-    How they are cut into shards does not matter. Shards that both have are not read. The exit code is 1 where any image
-    differs.
+    How the images are divided into shards does not matter. Shards that both datasets share are not read. The exit
+    status is 1 if any image differs.
 
     \b
     Example:

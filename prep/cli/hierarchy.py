@@ -1,4 +1,4 @@
-"""The commands about the hierarchy."""
+"""The commands on the hierarchy: tree, report."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.parents import ParentRule
 
 SHOWN = 20
-"""Findings that are printed; the rest is counted, and --json lists all."""
+"""How many findings are printed; the rest are counted, and --json lists all."""
 
 edges_option = click.option(
     "--edges",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A CSV of child,parent (with that header) that takes WordNet's place, for any other label set.",
+    help="A CSV with the header child,parent that replaces WordNet, for any other taxonomy.",
 )
 
 
@@ -36,19 +36,19 @@ edges_option = click.option(
 @click.option(
     "--compare",
     metavar="OTHER",
-    help="Say where it differs from another: a tree in the authors' .pth layout, a hierarchy table, or a class list.",
+    help="Report the differences from another hierarchy: the authors' .pth file, a hierarchy table, or a class list.",
 )
 @parents_option
 @json_option
 def tree_command(
     source: str | None, output: Path, edges: Path | None, compare: str | None, parents: str, as_json: bool
 ) -> None:
-    """Write the hierarchy table alone, of a dataset, a class list or edges.
+    """Write just the hierarchy table, for a dataset, a class list or a file of edges.
 
-    SOURCE is a prepared dataset's folder, a text file with a class a line, or the name of a published list: fall11-p or
-    winter21-p. With --edges it may be left out: the classes are then all that the edges name.
+    SOURCE is a prepared dataset's folder, a text file with one class per line, or the name of a published list:
+    fall11-p or winter21-p. With --edges it may be left out; the classes are then all those that the edges name.
 
-    Findings have codes, of which docs/hierarchy.md tells the meaning: E… are errors, W… are not.
+    Findings have codes, explained in docs/hierarchy.md: E… are errors, W… are warnings.
 
     \b
     Example:
@@ -85,18 +85,17 @@ def tree_command(
     "budget",
     type=Size(),
     default=12 << 20,
-    show_default="12MiB",
-    help="Bytes of sample pictures that the page may hold.",
+    help="The most that the page's sample pictures may take together.  [default: 12MiB]",
 )
 @parents_option
 @json_option
 def report_command(
     source: str | None, output: Path, edges: Path | None, budget: int, parents: str, as_json: bool
 ) -> None:
-    """Draw what a dataset holds, and write a page to explore its classes in.
+    """Plot what a dataset holds, and write a page to explore its classes.
 
-    SOURCE is a prepared dataset; or, without pictures and counts, what `in21k-prep tree` takes. The page report.html
-    needs no network. Plots need matplotlib: pip install 'in21k[report]'.
+    SOURCE is a prepared dataset, or anything that `in21k-prep tree` takes; the report then has no pictures and counts.
+    The page, report.html, works without a network. Plots need matplotlib: pip install 'in21k[report]'.
 
     \b
     Example:
@@ -107,7 +106,7 @@ def report_command(
 
 
 def _print_findings(findings: Sequence[HierarchyFinding]) -> None:
-    """Print findings as a table, the first of them, and how many of each code there are."""
+    """Print how many findings each code has, and a table of the first ones."""
     if not findings:
         return
     shown = findings[:SHOWN]

@@ -1,4 +1,4 @@
-"""The commands that take a raw dump to a dataset: filter, split, resize, shard, run, and demo, which draws a dump."""
+"""The commands from a raw dump to a dataset: filter, split, resize, shard, run, rejects, demo."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -26,7 +26,7 @@ from in21k.tree.parents import ParentRule
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _SLOW_PILLOW = (
-    "note: stock Pillow resizes at about 0.6 of the speed of pillow-simd; docs/decisions.md says how to install that"
+    "note: stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/decisions.md says how to install it"
 )
 
 
@@ -36,52 +36,60 @@ out_argument = click.argument("out", metavar="OUT")
 
 
 def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Command]:
-    """Return an option whose values are those of the default's enumeration."""
+    """Return an option that takes the values of the default's enumeration."""
     values = click.Choice([member.value for member in type(default)])
     return click.option(name, type=values, default=default.value, show_default=True, help=text)
 
 
 filter_options = (
-    click.option("--min-images", default=500, show_default=True, help="Drop classes with fewer images than this."),
+    click.option("--min-images", default=500, show_default=True, help="Reject classes with fewer images than this."),
 )
 split_options = (
-    click.option(
-        "--val-per-class", default=50, show_default=True, help="Images of each class to hold out for validation."
-    ),
+    click.option("--val-per-class", default=50, show_default=True, help="Images per class to hold out for validation."),
     _choice(
-        "--order", Order.NAME, "Hold out the first by name (as the published split) or by a keyed hash (unbiased)."
+        "--order",
+        Order.NAME,
+        "Hold out the first images by name (as in the published split) or by a keyed hash (unbiased).",
     ),
-    click.option("--seed", default=0, show_default=True, help="Of the global shuffle and of --order hash."),
+    click.option("--seed", default=0, show_default=True, help="Seed of the global shuffle and of --order hash."),
 )
 resize_options = (
-    click.option("--size", default=224, show_default=True, help="Side of the images, in pixels."),
-    _choice("--mode", ResizeMode.SQUISH, "Squish to a square, keep the shape, or keep it and cut the middle out."),
-    _choice("--filter", Filter.BICUBIC, "Resampling filter, always antialiased."),
-    _choice("--format", ImageFormat.JPEG, "How images are encoded."),
-    click.option("--quality", default=95, show_default=True, help="Of the JPEG or WebP, 1 to 100."),
-    _choice("--on-warning", OnWarning.KEEP, "What to do with a JPEG that decodes over damage; counted either way."),
+    click.option("--size", default=224, show_default=True, help="Side of the images in pixels."),
+    _choice(
+        "--mode",
+        ResizeMode.SQUISH,
+        "Squish images to a square, keep their aspect ratio, or keep it and crop the center.",
+    ),
+    _choice("--filter", Filter.BICUBIC, "Resampling filter; resizing is always antialiased."),
+    _choice("--format", ImageFormat.JPEG, "Format in which images are written."),
+    click.option("--quality", default=95, show_default=True, help="Quality of JPEG or WebP images, 1 to 100."),
+    _choice(
+        "--on-warning", OnWarning.KEEP, "Keep or reject a JPEG that decodes despite damage; it is counted either way."
+    ),
     click.option(
         "--compat",
         type=click.Choice(["", "reference"]),
         default="",
-        help="reference: the authors' pixels, to compare with published numbers (OpenCV, no antialiasing).",
+        help="With `reference`, produce the authors' pixels (OpenCV, not antialiased), to compare published numbers.",
     ),
     click.option(
-        "--memory", type=Size(), default=DEFAULT_MEMORY, show_default="600MiB", help="Memory that a worker may take."
+        "--memory", type=Size(), default=DEFAULT_MEMORY, help="Memory that each worker may use.  [default: 600MiB]"
     ),
 )
 shard_options = (
-    click.option("--samples-per-shard", default=10_000, show_default=True, help="Samples in each shard but the last."),
+    click.option(
+        "--samples-per-shard", default=10_000, show_default=True, help="Samples per shard; the last one may have fewer."
+    ),
     parents_option,
 )
 worker_options = (
-    click.option("--workers", type=int, help="Processes on this machine.  [default: the cores at hand]"),
+    click.option("--workers", type=int, help="Worker processes on this machine.  [default: the CPUs available]"),
     click.option(
         "--executor",
         type=click.Choice(["local", "dask"]),
         default="local",
         show_default=True,
-        help="Processes here, or a Dask cluster.",
+        help="Where the work is done: in processes on this machine, or on a Dask cluster.",
     ),
     click.option("--scheduler", default="", help="Address of the Dask scheduler, such as tcp://host:8786."),
     json_option,
@@ -104,11 +112,11 @@ def with_options(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[
 @work_argument
 @with_options(filter_options, [json_option])
 def filter_command(raw: str, work: str, min_images: int, as_json: bool) -> None:
-    """List what the dump RAW holds and drop classes with too few images.
+    """List what the dump RAW holds, and reject classes with too few images.
 
-    RAW is the dump as it was downloaded: a tar of class tars, gzipped or not, a folder of class tars or of class
-    folders, or the official processed release; a path or an s3:// URI. It is only read. WORK is the folder for what the
-    stages hand on.
+    RAW is the dump as it was downloaded: a tar of class tars (gzipped or not), a folder of class tars or class folders,
+    or the official processed release. It is a path or an s3:// URI, and it is only read. WORK is a folder for what one
+    stage passes to the next.
 
     \b
     Example:
@@ -122,7 +130,7 @@ def filter_command(raw: str, work: str, min_images: int, as_json: bool) -> None:
 @work_argument
 @with_options(split_options, [json_option])
 def split_command(work: str, as_json: bool, **chosen: Any) -> None:
-    """Choose the validation images of each class, and the place of every image in the global shuffle.
+    """Choose the validation images of each class, and the position of every image in the global shuffle.
 
     \b
     Example:
@@ -135,7 +143,7 @@ def split_command(work: str, as_json: bool, **chosen: Any) -> None:
 @work_argument
 @with_options(resize_options, worker_options)
 def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
-    """Decode, resize and encode every image once, into sorted parts.
+    """Decode, resize and encode every image once, and write them in parts, sorted by the global shuffle.
 
     \b
     Examples:
@@ -152,7 +160,7 @@ def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
 @out_argument
 @with_options(shard_options, worker_options)
 def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
-    """Merge the parts into shuffled shards, and write the tables and the manifest beside them.
+    """Merge the parts into shuffled shards, and write the tables and the manifest next to them.
 
     OUT is a folder or an s3:// URI.
 
@@ -169,14 +177,14 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
 @raw_argument
 @work_argument
 @out_argument
-@click.option("--dry-run", is_flag=True, help="Filter and split, then say what the rest will need.")
-@click.option("--force", is_flag=True, help="Begin even where the disk seems too small.")
+@click.option("--dry-run", is_flag=True, help="Filter and split, then estimate what the rest needs.")
+@click.option("--force", is_flag=True, help="Start even if the disk seems too small.")
 @with_options(filter_options, split_options, resize_options, shard_options, worker_options)
 def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> None:
     """Filter, split, resize and shard, one after the other.
 
-    What is done already is passed over, so the same command goes on after a kill. Before it resizes, it makes sure that
-    the disk will do.
+    Finished work is skipped, so the same command continues after an interruption. Before resizing, it checks that the
+    disk is large enough.
 
     \b
     Examples:
@@ -205,10 +213,10 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
 
 @click.command("rejects")
 @out_argument
-@click.option("--reason", default="", help="Only those of this reason.")
+@click.option("--reason", default="", help="List only the rejects with this reason.")
 @json_option
 def rejects_command(out: str, reason: str, as_json: bool) -> None:
-    """List what is in the dump and not in the dataset OUT, by reason: a tab-separated line each, then the counts.
+    """List what is in the dump but not in the dataset OUT: one tab-separated line each, sorted by reason, then counts.
 
     \b
     Example:
@@ -223,10 +231,10 @@ def rejects_command(out: str, reason: str, as_json: bool) -> None:
 
 @click.command("demo")
 @click.argument("output", metavar="RAW", type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True, help="Of the pictures.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the drawn pictures.")
 @json_option
 def demo_command(output: Path, seed: int, as_json: bool) -> None:
-    """Draw a small raw dump to try everything on: a tar of class tars of made-up pictures.
+    """Draw a small raw dump to try everything with: a tar of class tars with drawn pictures.
 
     \b
     Example:
@@ -260,7 +268,7 @@ def _shard(chosen: Mapping[str, Any]) -> ShardParameters:
 
 def _workers(chosen: Mapping[str, Any]) -> Workers:
     if (chosen["executor"] == "dask") != bool(chosen["scheduler"]):
-        raise click.UsageError("--executor dask and --scheduler ADDRESS go together; give both or neither")
+        raise click.UsageError("--executor dask and --scheduler ADDRESS go together: give both or neither")
     count = available_cores() if chosen["workers"] is None else chosen["workers"]
     return Workers(count, chosen["scheduler"])
 

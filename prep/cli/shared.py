@@ -1,4 +1,4 @@
-"""What all commands of `in21k-prep` share: one line for an error, one summary, options that several take."""
+"""What all commands of `in21k-prep` share: how they end, how they print a summary, and options that several take."""
 
 import json
 import sys
@@ -27,12 +27,12 @@ parents_option = click.option(
     type=click.Choice([rule.value for rule in ParentRule]),
     default=ParentRule.PUBLISHED.value,
     show_default=True,
-    help="Which hypernym of a synset with several is its parent.",
+    help="Which hypernym becomes the parent of a synset that has several.",
 )
 
 
 class PrepGroup(click.Group):
-    """The commands of a program, which end alike (`shards_manifest.command_end`)."""
+    """A group whose commands all end as `shards_manifest.command_end` says."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command line and leave the process with its exit status."""
@@ -48,23 +48,23 @@ class PrepGroup(click.Group):
         sys.exit(status if isinstance(status, int) else 0)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Read the command line, under the program's name however it was started; `--help` prints here."""
+        """Parse the command line under the program's name, however it was started; `--help` prints here."""
         with PROGRAM.answers():
             return super().make_context(PROGRAM.name, *args[1:], **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what stops it is answered here, before click's own answers to signals and closed pipes."""
+        """Run a command; whatever stops it is answered here, before click can answer signals and closed pipes."""
         with PROGRAM.answers(debug=ctx.params["debug"]):
             return super().invoke(ctx)
 
 
 class Size(click.ParamType[int]):
-    """A number of bytes, such as 600MB or 2GiB."""
+    """An option's size in bytes, written as 600MB or 2GiB."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number of bytes that a text means."""
+        """Return the size that a text states, in bytes."""
         if isinstance(value, int):
             return value
         try:
@@ -74,7 +74,7 @@ class Size(click.ParamType[int]):
 
 
 def print_summary(command: str, facts: Mapping[str, Any], as_json: bool) -> None:
-    """Print what a command did, for people or for scripts."""
+    """Print what a command did, for people or as JSON."""
     if as_json:
         click.echo(json.dumps({"command": command, **facts}))
         return

@@ -1,4 +1,4 @@
-"""What the trainer's commands share: options, the settings that they change, and how a summary is printed."""
+"""What all commands of `in21k-train` share: how they end, options that change settings, how a summary is printed."""
 
 import json
 import sys
@@ -82,9 +82,13 @@ def shared(command: _Command) -> _Command:
     """Add the options of every command that runs a model."""
     return _with_options(
         command,
-        setting_option("image_size", metavar="PIXELS", help="Side of the images in pixels; the dataset's by default."),
+        setting_option(
+            "image_size",
+            metavar="PIXELS",
+            help="Side of the images in pixels; by default the dataset's or the checkpoint's.",
+        ),
         setting_option("workers", metavar="N", help="Loader processes per rank; by default the CPUs available decide."),
-        setting_option("device", help="The device; auto, the default, takes a GPU if there is one."),
+        setting_option("device", help="Device to compute on; auto, the default, takes a GPU if there is one."),
         setting_option("amp", flags="--amp/--no-amp", help="Compute in mixed precision; on by default."),
         setting_option("strict"),
         setting_option("cache", metavar="FOLDER", help="A local folder that keeps shards of an object store."),
@@ -117,7 +121,7 @@ def training(command: _Command) -> _Command:
 
 
 class TrainGroup(click.Group):
-    """The commands of a program, which end alike (`shards_manifest.command_end`)."""
+    """A group whose commands all end as `shards_manifest.command_end` says."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command line and leave the process with its exit status."""
@@ -132,12 +136,12 @@ class TrainGroup(click.Group):
         sys.exit(status if isinstance(status, int) else 0)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Read the command line, under the program's name however it was started; `--help` prints here."""
+        """Parse the command line under the program's name, however it was started; `--help` prints here."""
         with PROGRAM.answers():
             return super().make_context(PROGRAM.name, *args[1:], **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what stops it is answered here, before click's own answers to signals and closed pipes."""
+        """Run a command; whatever stops it is answered here, before click can answer signals and closed pipes."""
         with PROGRAM.answers(debug=ctx.params["debug"]):
             return super().invoke(ctx)
 

@@ -19,7 +19,7 @@ LAYOUTS = ("auto", "shards", "cifar", "coco", "voc", "imagefolder", "webdataset"
     metavar="CKPT",
     help="A run's folder, a checkpoint's folder, a model.safetensors, or timm:NAME for timm's weights.",
 )
-@setting_option("model", metavar="NAME", help="timm's name for the model, if the weights file does not say it.")
+@setting_option("model", metavar="NAME", help="Name of the model in timm, if the weights file does not say it.")
 @click.option("--probe", is_flag=True, help="Fit a linear classifier to frozen features instead of fine-tuning.")
 @click.option("--keep-features", is_flag=True, help="With --probe, also write RUN/features.safetensors.")
 @click.option(

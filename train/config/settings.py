@@ -187,7 +187,7 @@ class RunConfig:
         False, "Give the same result to the bit on the same GPU; slower, and not every model can."
     )
     device: str = setting(
-        "auto", "The device: cpu, cuda, or auto, a GPU if there is one.", choices=("auto", "cpu", "cuda")
+        "auto", "Device to compute on: cpu, cuda, or auto (a GPU if there is one).", choices=("auto", "cpu", "cuda")
     )
     workers: int = setting(-1, "Loader processes per rank; -1 chooses by the CPUs available.", low=-1, high=1024)
     log_steps: int = setting(50, "Steps between logged losses; every checkpoint logs one as well.", low=1, high=2**40)

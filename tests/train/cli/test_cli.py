@@ -1,4 +1,4 @@
-"""The command line: one line for an error, and no torch for a help text."""
+"""The command line: an error is one line, help needs no torch, and options follow the settings."""
 
 import json
 import signal
@@ -91,7 +91,7 @@ def test_a_used_folder_needs_resume_and_the_same_settings(capsys, dataset_folder
     assert "resumed at step: 4" in out
 
 
-def test_a_loss_that_is_no_number_stops_the_run(capsys, dataset_folder, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run(capsys, dataset_folder, tmp_path):
     weights = timm.create_model("test_resnet", num_classes=10).state_dict()
     save_file({**weights, "fc.bias": torch.full((10,), torch.nan)}, tmp_path / "nan.safetensors")
     status, _, err = pretrain(capsys, dataset_folder, tmp_path / "run", "--init", tmp_path / "nan.safetensors")
