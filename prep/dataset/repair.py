@@ -59,7 +59,7 @@ def repair_dataset(work: Location, output: Location, workers: Workers) -> Repair
     if not count_parts(work / PARTS):
         raise PrepError(
             f"{work.text}: its parts are gone, and a repair is made from them; "
-            "prepare the dataset again with `in21k-prep run`"
+            "delete resize.json there and run `in21k-prep resize` again"
         )
     if not _has_intact_manifest(output):
         return _remake(work, output, workers)

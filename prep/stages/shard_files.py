@@ -101,7 +101,10 @@ def plan_shards(work: Location, output: Location, samples_per_shard: int) -> Sha
     parts = count_parts(folder)
     orders = merge_orders(folder, parts) if parts else {}
     if any(split not in orders or len(orders[split]) != counts[split] for split in SPLITS):
-        raise PrepError(f"{folder.text}: parts that `in21k-prep resize` wrote are missing; use another work folder")
+        raise PrepError(
+            f"{folder.text}: parts that `in21k-prep resize` wrote are missing; delete {work.text}/resize.json and run "
+            "it again"
+        )
     tasks = (
         ShardTask(
             parts=folder,
@@ -205,7 +208,8 @@ def _merged(task: ShardTask) -> Iterator[bytes]:
         reader.close()
         if len(ranges[part][1]) < size:
             raise PrepError(
-                f"{path.text} ends before byte {offset + size}; delete it with its .parquet and resize again"
+                f"{path.text} ends before byte {offset + size}; delete it, its .parquet and resize.json, then run "
+                "`in21k-prep resize` again"
             )
     samples = task.samples
     for part, offset, size in zip(

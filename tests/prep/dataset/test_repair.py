@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from commands import RefusedError, call, digests
 from damage import reseal, write_manifest
+from dumps import SIZE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -157,11 +158,14 @@ def test_a_foreign_tar_stays_and_is_reported(dataset, copy):
     assert (copy / "train/mine.tar").exists()
 
 
-def test_a_work_folder_without_parts_is_one_line(dataset, copy, tmp_path):
+def test_a_work_folder_without_parts_is_refused_until_it_has_them_again(dataset, copy, tmp_path):
     work = shutil.copytree(dataset.work, tmp_path / "work", ignore=shutil.ignore_patterns("part-*"))
     (copy / VAL).unlink()
-    with pytest.raises(RefusedError, match=r"its parts are gone, and a repair is made from them"):
+    with pytest.raises(RefusedError, match=r"its parts are gone, .* delete resize\.json there and run"):
         call("repair", work, copy)
+    (work / "resize.json").unlink()
+    call("resize", work, "--size", SIZE, "--workers", 1)
+    assert call("repair", work, copy)["written"] == [VAL]
 
 
 def test_a_dataset_of_another_run_is_refused(dataset, copy):
