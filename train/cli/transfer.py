@@ -86,11 +86,11 @@ def transfer(
     from in21k.train.transfer.transfer import transfer as core
 
     request = TransferRequest(
-        DataRequest(data, layout, val_share, annotations, val),
-        checkpoint,
-        recipe,
-        read_overrides(settings) | settings_of(options),
-        probe,
-        keep_features,
+        data=DataRequest(data, layout=layout, val_share=val_share, annotations=annotations, val=val),
+        checkpoint=checkpoint,
+        recipe=recipe,
+        values=read_overrides(settings) | settings_of(options),
+        probe=probe,
+        keep_features=keep_features,
     )
     show_run(lambda: core(request, output, resume=resume), as_json)
