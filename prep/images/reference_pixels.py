@@ -6,7 +6,7 @@ copies images whose longer side is shorter than the size.
 
 from in21k.prep.errors import PrepError
 from in21k.prep.images.parameters import ResizeParameters
-from in21k.shards_manifest.images.decode import decode_as_opencv
+from in21k.shards_manifest.images.reference import decode_as_opencv
 from in21k.shards_manifest.images.webp import opencv
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from in21k.shards_manifest.images.faults import Decoding, ImageError, ImageFault, not_an_image
+from in21k.shards_manifest.images.faults import Decoding, not_an_image
 from in21k.shards_manifest.images.formats import JPEG, WEBP, Codec, recognize
 from in21k.shards_manifest.images.jpeg import START_OF_IMAGE, examine_jpeg, read_rgb, read_rgbx
 from in21k.shards_manifest.images.limits import Limits
 from in21k.shards_manifest.images.pillow import read_with_pillow, to_rgb, upright
-from in21k.shards_manifest.images.webp import opencv, read_webp, webp_header
+from in21k.shards_manifest.images.webp import read_webp, webp_header
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -100,26 +100,6 @@ def decode_strictly(data: bytes | memoryview, limits: Limits, row: Pixels) -> Pi
         if codec is WEBP:
             return read_webp(data, limits)
         return np.asarray(to_rgb(read_with_pillow(data, codec, limits)))
-
-
-def decode_as_opencv(data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
-    """Return what OpenCV's `imread` would: uint8 [H, W, 3], channels blue, green and red.
-
-    Images that `decode` refuses are refused here, for the same reasons, before OpenCV sees them.
-
-    Raises:
-        ImageError: the bytes are not a picture, or OpenCV does not read them.
-        ModuleNotFoundError: OpenCV is not installed.
-    """
-    decode(data, limits)
-    cv2 = opencv()
-    if cv2 is None:
-        raise ModuleNotFoundError("OpenCV is not installed", name="cv2")
-    with Decoding(data):
-        image: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ImageError(ImageFault.DAMAGED, "OpenCV reads no image")
-    return image
 
 
 def examine(data: bytes, limits: Limits, *, is_found: bool = False) -> ImageFacts:

@@ -30,16 +30,18 @@ def _format(name: str, signature: bytes, plugin: str, feature: str = "") -> Code
 
 
 JPEG = _format("jpeg", rb"\xff\xd8\xff", "Jpeg")
+PNG = _format("png", rb"\x89PNG\r\n\x1a\n", "Png")
 WEBP = _format("webp", rb"RIFF....WEBPVP8[ LX]", "WebP", "webp")
+TIFF = _format("tiff", rb"II\*\0|II\0\*|II\+\0|MM\0\*|MM\*\0|MM\0\+", "Tiff")
 JPEG_2000 = _format("jpeg2000", rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n", "Jpeg2K", "jpg_2000")
 
 CODECS = (
     JPEG,
-    _format("png", rb"\x89PNG\r\n\x1a\n", "Png"),
+    PNG,
     WEBP,
     _format("gif", rb"GIF8[79]a", "Gif"),
     _format("bmp", rb"BM", "Bmp"),
-    _format("tiff", rb"II\*\0|II\0\*|II\+\0|MM\0\*|MM\*\0|MM\0\+", "Tiff"),
+    TIFF,
     JPEG_2000,
     _format("avif", rb"....ftyp(avi[fs]|m(if1|sf1)....(....)*avif)", "Avif", "avif"),
     # Bare samples after a line of sizes: nothing in it can do harm. Its float relative (PF, Pf) is left out.

@@ -1,12 +1,13 @@
 """Pictures through Pillow: one plugin at a time, the size checked first, 16 bits and transparency to plain RGB."""
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from in21k.shards_manifest.images.faults import not_an_image
-from in21k.shards_manifest.images.formats import JPEG_2000, Codec, pillow_reads
+from in21k.shards_manifest.images.formats import JPEG_2000, TIFF, Codec, pillow_reads
 from in21k.shards_manifest.images.limits import Limits
 
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
@@ -15,7 +16,7 @@ _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "
 _OPENJPEG_SAMPLE = 4
 """Bytes of a sample while OpenJPEG decodes it."""
 
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_BITS_PER_SAMPLE, _TILE_WIDTH, _TILE_LENGTH = 258, 322, 323
 """TIFF tags."""
 
 
@@ -57,9 +58,10 @@ def _check_size(image: Image.Image, codec: Codec, limits: Limits) -> None:
     bytes_per_pixel = _BYTES_PER_PIXEL.get(image.mode, 4)
     if codec is JPEG_2000:
         bytes_per_pixel += _OPENJPEG_SAMPLE * len(image.getbands())
+    tags: Any = getattr(image, "tag_v2", {}) if codec is TIFF else {}
+    bytes_per_pixel = max(bytes_per_pixel, sum(tags.get(_BITS_PER_SAMPLE, ())) // 8)
     limits.check(image.width, image.height, bytes_per_pixel)
-    tags = getattr(image, "tag_v2", None)
-    if tags and _TILE_WIDTH in tags:  # libtiff decodes whole tiles, however little of them the picture takes
+    if _TILE_WIDTH in tags:  # libtiff decodes whole tiles, however little of them the picture takes
         tile = Limits(pixels=limits.memory, memory=limits.memory)
         tile.check(tags[_TILE_WIDTH], tags[_TILE_LENGTH], bytes_per_pixel)
 

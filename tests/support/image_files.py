@@ -113,6 +113,12 @@ def webp_of_size(width: int, height: int, kind: str) -> bytes:
     return b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk
 
 
+def jpeg_2000_of_size(width: int, height: int) -> bytes:
+    """Return a JPEG 2000 codestream of which there is the header alone."""
+    size = struct.pack(">HIIIIIIIIH", 0, width, height, 0, 0, width, height, 0, 0, 3) + b"\x07\x01\x01" * 3
+    return b"\xff\x4f\xff\x51" + struct.pack(">H", len(size) + 2) + size + b"\xff\x90" + bytes(64)
+
+
 BOMBS: dict[str, Callable[[], bytes]] = {
     "jpeg": lambda: jpeg_of_size(30_000, 30_000),
     "png": lambda: png_of_size(30_000, 30_000),
@@ -120,6 +126,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "webp, extended": lambda: webp_of_size(30_000, 30_000, "VP8X"),
     "webp, lossy": lambda: webp_of_size(16_383, 16_383, "VP8"),
     "webp, lossless": lambda: webp_of_size(16_383, 16_383, "VP8L"),
+    "gif of a small screen": lambda: (
+        b"GIF89a" + struct.pack("<HH3xB4xHHB", 10, 10, 0x2C, 30_000, 30_000, 0) + b"\x08\x01\0\0;"
+    ),
+    "jpeg2000": lambda: jpeg_2000_of_size(30_000, 30_000),
     "gif": lambda: b"GIF89a" + struct.pack("<HH3xB4xHHB", 30_000, 30_000, 0x2C, 30_000, 30_000, 0) + b"\x08\x01\0\0;",
     "bmp": lambda: (
         b"BM" + struct.pack("<IIIIiiHHIIiiII", 200, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 64, 1, 1, 0, 0) + bytes(64)

@@ -20,7 +20,7 @@ from dumps import (
     tar_bytes,
     tar_member,
 )
-from image_files import damaged_in_the_middle
+from image_files import FOREIGN, damaged_in_the_middle, tiff_of_size, webp_file, webp_of_size
 from PIL import Image
 
 DOG, COW, SUN, CAT, BIRD = "n02084071", "n01887787", "n09450163", "n02121620", "n01503061"
@@ -43,6 +43,11 @@ IMAGES = {
     "one-pixel": encode(photo(17, (1, 1))),
     "sixteen-bit": encode(Image.fromarray(sixteen_bit()), "PNG"),
     "animation": animation(),
+    "postscript": FOREIGN["eps"],
+    "pdf": FOREIGN["pdf with a jpeg"],
+    "webp": webp_file(photo(18)),
+    "webp-bomb": webp_of_size(16_383, 16_383, "VP8"),
+    "tiff-bomb": tiff_of_size(30_000, 30_000),
 }
 REASONS = {
     "cut-short": "truncated",
@@ -50,6 +55,10 @@ REASONS = {
     "html": "not-an-image",
     "jpeg-bomb": "too-many-pixels",
     "png-bomb": "too-many-pixels",
+    "postscript": "not-an-image",
+    "pdf": "not-an-image",
+    "webp-bomb": "too-many-pixels",
+    "tiff-bomb": "too-many-pixels",
 }
 """The reasons for what is rejected; the rest is kept."""
 
@@ -194,6 +203,8 @@ def test_rejects_of_one_reason(bad):
     assert [line.split("\t")[2] for line in run.stdout.splitlines() if "\t" in line] == [
         name_of("jpeg-bomb"),
         name_of("png-bomb"),
+        name_of("webp-bomb"),
+        name_of("tiff-bomb"),
     ]
 
 
