@@ -23,8 +23,10 @@ programs = pytest.mark.parametrize("program", PROGRAMS)
 
 
 def shell(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as users do: with output that Python buffers."""
     command = ["bash", "-c", f"set -o pipefail; {script}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=buffered)
 
 
 @programs
