@@ -124,7 +124,7 @@ install_imaging() {
         say "stock Pillow, which prepares images at about 0.6 of the speed of pillow-simd; to change that on x86:" \
             "apt-get install gcc libjpeg-dev libwebp-dev zlib1g-dev python3-dev, then make -B setup"
     fi
-    has_webp || say "pillow-simd without WebP: raw .webp images and --format webp will be refused; to change that:" \
+    has_webp || say "pillow-simd without WebP, which OpenCV reads and writes instead; to have it in pillow-simd:" \
         "apt-get install libwebp-dev, then make -B setup"
 }
 

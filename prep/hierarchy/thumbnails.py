@@ -51,7 +51,8 @@ def choose_samples(dataset: Location, manifest: Manifest, per_class: int) -> lis
             index.class_indices.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True
         ):
             if seen[class_index] < per_class:
-                rounds[seen[class_index]].append(SamplePlace(class_index, split, shard, offset, size))
+                place = SamplePlace(class_index=class_index, split=split, shard=shard, offset=offset, size=size)
+                rounds[seen[class_index]].append(place)
                 seen[class_index] += 1
         if (seen >= per_class).all():
             break

@@ -4,6 +4,8 @@ Alibaba-MIIL/ImageNet21K decodes with OpenCV, resizes bilinearly without antiali
 copies images whose longer side is shorter than the size.
 """
 
+from typing import Any
+
 from in21k.prep.errors import PrepError
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.shards_manifest.images.reference import decode_as_opencv
@@ -17,13 +19,18 @@ def resize_as_reference(data: bytes, parameters: ResizeParameters) -> bytes:
         ImageError: the image cannot be decoded, by us or by OpenCV.
         PrepError: OpenCV is not installed.
     """
-    cv2 = opencv()
-    if cv2 is None:
-        raise PrepError("--compat reference needs OpenCV: pip install 'in21k[reference]'")
-    cv2.setNumThreads(1)
+    cv2 = _opencv()
     image = decode_as_opencv(data, parameters.limits)
     if max(image.shape[:2]) < parameters.size:
         return data
     side = parameters.size
     resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
     return bytes(cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, parameters.quality])[1])
+
+
+def _opencv() -> Any:
+    cv2 = opencv()
+    if cv2 is None:
+        raise PrepError("--compat reference needs OpenCV: pip install 'in21k[reference]'")
+    cv2.setNumThreads(1)  # the images are resized in parallel already
+    return cv2

@@ -35,7 +35,7 @@ class ImageFacts:
     width: int
     height: int
     format: str
-    """The name of an Codec."""
+    """The name of its Codec."""
     is_rgb: bool
     """Whether it has three color channels of 8 bits and no transparency."""
 
@@ -102,13 +102,13 @@ def decode_strictly(data: bytes | memoryview, limits: Limits, row: Pixels) -> Pi
         return np.asarray(to_rgb(read_with_pillow(data, codec, limits)))
 
 
-def examine(data: bytes, limits: Limits, *, is_found: bool = False) -> ImageFacts:
+def examine(data: bytes, limits: Limits, *, as_found: bool = False) -> ImageFacts:
     """Return what decoding an image shows, strictly.
 
     Args:
         data: an image file's bytes.
         limits: a picture that exceeds them is refused by its header.
-        is_found: whether a JPEG that libjpeg warns about, or of CMYK, is an image all the same.
+        as_found: whether JPEGs of CMYK, or that libjpeg warns about, count as images.
 
     Raises:
         ImageError: the bytes are not a picture.
@@ -119,7 +119,7 @@ def examine(data: bytes, limits: Limits, *, is_found: bool = False) -> ImageFact
             try:
                 return _facts(codec, *examine_jpeg(data, limits))
             except ValueError:
-                if not is_found:
+                if not as_found:
                     raise
         if codec is WEBP:
             read_webp(data, limits)

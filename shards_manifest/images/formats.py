@@ -44,7 +44,7 @@ CODECS = (
     TIFF,
     JPEG_2000,
     _format("avif", rb"....ftyp(avi[fs]|m(if1|sf1)....(....)*avif)", "Avif", "avif"),
-    # Bare samples after a line of sizes: nothing in it can do harm. Its float relative (PF, Pf) is left out.
+    # PBM, PGM and PPM: a line of text and bare samples, harmless to decode. The float variants PF and Pf are left out.
     _format("ppm", rb"P[1-6]\s", "Ppm"),
 )
 """All formats that are opened. Nothing else reaches a decoder: EPS, PDF and WMF could start programs, and FLI, PSD, ICO

@@ -26,9 +26,8 @@ def opencv() -> Any:
         cv2: Any = importlib.import_module("cv2")
     except ImportError:
         return None
-    cv2.utils.logging.setLogLevel(
-        cv2.utils.logging.LOG_LEVEL_SILENT
-    )  # damage is an ImageError, not lines on stderr too
+    # Damage is an ImageError; OpenCV would write lines about it to stderr as well.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
 
 

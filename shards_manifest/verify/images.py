@@ -21,7 +21,7 @@ class ImageSubject:
     def decoded(self) -> ImageFacts | str:
         """What decoding showed, or why it failed."""
         try:
-            return examine(self.data, PREPARED, is_found=self.spec.copies_small)
+            return examine(self.data, PREPARED, as_found=self.spec.copies_small)
         except ImageError as error:
             return one_line(error)
 

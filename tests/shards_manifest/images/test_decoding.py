@@ -261,7 +261,7 @@ def test_tolerance_is_of_damage_that_libjpeg_decodes_over():
     assert read_pixels(warned, LIMITS).shape == (90, 120, 3)
     assert fault(warned, read=strictly)[0] is ImageFault.DAMAGED
     assert fault(warned, read=examine)[0] is ImageFault.DAMAGED
-    assert examine(warned, LIMITS, is_found=True).is_rgb
+    assert examine(warned, LIMITS, as_found=True).is_rgb
 
 
 @pytest.mark.parametrize("read", READERS)
