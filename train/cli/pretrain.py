@@ -14,7 +14,7 @@ from in21k.train.cli.shared import (
     show_run,
     training,
 )
-from in21k.train.config.overrides import read_overrides, with_values
+from in21k.train.config.overrides import check_value, read_overrides, with_values
 from in21k.train.config.settings import Config
 from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.recipes import read_recipe
@@ -107,7 +107,8 @@ def evaluate(
     from in21k.train.evaluation.scores import published_model, trained_model
     from in21k.train.model.published import PublishedModel
 
-    config = with_values(Config(), settings_of(options) | {"data.eval_batch_size": batch_size})
+    per_step = {"data.eval_batch_size": check_value("data.eval_batch_size", batch_size, "--batch-size")}
+    config = with_values(Config(), settings_of(options) | per_step)
     if checkpoint is not None:
         opener = trained_model(checkpoint, raw=raw)
     else:

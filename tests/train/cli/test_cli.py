@@ -140,6 +140,11 @@ def test_without_torch_it_says_what_to_install(tmp_path):
     assert done.stderr == "in21k-train: error: the package torch is not installed; pip install 'in21k[train]'\n"
 
 
+def test_a_wrong_batch_of_an_evaluation_names_the_option(capsys, tmp_path):
+    status, _, err = answer(capsys, "evaluate", tmp_path, "--checkpoint", tmp_path, "--batch-size", 0)
+    assert (status, err) == (1, "in21k-train: error: --batch-size must be between 1 and 16777216, not 0\n")
+
+
 def test_settings_are_listed_with_what_they_take(capsys):
     status, out, _ = answer(capsys, "settings", "--recipe", "single-label-scratch")
     assert status == 0
