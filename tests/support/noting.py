@@ -1,7 +1,6 @@
-"""Runs the trainer and notes which images it took: `python noting.py NOTES pretrain …`, also under torchrun.
+"""Runs the trainer and records which images it takes: `python noting.py NOTES pretrain …`, also under torchrun.
 
-Each process appends a line a batch to a file of its own below NOTES: epoch, position, and each image's digest and
-label.
+Each rank appends a line per batch to its own file in NOTES: epoch, position, and each image's digest and label.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from pathlib import Path
 import torch
 
 Seen = dict[tuple[int, int], list[str]]
-"""(epoch, position of the first place) → `digest:label` of each image, in order."""
+"""(epoch, position of the first image) → `digest:label` of each image, in order."""
 
 
 def digest(pixels: bytes, label: int) -> str:
@@ -24,13 +23,13 @@ def digest(pixels: bytes, label: int) -> str:
 
 
 def seen_in(notes: Path) -> Seen:
-    """What all processes noted, but for lines that a kill cut."""
+    """What all ranks recorded, except lines that a kill cut short."""
     lines = [line for path in notes.glob("*") for line in path.read_text().splitlines() if line.endswith("]")]
     return {(epoch, start): images for epoch, start, images in map(json.loads, lines)}
 
 
 def global_batches(seen: Seen, size: int) -> dict[tuple[int, int], list[str]]:
-    """(epoch, step in it) → the images of a global batch, its processes' parts put together."""
+    """(epoch, step in the epoch) → the images of a global batch, those of all ranks together."""
     batches: dict[tuple[int, int], list[str]] = {}
     for (epoch, start), images in sorted(seen.items()):
         batches.setdefault((epoch, start // size), []).extend(images)
@@ -46,7 +45,7 @@ def command(notes: Path, processes: int, *arguments: object) -> list[str]:
 
 
 def kill_all(process: "subprocess.Popen[str]", below: set[int]) -> None:
-    """Kill a process and those below it at once, torchrun's too, which have sessions of their own."""
+    """Kill a process and its descendants at once, also those of torchrun, which have sessions of their own."""
     for member in {process.pid, *below}:
         os.kill(member, signal.SIGKILL)
     process.wait()

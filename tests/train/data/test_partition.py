@@ -1,4 +1,4 @@
-"""Every sample once, equal steps, one order for all ranks and workers: walked index by index."""
+"""Every sample once, equally many steps, one order for any ranks and loader processes: checked index by index."""
 
 from itertools import islice
 
@@ -15,8 +15,14 @@ RANKS = st.integers(1, 64)
 WORKERS = st.integers(0, 16)
 
 
+def plan_of(lengths, seed=1, epochs=2, batch=8, rank=0, world=1) -> TrainPlan:
+    return TrainPlan(
+        shard_lengths=tuple(lengths), seed=seed, epochs=epochs, global_batch=batch, rank=rank, world_size=world
+    )
+
+
 def merged(plan, start=0, workers=0):
-    """What a DataLoader makes of its workers: one batch from each in turn."""
+    """What a DataLoader makes of its loader processes: one batch from each in turn."""
     streams = [plan.batches(start, worker, max(workers, 1)) for worker in range(max(workers, 1))]
     while streams:
         for stream in list(streams):
@@ -34,7 +40,7 @@ def test_an_epoch_is_a_permutation(lengths, seed, epoch, window, block):
 
 
 @given(LENGTHS, st.integers(0, 9), st.data())
-def test_a_stretch_of_an_epoch_is_a_slice_of_it(lengths, seed, data):
+def test_part_of_an_epochs_order_is_a_slice_of_it(lengths, seed, data):
     order = epoch_order(lengths, seed, 3)
     whole = order.samples(0, len(order))
     start = data.draw(st.integers(0, len(order)))
@@ -47,7 +53,7 @@ def test_few_shards_are_open_at_a_time(lengths, window, block):
     order = epoch_order(lengths, 0, 0, window=window, block=block)
     shards = np.searchsorted(np.cumsum(lengths), order.samples(0, len(order)), side="right").tolist()
     seen = list(dict.fromkeys(shards))
-    for begin in range(0, len(seen), window):  # a window's shards are done before the next one's begin
+    for begin in range(0, len(seen), window):  # one window's shards are read before the next window's
         group = set(seen[begin : begin + window])
         positions = [position for position, shard in enumerate(shards) if shard in group]
         assert positions == list(range(positions[0], positions[-1] + 1))
@@ -62,7 +68,7 @@ PINNED = [8, 9, 10, 3, 4, 5, 6, 7, 11, 12, 13, 0, 1, 2, 14, 15, 16, 17]
 
 
 def test_the_order_is_pinned():
-    """A change of the order breaks the resumption of every run in flight."""
+    """A change to the order would break resuming every run in progress."""
     assert epoch_order([5, 9, 4], 7, 2, window=2, block=3).samples(0, 18).tolist() == PINNED
 
 
@@ -73,14 +79,12 @@ def test_a_batch_mixes_shards():
 
 
 @given(LENGTHS, RANKS, WORKERS, st.integers(1, 6), st.integers(0, 9), st.integers(1, 3))
-def test_ranks_and_workers_only_divide_the_steps(lengths, world, workers, per_rank, seed, epochs):
+def test_ranks_and_loader_processes_only_divide_the_steps(lengths, world, workers, per_rank, seed, epochs):
     batch, total = world * per_rank, sum(lengths)
     if total < batch:
         return
-    whole = [planned.samples.tolist() for planned in TrainPlan(tuple(lengths), seed, epochs, batch).batches(0)]
-    ranks = [
-        list(merged(TrainPlan(tuple(lengths), seed, epochs, batch, rank, world), 0, workers)) for rank in range(world)
-    ]
+    whole = [planned.samples.tolist() for planned in plan_of(lengths, seed, epochs, batch).batches()]
+    ranks = [list(merged(plan_of(lengths, seed, epochs, batch, rank, world), 0, workers)) for rank in range(world)]
     assert {len(rank) for rank in ranks} == {epochs * (total // batch)}
     joined = [[sample for planned in step for sample in planned.samples.tolist()] for step in zip(*ranks, strict=True)]
     assert joined == whole
@@ -97,11 +101,11 @@ def test_a_resumed_run_reads_the_rest(lengths, world, workers, new_workers, per_
     if sum(lengths) < batch:
         return
     new_world = data.draw(st.sampled_from([count for count in range(1, 65) if batch % count == 0]))
-    plan = TrainPlan(tuple(lengths), 1, 2, batch, 0, world)
+    plan = plan_of(lengths, batch=batch, world=world)
     stop = data.draw(st.integers(0, plan.total_steps))
 
     def keys(world, workers, start, count):
-        ranks = [merged(TrainPlan(tuple(lengths), 1, 2, batch, rank, world), start, workers) for rank in range(world)]
+        ranks = [merged(plan_of(lengths, batch=batch, rank=rank, world=world), start, workers) for rank in range(world)]
         return [
             [int(i) for planned in step for i in planned.samples] for step in islice(zip(*ranks, strict=True), count)
         ]
@@ -126,9 +130,9 @@ def test_batches_of_validation_hold_the_same_samples_on_any_number_of_ranks():
     assert batches(1) == batches(2) == batches(3)
 
 
-def test_impossible_batches_are_named():
+def test_impossible_batch_sizes_are_errors():
     with pytest.raises(TrainError, match="301 is more than the 300 training samples"):
         steps_per_epoch(300, 301)
     with pytest.raises(TrainError, match="batch size of 10 is not divisible by the 4 ranks"):
-        TrainPlan((300,), 0, 1, 10, 0, 4)
-    assert TrainPlan((300,), 0, 2, 16).carried_over == 300 % 16
+        plan_of([300], batch=10, world=4)
+    assert plan_of([300], batch=16).carried_over == 300 % 16

@@ -1,4 +1,4 @@
-"""The shard cache: bounded, shared by processes, whole after a kill."""
+"""The shard cache: bounded, shared by processes, intact after a kill."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ for number in range(int(rounds)):
     location = source.open_reader.location.child(shard.path)
     for _ in range(200):
         if (opened := cache.open(shard, location, True)) is not None:
-            assert opened.read(0, shard.bytes) == location.read_bytes(), "another content"
+            assert opened.read(0, shard.bytes) == location.read_bytes(), "other content"
             opened.close()
             break
         time.sleep(0.002)
@@ -74,7 +74,7 @@ def fill(cache: ShardCache, source, number: int) -> None:
             opened.close()
             return
         time.sleep(0.001)
-    raise AssertionError("the shard does not come")
+    raise AssertionError("the shard was never cached")
 
 
 def cached(cache: Path) -> list[int]:
@@ -91,7 +91,7 @@ def test_batches_are_the_same_with_a_cache(dataset_folder, tmp_path):
     assert cached(tmp_path / "cache") == [0, 1, 2, 3, 4]
 
 
-def test_the_least_recently_used_goes(dataset_folder, tmp_path):
+def test_the_least_recently_used_shard_is_evicted(dataset_folder, tmp_path):
     source = remote_source(dataset_folder)
     sizes = lengths(source)
     cache = ShardCache(CacheOptions(str(tmp_path), sizes[1] + sizes[2] + sizes[3]), source.open_reader.manifest)
@@ -105,7 +105,7 @@ def test_the_least_recently_used_goes(dataset_folder, tmp_path):
     cache.close()
 
 
-def test_what_is_in_use_stays(dataset_folder, tmp_path):
+def test_a_shard_in_use_is_not_evicted(dataset_folder, tmp_path):
     source = remote_source(dataset_folder)
     sizes = lengths(source)
     cache = ShardCache(CacheOptions(str(tmp_path), sizes[1] + 100), source.open_reader.manifest)
@@ -122,7 +122,7 @@ def test_what_is_in_use_stays(dataset_folder, tmp_path):
 
 
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_processes_share_it_within_its_bound(dataset_folder, tmp_path, killed):
+def test_processes_share_the_cache_within_its_limit(dataset_folder, tmp_path, killed):
     source = remote_source(dataset_folder)
     sizes = lengths(source)
     limit = sizes[1] + sizes[3]
@@ -152,7 +152,7 @@ def test_processes_share_it_within_its_bound(dataset_folder, tmp_path, killed):
                 assert path.read_bytes() == (dataset_folder / "train" / name).read_bytes()
 
 
-def test_what_a_killed_process_left_is_removed(dataset_folder, tmp_path):
+def test_what_a_killed_process_leaves_is_removed(dataset_folder, tmp_path):
     source = remote_source(dataset_folder)
     options = CacheOptions(str(tmp_path), 10**9)
     cache = ShardCache(options, source.open_reader.manifest)
@@ -185,7 +185,7 @@ def test_a_shard_that_differs_from_its_digest_is_an_error(dataset_folder, tmp_pa
     assert not list((tmp_path / "cache").glob("*/.tmp-*"))
 
 
-def test_a_cache_that_cannot_be_used_is_one_line(dataset_folder, tmp_path):
+def test_an_unusable_cache_is_one_line(dataset_folder, tmp_path):
     manifest = source_of(dataset_folder).open_reader.manifest
     with pytest.raises(TrainError, match=r"a shard of \d+ bytes does not fit into a cache of 1000; give a larger"):
         ShardCache(CacheOptions(str(tmp_path), 1000), manifest)

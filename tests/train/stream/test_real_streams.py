@@ -1,4 +1,4 @@
-"""Whole runs on mini21k: the same images in the same order on any number of processes, after kills, and from S3."""
+"""Whole runs on mini21k: the same images in the same order on any number of ranks, after kills, and from S3."""
 
 import io
 import os
@@ -62,7 +62,7 @@ def test_an_epoch_is_every_image_once_but_for_the_last_incomplete_batch(alone, i
 
 
 @pytest.mark.parametrize(("processes", "workers"), [(1, 2), (2, 1), (2, 3)], ids=lambda value: str(value))
-def test_processes_and_workers_see_the_same_batches_in_the_same_order(alone, mini, tmp_path, processes, workers):
+def test_ranks_and_loader_processes_see_the_same_batches_in_the_same_order(alone, mini, tmp_path, processes, workers):
     assert run(tmp_path, mini, processes, workers) == alone
 
 
@@ -70,7 +70,7 @@ def test_processes_and_workers_see_the_same_batches_in_the_same_order(alone, min
 def test_killed_again_and_again_and_resumed_on_other_counts_the_batches_are_those_of_one_run(
     alone, mini, tmp_path, seed
 ):
-    """Each part gives its batches up to the checkpoint from which the next one goes on."""
+    """Each run contributes its batches up to the checkpoint from which the next one continues."""
     dice = random.Random(seed)
     counts = [(2, 3), (1, 0), (1, 2), (2, 1)]
     dice.shuffle(counts)
@@ -107,8 +107,8 @@ def server(mini, monkeypatch):
     server.kill()
 
 
-def test_a_store_that_refuses_cuts_and_dies_gives_the_images_of_the_disk(alone, server, tmp_path):
-    """A 503 one time in five, a body in ten cut at a random byte, and the server killed twice for a while."""
+def test_a_store_that_refuses_cuts_and_dies_gives_the_same_images_as_the_disk(alone, server, tmp_path):
+    """One request in five gets a 503, one body in ten is cut at a random byte, and the server is killed twice."""
     faults, over, kills = Faults(refused=0.2, cut=0.1), threading.Event(), []
 
     def kill_now_and_then() -> None:
@@ -133,11 +133,11 @@ def test_a_store_that_refuses_cuts_and_dies_gives_the_images_of_the_disk(alone, 
 
 @pytest.mark.parametrize(("processes", "workers"), [(1, 2), (2, 1)], ids=lambda value: str(value))
 def test_a_store_that_is_gone_for_good_ends_the_run_in_time_with_one_error(server, tmp_path, processes, workers):
-    notes, patience = tmp_path / "notes", 5
+    notes, retry_seconds = tmp_path / "notes", 5
     options = ["--output", tmp_path / "run", "--workers", workers, *OPTIONS, *PLAIN]
     process = subprocess.Popen(
         command(notes, processes, server.uri.format("bucket/data"), *options),
-        env={**os.environ, "IN21K_RETRY_SECONDS": str(patience)},
+        env={**os.environ, "IN21K_RETRY_SECONDS": str(retry_seconds)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -149,7 +149,7 @@ def test_a_store_that_is_gone_for_good_ends_the_run_in_time_with_one_error(serve
     finally:
         if process.poll() is None:
             kill_all(process, descendants(process.pid))
-    assert time.monotonic() - began < patience + 60
+    assert time.monotonic() - began < retry_seconds + 60
     assert process.returncode != 0
     lines = [line for line in errors.splitlines() if "in21k-train: error: s3://" in line]
     assert lines

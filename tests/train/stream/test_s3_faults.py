@@ -35,7 +35,7 @@ def uri(server: Server, port: int | None = None) -> str:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_healthy_store_gives_what_the_disk_gives(server, dataset_folder, workers):
+def test_a_healthy_store_gives_the_same_batches_as_the_disk(server, dataset_folder, workers):
     expected = stream(source_of(dataset_folder, augmentation=AUGMENTATION), epochs=2)
     assert equal(stream(source_of(uri(server), augmentation=AUGMENTATION), epochs=2, workers=workers), expected)
 
@@ -43,14 +43,14 @@ def test_a_healthy_store_gives_what_the_disk_gives(server, dataset_folder, worke
 @pytest.mark.parametrize(
     "faults", [Faults(refused=0.2), Faults(cut=0.3), Faults(refused=0.2, cut=0.2)], ids=["503", "cut", "both"]
 )
-def test_a_failing_store_gives_what_the_disk_gives(server, dataset_folder, faults):
+def test_a_failing_store_gives_the_same_batches_as_the_disk(server, dataset_folder, faults):
     expected = stream(source_of(dataset_folder), epochs=3)
     with faulty(server.port, faults) as port:
         assert equal(stream(source_of(uri(server, port)), epochs=3), expected)
     assert faults.seen["cut"] + faults.seen["refused"] > 5
 
 
-def test_a_read_goes_on_at_the_byte_that_it_reached(server):
+def test_a_read_continues_at_the_byte_it_reached(server):
     """Half of all bodies are cut, and yet little is read twice."""
     path = "train/in21k-train-000001.tar"
     faults = Faults(cut=0.5)
@@ -64,7 +64,7 @@ def test_a_read_goes_on_at_the_byte_that_it_reached(server):
     assert faults.seen["bytes"] < 30 * len(expected)
 
 
-def test_a_server_that_is_killed_and_comes_back_is_waited_for(server, dataset_folder):
+def test_a_server_that_is_killed_and_restarted_is_waited_for(server, dataset_folder):
     expected = stream(source_of(dataset_folder), epochs=4)
     source = source_of(uri(server))
 
@@ -104,8 +104,8 @@ def test_a_server_that_is_gone_for_good_is_one_error_that_names_shard_and_uri(se
     assert time.monotonic() - began < 20
 
 
-def test_a_reader_with_reads_that_have_not_begun_closes_at_once(server):
-    """More runs than connections: some are under way, the others wait for their turn."""
+def test_a_reader_with_pending_reads_closes_at_once(server):
+    """More runs than connections: some are in progress, the others wait their turn."""
     reader = source_of(uri(server)).open_reader()
     reader.request(np.arange(92, -1, -2))
     closing = threading.Thread(target=reader.close, daemon=True)
@@ -138,7 +138,7 @@ class _Short:
         pass
 
 
-def test_short_answers_are_put_together(monkeypatch):
+def test_short_responses_are_joined(monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
     content = bytes(range(256)) * 4
     ranges = RemoteRanges(lambda: _Short(content, 100), "s3://bucket/x")
@@ -146,7 +146,7 @@ def test_short_answers_are_put_together(monkeypatch):
     assert ranges.read(1000, 100) == content[1000:]
 
 
-def test_an_object_that_changes_its_length_is_an_error():
+def test_an_object_whose_length_changes_is_an_error():
     files = [_Short(bytes(100), 10), _Short(bytes(99), 10)]
     ranges = RemoteRanges(lambda: files.pop(0), "s3://bucket/x")
     with pytest.raises(DatasetError, match="changed while it was being read: 99 bytes, 100 before"):
@@ -154,7 +154,7 @@ def test_an_object_that_changes_its_length_is_an_error():
 
 
 @pytest.mark.slow
-def test_a_server_that_says_nothing_is_an_error_in_time(server, monkeypatch):
+def test_a_silent_server_is_an_error_in_time(server, monkeypatch):
     monkeypatch.setenv("IN21K_RETRY_SECONDS", "5")
     ranges = locate(uri(server)).child("train/in21k-train-000001.tar").open_ranges()
     server.stop()

@@ -1,4 +1,4 @@
-"""The loader over real shards: what it reads, in which order, and what it says of damaged ones."""
+"""The loader over real shards: what it reads, in which order, and what it says about damaged ones."""
 
 import io
 import pickle
@@ -41,7 +41,7 @@ def test_batches_hold_the_images_that_pillow_decodes(dataset_folder):
     reader.close()
 
 
-def test_labels_and_keys_are_the_tables(dataset_folder):
+def test_labels_and_keys_are_those_of_the_sample_table(dataset_folder):
     source = source_of(dataset_folder)
     table = SampleTable(source.open_reader.location, source.open_reader.manifest)
     indices = [table.index("train", shard).class_indices for shard in range(5)]
@@ -54,7 +54,7 @@ def test_labels_and_keys_are_the_tables(dataset_folder):
     reader.close()
 
 
-def test_workers_and_ranks_see_the_same_batches(dataset_folder):
+def test_loader_processes_and_ranks_see_the_same_batches(dataset_folder):
     source = source_of(dataset_folder, augmentation=AUGMENTATION)
     alone = stream(source, epochs=2)
     assert len(alone) == 2 * (93 // 8)
@@ -74,7 +74,7 @@ def test_an_augmented_epoch_differs_from_the_next(dataset_folder):
     assert not equal(stream(source, 93, epochs=2)[:1], stream(source, 93, epochs=2)[1:])
 
 
-def test_the_global_random_state_stays(dataset_folder):
+def test_the_global_random_state_does_not_change(dataset_folder):
     torch.manual_seed(11)
     before = torch.get_rng_state()
     stream(source_of(dataset_folder, augmentation=AUGMENTATION))
@@ -140,8 +140,8 @@ def overwrite(folder: Path, shard: int, sample: int, at: int, content: bytes) ->
     index = SampleTable(data.location, data.manifest).index("train", shard)
     path = folder / f"train/in21k-train-{shard:06d}.tar"
     data = bytearray(path.read_bytes())
-    place = int(index.offsets[sample]) + at if at >= 0 else int(index.offsets[sample] + index.sizes[sample]) + at
-    data[place : place + len(content)] = content
+    begin = int(index.offsets[sample]) + at if at >= 0 else int(index.offsets[sample] + index.sizes[sample]) + at
+    data[begin : begin + len(content)] = content
     path.write_bytes(data)
     return path
 
@@ -171,7 +171,7 @@ def test_a_sample_without_its_label_is_an_error_that_names_the_shard(tmp_path, a
         (-512, b"d", "invalid literal"),  # its label
     ],
 )
-def test_a_damaged_sample_is_skipped_and_named_and_an_error_if_that_is_wanted(tmp_path, at, content, message):
+def test_a_damaged_sample_is_skipped_and_named_or_an_error_when_strict(tmp_path, at, content, message):
     folder = write_dataset(tmp_path)
     overwrite(folder, 1, 6, at, content)
     source = source_of(folder)
@@ -183,8 +183,8 @@ def test_a_damaged_sample_is_skipped_and_named_and_an_error_if_that_is_wanted(tm
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_shard_damaged_in_the_middle_loses_what_is_damaged(tmp_path, strict):
-    """Noise over some thousand bytes: headers and images of neighbouring samples."""
+def test_a_shard_damaged_in_the_middle_loses_only_the_damaged_samples(tmp_path, strict):
+    """Noise over a few thousand bytes: headers and images of adjacent samples."""
     folder = write_dataset(tmp_path)
     noise = np.random.default_rng(0).integers(1, 256, 5000).astype(np.uint8).tobytes()
     overwrite(folder, 1, 20, 700, noise)
@@ -219,7 +219,7 @@ def test_digests_are_compared_on_request(tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
-    """Holding one batch, few, or all: the memory is used again only when nobody refers to it."""
+    """Whether one batch is held, or a few, or all: memory is reused only when nothing refers to it."""
     source = source_of(dataset_folder, augmentation=AUGMENTATION)
     expected = [batch.images.clone() for batch in stream(source, epochs=3)]
     for hold in (1, 2, 5, 100):
@@ -232,19 +232,19 @@ def test_no_batch_is_overwritten_while_it_is_held(dataset_folder, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_memory_is_used_again(dataset_folder, workers):
-    places = set()
+def test_memory_is_reused(dataset_folder, workers):
+    addresses = set()
     source = source_of(dataset_folder)
     plan = train_plan(source, epochs=4)
     for batch in open_stream(source, plan, workers=workers):
-        places.add(batch.images.data_ptr())
+        addresses.add(batch.images.data_ptr())
         del batch
     assert plan.total_steps == 44
-    assert len(places) <= 6
+    assert len(addresses) <= 6
 
 
 def test_images_that_are_not_square_are_cropped(tmp_path):
-    """The middle for validation, anywhere for training; another mode squishes them."""
+    """At the center for validation, anywhere for training; in the other mode they are squashed."""
 
     def wide(split, number, sample):
         file = io.BytesIO()
@@ -255,9 +255,9 @@ def test_images_that_are_not_square_are_cropped(tmp_path):
 
     folder = write_dataset(tmp_path, replace=wide, parameters={"size": 32, "mode": "short-edge"})
     cropped = source_of(folder, "val")
-    squished = decoding_with(cropped, crops=False)
+    squashed = decoding_with(cropped, crops=False)
     assert (stream(cropped, 17)[0].images == 255).all()
-    assert not (stream(squished, 17)[0].images == 255).all()
+    assert not (stream(squashed, 17)[0].images == 255).all()
     training = decoding_with(source_of(folder), crop_seed=1)
     first, second = stream(training, 93, epochs=2)
     whites = (first.images[:, 0] == 255).float().mean((1, 2))
@@ -290,12 +290,12 @@ def test_a_shard_with_the_samples_of_another_is_an_error(tmp_path):
         stream(source_of(folder), 40)
 
 
-def test_a_source_travels_to_workers(dataset_folder):
+def test_a_source_can_be_pickled_for_loader_processes(dataset_folder):
     source = source_of(dataset_folder, augmentation=AUGMENTATION)
     assert pickle.loads(pickle.dumps(source)).open_reader.manifest == source.open_reader.manifest
 
 
-def test_workers_are_bounded_by_cpus_and_processes():
+def test_loader_processes_are_bounded_by_cpus_and_ranks():
     assert 0 <= default_workers(8) <= default_workers(1) <= 8
 
 
@@ -319,7 +319,7 @@ def test_a_dataset_of_unknown_image_size_needs_one(tmp_path):
         dataset.decoding()
 
 
-def test_labels_travel_between_processes_as_they_are(dataset_folder):
+def test_pickled_labels_are_the_same(dataset_folder):
     (batch,) = stream(source_of(dataset_folder), 93)
     labels = pickle.loads(pickle.dumps(batch.labels))
     assert torch.equal(labels.class_indices, batch.labels.class_indices)
