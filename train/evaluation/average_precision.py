@@ -1,8 +1,8 @@
-"""Mean average precision over any number of classes, exact, in memory that grows with the labels alone.
+"""Exact mean average precision over any number of classes, in memory that grows only with the number of labels.
 
-A table of all scores would take 25 GB for ImageNet-21K's validation split. The precision at a label's score only needs
-how many other images score as much in its class. So a first pass keeps the scores of the labels, of which an image has
-a dozen; a second one counts, for every other score, between which of them it falls.
+A table of all scores would take 25 GB for the val split of ImageNet-21K. But the precision at a label's score depends
+only on how many other images score at least as high in its class. So a first pass keeps the scores of the labels, a
+dozen per image, and a second pass counts between which of them every other score falls.
 """
 
 import torch
@@ -15,19 +15,19 @@ _PADDING = torch.iinfo(torch.int64).max
 
 
 class AveragePrecision:
-    """The scores of all labels, and how many others lie between them; nothing waits for the device before `seal`.
+    """Counts, between the sorted scores of all labels, the other scores; nothing waits for the device before `seal`.
 
-    Scores are compared within a class only, so logits serve as well as probabilities. Equal scores share one
-    threshold: the precision there counts all of them (as in scikit-learn's `average_precision_score`).
+    Scores are compared only within a class, so logits serve as well as probabilities. Equal scores share one threshold:
+    the precision there counts all of them, as in scikit-learn's `average_precision_score`.
     """
 
     def __init__(self, table: Tensor, classes: int, ranks: Ranks) -> None:
         """Begin the first pass.
 
         Args:
-            table: int64 [N, K] on the device: the classifier's rows of each id's labels, padded with -1.
+            table: int64 [N, K] on the device: the classifier rows of each id's labels, padded with -1.
             classes: C.
-            ranks: this process among the others.
+            ranks: this rank among the others.
         """
         self._table, self._classes, self._ranks = table, classes, ranks
         self._batches: list[Tensor] = []
@@ -48,13 +48,13 @@ class AveragePrecision:
         self._batches.append(torch.where((rows >= 0) & valid[:, None], keys, _PADDING))
 
     def seal(self) -> None:
-        """End the first pass; every process must call it, after equally many batches of equal size."""
+        """End the first pass; every rank must call it, after equally many batches of equal size."""
         keys = torch.cat(self._batches).flatten()
         self._batches.clear()
         if self._ranks.world_size > 1:
-            parts = [torch.empty_like(keys) for _ in range(self._ranks.world_size)]
-            dist.all_gather(parts, keys)
-            keys = torch.cat(parts)
+            gathered = [torch.empty_like(keys) for _ in range(self._ranks.world_size)]
+            dist.all_gather(gathered, keys)
+            keys = torch.cat(gathered)
         self._labels = keys[keys != _PADDING].sort().values
         first = torch.arange(self._classes + 1, device=keys.device) << 32
         self._starts = torch.searchsorted(self._labels, first)
@@ -66,19 +66,19 @@ class AveragePrecision:
         below = torch.searchsorted(self._labels, _keys(logits, rows[None, :]), right=True)
         labels = self._table[ids]
         others = valid[:, None].expand(logits.shape).to(torch.int64)
-        places = torch.where(labels >= 0, labels, self._classes)  # one column more, for what is no label
-        others = torch.cat([others, others[:, :1]], 1).scatter_(1, places, 0)[:, :-1]
+        columns = torch.where(labels >= 0, labels, self._classes)  # one more column, for the padding
+        others = torch.cat([others, others[:, :1]], 1).scatter_(1, columns, 0)[:, :-1]
         self._between.scatter_add_(0, (below + rows).flatten(), others.flatten())
 
     def result(self) -> dict[str, float]:
-        """Return `map`, 0 to 1: the mean over classes with a label; every process must call it."""
+        """Return `map`, 0 to 1: the mean over classes with a label; every rank must call it."""
         self._ranks.sum(self._between)
         between, starts, labels = (tensor.cpu() for tensor in (self._between, self._starts, self._labels))
         sizes = starts.diff()
         classes = torch.repeat_interleave(torch.arange(self._classes), sizes)
-        total = between.flip(0).cumsum(0).flip(0)  # at a place: all others from there on, of later classes too
+        total = between.flip(0).cumsum(0).flip(0)  # all others from there on, of later classes too
         ends = torch.cat([total, total.new_zeros(1)])
-        first = torch.searchsorted(labels, labels)  # equal scores share the place of the first
+        first = torch.searchsorted(labels, labels)  # equal scores share the index of the first
         others = ends[first + 1 + classes] - ends[starts[classes + 1] + classes + 1]
         hits = (starts[classes + 1] - first).double()
         precisions = hits / (hits + others.double())
@@ -88,5 +88,5 @@ class AveragePrecision:
 
 def _keys(scores: Tensor, rows: Tensor) -> Tensor:
     """Return int64 keys that sort by row, then by score in float32."""
-    bits = (scores.float() + 0.0).view(torch.int32).to(torch.int64)  # + 0.0 makes -0 a 0
+    bits = (scores.float() + 0.0).view(torch.int32).to(torch.int64)  # + 0.0 turns -0 into 0
     return (rows << 32) + torch.where(bits < 0, ~bits, bits + (1 << 31))

@@ -1,7 +1,7 @@
-"""How far off mistakes are: the mean tree distance between a wrong guess and the image's class.
+"""Mistake distance: the mean tree distance between wrong guesses and the image's class; ours, not the paper's.
 
-Calling a dog a cat is a smaller mistake than calling it a car (arXiv 1912.09393). The guess is the most probable class
-of the level of the image's own class, under every scheme, so schemes can be compared.
+To call a dog a cat is a smaller mistake than to call it a car (arXiv 1912.09393). Under every scheme, the guess is the
+most probable class of the level of the image's own class, so that schemes can be compared.
 """
 
 import numpy as np
@@ -13,15 +13,15 @@ from in21k.tree.hierarchy import ROOT, Hierarchy
 
 
 class MistakeCounter:
-    """Sums up tree distances of wrong guesses, without waiting for the device.
+    """Sums the tree distances of wrong guesses, without waiting for the device.
 
-    The distance is the number of edges between two classes in the hierarchy, all roots of which hang on one more node.
+    The distance is the number of edges between two classes in the hierarchy, whose roots share one node above them.
     """
 
     def __init__(self, hierarchy: Hierarchy, order: LevelOrder, device: torch.device) -> None:
         ancestors = hierarchy.ancestors[order.class_of_row]
         unlike = np.where(ancestors == ROOT, -1 - np.arange(len(ancestors))[:, None], ancestors)
-        self._paths = torch.from_numpy(unlike.astype(np.int64)).to(device)  # by row; a missing ancestor equals none
+        self._paths = torch.from_numpy(unlike.astype(np.int64)).to(device)  # by row; a missing ancestor equals no other
         self._level_of_row = torch.from_numpy(hierarchy.levels[order.class_of_row].astype(np.int64)).to(device)
         self._row_of_class = torch.from_numpy(order.row_of_class).to(device)
         self.counts = torch.zeros(2, dtype=torch.int64, device=device)

@@ -1,4 +1,4 @@
-"""The metrics of a scheme together: what is counted in the pass over the val split, and in a second one."""
+"""The metrics of a scheme, counted in one or two passes over the val split."""
 
 from torch import Tensor
 
@@ -14,10 +14,10 @@ from in21k.train.model.level_order import LevelOrder
 
 
 class SchemeMetrics:
-    """Counts batches of logits; every process counts its own, and all get the same result.
+    """Counts batches of logits; every rank counts its own, and all get the same result.
 
-    A hierarchy has semantic top-1 and the distance of mistakes under every scheme, a plain class list neither.
-    Single-label schemes add top-1 and top-5, multi-label ones the mean average precision, which takes a second pass.
+    With a hierarchy, every scheme has semantic top-1 and mistake distance; a plain class list has neither. Single-label
+    schemes add top-1 and top-5, multi-label schemes mean average precision, which takes a second pass.
     """
 
     def __init__(self, data: TrainingData, order: LevelOrder, scheme: str, ranks: Ranks) -> None:
@@ -33,7 +33,7 @@ class SchemeMetrics:
 
     @property
     def wants_second_pass(self) -> bool:
-        """Whether the same batches are to be counted again, after `seal`."""
+        """Whether the same batches must be counted again, after `seal`."""
         return self._precision is not None
 
     def update(self, logits: Tensor, ids: Tensor, valid: Tensor) -> None:
@@ -51,7 +51,7 @@ class SchemeMetrics:
             self._precision.collect(logits, ids, valid)
 
     def seal(self) -> None:
-        """End the first pass where there is a second one; every process must call it."""
+        """End the first pass if there is a second; every rank must call it."""
         if self._precision is not None:
             self._precision.seal()
 
@@ -61,7 +61,7 @@ class SchemeMetrics:
             self._precision.count(logits, ids, valid)
 
     def result(self) -> "tuple[SemanticTop1 | None, dict[str, float | None]]":
-        """Return semantic top-1 and the other metrics by name; every process must call it, and waits for the device."""
+        """Return semantic top-1 and the other metrics by name; every rank must call it, and it waits for the device."""
         counters = (self._semantic, self._mistakes, self._top_k)
         for counter in counters:
             if counter is not None:

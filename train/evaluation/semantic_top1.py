@@ -1,4 +1,4 @@
-"""Semantic top-1: how often the most probable class of a level is the image's ancestor there (paper, section 3.3).
+"""Semantic top-1: how often the most probable class of a level is the image's ancestor there (for the paper's Table 2).
 
 Counts are kept as integers on the device, summed over ranks, and only then divided: exact on any number of ranks.
 """
@@ -17,30 +17,30 @@ from in21k.tree.hierarchy import Hierarchy
 
 @dataclass(frozen=True)
 class SemanticTop1:
-    """Right guesses over all valid pairs of an image and an active level."""
+    """Correct guesses among all valid pairs of an image and an active level."""
 
     levels: Mapping[int, tuple[int, int]]
-    """Right guesses and pairs of each active level."""
+    """Correct guesses and pairs of each active level."""
 
     @property
     def micro(self) -> float:
-        """The share of right guesses over all pairs, 0 to 1; 0 without pairs."""
+        """The share of correct guesses among all pairs, 0 to 1; 0 without pairs."""
         return _share(*(sum(column) for column in zip(*self.levels.values(), strict=True)))
 
     def level(self, level: int) -> float:
-        """Return the share of right guesses at one level, 0 to 1; 0 without pairs."""
+        """Return the share of correct guesses at one level, 0 to 1; 0 without pairs."""
         return _share(*self.levels[level])
 
 
 class SemanticCounter:
-    """Counts right guesses a level, without waiting for the device."""
+    """Counts correct guesses per level, without waiting for the device."""
 
     def __init__(self, order: LevelOrder, device: torch.device) -> None:
         self._levels = order.active
         self._bounds = [order.bounds[level] for level in order.active]
         self._targets = torch.from_numpy(order.targets[:, list(order.active)]).to(device)
         self.counts = torch.zeros(2, len(order.active), dtype=torch.int64, device=device)
-        """int64 [2, K]: right guesses and pairs of each active level; to be summed over ranks."""
+        """int64 [2, K]: correct guesses and pairs of each active level; to be summed over ranks."""
 
     def update(self, logits: Tensor, class_indices: Tensor, valid: Tensor) -> None:
         """Count a batch.
@@ -56,7 +56,7 @@ class SemanticCounter:
         self.counts += torch.stack([(pairs & (guesses == targets)).sum(0), pairs.sum(0)])
 
     def result(self) -> SemanticTop1:
-        """Return the metric of what was counted; this waits for the device."""
+        """Return the metric; this waits for the device."""
         hits, pairs = self.counts.tolist()
         return SemanticTop1(dict(zip(self._levels, zip(hits, pairs, strict=True), strict=True)))
 
@@ -68,8 +68,8 @@ def majority_guess(
 
     Args:
         hierarchy: of C classes.
-        images_train: int64 [C], training images of each class.
-        images_val: int64 [C], validation images of each class.
+        images_train: int64 [C], training images per class.
+        images_val: int64 [C], val images per class.
     """
     train, val = hierarchy.subtree_sums(images_train), hierarchy.subtree_sums(images_val)
     levels = {}

@@ -11,7 +11,7 @@ KS = (1, 5)
 class TopKCounter:
     """Counts images whose class is among the k most probable, without waiting for the device.
 
-    Classes of equal logits stand in the order of the classifier's rows, so ties do not depend on the device.
+    Classes with equal logits rank in the order of the classifier rows, so ties do not depend on the device.
     """
 
     def __init__(self, order: LevelOrder, device: torch.device) -> None:

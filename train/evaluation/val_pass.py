@@ -1,4 +1,4 @@
-"""What a network scores on the val split: loss and metrics, the same on any number of processes."""
+"""A val pass: the loss and metrics of a network on the val split, the same on any number of ranks."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -24,21 +24,21 @@ from in21k.train.stream.source import val_source
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the val split showed."""
+    """The result of a val pass."""
 
     loss: float
-    """Mean over the images that decode, of the recipe's hard-label loss."""
+    """The recipe's hard-label loss, mean over the images that decode."""
     top1: SemanticTop1 | None
-    """None where the classes have no hierarchy."""
+    """None if the classes have no hierarchy."""
     metrics: Mapping[str, float | None]
-    """The scheme's further metrics by name: top1, top5, map (0 to 1), mistake_distance (edges)."""
+    """The scheme's other metrics by name: top1, top5, map (0 to 1), mistake_distance (edges)."""
     images: int
     """Images that decode."""
     skipped: int
     """Images that do not."""
 
     def to_dict(self, dataset: TrainingData) -> dict[str, Any]:
-        """Return it as plain values, beside the majority guess: each level's most frequent class of the train split."""
+        """Return plain values, and those of the majority guess: each level's most frequent class of the train split."""
         values: dict[str, Any] = {"val_images": self.images, "val_skipped": self.skipped, "val_loss": self.loss}
         values.update({f"val_{name}": value for name, value in self.metrics.items()})
         if self.top1 is None:
@@ -54,7 +54,7 @@ class Evaluation:
 
 
 class Scored(NamedTuple):
-    """A batch of the val split, scored."""
+    """A batch of the val split with its logits."""
 
     logits: torch.Tensor
     """[B, C] in level order."""
@@ -67,7 +67,7 @@ class Scored(NamedTuple):
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """A validation was asked to stop."""
+    """A val pass was asked to stop."""
 
 
 def evaluate_val(
@@ -78,24 +78,24 @@ def evaluate_val(
     ranks: Ranks,
     stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
-    """Return the evaluation of a network on the val split; every process must call it, and all get the same.
+    """Return the evaluation of a network on the val split; every rank must call it, and all get the same.
 
-    One pass serves, but for the mean average precision, which takes two. The network is left in eval mode.
+    Mean average precision takes a second pass over the images. The network is left in eval mode.
 
     Args:
         network: to evaluate.
         loss: of (logits, ids, valid).
         dataset: with the val split.
         config: its image size, batch size, scheme and precision.
-        ranks: this process among the others.
-        stop: asked for each batch, equally often on all processes; they must get the same answer.
+        ranks: this rank among the others.
+        stop: called for each batch, equally often on all ranks, and must return the same on all of them.
 
     Raises:
         TrainError: a shard is damaged, or no image decodes.
-        Interrupted: `stop` said so.
+        Interrupted: `stop` returned True.
     """
     for buffer in network.module.buffers():
-        ranks.broadcast(buffer)  # batch norm's running statistics differ between processes
+        ranks.broadcast(buffer)  # batch norm's running statistics differ between ranks
     network.module.eval()
     metrics = SchemeMetrics(dataset, network.order, config.loss.scheme, ranks)
     totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
@@ -113,14 +113,14 @@ def evaluate_val(
     summed, images, skipped = ranks.sum(totals).tolist()
     if not images:
         raise TrainError(f"{dataset.name}: none of the {int(skipped)} val images decodes")
-    loss_value = float(f"{summed / images:.9g}")  # sums of floats depend on their order, the ninth digit does not
+    loss_value = float(f"{summed / images:.9g}")  # sums of floats depend on their order, but not up to the ninth digit
     return Evaluation(loss_value, top1, others, int(images), int(skipped))
 
 
 def _scored(
     network: Network, dataset: TrainingData, config: Config, ranks: Ranks, stop: Callable[[], bool]
 ) -> Iterator[Scored]:
-    """Yield this process's share of the val split, scored."""
+    """Yield this rank's share of the val split with its logits."""
     samples = dataset.samples("val")
     plan = EvalPlan(samples, min(config.data.eval_batch_size, samples), ranks.rank, ranks.world_size)
     source = val_source(dataset, config)

@@ -1,4 +1,4 @@
-"""What a model costs: its parameters, and its multiply-adds for one image."""
+"""The cost of a model: its parameters, and its multiply-adds per image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,21 +7,21 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from in21k.train.model import ofa as ofa  # timm has no OFA-595 without it
+from in21k.train.model import ofa as ofa  # registers OFA-595 with timm
 from in21k.train.model.architectures import ARCHITECTURES
 
 
 @dataclass(frozen=True)
 class ModelCost:
-    """The size of a model."""
+    """The cost of a model."""
 
     parameters: int
     macs: int
-    """Multiply-adds of convolutions, linear layers and attention for one image."""
+    """Multiply-adds of convolutions, linear layers and attention per image."""
 
 
 def model_cost(name: str, classes: int = 1000, image_size: int = 224) -> ModelCost:
-    """Return what one of timm's models costs; it is built and run without memory for its tensors.
+    """Return the cost of one of timm's models, which is built and run without memory for its tensors.
 
     Args:
         name: timm's.
@@ -37,7 +37,7 @@ def model_cost(name: str, classes: int = 1000, image_size: int = 224) -> ModelCo
 
 
 def architecture_rows() -> list[dict[str, Any]]:
-    """Return a row of plain values for each architecture of the paper, with 1,000 classes at 224 pixels."""
+    """Return a row of plain values per architecture of the paper, for 1,000 classes at 224 pixels."""
     rows: list[dict[str, Any]] = []
     for architecture in ARCHITECTURES:
         cost = model_cost(architecture.timm)

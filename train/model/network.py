@@ -1,4 +1,4 @@
-"""The network: a timm model whose classifier's rows are in level order, and its weights in and out in class order."""
+"""A network: a timm model with its classifier rows in level order, and its weights read and written in class order."""
 
 import difflib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
-from in21k.train.model import ofa as ofa  # timm has no OFA-595 without it
+from in21k.train.model import ofa as ofa  # registers OFA-595 with timm
 from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.model.level_order import LevelOrder
 from in21k.train.model.normalization import Normalization, normalization_of
@@ -22,55 +22,58 @@ from in21k.train.model.weights import Weights, fit_weights, read_weights
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A model in memory, and which of its parameters have a row a class."""
+    """A timm model in memory, with a classifier in level order.
+
+    Logits are `network.module(network.inputs(images, device))`.
+    """
 
     name: str
     """timm's."""
     module: nn.Module
-    """Inputs [B, 3, H, W] as `inputs` makes them to logits [B, C] in level order."""
+    """Maps what `inputs` returns, [B, 3, H, W], to logits [B, C] in level order."""
     head: frozenset[str]
-    """Names of the parameters whose first axis goes over classes."""
+    """Names of the parameters with a row per class."""
     order: LevelOrder
     normalization: Normalization
-    """The range of the module's inputs."""
+    """Of the module's inputs."""
 
     def inputs(self, images: Tensor, device: torch.device) -> Tensor:
-        """Return images, uint8 [B, 3, H, W], as the module takes them: float32 on the device."""
+        """Return images, uint8 [B, 3, H, W], as the module's inputs: normalized, float32, on the device."""
         return self.normalization.inputs(images, device)
 
     def weights(self) -> Weights:
-        """Return the model's weights and buffers by name, classes in class order."""
+        """Return weights and buffers by name, classes in class order."""
         return {name: self.to_classes(name, tensor.detach()) for name, tensor in self.module.state_dict().items()}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take weights and buffers as `weights` gave them.
+        """Load what `weights` returned.
 
         Raises:
-            RuntimeError: names or shapes are another model's.
+            RuntimeError: names or shapes do not match.
         """
         self.module.load_state_dict({name: self.to_rows(name, tensor) for name, tensor in weights.items()})
 
     def to_classes(self, name: str, tensor: Tensor) -> Tensor:
-        """Return a parameter's values, or an optimizer's of its shape, with classes in class order."""
+        """Return the values of a parameter, or of its optimizer state, with classes in class order."""
         return self.order.to_classes(tensor) if name in self.head and tensor.ndim else tensor
 
     def to_rows(self, name: str, tensor: Tensor) -> Tensor:
-        """Return a parameter's values, or an optimizer's of its shape, with classes in level order."""
+        """Return the values of a parameter, or of its optimizer state, with classes in level order."""
         return self.order.to_rows(tensor) if name in self.head and tensor.ndim else tensor
 
 
 def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Network:
-    """Return a new network with a classifier of as many classes as the order has.
+    """Return a new network with a classifier for the classes of a level order.
 
     Args:
-        config: its name in timm, the range of its inputs, and the weights to begin with.
+        config: timm's name, normalization and initial weights.
         order: the level order of its classes.
-        image_size: side of the images in pixels, for models that fix theirs.
+        image_size: side of the images in pixels, for architectures that fix it.
 
     Raises:
-        TrainError: timm has no such model, its weights cannot be had, or it has no classifier.
+        TrainError: timm has no such model, its weights cannot be loaded, or it has no classifier.
     """
-    classes = len(order.class_of_row)
+    classes = len(order)
     module = create_module(config, classes, image_size)
     if config.pretrained and config.new_head:
         module.reset_classifier(classes)  # type: ignore[operator]
@@ -89,12 +92,12 @@ def create_module(config: ModelConfig, classes: int | None, image_size: int) -> 
     """Return one of timm's models.
 
     Args:
-        config: its name, whether it has timm's weights, and its stochastic depth.
-        classes: outputs of the classifier; None for those of timm's weights.
-        image_size: side of the images in pixels, for models that fix theirs.
+        config: timm's name, whether to load timm's weights, and stochastic depth.
+        classes: outputs of the classifier; None keeps that of timm's weights.
+        image_size: side of the images in pixels, for architectures that fix it.
 
     Raises:
-        TrainError: timm has no such model, or cannot build it, or its weights cannot be had.
+        TrainError: timm has no such model, cannot build it, or cannot load its weights.
     """
     check_name(config.name)
     options: dict[str, object] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
@@ -107,7 +110,7 @@ def create_module(config: ModelConfig, classes: int | None, image_size: int) -> 
     except Exception as error:
         if config.pretrained:
             raise TrainError(
-                f"timm's weights for {config.name} cannot be had: {one_line(error)}; try --init FILE"
+                f"timm's weights for {config.name} cannot be loaded: {one_line(error)}; try --init FILE"
             ) from error
         raise TrainError(f"timm cannot build {config.name} at {image_size} pixels: {one_line(error)}") from error
     return module
@@ -117,12 +120,14 @@ def check_name(name: str) -> None:
     """Refuse a name that timm does not know.
 
     Raises:
-        TrainError: timm has no such model, or no weights of the tag after its dot.
+        TrainError: timm has no such model, or no weights of that tag.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, [*(a.name for a in ARCHITECTURES), *timm.list_models()], 5, 0.5)
         hint = (
-            f"; close to it: {', '.join(close)}" if close else "; `in21k-train models` and timm.list_models() list some"
+            f"; similar names: {', '.join(close)}"
+            if close
+            else "; `in21k-train models` and timm.list_models() list some"
         )
         raise TrainError(f"timm has no model {name!r}{hint}")
     try:
@@ -133,13 +138,13 @@ def check_name(name: str) -> None:
 
 
 def _checkpoint_activations(network: Network) -> None:
-    """Keep only some activations for the backward pass, and compute the others again."""
+    """Turn on activation checkpointing, which keeps few activations and recomputes the others in the backward pass."""
     try:
         switch: Any = network.module.set_grad_checkpointing
         switch(True)
     except (AttributeError, AssertionError, NotImplementedError) as error:
         raise TrainError(
-            f"timm offers no activation checkpointing for {network.name}; leave model.grad_checkpointing off"
+            f"timm has no activation checkpointing for {network.name}; leave model.grad_checkpointing off"
         ) from error
 
 
@@ -152,12 +157,12 @@ def _head_parameters(module: nn.Module, name: str, classes: int) -> frozenset[st
         key for key, value in module.named_parameters() if id(value) in inside and value.ndim and len(value) == classes
     )
     if not found:
-        raise TrainError(f"{name} has no classifier of {classes} outputs that can be trained on classes")
+        raise TrainError(f"{name} has no classifier of {classes} outputs to train")
     return found
 
 
 def _init_from(network: Network, config: ModelConfig) -> None:
-    """Take a file's weights; a classifier of another size is left as it is, and any where the head is to be new."""
+    """Load a file's weights, without its classifier if that has another size or a new head is asked for."""
     own, path = network.module.state_dict(), Path(config.init)
     fitting = fit_weights(path, read_weights(path, config.init_ema), network.module, network.name, network.head)
     left_out = network.head if config.new_head else frozenset()

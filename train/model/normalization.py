@@ -1,20 +1,9 @@
-"""The range of a model's inputs: 0 to 1, or standardised by the mean and std that timm states for its weights."""
+"""Normalization of a model's inputs: values from 0 to 1, or standardized by timm's mean and std for its weights."""
 
 from dataclasses import dataclass
 
 import timm
 import torch
-
-
-def to_inputs(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return images as a model takes them, float32 of 0 to 1 on the device, without mean and std.
-
-    Args:
-        images: uint8 [B, 3, H, W]; memory order is kept.
-        device: to compute on.
-    """
-    return images.to(device, non_blocking=True).float().div_(255)
-
 
 UNIT = "unit"
 TIMM = "timm"
@@ -23,12 +12,12 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Normalization:
-    """What is done to pixels of 0 to 1, a channel each."""
+    """Mean and std per channel, applied to pixels of 0 to 1."""
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Taken off."""
+    """Subtracted from the pixels."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Divided by."""
+    """Divides the difference."""
 
     @property
     def is_identity(self) -> bool:
@@ -36,26 +25,28 @@ class Normalization:
         return self == Normalization()
 
     def inputs(self, images: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """Return images as the model takes them, float32 on the device.
+        """Return images as a model's inputs, float32 on the device.
 
         Args:
-            images: uint8 [B, 3, H, W]; memory order is kept.
+            images: uint8 [B, 3, H, W]; their memory format is kept.
             device: to compute on.
         """
-        unit = to_inputs(images, device)
+        unit = images.to(device, non_blocking=True).float().div_(255)
         if self.is_identity:
             return unit
         channels = torch.tensor([self.mean, self.std])
-        mean, std = channels.to(device, non_blocking=True).view(2, 3, 1, 1)  # made there, they would wait for the GPU
+        mean, std = channels.to(device, non_blocking=True).view(
+            2, 3, 1, 1
+        )  # created there, they would wait for the GPU
         return unit.sub_(mean).div_(std)
 
 
 def normalization_of(name: str, inputs: str) -> Normalization:
-    """Return how a model's inputs are made.
+    """Return the normalization of a model's inputs.
 
     Args:
         name: timm's, with the tag of its weights.
-        inputs: `timm` for the mean and std that timm states for the name; else inputs lie between 0 and 1.
+        inputs: `timm` for timm's mean and std of the name; otherwise inputs are between 0 and 1.
     """
     config = timm.models.get_pretrained_cfg(name) if inputs == TIMM else None
     return Normalization(tuple(config.mean), tuple(config.std)) if config else Normalization()

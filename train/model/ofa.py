@@ -1,9 +1,9 @@
-"""OFA-595: the mobile network of the paper that timm lacks, built from timm's blocks and registered there as `ofa_595`.
+"""OFA-595: the paper's mobile network that timm lacks, built from timm's blocks and registered there as `ofa_595`.
 
-It is a network that "Once for All" (arXiv 1908.09791) found and published for ImageNet, of 595 M multiply-adds at the
-236 pixels that it was found for (513 M at 224), with two changes of the ImageNet-21K paper's authors, who find it
-faster and better so: x·sigmoid(x) in place of hard-swish, and the sigmoid in place of the hard one. Their classifier
-has no dropout, and this one has none by default.
+"Once for All" (arXiv 1908.09791) found and published it for ImageNet: 595 M multiply-adds at the 236 pixels for which
+it was found (513 M at 224). The authors of the ImageNet-21K paper change it in two ways, for speed and accuracy:
+x·sigmoid(x) instead of hard-swish, and sigmoid instead of hard sigmoid. Their classifier has no dropout, and this one
+has none by default.
 """
 
 import re
@@ -58,7 +58,7 @@ default_cfgs = generate_default_cfgs(
         }
     }
 )
-"""What timm knows of the model's inputs: 0 to 1, without mean and std, as the authors train it."""
+"""timm's record of the model: inputs are 0 to 1 without mean and std, as the authors train it."""
 
 
 @register_model  # type: ignore[untyped-decorator]
@@ -84,17 +84,17 @@ def checkpoint_filter_fn(weights: Mapping[str, Tensor], model: nn.Module) -> dic
 
     Args:
         weights: by name; names that are not the authors' stay.
-        model: not needed; timm gives it to all such functions.
+        model: unused; timm passes it to all such functions.
     """
     named = {_own_name(name): tensor for name, tensor in weights.items()}
     classifier = named.get("classifier.weight")
-    if classifier is not None and classifier.ndim == 4:  # a 1 × 1 convolution there
+    if classifier is not None and classifier.ndim == 4:  # a 1 × 1 convolution in the authors' files
         named["classifier.weight"] = classifier.flatten(1)
     return named
 
 
 def _own_name(name: str) -> str:
-    """Return our name of a tensor; the authors number the blocks through, we number them within their stage."""
+    """Return our name of a tensor; the authors number all blocks in one sequence, we number them within a stage."""
     layer, _, kind = name.rpartition(".")
     if found := re.fullmatch(r"blocks\.(\d+)\.mobile_inverted_conv\.(.+)", layer):
         place, inner = int(found[1]), found[2]

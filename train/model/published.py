@@ -1,4 +1,4 @@
-"""Published models, the authors' above all, with their classifiers' rows of a dataset's classes."""
+"""Published models, such as the official weights (paper, 5.1), with classifier rows for a dataset's classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,18 +25,18 @@ class PublishedModel:
     """A model with a published classifier."""
 
     name: str
-    """timm's, with the tag of its weights; or the paper's, for the authors' weights."""
+    """timm's name with the tag of the weights; or the paper's name, for the official weights."""
     weights: Path | None = None
-    """A file of its weights; None takes those that timm has, a download."""
+    """A file of weights; None downloads timm's."""
     inputs: str = AUTO
-    """unit, timm, or auto: the authors' models take unit, all others what timm states."""
+    """Normalization: unit, timm, or auto, which is unit for the official weights and timm for all others."""
 
 
 def published_settings(model: PublishedModel) -> ModelConfig:
-    """Return the settings of a published model: timm's name, with the tag of its weights, and the range of its inputs.
+    """Return the settings of a published model: timm's name with the tag of its weights, and the normalization.
 
     Raises:
-        TrainError: its weights are neither named nor timm's.
+        TrainError: no file of weights is given, and timm has none.
     """
     architecture = find_architecture(model.name)
     if architecture is None:
@@ -50,25 +50,25 @@ def published_settings(model: PublishedModel) -> ModelConfig:
 
 
 def published_network(config: ModelConfig, file: Path | None, hierarchy: Hierarchy, image_size: int) -> Network:
-    """Return a published model with the classifier rows of a hierarchy's classes alone.
+    """Return a published model that keeps only the classifier rows of a hierarchy's classes.
 
     Args:
-        config: timm's name, and the range of its inputs.
-        file: of its weights; None takes timm's.
+        config: timm's name and the normalization.
+        file: of weights; None downloads timm's.
         hierarchy: of the dataset.
         image_size: side of the images in pixels.
 
     Raises:
-        TrainError: the weights cannot be had or do not fit, or the classifier lacks classes of the hierarchy.
+        TrainError: the weights cannot be loaded or do not fit, or the classifier lacks classes of the hierarchy.
     """
     network = build_network(config, level_order(hierarchy), image_size)
     weights = _downloaded(config, image_size) if file is None else _from_file(file, network)
     lengths = {len(weights[name]) for name in network.head if name in weights}
     if len(lengths) != 1 or not network.head <= weights.keys():
-        raise TrainError(f"{file or config.name} has no classifier; name a model's weights with theirs")
+        raise TrainError(f"{file or config.name} has no classifier; give weights that include one")
     rows = torch.from_numpy(outputs_of(hierarchy.wnids, lengths.pop(), str(file or config.name)))
     chosen = {name: tensor[rows] if name in network.head else tensor for name, tensor in weights.items()}
-    network.load(network.weights() | chosen)  # files may lack the counters of batch norm
+    network.load(network.weights() | chosen)  # files may lack batch norm's counters
     return network
 
 
@@ -81,10 +81,10 @@ def _from_file(file: Path, network: Network) -> Weights:
 
 
 def published_classes(outputs: int) -> tuple[str, ...]:
-    """Return the wnids of a classifier of so many outputs, in their order.
+    """Return the wnids of a published classifier with this many outputs, in order.
 
-    Known are the two releases of ImageNet-21K-P (the authors' models), and what timm has models of: ImageNet-1K, its
-    own 11,821 classes, and the whole of ImageNet-21K.
+    Known are both releases of ImageNet-21K-P (the official weights) and the class lists of timm's models: ImageNet-1K,
+    timm's 11,821 classes, and all of ImageNet-21K.
 
     Raises:
         TrainError: no published list has so many classes.
@@ -95,26 +95,26 @@ def published_classes(outputs: int) -> tuple[str, ...]:
     subset = infer_imagenet_subset({"num_classes": outputs})
     if subset is None:
         raise TrainError(
-            f"a classifier of {outputs:,} outputs is none of a published class list; which classes it has is unknown"
+            f"a classifier of {outputs:,} outputs matches no published class list, so its classes are unknown"
         )
     return tuple(ImageNetInfo(subset).label_names())
 
 
 def outputs_of(wnids: Sequence[str], outputs: int, name: str) -> npt.NDArray[np.int64]:
-    """Return int64 [C]: for each class of a dataset the output of a published classifier that stands for it.
+    """Return int64 [C]: for each class of a dataset, its output in a published classifier.
 
     Args:
         wnids: of the dataset, C in order of class index.
-        outputs: of the classifier.
+        outputs: number of outputs of the classifier.
         name: of the model, for errors.
 
     Raises:
         TrainError: the list is unknown, or lacks a class of the dataset.
     """
-    place = {wnid: number for number, wnid in enumerate(published_classes(outputs))}
-    if missing := [wnid for wnid in wnids if wnid not in place]:
+    index_of = {wnid: number for number, wnid in enumerate(published_classes(outputs))}
+    if missing := [wnid for wnid in wnids if wnid not in index_of]:
         raise TrainError(
             f"{len(missing):,} of the dataset's {len(wnids):,} classes are not among the {outputs:,} of {name}, "
             f"such as {missing[0]}"
         )
-    return np.array([place[wnid] for wnid in wnids], np.int64)
+    return np.array([index_of[wnid] for wnid in wnids], np.int64)

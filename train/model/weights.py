@@ -1,4 +1,4 @@
-"""Weights from files, under the names of the model that is to take them."""
+"""Weights from files, under the names of the model that loads them."""
 
 import argparse
 import inspect
@@ -20,31 +20,31 @@ from in21k.train.errors import TrainError
 Weights = dict[str, Tensor]
 
 _PLAIN = ("state_dict", "model")
-_AVERAGED = ("state_dict_ema", "model_ema")
+_EMA = ("state_dict_ema", "model_ema")
 _WRAPPERS = ("module.", "_orig_mod.")
 _COUNTER = "num_batches_tracked"
-"""A buffer of batch norm that files of other layers lack, and that changes nothing at the usual momentum."""
+"""A buffer of batch norm that some files lack; it has no effect at the usual momentum."""
 
 
-def read_weights(path: Path, averaged: bool = False) -> Weights:
+def read_weights(path: Path, ema: bool = False) -> Weights:
     """Return the tensors of a safetensors file, or of a torch file that can be read without running code.
 
-    A torch file may hold them under `state_dict` or `model`; the prefixes of DataParallel and torch.compile go.
+    A torch file may hold them under `state_dict` or `model`; prefixes of DataParallel and torch.compile are removed.
 
     Args:
-        path: to read.
-        averaged: take the averaged ones (EMA), under `state_dict_ema` or `model_ema`.
+        path: the file.
+        ema: return the EMA, under `state_dict_ema` or `model_ema`.
 
     Raises:
-        TrainError: it is missing or damaged, holds no tensors by name, or no averaged ones.
+        TrainError: the file is missing or damaged, or holds no tensors by name, or no EMA.
     """
     if not path.is_file():
         raise TrainError(f"{path}: there is no such file")
     loaded = _load(path)
-    if averaged:
-        found = [loaded[name] for name in _AVERAGED if isinstance(loaded.get(name), dict)]
+    if ema:
+        found = [loaded[name] for name in _EMA if isinstance(loaded.get(name), dict)]
         if not found:
-            raise TrainError(f"{path} holds no averaged weights ({' or '.join(_AVERAGED)}); leave model.init_ema off")
+            raise TrainError(f"{path} holds no EMA of the weights ({' or '.join(_EMA)}); leave model.init_ema off")
         loaded = found[0]
     else:
         for name in _PLAIN:
@@ -58,7 +58,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # timm keeps its arguments beside the weights
+        with torch.serialization.safe_globals([argparse.Namespace]):  # timm stores its arguments beside the weights
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         raise TrainError(f"{path} cannot be read as weights: {one_line(error)}") from error
@@ -76,19 +76,19 @@ def _unwrapped(name: str) -> str:
 def fit_weights(
     path: Path, weights: Mapping[str, Tensor], module: nn.Module, name: str, head: frozenset[str]
 ) -> Weights:
-    """Return those of a file's weights that a model has, under its names and in its shapes.
+    """Return the weights of a file that a model has, under the model's names and in its shapes.
 
-    Names of other releases are turned into timm's, and position embeddings resized, as timm does it for its downloads.
+    Names of other releases are converted to timm's and position embeddings resized, as timm does for its downloads.
 
     Args:
-        path: of the file, for errors.
+        path: of the file, for messages.
         weights: by name.
         module: the model.
         name: timm's name of it.
-        head: names of the model's parameters that have a row a class; they may be missing or of another length.
+        head: names of the parameters with a row per class; they may be missing, or have another length.
 
     Raises:
-        TrainError: a tensor of the model is missing, or of another shape.
+        TrainError: a tensor of the model is missing, or has another shape.
     """
     own = module.state_dict()
     body = {key: tensor.shape for key, tensor in own.items() if key not in head and not key.endswith(_COUNTER)}
@@ -96,13 +96,14 @@ def fit_weights(
         weights = _renamed(path, weights, module, name)
     if missing := body.keys() - weights.keys():
         raise TrainError(
-            f"{path} is no checkpoint of {name}: {len(missing)} of {len(body)} tensors are missing, "
+            f"{path} is not a checkpoint of {name}: {len(missing)} of {len(body)} tensors are missing, "
             f"such as {min(missing)}"
         )
     for key, shape in body.items():
         if weights[key].shape != shape:
             raise TrainError(
-                f"{path} does not fit {name}: {key} is {list(weights[key].shape)} there and {list(shape)} in the model"
+                f"{path} does not fit {name}: {key} is {list(weights[key].shape)} in the file "
+                f"and {list(shape)} in the model"
             )
     return {key: weights[key] for key in own if key in weights}
 
@@ -114,12 +115,12 @@ def _renamed(path: Path, weights: Mapping[str, Tensor], module: nn.Module, name:
     arguments = (dict(weights), module)[: len(inspect.signature(convert).parameters)]
     try:
         converted: Mapping[str, Tensor] = convert(*arguments)
-    except Exception as error:  # timm's functions fail in many ways on what is not theirs
-        raise TrainError(f"{path} is no checkpoint of {name}: {one_line(error)}") from error
+    except Exception as error:  # timm's functions fail in many ways on files of other models
+        raise TrainError(f"{path} is not a checkpoint of {name}: {one_line(error)}") from error
     return converted
 
 
 def _converter(name: str) -> Callable[..., Mapping[str, Tensor]] | None:
-    """Return the function by which timm renames the weights of a model's other releases, None where it has none."""
+    """Return timm's function that renames weights of a model's other releases, None if there is none."""
     entrypoint = timm.models.model_entrypoint(name.partition(".")[0])
     return getattr(sys.modules[entrypoint.__module__], "checkpoint_filter_fn", None)

@@ -1,4 +1,4 @@
-"""The curves of one run or several as a picture."""
+"""Plots of the curves of one or more runs."""
 
 import csv
 import io
@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 PLOT = "curves.png"
 
 Points = tuple[list[float], list[float]]
-"""Epochs, and a value at each."""
+"""Epochs, and the value at each."""
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # told apart by all eyes
+_COLORS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # distinct to color-blind eyes, too
 _STYLE: Any = {
     "axes.edgecolor": "#888888",
     "axes.grid": True,
@@ -35,19 +43,19 @@ _STYLE: Any = {
 
 @dataclass
 class RunCurves:
-    """What a run's metrics.csv holds."""
+    """The content of a run's metrics.csv."""
 
     name: str
     points: dict[tuple[str, str], Points] = field(default_factory=dict)
-    """By split and column; what no row measures is missing."""
+    """By split and column, without columns that no row measures."""
 
     def get(self, split: str, column: str) -> Points | None:
-        """Return a curve, None where the run has not measured it."""
+        """Return a curve, None if the run has not measured it."""
         return self.points.get((split, column))
 
 
 def plot_curves(runs: Sequence[Path], output: Path) -> None:
-    """Draw the curves of runs over their epochs, a colour each, into a PNG.
+    """Plot the curves of runs over their epochs into a PNG, with a color per run.
 
     Args:
         runs: folders of runs, finished or not.
@@ -56,7 +64,7 @@ def plot_curves(runs: Sequence[Path], output: Path) -> None:
     Raises:
         TrainError: a run has no curves, or the picture cannot be written.
     """
-    import matplotlib as mpl  # every training process would load it, and one of them draws, at the end
+    import matplotlib as mpl  # only the first rank draws, at the end of a run
     from matplotlib.figure import Figure
 
     curves = [read_curves(run, name) for run, name in zip(runs, _names(runs), strict=True)]
@@ -82,7 +90,7 @@ def plot_curves(runs: Sequence[Path], output: Path) -> None:
 
 
 def read_curves(run: Path, name: str) -> RunCurves:
-    """Return the curves of a run's folder, under a name; a row that a kill has cut off is left out.
+    """Return the curves of a run's folder under a name, without a row that a kill cut off.
 
     Raises:
         TrainError: it has no curves.
@@ -100,7 +108,7 @@ def read_curves(run: Path, name: str) -> RunCurves:
     except (OSError, ValueError, KeyError) as error:
         raise TrainError(f"{path} cannot be read as the curves of a run: {one_line(error)}") from error
     if not curves.points:
-        raise TrainError(f"{path} holds no row yet; wait for the run's first logged step")
+        raise TrainError(f"{path} has no rows yet; wait for the run's first logged step")
     return curves
 
 
@@ -123,14 +131,14 @@ _PANELS = (
     _Panel("Learning rate", "lr", ("train",)),
     _Panel("Gradient norm", "gradient_norm", ("train",), "log"),
     _Panel("Loss scale", "loss_scale", ("train",), "log"),
-    _Panel("Images a second", "images_per_second", ("train",)),
-    _Panel("Share of time waited for data", "data_wait", ("train",)),
+    _Panel("Images per second", "images_per_second", ("train",)),
+    _Panel("Share of time waiting for data", "data_wait", ("train",)),
 )
 
 
 def _draw(panel: _Panel, axis: "Axes", runs: Sequence[RunCurves]) -> None:
     for number, run in enumerate(runs):
-        colour = _COLOURS[number % len(_COLOURS)]
+        color = _COLORS[number % len(_COLORS)]
         for split in panel.splits:
             if (points := run.get(split, panel.column)) is None:
                 continue
@@ -138,7 +146,7 @@ def _draw(panel: _Panel, axis: "Axes", runs: Sequence[RunCurves]) -> None:
                 {"marker": "o", "markersize": 3.5, "linestyle": "--"} if split == "val" else {"linewidth": 1.2}
             )
             label = f"{run.name} ({split})" if len(panel.splits) > 1 else run.name
-            axis.plot(*points, color=colour, label=label, **look)
+            axis.plot(*points, color=color, label=label, **look)
     axis.set_yscale(panel.scale)
     axis.set_title(panel.title, loc="left", fontweight="bold")
     axis.set_xlabel("epoch")

@@ -13,41 +13,41 @@ from in21k.train.run.folder import METRICS, TENSORBOARD
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One row of the curves; what a row does not measure is None."""
+    """One row of the curves; columns that a row does not measure are None."""
 
     step: int
     """Steps done."""
     epoch: float
     """Epochs done, with the fraction."""
     split: str
-    """train: means since the row before; val: a whole validation."""
+    """train: means since the previous row; val: a val pass."""
     loss: float
     semantic_top1: float | None = None
-    """0 to 1; val alone."""
+    """0 to 1; val only."""
     top1: float | None = None
-    """0 to 1; val of single-label schemes alone."""
+    """0 to 1; val of single-label schemes only."""
     top5: float | None = None
-    """0 to 1; val of single-label schemes alone."""
+    """0 to 1; val of single-label schemes only."""
     map: float | None = None
-    """Mean average precision, 0 to 1; val of multi-label schemes alone."""
+    """Mean average precision, 0 to 1; val of multi-label schemes only."""
     mistake_distance: float | None = None
-    """Mean tree distance of wrong guesses, in edges; val alone."""
+    """Mean tree distance of wrong guesses in edges; val only."""
     lr: float | None = None
     """Of the last step."""
     images_per_second: float | None = None
-    """Over all processes."""
+    """Over all ranks."""
     data_wait: float | None = None
-    """Share of the time that the training process waited for data, 0 to 1."""
+    """Share of the time for which the first rank waited for data, 0 to 1."""
     gpu_memory_mb: float | None = None
-    """The most that torch held on this process's GPU so far."""
+    """Peak memory that torch has held on the first rank's GPU so far."""
     gradient_norm: float | None = None
-    """Mean over the steps, before clipping; without those that overflowed."""
+    """Mean over the steps, before clipping, without those that overflowed."""
     loss_scale: float | None = None
-    """Of float16; None where there is none."""
+    """Of float16; None without one."""
     overflows: int | None = None
-    """Steps that float16 overflowed in, which change no weight; None where there is no loss scale."""
+    """Steps skipped because float16 overflowed; None without a loss scale."""
     skipped: int = 0
-    """Images that did not decode, since the row before."""
+    """Images that did not decode since the previous row."""
 
 
 _COLUMNS = tuple(field.name for field in fields(CurvePoint))
@@ -57,12 +57,12 @@ class CurveWriter:
     """Appends to RUN/metrics.csv and RUN/tensorboard."""
 
     def __init__(self, run: Path, start_step: int, *, validates: bool) -> None:
-        """Open both, without what an interrupted run wrote past the step from which this one goes on.
+        """Open both, and drop what an interrupted run wrote after the step from which this one is resumed.
 
         Args:
             run: the run's folder.
             start_step: steps done.
-            validates: whether the validation after that step is made again.
+            validates: whether the val pass after that step is repeated.
         """
         path = run / METRICS
         _drop_after(path, start_step, validates)
@@ -86,9 +86,9 @@ class CurveWriter:
 
 
 def _drop_after(path: Path, step: int, validates: bool) -> None:
-    """Rewrite a CSV with its header and the whole rows up to a step, with or without its validation.
+    """Rewrite a CSV with its header and its complete rows up to a step, with or without the step's val pass.
 
-    A file that an older version began, with fewer columns, gets them all.
+    A file from an older version with fewer columns gets all of them.
     """
     last = (step, "train") if validates else (step, "val")
     rows = []

@@ -1,4 +1,4 @@
-"""A run's folder: who may write into it, and where a resumed run goes on."""
+"""A run's folder: whether a run may use it, and from which step a resumed run continues."""
 
 import json
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ SKIPPED = "skipped.csv"
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins."""
+    """Where a run starts."""
 
     checkpoint: Path | None
-    """None for the beginning."""
+    """The checkpoint to resume; None for a new run."""
     state: RunState | None
-    """What the checkpoint says; None for the beginning."""
+    """The checkpoint's state; None for a new run."""
 
     @property
     def step(self) -> int:
@@ -42,46 +42,48 @@ class Start:
 
 
 def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool) -> Start:
-    """Return where a run in this folder begins; nothing is written.
+    """Return where a run in this folder starts; nothing is written.
 
     Args:
         run: the run's folder, which may be missing.
         config: the resolved configuration.
-        dataset: what it trains on.
-        resume: go on with the run that the folder holds, if it holds one.
+        dataset: to train on.
+        resume: continue the run in the folder, if there is one.
 
     Raises:
-        TrainError: the folder holds a run and `resume` is off, or that run had another configuration or dataset.
+        TrainError: the folder holds a run and `resume` is off, or its configuration or dataset differs.
     """
     path = run / CONFIG
     if not path.exists():
         return Start(None, None)
     if not resume:
-        raise TrainError(f"{run} already holds a run; pass --resume to go on with it, or name another --output")
+        raise TrainError(f"{run} already holds a run; pass --resume to continue it, or give another --output")
     try:
         stored = json.loads(path.read_bytes())
         old, digest = config_from_dict(stored["config"]), stored["dataset"]["manifest_sha256"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainError(f"{path} is damaged ({error}); name another --output") from error
+        raise TrainError(f"{path} is damaged ({error}); give another --output") from error
     if changed := differences(old, config):
-        raise TrainError(f"{run} was begun with other settings and cannot be resumed with these: {'; '.join(changed)}")
+        raise TrainError(
+            f"{run} was started with other settings and cannot be resumed with these: {'; '.join(changed)}"
+        )
     if digest != dataset.digest:
-        raise TrainError(f"{run} was trained on another dataset than {dataset.name}; resume it with that one")
+        raise TrainError(f"{run} was trained on another dataset than {dataset.name}; resume it with its own")
     checkpoint = latest_checkpoint(run)
     return Start(checkpoint, load_state(checkpoint) if checkpoint else None)
 
 
 def log_skipped(run: Path, step: int, keys: Sequence[str]) -> None:
-    """Append the keys of a step's images that do not decode, a line of step and key each; any process may."""
+    """Append the keys of a step's images that do not decode, a line of step and key for each; any rank may call it."""
     with (run / SKIPPED).open("a", encoding="utf-8") as file:
         file.write("".join(f"{step},{key}\n" for key in keys))
 
 
 def begin_run(run: Path, config: Config, dataset: TrainingData) -> None:
-    """Create a run's folder, with the configuration in it and the classes, so that the model serves without its data.
+    """Create a run's folder with its configuration, and the hierarchy table, which makes the model usable without data.
 
     Raises:
-        DatasetError: it cannot be written.
+        DatasetError: the folder cannot be written.
     """
     make_folder(run)
     with atomic_path(run / HIERARCHY) as temporary:

@@ -1,4 +1,4 @@
-"""How a training process becomes ready: a session from the configuration and the data, at the step where it begins."""
+"""Builds a rank's session from the configuration and the data, at the step from which the run starts."""
 
 from dataclasses import replace
 
@@ -24,16 +24,16 @@ from in21k.train.trainer.teacher import open_teacher
 
 
 def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Start) -> Session:
-    """Return a process's session, at the point from which the run goes on.
+    """Return a rank's session, at the step from which the run starts.
 
     Args:
         config: resolved.
         dataset: to train on.
-        ranks: this process among the others.
-        start: where the run begins.
+        ranks: this rank among the others.
+        start: the start of the run, or the checkpoint to resume.
 
     Raises:
-        TrainError: the configuration does not fit the dataset or the processes, or a file of weights is not usable.
+        TrainError: the configuration does not fit the dataset or the ranks, or weights are not usable.
     """
     run, optim = config.run, config.optim
     prepare_backend(run, ranks.device)
@@ -67,19 +67,19 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
 
 
 def _plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:
-    data, parts = config.data, config.optim.accumulate
+    micro_batches = config.optim.accumulate
     plan = TrainPlan(
-        dataset.shard_lengths("train"),
-        config.run.seed,
-        config.optim.epochs,
-        data.batch_size,
-        ranks.rank,
-        ranks.world_size,
+        shard_lengths=dataset.shard_lengths("train"),
+        seed=config.run.seed,
+        epochs=config.optim.epochs,
+        global_batch=config.data.batch_size,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
     )
-    if plan.batch_size % parts:
+    if plan.batch_size % micro_batches:
         raise TrainError(
-            f"the {plan.batch_size} images of a process's step do not divide into optim.accumulate={parts} parts; "
-            "name a divisor"
+            f"a rank's batch of {plan.batch_size} images does not divide into optim.accumulate={micro_batches} "
+            "micro-batches; give a divisor"
         )
     return plan
 

@@ -14,20 +14,20 @@ from in21k.train.model.network import Network
 from in21k.train.model.weights import Weights
 
 SEPARATOR = "/"
-"""Stands between a parameter's name, which has none, and that of its state."""
+"""Separates the name of a parameter, which contains none, from the name of its state."""
 
 
 def build_optimizer(network: Network, config: OptimConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Return the optimizer of a network on a device; weight decay spares biases, norms and what the model names.
+    """Return the optimizer of a network on a device; biases, norms and what the model names get no weight decay.
 
     Raises:
-        TrainError: Nesterov's variant is asked for without momentum.
+        TrainError: Nesterov momentum is on and the momentum is 0.
     """
     if config.nesterov and not config.momentum:
-        raise TrainError("optim.nesterov needs a momentum, and optim.momentum is 0")
+        raise TrainError("optim.nesterov needs momentum, but optim.momentum is 0")
     named: Any = getattr(network.module, "no_weight_decay", tuple)
     groups = param_groups_weight_decay(network.module, config.weight_decay, no_weight_decay_list=named())
-    fused = device.type == "cuda"  # one kernel, which leaves out steps that overflow without asking the CPU
+    fused = device.type == "cuda"  # one kernel, which skips steps that overflow without asking the CPU
     if config.name == "sgd":
         return torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused)
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
@@ -44,10 +44,10 @@ def optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer) -> Wei
 
 
 def load_optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Take an optimizer's state as `optimizer_tensors` gave it.
+    """Load what `optimizer_tensors` returned.
 
     Raises:
-        TrainError: it is of another model.
+        TrainError: the state is of another model.
     """
     parameters = dict(network.module.named_parameters())
     states: dict[str, dict[str, Tensor]] = {}
@@ -56,7 +56,7 @@ def load_optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer, t
         if name not in parameters or (value.ndim and value.shape != parameters[name].shape):
             raise TrainError(f"the optimizer's state {flat!r} is of another model")
         value = network.to_rows(name, value)
-        if value.ndim:  # in the parameter's own memory order, or the optimizer takes its slow path
+        if value.ndim:  # in the parameter's memory format, or the optimizer takes its slow path
             value = torch.empty_like(parameters[name], dtype=value.dtype, requires_grad=False).copy_(value)
         states.setdefault(name, {})[key] = value
     names = {id(parameter): name for name, parameter in parameters.items()}
@@ -71,19 +71,19 @@ def one_cycle(
 ) -> float:
     """Return the learning rate of a step; a pure function, so that a resumed run needs no scheduler state.
 
-    It rises from peak / div_factor to peak over the first `pct_start` of the run and falls to
-    peak / div_factor / final_div_factor at its last step, both along half a cosine.
+    It rises from peak / div_factor to peak over the first `pct_start` of the run, and falls to
+    peak / div_factor / final_div_factor at the last step, both along half a cosine.
 
     Args:
         step: 0 to total_steps - 1.
         total_steps: steps of the whole run.
         peak: the highest learning rate.
-        pct_start: share of the run in which it rises, 0 to 1.
-        div_factor: the peak over the first step's rate.
-        final_div_factor: the first step's rate over the last one's.
+        pct_start: share of the run during which it rises, 0 to 1.
+        div_factor: the peak divided by the first step's rate.
+        final_div_factor: the first step's rate divided by the last step's.
     """
     first = peak / div_factor
-    top = pct_start * total_steps - 1  # where torch puts the peak; between two steps as a rule
+    top = pct_start * total_steps - 1  # where torch puts the peak; usually between two steps
     if step <= top:
         return _cosine(first, peak, step / top if top else 1.0)
     return _cosine(peak, first / final_div_factor, (step - top) / (total_steps - 1 - top))

@@ -24,7 +24,7 @@ class Preempted(Exception):  # noqa: N818 - nothing went wrong
     """A run was stopped by SIGTERM, after its checkpoint had been written."""
 
     def __init__(self, step: int) -> None:
-        super().__init__(f"stopped by SIGTERM at step {step}; go on with --resume")
+        super().__init__(f"stopped by SIGTERM at step {step}; continue with --resume")
         self.step = step
         """Steps done."""
 

@@ -1,4 +1,4 @@
-"""The teacher of a distilling run: a trained network, frozen, whose logits stand in the student's order."""
+"""The teacher of a distilling run: a trained, frozen network with its logits in the student's order."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from in21k.train.run.checkpoint import find_model
 
 
 class Teacher(nn.Module):
-    """A network that is only asked; it never changes, and no gradient goes through it."""
+    """A frozen network: it never changes, and no gradient flows through it."""
 
     def __init__(self, network: Network, config: Config, ranks: Ranks) -> None:
         super().__init__()
@@ -29,10 +29,10 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits [B, C] in level order.
+        """Return the teacher logits, [B, C] in level order.
 
         Args:
-            images: uint8 [B, 3, H, W], those that the student sees; the range of inputs is the teacher's own.
+            images: uint8 [B, 3, H, W], the student's; they get the teacher's own normalization.
         """
         with autocast(self._device, self._run.amp, self._run.amp_dtype):
             logits: Tensor = self._network.module(self._network.inputs(images, self._device))
@@ -40,29 +40,29 @@ class Teacher(nn.Module):
 
 
 def open_teacher(config: Config, data: TrainingData, order: LevelOrder, ranks: Ranks) -> Teacher | None:
-    """Return the teacher of a run on the device; None where the scheme has none.
+    """Return the teacher of a run on the device; None for schemes without one.
 
     Args:
-        config: of the run, its image size resolved.
-        data: that the student is trained on.
+        config: of the run, resolved.
+        data: the student's training data.
         order: the level order of its classes.
         ranks: this process among the others.
 
     Raises:
-        TrainError: the scheme needs a teacher and none is named, one is named and the scheme has no use for it, or its
-            weights cannot be had, or its classes are not the data's.
+        TrainError: the scheme needs a teacher and none is given, or has no use for the one given; or the teacher's
+            weights cannot be loaded, or its classes are not the data's.
     """
     distill = config.distill
     if config.loss.scheme not in DISTILLING:
         if distill.teacher:
             raise TrainError(
-                f"loss.scheme={config.loss.scheme} has no use for the teacher {distill.teacher}; name a distilling "
+                f"loss.scheme={config.loss.scheme} has no use for the teacher {distill.teacher}; use a distilling "
                 f"recipe or leave --teacher out"
             )
         return None
     if not distill.teacher:
         raise TrainError(
-            f"loss.scheme={config.loss.scheme} needs a teacher; name a run or a model of timm: --teacher …"
+            f"loss.scheme={config.loss.scheme} needs a teacher; pass --teacher with a run or a model of timm"
         )
     size = config.data.image_size
     is_file = Path(distill.teacher).exists()
@@ -71,19 +71,19 @@ def open_teacher(config: Config, data: TrainingData, order: LevelOrder, ranks: R
 
 
 def _trained(distill: DistillConfig, data: TrainingData, order: LevelOrder, size: int) -> Network:
-    """Return the network of a checkpoint of ours."""
+    """Return the network of a checkpoint of in21k."""
     if distill.teacher_weights:
-        raise TrainError(f"{distill.teacher} has weights of its own; leave --teacher-weights out")
+        raise TrainError(f"{distill.teacher} has its own weights; leave --teacher-weights out")
     path = find_model(Path(distill.teacher))
-    card = read_metadata(path)
-    check_classes(path, card, len(data.hierarchy), data.class_list_sha256)
+    metadata = read_metadata(path)
+    check_classes(path, metadata, len(data.hierarchy), data.class_list_sha256)
     return load_network(path, order, size)
 
 
 def _published(distill: DistillConfig, data: TrainingData, size: int) -> Network:
     """Return a model of timm, or of the paper, with its published classifier."""
     if "/" in distill.teacher and find_architecture(distill.teacher) is None:
-        raise TrainError(f"{distill.teacher}: there is no such run or file of weights; name another --teacher")
+        raise TrainError(f"{distill.teacher}: there is no such run or file of weights; give another --teacher")
     file = Path(distill.teacher_weights) if distill.teacher_weights else None
     settings = published_settings(PublishedModel(distill.teacher, file))
     return published_network(settings, file, data.hierarchy, size)

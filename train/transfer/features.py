@@ -1,4 +1,4 @@
-"""Features: what a network's classifier is given, for every image of a split, in one pass over the stream."""
+"""Features: the inputs of a network's classifier for every image of a split, from one pass over the stream."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,15 +32,17 @@ class Features:
 
 
 def classifier_of(network: Network) -> nn.Module:
-    """Return the layer that makes the logits.
+    """Return the layer that computes the logits.
 
     Raises:
-        TrainError: it is no single linear layer with a bias.
+        TrainError: it is not a single linear layer with a bias.
     """
     owners = {name.rpartition(".")[0] for name in network.head}
     layer = network.module.get_submodule(owners.pop()) if len(owners) == 1 else None
     if not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.bias is None:
-        raise TrainError("the model's classifier is no single linear layer with a bias; fine-tune it without --probe")
+        raise TrainError(
+            "the model's classifier is not a single linear layer with a bias; fine-tune it, without --probe"
+        )
     return layer
 
 
@@ -51,8 +53,8 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
         network: on the device.
         data: the images.
         split: train or val.
-        config: image size, batch size of validation, workers, precision.
-        ranks: a single process.
+        config: image size, eval batch size, workers, precision.
+        ranks: a single rank.
 
     Raises:
         TrainError: no image decodes.
@@ -87,12 +89,12 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
 def targets_of(features: Features, data: TrainingData) -> Tensor:
     """Return float32 [N, C]: 1 for the classes of each image."""
     sets = torch.from_numpy(np.ascontiguousarray(data.label_sets))[features.label_ids]
-    targets = torch.zeros(len(sets), len(data.hierarchy) + 1)  # a column more, for the padding
+    targets = torch.zeros(len(sets), len(data.hierarchy) + 1)  # one more column, for the padding
     return targets.scatter_(1, sets % targets.shape[1], 1.0)[:, :-1]
 
 
 def as_tensors(**splits: Features) -> dict[str, Any]:
-    """Return features as named tensors, to be kept in a file."""
+    """Return features as named tensors, to be written to a file."""
     return {
         f"{split}/{name}": tensor
         for split, features in splits.items()

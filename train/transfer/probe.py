@@ -1,4 +1,4 @@
-"""A linear probe: what a frozen network's features are worth to a linear classifier."""
+"""A linear probe: a linear classifier on the features of a frozen network."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.model.level_order import level_order
-from in21k.train.model.model_file import MODEL, ModelMetadata, save_model
+from in21k.train.model.model_file import MODEL, metadata_of, save_model
 from in21k.train.model.network import Network, build_network
 from in21k.train.run.folder import SUMMARY, begin_run, find_start
 from in21k.train.run.resolve import resolved
@@ -28,22 +28,22 @@ from in21k.train.transfer.linear_fit import Chosen, Linear, fit_choosing
 FEATURES = "features.safetensors"
 
 _ROWS = 4096
-"""Images that are measured at a time."""
+"""Images scored at a time."""
 
 
 def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool = False) -> dict[str, Any]:
-    """Fit a linear classifier to a frozen network's features of the train split, and return what it scores on val.
+    """Fit a linear classifier to a frozen network's features of the train split; return the summary with its scores.
 
     The run's folder gets config.json, model.safetensors (the network with that classifier) and, last, summary.json.
 
     Args:
-        data: to fit and to validate on.
-        run: the run's folder, which may not hold a run.
-        config: the network with its weights; how images are read.
-        keep_features: write features.safetensors, too.
+        data: to fit to and to evaluate on.
+        run: the run's folder, which must not hold a run.
+        config: the network with its weights, and how images are read.
+        keep_features: also write features.safetensors.
 
     Raises:
-        TrainError: the network or its weights are not usable, or there are several processes.
+        TrainError: the network or its weights are not usable, or there are several ranks.
     """
     began = time.perf_counter()
     with join_ranks(config.run.device) as ranks:
@@ -63,7 +63,7 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
         with atomic_path(run / FEATURES) as temporary:
             save_file(as_tensors(train=train, val=val), temporary)
     _put_into(network, chosen.linear)
-    save_model(run / MODEL, _card(config, data), network.weights())
+    save_model(run / MODEL, metadata_of(config, data, step=0), network.weights())
     seconds = round(time.perf_counter() - began, 2)
     summary = _summary(run, config, data, train, val, chosen) | {
         **{f"val_{name}": value for name, value in scores.items()},
@@ -74,28 +74,28 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
 
 
 def _fitted(train: Features, data: TrainingData, network: Network, ranks: Ranks) -> Chosen:
-    """Return the classifier, its strength chosen by the metric that measures it."""
+    """Return the classifier, its strength chosen by the data's metric."""
 
-    def score(logits: Tensor, places: Tensor) -> float:
-        scores = _scores(logits, train.label_ids[places.cpu()], data, network, ranks)
-        return scores[_measure(data)]
+    def score(logits: Tensor, indices: Tensor) -> float:
+        scores = _scores(logits, train.label_ids[indices.cpu()], data, network, ranks)
+        return scores[_metric(data)]
 
     targets = targets_of(train, data).to(ranks.device)
     return fit_choosing(train.values.to(ranks.device), targets, score, multi_label=is_multi_label(data))
 
 
-def _measure(data: TrainingData) -> str:
+def _metric(data: TrainingData) -> str:
     return "map" if is_multi_label(data) else "top1"
 
 
 def _scores(logits: Tensor, label_ids: Tensor, data: TrainingData, network: Network, ranks: Ranks) -> dict[str, float]:
-    """Return the metrics of logits [n, C] in class order, as an evaluation has them, 0 to 1 each."""
+    """Return the metrics of logits [n, C] in class order, each 0 to 1, as a val pass computes them."""
     scheme = "multi-label" if is_multi_label(data) else "single-label"
     metrics = SchemeMetrics(data, network.order, scheme, ranks)
-    rows = network.order.to_rows(logits.T).T.contiguous()
+    rows = network.order.to_rows(logits, dim=1)
     batches = [
-        (part, ids.to(ranks.device), torch.ones(len(ids), dtype=torch.bool, device=ranks.device))
-        for part, ids in zip(torch.split(rows, _ROWS), torch.split(label_ids, _ROWS), strict=True)
+        (chunk, ids.to(ranks.device), torch.ones(len(ids), dtype=torch.bool, device=ranks.device))
+        for chunk, ids in zip(torch.split(rows, _ROWS), torch.split(label_ids, _ROWS), strict=True)
     ]
     for batch in batches:
         metrics.update(*batch)
@@ -107,17 +107,12 @@ def _scores(logits: Tensor, label_ids: Tensor, data: TrainingData, network: Netw
 
 
 def _put_into(network: Network, linear: Linear) -> None:
-    """Make a linear classifier the network's."""
+    """Copy a linear classifier into the network."""
     layer = classifier_of(network)
     with torch.no_grad():
         for parameter, by_class in ((layer.weight, linear.weight), (layer.bias, linear.bias)):
             assert isinstance(parameter, torch.Tensor)
             parameter.copy_(network.order.to_rows(by_class).reshape(parameter.shape))
-
-
-def _card(config: Config, data: TrainingData) -> ModelMetadata:
-    size, classes = config.data.image_size, len(data.hierarchy)
-    return ModelMetadata(config.model.name, classes, size, data.class_list_sha256, step=0, config=config)
 
 
 def _summary(

@@ -1,4 +1,4 @@
-"""Transfer: a pretrained network onto other classes, by fine-tuning or by a linear probe."""
+"""Transfer: a pretrained network on new classes, by fine-tuning or by a linear probe (paper, section 5)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,29 +24,29 @@ SINGLE_LABEL, MULTI_LABEL = "transfer-single-label", "transfer-multi-label"
 
 @dataclass(frozen=True)
 class TransferRequest:
-    """What is transferred, where to, and how."""
+    """What to transfer, to which data, and how."""
 
     data: DataRequest
     checkpoint: str
-    """A run's folder, a checkpoint's, a file of weights, or timm:NAME for timm's own weights."""
+    """A run's folder, a checkpoint's folder, a file of weights, or timm:NAME for timm's weights."""
     recipe: str = ""
-    """By default the one that suits the data's labels."""
+    """By default the one for the data's kind of labels."""
     values: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that differ from the recipe's, by dotted key."""
+    """Settings that override the recipe's, by dotted key."""
     probe: bool = False
-    """Fit a linear classifier to frozen features, in place of fine-tuning all weights."""
+    """Fit a linear classifier to frozen features instead of fine-tuning all weights."""
     keep_features: bool = False
-    """Write the probe's features into the run's folder."""
+    """Also write the probe's features into the run's folder."""
 
 
 def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> dict[str, Any] | None:
-    """Transfer a network and return the run's summary; None on all processes but the first.
+    """Transfer a network and return the run's summary; None on all ranks but the first.
 
     Raises:
         DatasetError: the data, the checkpoint or the run's folder is not usable.
     """
     if request.probe and resume:
-        raise TrainError("a linear probe cannot be resumed; name another --output")
+        raise TrainError("a linear probe cannot be resumed; give another --output")
     data = open_data(request.data)
     recipe = request.recipe or (MULTI_LABEL if is_multi_label(data) else SINGLE_LABEL)
     config = with_values(read_recipe(recipe), {**_start(request), **request.values})
@@ -56,7 +56,7 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
 
 
 def _start(request: TransferRequest) -> dict[str, Any]:
-    """Return the settings that a checkpoint decides: model, weights and image size."""
+    """Return the settings that follow from the checkpoint: model, weights and image size."""
     if request.checkpoint.startswith(TIMM):
         name = request.checkpoint.removeprefix(TIMM)
         return {"model.name": name, "model.pretrained": True, "model.new_head": True, **_timm_size(name)}
@@ -64,12 +64,12 @@ def _start(request: TransferRequest) -> dict[str, Any]:
     start: dict[str, Any] = {"model.init": str(path), "model.new_head": True}
     if named := request.values.get("model.name"):
         return start | _timm_size(named)
-    card = read_metadata(path)
-    return start | {"model.name": card.model, "data.image_size": card.image_size}
+    metadata = read_metadata(path)
+    return start | {"model.name": metadata.model, "data.image_size": metadata.image_size}
 
 
 def _timm_size(name: str) -> dict[str, Any]:
-    """Return the image size of timm's weights, where it is known."""
+    """Return the image size of timm's weights, if timm knows it."""
     architecture = find_architecture(name)
     known = architecture.timm if architecture else name
     check_name(known)

@@ -1,4 +1,4 @@
-"""The classes of a model by name: the hierarchy table that lies beside it, or in its dataset."""
+"""The names of a model's classes, from the hierarchy table beside the model or in its dataset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.table import read_hierarchy
 
 _ABOVE = 3
-"""Folders above a file of weights that may hold its table: the checkpoint's, that of checkpoints, the run's."""
+"""How many folders above a model file may hold its table: the checkpoint's, `checkpoints`, the run's."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassTable:
-    """C classes, and what they are called."""
+    """C classes and their names."""
 
     location: Location
-    """Of the table."""
+    """Where the table is."""
     hierarchy: Hierarchy
     names: Sequence[str]
     """[C]."""
@@ -31,17 +31,17 @@ class ClassTable:
     """[C]: all words for each class."""
 
     def path_names(self, index: int) -> list[str]:
-        """Return what the classes from the root down to a class are called, itself included."""
+        """Return the names from the root down to a class, its own included."""
         return [self.names[at] for at in self.hierarchy.path(index)]
 
     def check(self, weights: Path, class_list_sha256: str) -> None:
-        """Refuse a model of other classes.
+        """Refuse a model whose classes differ from the table's.
 
         Raises:
-            TrainError: the class lists differ.
+            TrainError: they differ.
         """
         if class_list_digest(self.hierarchy.wnids) != class_list_sha256:
-            raise TrainError(f"{self.location.text} lists other classes than those that {weights} was trained on")
+            raise TrainError(f"{self.location.text} lists classes that differ from those that {weights} was trained on")
 
 
 def read_class_table(location: Location) -> ClassTable:
@@ -49,7 +49,7 @@ def read_class_table(location: Location) -> ClassTable:
 
     Raises:
         DatasetError: there is no such file.
-        TreeError: it is no hierarchy table.
+        TreeError: it is not a hierarchy table.
     """
     with location.open_input() as file:
         hierarchy = read_hierarchy(file, location.text)
@@ -57,25 +57,25 @@ def read_class_table(location: Location) -> ClassTable:
         with location.open_input() as file:
             columns = pq.read_table(file, columns=["name", "lemmas"])
     except (pa.ArrowException, KeyError) as error:
-        raise TrainError(f"{location.text} does not say what its classes are called ({error})") from error
+        raise TrainError(f"{location.text} lacks the names of its classes ({error})") from error
     return ClassTable(location, hierarchy, columns["name"].to_pylist(), columns["lemmas"].to_pylist())
 
 
 def find_class_table(weights: Path, data: str = "", hierarchy: str = "") -> ClassTable:
-    """Return the classes of a file of weights.
+    """Return the class table of a model file.
 
     Args:
-        weights: the file; a table beside it, or in the run's folder, is taken where no other is named.
-        data: a dataset's folder or URI.
-        hierarchy: a hierarchy table's path or URI.
+        weights: the model file; without the other arguments, the table is looked for beside it and in the run's folder.
+        data: folder or URI of a dataset that has the table.
+        hierarchy: path or URI of the table.
 
     Raises:
-        TrainError: there is none.
-        TreeError: it is damaged.
+        TrainError: there is no table.
+        TreeError: the table is damaged.
     """
     if hierarchy or data:
         return read_class_table(locate(hierarchy) if hierarchy else locate(data).child(HIERARCHY))
     for folder in weights.absolute().parents[:_ABOVE]:
         if (folder / HIERARCHY).is_file():
             return read_class_table(locate(folder / HIERARCHY))
-    raise TrainError(f"{weights} has no {HIERARCHY} beside it; name its dataset with --data, or the table: --hierarchy")
+    raise TrainError(f"{weights} has no {HIERARCHY} beside it; pass its dataset as --data, or the table as --hierarchy")

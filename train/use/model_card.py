@@ -1,4 +1,4 @@
-"""The model card of an exported model: what it is, what it was trained on and how, and what it scored."""
+"""The model card of an exported model: what it is, its training data, its scores and its recipe."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from in21k.train.model.model_file import MODEL, ModelMetadata
 from in21k.train.run.folder import CONFIG, SUMMARY
 from in21k.train.use.trained_model import TrainedModel
 
-_PAGE = """---
+_CARD = """---
 library_name: timm
 pipeline_tag: image-classification
 tags:
@@ -23,8 +23,8 @@ tags:
 
 # {name}, {classes:,} classes
 
-Trained with in21k for {steps:,} steps (scheme {scheme}) on images of {size} × {size} pixels, in {classes:,} classes of
-{kind}.
+Trained with in21k for {steps:,} steps (scheme {scheme}) on images of {size} × {size} pixels; its {classes:,}
+classes have {kind}.
 
 ## Use
 
@@ -39,14 +39,14 @@ With a semantic scheme the classes of a level share one softmax.
 
 ## Inputs
 
-RGB images, squished to {size} × {size} pixels (bicubic), with values of 0 to 1, less the mean {mean},
-over the standard deviation {std}.
+RGB images, resized to {size} × {size} pixels without regard to their aspect ratio (bicubic), values from 0 to 1,
+minus the mean {mean}, divided by the standard deviation {std}.
 
 ## Data
 
 {data}
 
-## Results on the validation images
+## Results on the val split
 
 {metrics}
 
@@ -56,63 +56,66 @@ over the standard deviation {std}.
 """
 
 _ABOVE = 3
-"""Folders above a file of weights that may be the run's."""
+"""How many folders above a model file may be the run's."""
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the run of a checkpoint says of it."""
+    """What a run's folder says about one of its models."""
 
     dataset: Mapping[str, str] = field(default_factory=dict)
-    """Path and digests of the data; empty where the run's folder is not there."""
+    """Path and digests of the data; empty without the run's folder."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    """The summary's figures for the val split; empty for a checkpoint that is not the run's last."""
+    """The summary's figures for the val split; empty unless the checkpoint is the run's last."""
 
 
-def read_facts(weights: Path, card: ModelMetadata) -> RunFacts:
-    """Return what the folder of the run says of a file of weights; nothing where it lies elsewhere."""
+def read_run_facts(weights: Path, metadata: ModelMetadata) -> RunFacts:
+    """Return what the folder of the run says about a model file; nothing if the file is elsewhere."""
     for folder in weights.absolute().parents[:_ABOVE]:
         stored = _json(folder / CONFIG)
         if isinstance(stored.get("dataset"), dict):
             summary = _json(folder / SUMMARY)
-            is_last = summary.get("steps", 0) == card.step
+            is_last = summary.get("steps", 0) == metadata.step
             metrics = {key: value for key, value in summary.items() if key.startswith(("val_", "majority_"))}
             return RunFacts(stored["dataset"], metrics if is_last else {})
     return RunFacts()
 
 
-def model_page(model: TrainedModel, facts: RunFacts) -> str:
+def model_card(model: TrainedModel, facts: RunFacts) -> str:
     """Return the model card, in Markdown with the header that hubs read."""
-    card, levels = model.card, model.classes.hierarchy.num_levels
-    architecture = card.model.partition(".")[0]
-    fixed = timm.models.get_pretrained_cfg_value(card.model, "fixed_input_size")
-    return _PAGE.format(
-        name=card.model,
+    metadata, levels = model.metadata, model.classes.hierarchy.num_levels
+    architecture = metadata.model.partition(".")[0]
+    fixed = timm.models.get_pretrained_cfg_value(metadata.model, "fixed_input_size")
+    return _CARD.format(
+        name=metadata.model,
         architecture=architecture,
         weights=MODEL,
-        classes=card.num_classes,
+        classes=metadata.num_classes,
         kind="one level" if levels == 1 else f"{levels} levels",
-        steps=card.step,
-        scheme=card.config.loss.scheme,
-        size=card.image_size,
+        steps=metadata.step,
+        scheme=metadata.config.loss.scheme,
+        size=metadata.image_size,
         mean=list(model.network.normalization.mean),
         std=list(model.network.normalization.std),
-        more=f", img_size={card.image_size}" if fixed else "",
-        data="\n".join(_table("data", _data(card, facts))),
+        more=f", img_size={metadata.image_size}" if fixed else "",
+        data="\n".join(_table("data", _data(metadata, facts))),
         metrics="\n".join(_metrics(facts)),
-        recipe="\n".join(_table("setting", flatten(card.config.to_dict()))),
+        recipe="\n".join(_table("setting", flatten(metadata.config.to_dict()))),
     )
 
 
-def _data(card: ModelMetadata, facts: RunFacts) -> dict[str, Any]:
+def _data(metadata: ModelMetadata, facts: RunFacts) -> dict[str, Any]:
     known = {"path": facts.dataset.get("path"), "SHA-256 of the manifest": facts.dataset.get("manifest_sha256")}
-    return {**{key: value for key, value in known.items() if value}, "SHA-256 of the classes": card.class_list_sha256}
+    return {
+        **{key: value for key, value in known.items() if value},
+        "SHA-256 of the classes": metadata.class_list_sha256,
+    }
 
 
 def _metrics(facts: RunFacts) -> list[str]:
     if not facts.metrics:
-        return ["Not at hand: the checkpoint is not the last of its run, or was exported without the run's folder."]
-    return _table("measure", flatten(facts.metrics))
+        return ["Not available: the checkpoint is not the last of its run, or was exported without the run's folder."]
+    return _table("metric", flatten(facts.metrics))
 
 
 def _table(head: str, rows: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The labels of images by a trained model: a level of the hierarchy at a time, as it was trained."""
+"""Predictions of a trained model for images: level by level for models with a hierarchy, as they were trained."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,22 +20,22 @@ from in21k.train.use.class_table import ClassTable
 from in21k.train.use.trained_model import TrainedModel
 
 SURE = 0.5
-"""Probability above which a level's label is taken for the image's, as in the authors' demo."""
+"""Probability above which the top class of a level becomes a label of the image, as in the reference's demo."""
 
 _LEVELS = "semantic-"
-"""Schemes with a softmax a level begin with it."""
+"""Prefix of the schemes with a softmax per level."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """One class of a level."""
+    """A class and its probability."""
 
     wnid: str
     name: str
     path: str
     """The names from the root down to the class: animal > domestic animal > dog."""
     probability: float
-    """Among the classes that compete with it: those of its level, or all, or by itself."""
+    """Among the classes of its level, among all classes, or (multi label) of this class alone."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class LevelGuesses:
     """The most probable classes of a level."""
 
     level: int | None
-    """None where the classes of all levels compete."""
+    """None if one softmax goes over all classes."""
     guesses: tuple[Guess, ...]
-    """The most probable first."""
+    """By descending probability."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of an image, or why it could not be read."""
+    """A model's prediction for an image, or why the image cannot be read."""
 
     image: str
     levels: tuple[LevelGuesses, ...] = ()
     labels: tuple[str, ...] = ()
-    """Names of the levels' most probable classes that are more probable than `SURE`."""
+    """Names of each level's most probable class, where its probability is above `SURE`."""
     error: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,12 +64,12 @@ class Prediction:
 
 
 def predict(model: TrainedModel, images: Sequence[Path], *, top: int = 0, device: str = "auto") -> Iterator[Prediction]:
-    """Yield the prediction of each image file, in order; one that cannot be read has an error in place of levels.
+    """Yield the prediction for each image file, in order; for a file that cannot be read, it holds an error instead.
 
     Args:
-        model: to ask.
-        images: files of any common format; they are turned upright and squished to the size of the training images.
-        top: classes a level; 0 is one where there are several levels, else five.
+        model: to run.
+        images: files of any common format; they are turned upright and resized to the training images' size.
+        top: classes per level; 0 takes one if there are several levels, else five.
         device: auto, cpu or cuda.
     """
     groups = competing(model)
@@ -83,16 +83,16 @@ def predict(model: TrainedModel, images: Sequence[Path], *, top: int = 0, device
                 yield Prediction(str(path), error=reason(error))
                 continue
             with torch.inference_mode():
-                batch = as_batch(pixels, model.card.image_size)
+                batch = as_batch(pixels, model.metadata.image_size)
                 rows = module(model.network.inputs(batch, ranks.device))[0]
                 logits = model.network.order.to_classes(rows.float()).cpu()
             yield _prediction(str(path), logits, groups, model, count)
 
 
 def competing(model: TrainedModel) -> list[tuple[int | None, Tensor]]:
-    """Return the groups of classes among which probabilities are shared: (level, int64 class indices) each."""
+    """Return the groups of classes that are predicted together, each as (level, int64 class indices)."""
     hierarchy = model.classes.hierarchy
-    by_level = model.card.config.loss.scheme.startswith(_LEVELS) or is_independent(model)
+    by_level = model.metadata.config.loss.scheme.startswith(_LEVELS) or is_independent(model)
     if not by_level or hierarchy.num_levels == 1:
         return [(None, torch.arange(len(hierarchy)))]
     levels = torch.from_numpy(hierarchy.levels.astype(np.int64))
@@ -100,12 +100,12 @@ def competing(model: TrainedModel) -> list[tuple[int | None, Tensor]]:
 
 
 def is_independent(model: TrainedModel) -> bool:
-    """Return whether each class has a probability of its own."""
-    return model.card.config.loss.scheme in MULTI_LABEL
+    """Return whether each class has an independent probability, as in multi label."""
+    return model.metadata.config.loss.scheme in MULTI_LABEL
 
 
 def as_batch(pixels: Pixels, size: int) -> Tensor:
-    """Return uint8 [1, 3, size, size], channels last, of an image's pixels, uint8 [H, W, 3], squished."""
+    """Return uint8 [1, 3, size, size], channels last, of an image's pixels, uint8 [H, W, 3], resized."""
     row = np.empty((size, size, 3), np.uint8)
     fit_into(pixels, row, None)
     return torch.from_numpy(row).permute(2, 0, 1)[None]

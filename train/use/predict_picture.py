@@ -1,4 +1,4 @@
-"""Predictions to look at: each image beside its levels, a bar a class."""
+"""A picture of predictions: each image beside its levels, with a bar per class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_IMAGES = 24
-"""More would make a picture that nothing opens."""
+"""More would make a picture too large to open."""
 
 _SURE, _UNSURE = "#2f6b9a", "#b9c4cd"
 _ROW = 0.27
@@ -21,23 +21,23 @@ _ROW = 0.27
 
 
 def check_picture(path: Path, images: int) -> None:
-    """Refuse a picture that cannot be drawn, before anything is computed for it.
+    """Refuse a picture that cannot be drawn, before predictions are made for it.
 
     Raises:
-        TrainError: matplotlib is missing, the name is not one of a PNG, or there are too many images.
+        TrainError: matplotlib is missing, the file name does not end in .png, or there are too many images.
     """
     if path.suffix.lower() != ".png":
-        raise TrainError(f"--picture {path}: pictures are PNG; give a name that ends in .png")
+        raise TrainError(f"--picture {path}: pictures are PNGs; give a name that ends in .png")
     if images > MAX_IMAGES:
-        raise TrainError(f"a picture of {images} images is too large; name at most {MAX_IMAGES}, or use --json")
+        raise TrainError(f"a picture of {images} images is too large; give at most {MAX_IMAGES}, or use --json")
     try:
-        import matplotlib  # noqa: F401, ICN001 - to see whether it is there
+        import matplotlib  # noqa: F401, ICN001 - is it installed?
     except ModuleNotFoundError as error:
         raise TrainError("pictures need matplotlib: pip install 'in21k[report]'") from error
 
 
 def draw_picture(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write a PNG with a row an image: the image on the left, bars on the right; images with an error are left out.
+    """Write a PNG with a row per image, the image on the left and bars on the right; images with an error are left out.
 
     Raises:
         TrainError: there is nothing to draw.
@@ -47,7 +47,7 @@ def draw_picture(predictions: Sequence[Prediction], path: Path) -> None:
 
     shown = [prediction for prediction in predictions if not prediction.error]
     if not shown:
-        raise TrainError(f"{path}: no image could be read, so there is nothing to draw")
+        raise TrainError(f"{path}: none of the images can be read, so there is nothing to draw")
     heights = [max(2.6, 0.9 + _ROW * len(_bars(prediction))) for prediction in shown]
     figure = Figure(figsize=(10, sum(heights)), dpi=110, layout="constrained")
     grid = figure.subplots(len(shown), 2, squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": (2, 3)})
@@ -59,7 +59,7 @@ def draw_picture(predictions: Sequence[Prediction], path: Path) -> None:
 
 
 def _bars(prediction: Prediction) -> list[tuple[str, Guess]]:
-    """Return the bars from top to bottom, each with its level's name where the level begins."""
+    """Return the bars from top to bottom, each with its level's name if it is the level's first."""
     return [
         ("" if place or level.level is None else f"level {level.level}", guess)
         for level in prediction.levels
@@ -76,8 +76,8 @@ def _draw_image(axes: "Axes", prediction: Prediction) -> None:
 def _draw_bars(axes: "Axes", prediction: Prediction) -> None:
     bars = _bars(prediction)
     shares = [guess.probability for _, guess in bars]
-    colours = [_SURE if share > SURE else _UNSURE for share in shares]
-    axes.barh(range(len(bars)), shares, color=colours, height=0.75)
+    colors = [_SURE if share > SURE else _UNSURE for share in shares]
+    axes.barh(range(len(bars)), shares, color=colors, height=0.75)
     axes.set_yticks(range(len(bars)), [level for level, _ in bars], fontsize=8)
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlim(0, 1)

@@ -1,4 +1,4 @@
-"""A trained model, read from its checkpoint, with its classes by name."""
+"""A trained model with the names of its classes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ from in21k.train.use.class_table import ClassTable, find_class_table
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A network on the CPU, in eval mode, and what it was trained on."""
+    """A network on the CPU and in eval mode, its metadata and its classes."""
 
     path: Path
-    """Its file of weights."""
-    card: ModelMetadata
+    """The model file."""
+    metadata: ModelMetadata
     network: Network
     classes: ClassTable
 
@@ -25,16 +25,16 @@ def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "") -> Train
     """Return the model of a checkpoint.
 
     Args:
-        checkpoint: a run's folder, a checkpoint's, an exported one, or a file of weights.
-        data: the dataset that says what the classes are called, where no table lies beside the model.
-        hierarchy: the table itself.
+        checkpoint: a run's folder, a checkpoint's, an exported model's, or a model file.
+        data: folder or URI of the dataset that names the classes, if no table is beside the model.
+        hierarchy: path or URI of the table.
 
     Raises:
-        DatasetError: the checkpoint or the table cannot be read, or they do not belong together.
+        DatasetError: the model file or the table cannot be read, or their classes differ.
     """
     path = find_model(checkpoint)
-    card = read_metadata(path)
+    metadata = read_metadata(path)
     classes = find_class_table(path, data, hierarchy)
-    classes.check(path, card.class_list_sha256)
+    classes.check(path, metadata.class_list_sha256)
     network = load_network(path, level_order(classes.hierarchy))
-    return TrainedModel(path, card, network, classes)
+    return TrainedModel(path, metadata, network, classes)

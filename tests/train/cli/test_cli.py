@@ -29,7 +29,7 @@ def pretrain(capsys, data, run, *arguments: object) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "resnet81"], "timm has no model 'resnet81'; close to it: resnet18"),
+        (["--model", "resnet81"], "timm has no model 'resnet81'; similar names: resnet18"),
         (["--model", "qqqq"], "timm has no model 'qqqq'"),
         (["--recipe", "magic"], "there is no recipe 'magic'; choose from: multi-label"),
         (["--set", "optim.rl=1"], "there is no setting 'optim.rl'; did you mean optim.lr?"),

@@ -44,7 +44,7 @@ def test_the_order_of_the_authors_classes_is_timms():
     assert list(FALL11) == timm.data.ImageNetInfo("imagenet-21k-miil").label_names()
     assert published_classes(1000)[:2] == ("n01440764", "n01443537")
     assert published_classes(10_450) == published_class_list(PublishedList.WINTER21)
-    with pytest.raises(TrainError, match="a classifier of 55 outputs is none of a published class list"):
+    with pytest.raises(TrainError, match="a classifier of 55 outputs matches no published class list"):
         published_classes(55)
 
 
@@ -141,7 +141,7 @@ def test_wrong_requests_are_one_line(capsys, published, dataset_folder, tmp_path
         (2, [], "name either --checkpoint or --model"),
         (2, ["--checkpoint", tmp_path, "--model", "test_resnet"], "name either --checkpoint or --model"),
         (2, ["--checkpoint", tmp_path, "--weights", file], "--weights and --inputs belong to --model"),
-        (1, ["--model", "resnet18", "--weights", file], "is no checkpoint of resnet18"),
+        (1, ["--model", "resnet18", "--weights", file], "is not a checkpoint of resnet18"),
         (
             1,
             ["--model", "ResNet50"],

@@ -53,13 +53,13 @@ def test_files_of_trainers_are_read(tmp_path, around, prefix):
 
 @pytest.mark.parametrize("key", ["state_dict_ema", "model_ema"])
 def test_averaged_weights_are_taken_where_they_are_asked_for(tmp_path, key):
-    plain, averaged = random_weights("test_resnet"), random_weights("test_resnet")
-    torch.save({"state_dict": plain, key: averaged}, tmp_path / "a.pth")
+    plain, ema = random_weights("test_resnet"), random_weights("test_resnet")
+    torch.save({"state_dict": plain, key: ema}, tmp_path / "a.pth")
     assert same(network("test_resnet", tmp_path / "a.pth").weights(), plain, without="fc.")
-    assert same(network("test_resnet", tmp_path / "a.pth", init_ema=True).weights(), averaged, without="fc.")
+    assert same(network("test_resnet", tmp_path / "a.pth", init_ema=True).weights(), ema, without="fc.")
     torch.save({"state_dict": plain}, tmp_path / "b.pth")
-    with pytest.raises(TrainError, match=r"b.pth holds no averaged weights \(state_dict_ema or model_ema\)"):
-        read_weights(tmp_path / "b.pth", averaged=True)
+    with pytest.raises(TrainError, match=r"b.pth holds no EMA of the weights \(state_dict_ema or model_ema\)"):
+        read_weights(tmp_path / "b.pth", ema=True)
 
 
 def authors_tresnet(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -138,7 +138,7 @@ def test_files_that_do_not_fit_are_one_line(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "empty.pth")
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04")
     for file, message in (
-        ("other.safetensors", "is no checkpoint of test_resnet: 71 of 75 tensors are missing"),
+        ("other.safetensors", "is not a checkpoint of test_resnet: 71 of 75 tensors are missing"),
         ("wide.safetensors", r"does not fit test_resnet: conv1.0.weight is \[9, 3, 3, 3\] there and"),
         ("list.pth", "holds no weights by name"),
         ("empty.pth", "holds no weights by name"),
@@ -210,6 +210,8 @@ def test_timms_weights_are_taken_with_a_classifier_of_the_right_size(monkeypatch
 
 def test_weights_that_timm_cannot_get_are_one_line(monkeypatch, tmp_path):
     put_into_cache(monkeypatch, tmp_path, "test_resnet.r160_in1k", random_weights("test_resnet"))
-    with pytest.raises(TrainError, match=r"timm's weights for test_vit cannot be had: .*; try --init FILE") as caught:
+    with pytest.raises(
+        TrainError, match=r"timm's weights for test_vit cannot be loaded: .*; try --init FILE"
+    ) as caught:
         network("test_vit", pretrained=True)
     assert "\n" not in str(caught.value)

@@ -142,5 +142,5 @@ def test_torch_files_give_tensors_and_nothing_else(tmp_path):
 
 def test_init_from_another_model_is_one_line(run):
     order = level_order(wordnet_hierarchy(WNIDS))
-    with pytest.raises(TrainError, match="is no checkpoint of test_vit: 78 of 78 tensors are missing"):
+    with pytest.raises(TrainError, match="is not a checkpoint of test_vit: 78 of 78 tensors are missing"):
         build_network(ModelConfig("test_vit", init=str(find_model(run))), order, 32)

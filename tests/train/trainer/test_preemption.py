@@ -43,7 +43,7 @@ def stopped(dataset: Path, run: Path, ranks: tuple[int, ...], processes: int) ->
     _, errors = process.communicate(timeout=120)
     said = {line for line in errors.splitlines() if "SIGTERM" in line}
     assert len(said) == 1, errors
-    words = said.pop().removesuffix("; go on with --resume").split()
+    words = said.pop().removesuffix("; continue with --resume").split()
     assert words[:-1] == "in21k-train: stopped by SIGTERM at step".split()
     return process.returncode, int(words[-1])
 
@@ -132,7 +132,7 @@ def test_a_validation_is_cut_short_and_made_when_the_run_goes_on(dataset_folder,
         update(self, *batch)
 
     monkeypatch.setattr(SchemeMetrics, "update", signalled)
-    with pytest.raises(Preempted, match="stopped by SIGTERM at step 3; go on with --resume"):
+    with pytest.raises(Preempted, match="stopped by SIGTERM at step 3; continue with --resume"):
         pretrain(str(dataset_folder), tmp_path / "cut", config, progress=False)
     assert len(calls) == 3
     cut = pretrain(str(dataset_folder), tmp_path / "cut", config, resume=True, progress=False)

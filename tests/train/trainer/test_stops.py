@@ -60,7 +60,7 @@ def test_a_signal_leaves_nothing_behind(dataset_folder, tmp_path, number, proces
     if processes == 1:
         assert process.returncode == (0 if number == signal.SIGTERM else 128 + number)
         lines = [line for line in errors.splitlines() if line and "step/s" not in line]
-        said = r"in21k-train: stopped by SIGTERM at step \d+; go on with --resume"
+        said = r"in21k-train: stopped by SIGTERM at step \d+; continue with --resume"
         assert len(lines) == 1
         assert re.fullmatch(said if number == signal.SIGTERM else "in21k-train: interrupted", lines[0])
     else:

@@ -90,12 +90,12 @@ def test_what_cannot_teach_is_refused(trained, dataset_folder, tmp_path):
     run, _ = trained
     distilling = config_of(loss__scheme="semantic-distillation")
     for config, message in (
-        (distilling, "loss.scheme=semantic-distillation needs a teacher; name a run or a model of timm: --teacher"),
+        (distilling, "loss.scheme=semantic-distillation needs a teacher; pass --teacher with a run or a model of timm"),
         (config_of(distill__teacher=str(run)), "loss.scheme=semantic-softmax has no use for the teacher"),
         (_taught_by(distilling, str(tmp_path)), "there is no checkpoint"),
         (_taught_by(distilling, "resnet_of_nobody"), "timm has no model 'resnet_of_nobody'"),
         (_taught_by(distilling, "runs/nobody"), "runs/nobody: there is no such run or file of weights"),
-        (_taught_by(distilling, str(run), "x.pth"), "has weights of its own; leave --teacher-weights out"),
+        (_taught_by(distilling, str(run), "x.pth"), "has its own weights; leave --teacher-weights out"),
     ):
         with pytest.raises(TrainError, match=message):
             open_teacher(config, data, order, CPU)

@@ -1,4 +1,4 @@
-"""Optimizers, averaged weights, accumulation, clipping, precision and compilation: what they promise of the losses."""
+"""Optimizers, EMA, accumulation, clipping, precision and compilation: what they promise of the losses."""
 
 import json
 import random
@@ -94,8 +94,8 @@ def test_cut_by_a_kill_at_a_random_step_it_goes_on_bit_for_bit(plain, dataset_fo
 @pytest.mark.parametrize(
     ("processes", "accumulate"), [(1, 4), (2, 3), pytest.param(2, 1, marks=pytest.mark.slow)], ids=str
 )
-def test_parts_and_processes_change_no_loss_and_no_metric(plain, dataset_folder, tmp_path, processes, accumulate):
-    """test_vit has no batch norm, whose statistics are those of each part."""
+def test_micro_batches_and_ranks_change_no_loss_and_no_metric(plain, dataset_folder, tmp_path, processes, accumulate):
+    """test_vit has no batch norm, whose statistics are per micro-batch."""
     run = tmp_path / "run"
     if processes == 1:
         train(dataset_folder, run, optim__accumulate=accumulate)
@@ -109,23 +109,23 @@ def test_parts_and_processes_change_no_loss_and_no_metric(plain, dataset_folder,
     assert summary_of(run)["val_loss"] == pytest.approx(summary_of(plain)["val_loss"], rel=1e-4)
 
 
-def test_parts_of_unequal_size_are_refused(dataset_folder, tmp_path):
-    with pytest.raises(TrainError, match=r"the 12 images of a process's step do not divide into optim.accumulate=5"):
+def test_micro_batches_of_unequal_size_are_refused(dataset_folder, tmp_path):
+    with pytest.raises(TrainError, match=r"a rank's batch of 12 images does not divide into optim.accumulate=5"):
         train(dataset_folder, tmp_path / "run", optim__accumulate=5)
 
 
-def test_the_average_is_that_of_all_steps_weights_and_is_evaluated(dataset_folder, tmp_path):
-    """Against the mean worked out by hand from a checkpoint of every step."""
+def test_the_ema_follows_all_steps_and_is_evaluated(dataset_folder, tmp_path):
+    """Against the EMA computed by hand from a checkpoint of every step."""
     run = tmp_path / "run"
     keep = {"run__checkpoint_steps": 1, "run__keep_checkpoints": STEPS}
     summary = train(dataset_folder, run, optim__ema_decay=0.8, optim__epochs=1, **keep)
     saved = [load_file(run / f"checkpoints/step-{step:08d}" / MODEL) for step in range(1, 8)]
-    average = load_file(run / "checkpoints/step-00000001" / EMA)
+    ema = load_file(run / "checkpoints/step-00000001" / EMA)
     for step, weights in list(enumerate(saved))[1:]:
         decay = min(0.8, (1 + step) / (10 + step))
-        average = {name: decay * each + (1 - decay) * weights[name] for name, each in average.items()}
+        ema = {name: decay * each + (1 - decay) * weights[name] for name, each in ema.items()}
     found = load_file(latest_checkpoint(run) / EMA)
-    torch.testing.assert_close(found, average)
+    torch.testing.assert_close(found, ema)
     assert find_model(run).name == EMA
     assert find_model(run, raw=True).name == MODEL
     scores = {
@@ -210,7 +210,7 @@ def test_the_clock_saves_beside_the_steps(dataset_folder, tmp_path):
 
 def test_nesterov_without_momentum_is_one_line(dataset_folder, tmp_path):
     sgd = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__nesterov": True}
-    with pytest.raises(TrainError, match=r"optim.nesterov needs a momentum"):
+    with pytest.raises(TrainError, match=r"optim.nesterov needs momentum"):
         train(dataset_folder, tmp_path / "run", **sgd)
 
 

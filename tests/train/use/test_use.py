@@ -94,7 +94,7 @@ def test_a_lone_file_of_weights_takes_its_names_from_data_or_a_table(capsys, run
     weights = shutil.copy(max(run.glob("checkpoints/*/model.safetensors")), tmp_path)
     status, _, err = answer(capsys, "predict", images[0], "--checkpoint", weights)
     assert status == 1
-    assert "has no hierarchy.parquet beside it; name its dataset with --data" in err
+    assert "has no hierarchy.parquet beside it; pass its dataset as --data" in err
     _, beside, _ = predictions(capsys, images[0], "--checkpoint", run)
     assert predictions(capsys, images[0], "--checkpoint", weights, "--data", dataset_folder)[1] == beside
     table = dataset_folder / "hierarchy.parquet"
@@ -107,7 +107,7 @@ def test_a_table_of_other_classes_is_refused(capsys, run, images, tmp_path):
     other = write_dataset(tmp_path / "other", wnids=WNIDS[:-1], train=(4,), val=(4,))
     status, _, err = answer(capsys, "predict", images[0], "--checkpoint", run, "--data", other)
     assert (status, err.count("\n")) == (1, 1)
-    assert "lists other classes" in err
+    assert "lists classes that differ" in err
 
 
 @pytest.mark.parametrize(("name", "size"), [("test_resnet", 32), ("test_vit", 48)])
