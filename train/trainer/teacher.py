@@ -46,7 +46,7 @@ def open_teacher(config: Config, data: TrainingData, order: LevelOrder, ranks: R
         config: of the run, resolved.
         data: the student's training data.
         order: the level order of its classes.
-        ranks: this process among the others.
+        ranks: this rank among the others.
 
     Raises:
         TrainError: the scheme needs a teacher and none is given, or has no use for the one given; or the teacher's

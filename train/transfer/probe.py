@@ -48,7 +48,7 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
     began = time.perf_counter()
     with join_ranks(config.run.device) as ranks:
         if ranks.world_size > 1:
-            raise TrainError("a linear probe runs in one process; start it without torchrun")
+            raise TrainError("a linear probe runs on one rank; start it without torchrun")
         config = resolved(config, data, ranks)
         find_start(run, config, data, resume=False)
         torch.manual_seed(config.run.seed)
