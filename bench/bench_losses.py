@@ -1,10 +1,10 @@
-"""What the schemes' losses cost, forward and backward, at ImageNet-21K's 11,221 classes, beside plain cross entropy.
+"""The cost of the schemes' losses, forward and backward, at 11,221 classes, compared with plain cross entropy.
 
     python bench/bench_losses.py [--rounds 30] [--threads 1] [--device cpu|cuda]
 
-On a CPU 256 images in float32, on a GPU 1,024 in bfloat16. All contenders take turns within a round, on the same
-logits; figures are medians, ratios medians of a round's ratios. `per-level loop` is semantic softmax written plainly:
-one softmax and one-hot targets per level, targets found image by image.
+It takes 256 images in float32 on a CPU, 1,024 in bfloat16 on a GPU. All losses take turns within a round, on the same
+logits; times are medians over rounds, ratios are medians of the ratios within a round. `per-level loop` is semantic
+softmax written plainly: one softmax and one-hot targets per level, with a loop over the images to find the targets.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
     for number in range(options.rounds + 2):
         for name, loss in losses.items():
             seconds = timed(loss, logits, device)
-            if number >= 2:  # the first ones warm up
+            if number >= 2:  # the first two warm up
                 times[name].append(seconds)
     print_table(times, rows, dtype, device, options.threads)
 
@@ -102,7 +102,7 @@ def timed(loss: Loss, logits: Tensor, device: torch.device) -> float:
 def print_table(
     times: dict[str, list[float]], rows: int, dtype: torch.dtype, device: torch.device, threads: int
 ) -> None:
-    """Print medians, ratios and what is asked of them."""
+    """Print medians and ratios, and whether they meet their targets."""
     on = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {threads} thread(s)"
     print(f"{rows} × 11,221, {dtype}, {on}; torch {version('torch')}\n")
     print(f"{'loss':<24}{'ms':>9}{'× cross entropy':>18}")

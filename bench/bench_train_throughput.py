@@ -2,10 +2,10 @@
 
     python bench/bench_train_throughput.py DATASET [--model NAME …] [--batch-size N] [--steps N] [--timm-train FILE]
 
-Four rates for each model, in images a second by the clock: the training step on one batch that lies on the device
-already; the loader alone, without a model; the training step on what the loader gives; and, where --timm-train names
-timm's train.py, that script on the same shards. The first two say what bounds the third. On a CPU the figures mean
-little, but everything runs.
+It measures four rates per model, in images per second of wall-clock time: the training step on one batch that is
+already on the device; the loader alone, without a model; the training step on the loader's batches; and, if
+--timm-train names timm's train.py, that script on the same shards. The first two bound the third. On a CPU everything
+runs, but the figures mean little.
 """
 
 import argparse
@@ -37,18 +37,18 @@ from in21k.train.trainer.build import open_session
 from in21k.train.trainer.session import Session
 
 WARM_UP = 10
-"""Steps before the clock starts: cudnn chooses its kernels, loader processes fill their buffers."""
+"""Steps before the clock starts, in which cudnn chooses its kernels and loader processes fill their buffers."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Images a second of one round."""
+    """Images per second in one round."""
 
     synthetic: float
     loader: float
     streaming: float
     waited: float
-    """Share of the streaming steps' time in which the process waited for data."""
+    """Share of the streaming steps' time spent waiting for data."""
 
 
 def main() -> None:
@@ -72,15 +72,15 @@ def parse() -> argparse.Namespace:
     """Return the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="a prepared dataset's folder or URI")
-    parser.add_argument("--model", action="append", help="of timm; by default resnet50 and mobilenetv3_large_100")
+    parser.add_argument("--model", action="append", help="timm's name; by default resnet50 and mobilenetv3_large_100")
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=-1, help="loader processes; by default the CPUs decide")
-    parser.add_argument("--threads", type=int, default=0, help="of torch on a CPU")
+    parser.add_argument("--workers", type=int, default=-1, help="loader processes; by default chosen by the CPUs")
+    parser.add_argument("--threads", type=int, default=0, help="threads of torch on a CPU")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for in21k-train")
-    parser.add_argument("--timm-train", type=Path, help="train.py of timm's repository, which its package lacks")
+    parser.add_argument("--timm-train", type=Path, help="train.py from timm's repository; the package lacks it")
     options = parser.parse_args()
     options.model = options.model or ["resnet50", "mobilenetv3_large_100"]
     return options
@@ -101,7 +101,7 @@ def configuration(options: argparse.Namespace, model: str, dataset: Dataset) -> 
 
 
 def device_name() -> str:
-    """Return the GPU's name, or that there is none."""
+    """Return the GPU's name, or CPU."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
@@ -129,7 +129,7 @@ def batches(session: Session) -> Generator[Batch]:
 
 
 class Waiting:
-    """Counts the time for which batches are waited for, once the first ones are over."""
+    """Counts the time spent waiting for batches, after the warm-up."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -144,7 +144,7 @@ class Waiting:
 
 
 def timed(session: Session, stream: Iterator[Batch], steps: int, step: Callable[[Batch, int], object]) -> float:
-    """Return the images a second of `steps` steps after the first ones."""
+    """Return the images per second of `steps` steps after the warm-up."""
     for number, batch in enumerate(islice(stream, WARM_UP)):
         step(batch, number)
     synchronize(session)
@@ -156,15 +156,15 @@ def timed(session: Session, stream: Iterator[Batch], steps: int, step: Callable[
 
 
 def synchronize(session: Session) -> None:
-    """Wait until the device has done all."""
+    """Wait until the device has finished."""
     if session.ranks.device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def timm_rate(options: argparse.Namespace, model: str, session: Session) -> float:
-    """Return the images a second of timm's train script, by the clock between two of its lines.
+    """Return the images per second of timm's train script, from the time between two of its log lines.
 
-    It gets the same shards, loader processes, precision and RandAugment, no Cutout and no crops.
+    It gets the same shards, loader processes, precision and RandAugment, but no Cutout and no crops.
     """
     data, on_gpu = session.config.data, session.ranks.device.type == "cuda"
     arguments = ["--data-dir", options.dataset, "--dataset", "wds/in21k", "--val-split", "val", "--model", model]
@@ -181,10 +181,10 @@ def timm_rate(options: argparse.Namespace, model: str, session: Session) -> floa
 
 
 def rate_between_lines(command: list[str], steps: int, batch: int) -> float:
-    """Return the images a second between a program's lines of two steps, then end it.
+    """Return the images per second between a program's log lines of two steps, then terminate it.
 
     Raises:
-        RuntimeError: it ends before.
+        RuntimeError: the program ends before.
     """
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -206,7 +206,7 @@ def rate_between_lines(command: list[str], steps: int, batch: int) -> float:
 
 
 def row(model: str, rounds: list[Rates], timm: float | None) -> str:
-    """Return a line of the table: medians of the rounds."""
+    """Return a row of the table, with medians over rounds."""
     synthetic, loader, streaming, waited = (
         statistics.median(getattr(found, name) for found in rounds)
         for name in ("synthetic", "loader", "streaming", "waited")

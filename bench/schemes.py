@@ -2,10 +2,10 @@
 
     python bench/schemes.py --data FOLDER --output RUNS [--seeds 3] [--epochs 3] [--jobs 2]
 
-FOLDER holds mini21k.tar, a tar of class tars of 64-pixel ImageNet images. Twelve leaf classes, drawn once, are held
-back from pretraining. Each run is a command of in21k-train with its own folder in RUNS; one that has its summary is not
-repeated, so the script can be stopped and started again. At its end it prints the table and writes RUNS/results.json,
-which holds the summary of every run.
+FOLDER has mini21k.tar, a tar of class tars of 64-pixel ImageNet images. Twelve leaf classes, drawn once, are held out
+of pretraining. Each run is a command of in21k-train with its own folder in RUNS; finished runs are not repeated, so the
+script can be stopped and started again. At the end it prints the table and writes RUNS/results.json with the summaries
+of all runs.
 """
 
 import argparse
@@ -30,20 +30,20 @@ SCHEMES = ("single-label", "multi-label", "semantic-softmax", "semantic-distilla
 HELD_BACK = 12
 NETWORK = "test_resnet"
 STORED, SIZE = 64, 48
-"""Sides of the images in the shards, and as the network sees them: two cores get further with smaller ones."""
+"""Sides of the images in the shards and of the network's inputs; smaller ones let two cores train longer."""
 TEACHER_SEED = 100
-"""The teacher is the same network, trained longer: a larger one learns less in the time that two cores have."""
+"""The teacher is the same network, trained longer; a larger one would learn less in the time that two cores have."""
 PACKAGES = ("torch", "timm", "numpy", "pyarrow", "simplejpeg")
 
 PLACES = ("run", "checkpoint")
-"""What a summary says of one machine's folders."""
+"""Keys of a summary that name folders of this machine."""
 
 Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What every scheme may use."""
+    """What every scheme trains with."""
 
     epochs: int
     teacher_epochs: int
@@ -52,32 +52,32 @@ class Budget:
     lr: float = 2e-3
     cutout: float = 0.5
     randaugment_ops: int = 0
-    """None: with so few steps, a small network learns less with it under every scheme."""
+    """0: in so few steps, a small network learns less with RandAugment under every scheme."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where everything lies."""
+    """The folder of all runs and datasets."""
 
     root: Path
     """Of all runs."""
 
     @property
     def pretraining(self) -> Path:
-        """The dataset without the classes held back."""
+        """The dataset without the held-out classes."""
         return self.root / "data" / "pretraining"
 
     @property
     def held_back(self) -> Path:
-        """The dataset of the classes held back."""
+        """The dataset of the held-out classes."""
         return self.root / "data" / "held-back"
 
     def run(self, command: str, name: str, *arguments: object) -> Summary:
-        """Run a command of in21k-train in the folder of this name, unless it has run, and return its summary."""
+        """Run a command of in21k-train in the folder of this name, unless it has finished; return its summary."""
         folder = self.root / name
         if not (folder / "summary.json").exists():
             if "--probe" in arguments:
-                shutil.rmtree(folder, ignore_errors=True)  # it is quick, and cannot be resumed
+                shutil.rmtree(folder, ignore_errors=True)  # quick, and cannot be resumed
             resume = ["--resume"] if (folder / "config.json").exists() else []
             words = [command, *map(str, arguments), "--output", str(folder), "--device", "cpu", "--workers", "0"]
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -96,11 +96,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--teacher-epochs", type=int, default=6)
     parser.add_argument("--transfer-epochs", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time, a core each")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="concurrent runs, one core each")
     parser.add_argument("--schemes", default=",".join(SCHEMES), help="comma-separated")
     options = parser.parse_args()
     if options.data is None:
-        print("passed over: neither --data nor IN21K_REAL_DATA names a folder with mini21k.tar")
+        print("skipped: neither --data nor IN21K_REAL_DATA names a folder with mini21k.tar")
         return
     place, schemes = Place(options.output), options.schemes.split(",")
     budget = Budget(options.epochs, options.teacher_epochs, options.transfer_epochs)
@@ -115,14 +115,14 @@ def main() -> None:
 def run_all(
     place: Place, budget: Budget, schemes: Sequence[str], seeds: Sequence[int], jobs: int
 ) -> dict[str, Summary]:
-    """Run the pretrainings and, as each is done, its transfers; return all summaries by name."""
+    """Run the pretrainings, and the transfers of each as it finishes; return all summaries by name."""
     results: dict[str, Summary] = {}
 
     def one(scheme: str, seed: int, teacher: "Future[Summary] | None") -> None:
         name = f"{scheme}-{seed}"
         if scheme != "scratch":
-            guide = ["--set", f"distill.teacher={teacher.result()['run']}"] if teacher is not None else []
-            results[name] = place.run("pretrain", name, *pretraining(place, budget, scheme, seed), *guide)
+            more = ["--set", f"distill.teacher={teacher.result()['run']}"] if teacher is not None else []
+            results[name] = place.run("pretrain", name, *pretraining(place, budget, scheme, seed), *more)
         for how in ("probe", "fine-tuning"):
             if scheme != "scratch" or how == "fine-tuning":
                 results[f"{name}/{how}"] = transfer(place, budget, name, seed, how)
@@ -132,7 +132,7 @@ def run_all(
         words = pretraining(place, budget, "semantic-softmax", TEACHER_SEED, budget.teacher_epochs)
         teacher = pool.submit(place.run, "pretrain", "teacher", *words) if needed else None
         pairs = [(scheme, seed) for seed in seeds for scheme in ("scratch", *schemes)]
-        order = sorted(pairs, key=lambda pair: (pair[1], pair[0] == "semantic-distillation"))  # a teacher takes long
+        order = sorted(pairs, key=lambda pair: (pair[1], pair[0] == "semantic-distillation"))  # the teacher takes long
         futures = [pool.submit(one, *pair, teacher if pair[0] == "semantic-distillation" else None) for pair in order]
         for future in futures:
             future.result()
@@ -169,7 +169,7 @@ def _shared(budget: Budget, epochs: int) -> list[object]:
 
 
 def prepare(raw: Path, place: Place) -> list[str]:
-    """Make the two datasets, unless they are there, and return the classes held back."""
+    """Prepare the two datasets unless they exist, and return the held-out classes."""
     data = place.root / "data"
     chosen = data / "held-back.json"
     if not chosen.exists():
@@ -188,7 +188,7 @@ def prepare(raw: Path, place: Place) -> list[str]:
 
 
 def split_dump(raw: Path, target: Path, keep: Callable[[str], bool]) -> None:
-    """Write a dump with some of the class tars of another, unopened."""
+    """Write a dump with some of the class tars of another, as they are."""
     with tarfile.open(raw) as source, tarfile.open(target, "w") as output:
         for member in members(source):
             if keep(Path(member.name).stem):
@@ -208,10 +208,10 @@ def prep(*arguments: object) -> None:
 
 
 def call(command: Sequence[str], log: Path) -> None:
-    """Run a command on one core, what it prints into a file.
+    """Run a command on one core, with its output in a file.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the command failed.
     """
     with log.open("a") as file:
         file.write(" ".join(command) + "\n")

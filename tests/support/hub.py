@@ -1,4 +1,4 @@
-"""What timm would download, put where it looks first."""
+"""Weights for timm in its download cache."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ COMMIT = "0" * 40
 def put_into_cache(
     monkeypatch: pytest.MonkeyPatch, cache: Path, name: str, weights: Mapping[str, torch.Tensor]
 ) -> None:
-    """Make weights the ones that timm has for a name, in this process and those that it starts; nothing is online."""
+    """Put weights into the cache as timm's for a name, for this process and its children, and take the hub offline."""
     folder = cache / f"models--timm--{name}"
     (folder / "snapshots" / COMMIT).mkdir(parents=True)
     (folder / "refs").mkdir()

@@ -1,4 +1,4 @@
-"""The semantic softmax loss and metric, an image and a level at a time in float64, from docs' formula alone."""
+"""Semantic softmax and semantic top-1, one image and one level at a time in float64, from the docs' formula alone."""
 
 import math
 
@@ -32,7 +32,7 @@ def slow_loss(
 def slow_hits(
     logits: torch.Tensor, labels: list[int], valid: list[bool], hierarchy: Hierarchy
 ) -> dict[int, tuple[int, int]]:
-    """Right guesses and pairs of each level with two classes or more; logits in class order."""
+    """Correct guesses and pairs of each level with two classes or more; logits in class order."""
     counts = {}
     for level in range(hierarchy.num_levels):
         classes = [index for index in range(len(hierarchy)) if len(hierarchy.path(index)) - 1 == level]
@@ -49,7 +49,7 @@ def slow_hits(
 
 
 def smoothed_minimum(classes: int, smoothing: float) -> float:
-    """The entropy of a smoothed target: the least that a level's loss can be."""
+    """The entropy of a smoothed target, which is the minimum of a level's loss."""
     off = smoothing / classes
     on = 1 - smoothing + off
     return -on * math.log(on) - (classes - 1) * (off * math.log(off) if off else 0.0)

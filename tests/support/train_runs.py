@@ -1,4 +1,4 @@
-"""The trainer as its users run it, in processes of its own, and what its runs leave."""
+"""The trainer as users run it, in its own processes, and the files of its runs."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ def train_command(*arguments: object, processes: int = 1) -> list[str]:
 
 
 def run_train(*arguments: object, processes: int = 1, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run the trainer's command line in processes of its own."""
+    """Run the trainer's command line in its own processes."""
     return subprocess.run(
         train_command(*arguments, processes=processes),
         capture_output=True,

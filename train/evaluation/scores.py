@@ -79,13 +79,13 @@ def trained_model(checkpoint: Path, *, raw: bool = False) -> ModelOpener:
     path = find_model(checkpoint, raw=raw)
     metadata = read_metadata(path)
 
-    def open_model(data: TrainingData, image_size: int) -> OpenedModel:
+    def _open(data: TrainingData, image_size: int) -> OpenedModel:
         check_classes(path, metadata, len(data.hierarchy), data.class_list_sha256)
         size = image_size or metadata.image_size
         network = load_network(path, level_order(data.hierarchy), size)
         return OpenedModel(network, size, metadata.config.loss, {"checkpoint": str(path), "model": metadata.model})
 
-    return open_model
+    return _open
 
 
 def published_model(model: PublishedModel) -> ModelOpener:
@@ -99,9 +99,9 @@ def published_model(model: PublishedModel) -> ModelOpener:
     settings = published_settings(model)
     weights = str(model.weights) if model.weights else "timm's"
 
-    def open_model(data: TrainingData, image_size: int) -> OpenedModel:
+    def _open(data: TrainingData, image_size: int) -> OpenedModel:
         size = resolve_size(image_size, data)
         network = published_network(settings, model.weights, data.hierarchy, size)
         return OpenedModel(network, size, LossConfig(), {"model": network.name, "weights": weights})
 
-    return open_model
+    return _open

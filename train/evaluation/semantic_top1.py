@@ -1,6 +1,7 @@
-"""Semantic top-1: how often the most probable class of a level is the image's ancestor there (for the paper's Table 2).
+"""Semantic top-1: how often the most probable class of a level is the image's ancestor there.
 
-Counts are kept as integers on the device, summed over ranks, and only then divided: exact on any number of ranks.
+It is the validation metric of the reference code. Counts are integers on the device that are summed over ranks and only
+then divided, so the metric is exact on any number of ranks.
 """
 
 from collections.abc import Mapping

@@ -113,8 +113,13 @@ def evaluate_val(
     summed, images, skipped = ranks.sum(totals).tolist()
     if not images:
         raise TrainError(f"{dataset.name}: none of the {int(skipped)} val images decodes")
-    loss_value = float(f"{summed / images:.9g}")  # sums of floats depend on their order, but not up to the ninth digit
-    return Evaluation(loss_value, top1, others, int(images), int(skipped))
+    return Evaluation(
+        loss=float(f"{summed / images:.9g}"),  # sums of floats depend on their order, but not up to the ninth digit
+        top1=top1,
+        metrics=others,
+        images=int(images),
+        skipped=int(skipped),
+    )
 
 
 def _scored(

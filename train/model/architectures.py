@@ -27,14 +27,63 @@ class Architecture:
 
 
 ARCHITECTURES = (
-    Architecture("MobileNetV3-L", "mobilenetv3_large_100", "ra_in1k", "mobilenetv3_large_100.miil_in21k", 1210, 488),
-    Architecture("OFA-595", "ofa_595", "", "", 500, 288),
-    Architecture("ResNet50", "resnet50", "a1_in1k", "", 720, 320),
-    Architecture("TResNet-M", "tresnet_m", "miil_in1k", "tresnet_m.miil_in21k", 670, 520),
+    Architecture(
+        name="MobileNetV3-L",
+        timm="mobilenetv3_large_100",
+        imagenet1k="ra_in1k",
+        authors="mobilenetv3_large_100.miil_in21k",
+        train_speed=1210,
+        batch_size=488,
+    ),
+    Architecture(
+        name="OFA-595",
+        timm="ofa_595",
+        imagenet1k="",
+        authors="",
+        train_speed=500,
+        batch_size=288,
+    ),
+    Architecture(
+        name="ResNet50",
+        timm="resnet50",
+        imagenet1k="a1_in1k",
+        authors="",
+        train_speed=720,
+        batch_size=320,
+    ),
+    Architecture(
+        name="TResNet-M",
+        timm="tresnet_m",
+        imagenet1k="miil_in1k",
+        authors="tresnet_m.miil_in21k",
+        train_speed=670,
+        batch_size=520,
+    ),
     # The authors train timm's V2; timm's tresnet_l, 1.2 times as wide, is that of the TResNet paper.
-    Architecture("TResNet-L", "tresnet_v2_l", "", "tresnet_v2_l.miil_in21k", 300, 240),
-    Architecture("Mixer-B/16", "mixer_b16_224", "", "mixer_b16_224.miil_in21k", 420, 160),
-    Architecture("ViT-B/16", "vit_base_patch16_224", "augreg_in1k", "vit_base_patch16_224_miil.in21k", 340, 160),
+    Architecture(
+        name="TResNet-L",
+        timm="tresnet_v2_l",
+        imagenet1k="",
+        authors="tresnet_v2_l.miil_in21k",
+        train_speed=300,
+        batch_size=240,
+    ),
+    Architecture(
+        name="Mixer-B/16",
+        timm="mixer_b16_224",
+        imagenet1k="",
+        authors="mixer_b16_224.miil_in21k",
+        train_speed=420,
+        batch_size=160,
+    ),
+    Architecture(
+        name="ViT-B/16",
+        timm="vit_base_patch16_224",
+        imagenet1k="augreg_in1k",
+        authors="vit_base_patch16_224_miil.in21k",
+        train_speed=340,
+        batch_size=160,
+    ),
 )
 """In the order of the authors' list of models, from which speeds and batch sizes are taken."""
 

@@ -78,7 +78,13 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
     if config.pretrained and config.new_head:
         module.reset_classifier(classes)  # type: ignore[operator]
     head = _head_parameters(module, config.name, classes)
-    network = Network(config.name, module, head, order, normalization_of(config.name, config.inputs))
+    network = Network(
+        name=config.name,
+        module=module,
+        head=head,
+        order=order,
+        normalization=normalization_of(config.name, config.inputs),
+    )
     if config.pretrained:
         network.load(module.state_dict())  # timm fills a classifier of the right size in class order
     if config.init:

@@ -20,6 +20,8 @@ SEPARATOR = "/"
 def build_optimizer(network: Network, config: OptimConfig, device: torch.device) -> torch.optim.Optimizer:
     """Return the optimizer of a network on a device; biases, norms and what the model names get no weight decay.
 
+    With `adam`, weight decay is an L2 penalty on the loss, as in the reference code.
+
     Raises:
         TrainError: Nesterov momentum is on and the momentum is 0.
     """
@@ -70,6 +72,8 @@ def one_cycle(
     step: int, total_steps: int, peak: float, pct_start: float, div_factor: float, final_div_factor: float
 ) -> float:
     """Return the learning rate of a step; a pure function, so that a resumed run needs no scheduler state.
+
+    The schedule is torch's OneCycleLR, which the reference code uses.
 
     It rises from peak / div_factor to peak over the first `pct_start` of the run, and falls to
     peak / div_factor / final_div_factor at the last step, both along half a cosine.

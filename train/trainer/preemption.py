@@ -121,6 +121,7 @@ def stop_request(ranks: Ranks, clock: SaveClock | None = None) -> Iterator[StopR
         return
 
     def on_signal(*_: object) -> None:
+        """Note the request; a repeated one ends the process."""
         if request.ask():
             signal.signal(signal.SIGTERM, before)
             signal.raise_signal(signal.SIGTERM)

@@ -100,6 +100,7 @@ def fit(
     wanted = targets.to(dtype) if multi_label else targets.argmax(1)
 
     def loss() -> Tensor:
+        """Return the objective."""
         logits = F.linear(values, weight, bias)
         if multi_label:
             data = F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / len(logits)

@@ -1,4 +1,4 @@
-"""Each metric against a slow version, and the same whatever the batches and the processes."""
+"""Each metric against a slow version, and independent of batches and ranks."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 def scored(hierarchy, size, seed, shades=None):
-    """A batch, its logits in level order; few shades of scores make ties."""
+    """A batch with logits in level order; few distinct scores make ties."""
     logits, labels, valid = batch_of(hierarchy, size, seed, torch.float32)
     if shades:
         logits = (logits * shades).round() / shades
@@ -44,7 +44,7 @@ def test_top_k_equals_a_sort(hierarchy, size, seed):
 
 
 @given(hierarchies(), st.integers(1, 20), st.integers(0, 2**31))
-def test_mistakes_are_as_far_as_the_tree_says(hierarchy, size, seed):
+def test_mistake_distance_is_the_hierarchys(hierarchy, size, seed):
     order = level_order(hierarchy)
     logits, labels, valid = scored(hierarchy, size, seed)
     counter = MistakeCounter(hierarchy, order, CPU)
@@ -62,7 +62,7 @@ def test_mistakes_are_as_far_as_the_tree_says(hierarchy, size, seed):
 
 
 def slow_map(logits, sets: list[set[int]], valid) -> float:
-    """Average precision of each class with a label by its definition, over the sorted scores."""
+    """Mean over classes with a label of the average precision by its definition."""
     found = []
     for index in range(logits.shape[1]):
         images = [at for at in range(len(sets)) if valid[at]]

@@ -19,7 +19,7 @@ from in21k.tree.hierarchy import Hierarchy
 
 ALL = sorted(SCHEMES)
 TOLERANCES = {torch.float64: (1e-9, 1e-11), torch.float32: (2e-5, 2e-6), torch.bfloat16: (2e-2, 2e-3)}
-"""Relative and absolute, of gradients; the value of bfloat16 logits has float32's."""
+"""Relative and absolute tolerance of gradients; for bfloat16 logits, the value has that of float32."""
 
 
 def config_of(scheme, **values):
@@ -119,7 +119,7 @@ def test_it_equals_the_slow_version_on_the_real_tree(published, scheme, dtype):
 
 
 @pytest.mark.parametrize("scheme", ALL)
-def test_autocast_changes_nothing_about_its_precision(published, scheme):
+def test_autocast_does_not_change_its_precision(published, scheme):
     config = config_of(scheme)
     logits, labels, valid = batch_of(published, 4, 3, torch.bfloat16)
     teacher = batch_of(published, 4, 4, torch.bfloat16)[0]
@@ -171,8 +171,8 @@ def test_huge_logits_stay_finite(published, scheme):
 
 
 @pytest.mark.parametrize("scheme", ALL)
-def test_the_mean_of_equal_parts_is_that_of_the_whole(scheme):
-    """What gradient accumulation and several processes rest on."""
+def test_the_mean_over_micro_batches_is_that_of_the_batch(scheme):
+    """Gradient accumulation and several ranks rely on it."""
     hierarchy = cached()
     config = config_of(scheme)
     logits, labels, valid = batch_of(hierarchy, 6, 8)

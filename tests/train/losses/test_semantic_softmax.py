@@ -169,7 +169,7 @@ def test_the_order_of_a_plain_class_list_is_that_of_its_hierarchy():
     assert flat_order(1).active == ()
 
 
-def test_schemes_are_named_and_need_something_to_learn():
+def test_an_unknown_scheme_and_a_hierarchy_without_choices_are_refused():
     chain = Hierarchy(("a", "b"), np.array([-1, 0], np.int32))
     order = level_order(chain)
     with pytest.raises(TrainError, match="no level of the hierarchy has two classes"):

@@ -1,4 +1,4 @@
-"""The paper's architectures: their names, what they cost, and OFA-595 against what was published of it."""
+"""The paper's architectures: names, costs, and OFA-595 against its published figures."""
 
 import json
 from pathlib import Path
@@ -96,11 +96,11 @@ def test_names_of_the_table_are_timms(architecture):
         ("tresnet_l", "tresnet_l"),  # timm's own name
     ],
 )
-def test_the_papers_names_are_taken_as_people_write_them(written, timm_name):
+def test_the_papers_names_are_accepted_as_people_write_them(written, timm_name):
     assert resolve_model(ModelConfig(name=written)).name == timm_name
 
 
-def test_weights_to_begin_with_have_seen_imagenet_1k_alone():
+def test_initial_weights_have_seen_only_imagenet_1k():
     assert resolve_model(ModelConfig(name="TResNet-M", pretrained=True)).name == "tresnet_m.miil_in1k"
     assert resolve_model(ModelConfig(name="tresnet_m", pretrained=True)).name == "tresnet_m"
     with pytest.raises(

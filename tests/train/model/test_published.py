@@ -1,4 +1,4 @@
-"""Published models on a prepared dataset: the right rows of the classifier, the right range of inputs."""
+"""Published models on a prepared dataset: the right classifier rows, and the right normalization."""
 
 import io
 import json
@@ -86,7 +86,7 @@ def val_images(folder: Path) -> tuple[torch.Tensor, list[int]]:
 
 
 def slow_semantic_top1(logits: torch.Tensor, labels: list[int]) -> float:
-    """The share of right answers over all pairs of an image and a level at which it has an ancestor."""
+    """The share of correct guesses among all pairs of an image and a level at which it has an ancestor."""
     right = []
     for scores, label in zip(logits, labels, strict=True):
         for level, ancestor in enumerate(HIERARCHY.ancestors[label]):
@@ -96,7 +96,7 @@ def slow_semantic_top1(logits: torch.Tensor, labels: list[int]) -> float:
     return sum(right) / len(right)
 
 
-def test_an_evaluation_is_that_computed_by_hand(published, dataset_folder):
+def test_scores_equal_those_computed_by_hand(published, dataset_folder):
     module, file = published
     summary = evaluate(str(dataset_folder), published_model(PublishedModel("test_resnet", file)), DataConfig(), CPU)
     pixels, labels = val_images(dataset_folder)

@@ -1,4 +1,4 @@
-"""Weights to begin with: from files of several makers, under other names, for images of another size."""
+"""Initial weights: from files of several sources, under other names, for images of another size."""
 
 import argparse
 import json
@@ -44,7 +44,7 @@ def same(loaded, wanted, without: str) -> bool:
 
 @pytest.mark.parametrize("around", ["", "state_dict", "model"])
 @pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
-def test_files_of_trainers_are_read(tmp_path, around, prefix):
+def test_files_of_common_trainers_are_read(tmp_path, around, prefix):
     weights = random_weights("test_resnet")
     named = {prefix + key: value for key, value in weights.items()}
     torch.save({around: named, "epoch": 7, "args": argparse.Namespace(lr=1)} if around else named, tmp_path / "a.pth")
@@ -52,7 +52,7 @@ def test_files_of_trainers_are_read(tmp_path, around, prefix):
 
 
 @pytest.mark.parametrize("key", ["state_dict_ema", "model_ema"])
-def test_averaged_weights_are_taken_where_they_are_asked_for(tmp_path, key):
+def test_the_ema_is_read_on_request(tmp_path, key):
     plain, ema = random_weights("test_resnet"), random_weights("test_resnet")
     torch.save({"state_dict": plain, key: ema}, tmp_path / "a.pth")
     assert same(network("test_resnet", tmp_path / "a.pth").weights(), plain, without="fc.")
@@ -63,7 +63,7 @@ def test_averaged_weights_are_taken_where_they_are_asked_for(tmp_path, key):
 
 
 def authors_tresnet(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """TResNet's weights under the names of its authors: sequences of a convolution and a norm, without counters."""
+    """TResNet's weights under its authors' names: sequences of a convolution and a norm, without counters."""
     blurred = re.compile(r"body\.layer[234]\.0\.conv[12]\.(conv|bn)\b")
     named = {}
     for key, value in weights.items():
@@ -91,7 +91,7 @@ def test_the_authors_tresnet_file_is_read(tmp_path):
 
 
 def authors_ofa(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """OFA-595's weights under the names of the authors' file: 20 blocks in a row, the classifier a convolution."""
+    """OFA-595's weights under the authors' names: 20 blocks in one sequence, and a convolution as classifier."""
     blocks = [f"blocks.{stage}.{block}" for stage, length in enumerate((1, 3, 4, 4, 4, 4)) for block in range(length)]
     unexpanded = {"conv_dw": "depth_conv.conv", "bn1": "depth_conv.bn", "conv_pw": "point_linear.conv"}
     unexpanded |= {"bn2": "point_linear.bn"}
@@ -179,7 +179,7 @@ def run_config(**values) -> Config:
     return with_values(Config(), {**common, "run.log_steps": 1, **{k.replace("__", "."): v for k, v in values.items()}})
 
 
-def test_a_run_keeps_the_inputs_that_its_weights_were_trained_on(dataset_folder, tmp_path):
+def test_a_run_keeps_the_normalization_of_its_initial_weights(dataset_folder, tmp_path):
     save_file(random_weights("test_resnet"), tmp_path / "timm.safetensors")
     began = {}
     for name, settings in {
@@ -197,7 +197,7 @@ def test_a_run_keeps_the_inputs_that_its_weights_were_trained_on(dataset_folder,
     assert json.loads((tmp_path / "again" / "config.json").read_text())["config"]["model"]["inputs"] == "unit"
 
 
-def test_timms_weights_are_taken_with_a_classifier_of_the_right_size(monkeypatch, tmp_path):
+def test_timms_weights_keep_a_classifier_of_the_right_size(monkeypatch, tmp_path):
     weights = random_weights("test_resnet")
     put_into_cache(monkeypatch, tmp_path, "test_resnet.r160_in1k", weights)
     settings = ModelConfig(name="test_resnet", pretrained=True)
@@ -208,7 +208,7 @@ def test_timms_weights_are_taken_with_a_classifier_of_the_right_size(monkeypatch
     assert same(build_network(settings, ORDER, 32).weights(), weights, without="fc.")
 
 
-def test_weights_that_timm_cannot_get_are_one_line(monkeypatch, tmp_path):
+def test_a_failed_download_is_one_line(monkeypatch, tmp_path):
     put_into_cache(monkeypatch, tmp_path, "test_resnet.r160_in1k", random_weights("test_resnet"))
     with pytest.raises(
         TrainError, match=r"timm's weights for test_vit cannot be loaded: .*; try --init FILE"

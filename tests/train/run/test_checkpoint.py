@@ -58,7 +58,7 @@ def test_the_newest_are_kept(run):
 
 
 def test_the_weights_are_in_class_order_and_timm_loads_them(run):
-    """timm's plain model, in class order, scores what evaluate says."""
+    """timm's own model, in class order, gives the same logits."""
     path = find_model(run)
     model = timm.create_model("test_resnet", num_classes=len(WNIDS), checkpoint_path=str(path)).eval()
     order = level_order(wordnet_hierarchy(WNIDS))
@@ -71,7 +71,7 @@ def test_the_weights_are_in_class_order_and_timm_loads_them(run):
         assert all(torch.equal(tensor, load_file(path)[name]) for name, tensor in network.weights().items())
 
 
-def test_evaluate_repeats_the_runs_last_validation(run, dataset_folder):
+def test_evaluate_repeats_the_runs_last_val_pass(run, dataset_folder):
     summary = json.loads((run / "summary.json").read_text())
     for path in (run, latest_checkpoint(run), latest_checkpoint(run) / MODEL):
         scores = evaluate(str(dataset_folder), trained_model(path), DataConfig(eval_batch_size=8), CPU)
@@ -112,7 +112,7 @@ def test_no_checkpoint_is_one_line(tmp_path):
         find_model(tmp_path / "missing")
 
 
-def test_other_weights_are_no_checkpoint_of_ours(tmp_path):
+def test_a_file_without_metadata_is_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(TrainError, match=r"is not a model file of in21k: its metadata lacks 'num_classes'"):
         read_metadata(tmp_path / "model.safetensors")
@@ -128,7 +128,7 @@ def test_init_takes_all_but_a_head_of_another_size(run, tmp_path):
         assert name in fewer.head or torch.equal(tensor, weights[name])
 
 
-def test_torch_files_give_tensors_and_nothing_else(tmp_path):
+def test_torch_files_are_read_without_running_code(tmp_path):
     weights = {"module.a": torch.ones(2)}
     torch.save({"state_dict": weights, "epoch": 3}, tmp_path / "good.pth")
     assert read_weights(tmp_path / "good.pth")["a"].tolist() == [1, 1]

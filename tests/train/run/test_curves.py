@@ -1,4 +1,4 @@
-"""A run's curves: rows that survive kills and new columns, and the picture of them."""
+"""A run's curves: rows that survive kills and new columns, and their plot."""
 
 from dataclasses import fields
 
@@ -26,7 +26,7 @@ def write_run(run, steps: int, slope: float = 1.0):
 
 @pytest.mark.parametrize(("validates", "kept"), [(True, 10), (False, 11)])
 def test_a_resumed_run_keeps_the_rows_up_to_its_step(tmp_path, validates, kept):
-    """And that step's validation only where it is not made again."""
+    """That step's val row is kept only if the val pass is not repeated."""
     run = write_run(tmp_path / "run", 20)
     CurveWriter(run, 10, validates=validates).close()
     assert len((run / "metrics.csv").read_text().splitlines()) == 1 + kept
@@ -45,7 +45,7 @@ def test_rows_of_an_older_version_with_fewer_columns_are_kept(tmp_path):
     assert (len(rows), row["loss"], row["skipped"], row["gradient_norm"]) == (1, "3.25", "2", "")
 
 
-def test_runs_are_drawn_side_by_side(capsys, tmp_path):
+def test_runs_are_plotted_together(capsys, tmp_path):
     runs = [write_run(tmp_path / name, steps, slope) for name, steps, slope in (("slow", 30, 1), ("fast", 40, 3))]
     picture = tmp_path / "new" / "both.png"
     assert answer(capsys, "curves", *runs, "--output", picture) == (0, f"curves: {picture}\n", "")
@@ -55,7 +55,7 @@ def test_runs_are_drawn_side_by_side(capsys, tmp_path):
     assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= colours
 
 
-def test_a_row_that_a_kill_has_cut_off_is_left_out(tmp_path):
+def test_a_row_cut_off_by_a_kill_is_left_out(tmp_path):
     run = write_run(tmp_path / "run", 20)
     path = run / "metrics.csv"
     path.write_text(path.read_text()[:-9])

@@ -32,7 +32,7 @@ def train(dataset: Path, run: Path, **values) -> None:
 
 
 def spoiling(monkeypatch, call: int, spoil) -> None:
-    """Let one call of the loss, counted from 1, be another."""
+    """Replace the value of one call of the loss, counted from 1."""
     calls, loss = [], session.Session.batch_loss
 
     def spoilt(self, *batch):
@@ -67,7 +67,7 @@ def test_the_step_and_the_remedy_are_named_and_no_checkpoint_is_spoilt(
 
 
 def test_weights_that_the_update_itself_spoils_are_not_saved(dataset_folder, tmp_path, monkeypatch):
-    """The loss and the gradient of step 4 are sound, and so would be all that is logged by then."""
+    """The loss and the gradient of step 4 are finite, and so is everything logged by then."""
     run, update = tmp_path / "run", session.Session._update
     steps = []
 

@@ -1,4 +1,4 @@
-"""What only a CUDA device can show: copies beside computations, steps that wait for nothing, runs from end to end."""
+"""Tests on a CUDA device: copies that overlap computations, steps that wait for nothing, whole runs."""
 
 import csv
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""SIGTERM to a training run: all processes stop after the same step, with a checkpoint from which it goes on."""
+"""SIGTERM to a training run: all ranks stop after the same step, with a checkpoint to resume."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ OPTIONS = [*FIXED, "--epochs", EPOCHS, "--batch-size", 12, "--workers", 0]
 
 
 def rank_of(process: int) -> int | None:
-    """torchrun's rank of a process, by /proc."""
+    """torchrun's rank of a process, read from /proc."""
     try:
         variables = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -66,7 +66,7 @@ def uncut(dataset_folder, tmp_path_factory) -> Path:
     ],
     ids=["alone", "only rank 1", "only rank 0", "both"],
 )
-def test_it_stops_with_a_checkpoint_and_goes_on_from_there(uncut, dataset_folder, tmp_path, ranks, processes):
+def test_it_stops_with_a_checkpoint_that_resumes(uncut, dataset_folder, tmp_path, ranks, processes):
     run = tmp_path / "run"
     status, step = stopped(dataset_folder, run, ranks, processes)
     assert status == 0
@@ -104,7 +104,7 @@ def test_a_second_sigterm_ends_at_once(earlier_handler, cpu, monkeypatch):
 
 
 def test_the_same_sigterm_twice_is_one(earlier_handler, cpu):
-    """A scheduler signals every process, and torchrun its own once more."""
+    """A scheduler signals every process, and torchrun forwards the signal to its own."""
     with stop_request(cpu) as request:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
@@ -118,8 +118,8 @@ def cpu() -> Ranks:
     return Ranks(torch.device("cpu"))
 
 
-def test_a_validation_is_cut_short_and_made_when_the_run_goes_on(dataset_folder, tmp_path, monkeypatch):
-    """Also where no checkpoint was due at the step of the validation."""
+def test_a_val_pass_is_cut_short_and_repeated_on_resume(dataset_folder, tmp_path, monkeypatch):
+    """Even if no checkpoint was due at that step."""
     values = {"model.name": "test_resnet", "optim.epochs": 2, "data.batch_size": 30, "data.eval_batch_size": 2}
     more = {"optim.ema_decay": 0.5, "run.checkpoint_steps": 100, "run.log_steps": 1, "run.workers": 0}
     config = with_values(Config(), {**values, **more, "run.device": "cpu"})

@@ -1,4 +1,4 @@
-"""Each recipe on mini21k, from the command line: two epochs, and the same two cut at a random step."""
+"""Each recipe on mini21k, from the command line: two epochs, whole and cut at a random step."""
 
 import os
 import random
@@ -23,8 +23,8 @@ RECIPES = [name for name in recipe_names() if not name.startswith("transfer")]
 
 
 def command(mini: Path, run: Path, recipe: str, teacher: Path) -> list[object]:
-    guide = ["--teacher", teacher] if read_recipe(recipe).loss.scheme in DISTILLING else []
-    return ["pretrain", mini, "--recipe", recipe, "--output", run, *OPTIONS, *SETTINGS, *guide]
+    teachers = ["--teacher", teacher] if read_recipe(recipe).loss.scheme in DISTILLING else []
+    return ["pretrain", mini, "--recipe", recipe, "--output", run, *OPTIONS, *SETTINGS, *teachers]
 
 
 @pytest.fixture(scope="module")

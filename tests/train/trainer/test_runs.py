@@ -1,4 +1,4 @@
-"""Whole runs in processes of their own: torchrun, a kill and a resume, and something learnt."""
+"""Whole runs in their own processes: torchrun, kill and resume, and a model that learns."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def spoil(sample, spoilt: bool):
 
 
 def test_it_learns(dataset_folder, tmp_path):
-    """Without Cutout and RandAugment, which are too much for so few steps."""
+    """Without Cutout and RandAugment, which are too strong for so few steps."""
     values = {"model.name": "test_resnet", "optim.lr": 1e-2, "optim.epochs": 8, "data.batch_size": 12, "run.workers": 0}
     off = {"data.cutout": 0.0, "data.randaugment_ops": 0, "run.device": "cpu", "run.log_steps": 7}
     summary = pretrain_here(
@@ -81,8 +81,8 @@ def test_the_folder_holds_what_the_readme_says(uncut):
     assert list((uncut / "tensorboard").glob("events.*"))
 
 
-def test_a_killed_run_goes_on_as_if_it_had_not_been(uncut, dataset_folder, tmp_path):
-    """On other loader processes, from a checkpoint in the middle of an epoch."""
+def test_a_killed_run_resumes_with_the_same_losses(uncut, dataset_folder, tmp_path):
+    """With another number of loader processes, from a checkpoint in the middle of an epoch."""
     run = tmp_path / "cut"
     options = [*OPTIONS, "--set", "run.checkpoint_steps=5"]
     arguments = ["pretrain", dataset_folder, "--output", run, "--workers", 1, *FIXED, *options]
@@ -97,7 +97,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(uncut, dataset_folder, tmp_p
 
 
 def test_two_processes_take_the_same_steps_as_one(uncut, dataset_folder, tmp_path):
-    """Shards of uneven lengths, and no hang: the same global batches, so the same losses."""
+    """Shards of uneven length cause no hang; the same global batches give the same losses."""
     run = tmp_path / "two"
     done = pretrain(dataset_folder, run, *OPTIONS, "--json", processes=2)
     assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ def test_two_processes_take_the_same_steps_as_one(uncut, dataset_folder, tmp_pat
 
 
 @pytest.mark.slow
-def test_one_process_goes_on_where_two_were_killed(uncut, dataset_folder, tmp_path):
+def test_one_process_resumes_where_two_were_killed(uncut, dataset_folder, tmp_path):
     run = tmp_path / "cut"
     options = [*OPTIONS, "--set", "run.checkpoint_steps=5"]
     kill_at(
@@ -153,7 +153,7 @@ def test_every_schemes_metrics_are_the_same_on_any_number_of_processes(
 
 
 @pytest.mark.slow
-def test_a_batch_that_does_not_divide_by_the_processes_is_named(dataset_folder, tmp_path):
+def test_a_batch_size_not_divisible_by_the_ranks_is_refused(dataset_folder, tmp_path):
     done = pretrain(dataset_folder, tmp_path / "run", "--batch-size", 15, processes=2)
     assert done.returncode != 0
     assert "in21k-train: error: a batch size of 15 is not divisible by the 2 ranks; give a multiple" in done.stderr
@@ -169,7 +169,7 @@ def test_a_damaged_shard_ends_all_processes_with_its_name(tmp_path):
     assert "in21k-train-000001.tar is " in done.stderr
 
 
-def test_a_run_without_a_checkpoint_begins_anew(dataset_folder, tmp_path):
+def test_a_run_without_a_checkpoint_starts_over(dataset_folder, tmp_path):
     run = tmp_path / "run"
     config = with_values(Config(), {**TINY, "optim.epochs": 1})
     first = pretrain_here(str(dataset_folder), run, config, progress=False)

@@ -1,4 +1,4 @@
-"""Runs that end early: nothing is left behind, others are told, and torchrun's restart goes on."""
+"""Runs that end early leave nothing behind, tell the other ranks, and resume under torchrun's restart."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_a_rank_that_fails_ends_the_job_within_a_minute_with_its_error(dataset_f
 
 
 @pytest.mark.slow
-def test_torchruns_restart_goes_on_from_the_last_checkpoint(dataset_folder, tmp_path):
+def test_torchruns_restart_resumes_from_the_last_checkpoint(dataset_folder, tmp_path):
     run = tmp_path / "run"
     done = torchrun_failing(tmp_path, dataset_folder, run, "--max-restarts", "1", fail_times=1)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -117,7 +117,7 @@ if __name__ == "__main__":
 
 
 def noted(folder: Path) -> dict[int, list]:
-    """What each global step saw, its ranks' parts put together."""
+    """The samples of each global step, over all its ranks."""
     steps: dict[int, dict[int, list]] = {}
     for path in folder.glob("keys.*"):
         for line in path.read_text().splitlines():
@@ -193,7 +193,7 @@ def test_killed_at_random_steps_and_resumed_elsewhere_every_batch_is_seen(alone,
     assert re.fullmatch(r"[3-9]|1[0-4]", str(summary_of(tmp_path / "run")["resumed_at_step"]))
 
 
-def test_a_store_that_is_gone_ends_the_command_with_one_line(tmp_path):
+def test_a_store_that_disappears_is_one_line(tmp_path):
     port = 9
     uri = f"s3://k:s@bucket/data?scheme=http&endpoint_override=127.0.0.1:{port}"
     os.environ["IN21K_RETRY_SECONDS"] = "2"

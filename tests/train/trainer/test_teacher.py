@@ -1,4 +1,4 @@
-"""Teachers: a run of ours or a published model; what a student learns from one, and what is refused."""
+"""Teachers: a run of in21k or a published model; what a student learns, and what is refused."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def trained(dataset_folder, tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", ["semantic-distillation", "distillation"])
 def test_a_student_learns_from_a_teacher_alone(trained, dataset_folder, tmp_path, scheme):
-    """Without any label in the loss it comes to know the classes."""
+    """Without labels in its loss, it learns the classes."""
     run, teacher = trained
     config = with_values(config_of(distill__teacher=str(run)), {**TAUGHT, "loss.scheme": scheme})
     summary = pretrain(str(dataset_folder), tmp_path / "student", config, progress=False)
@@ -52,7 +52,7 @@ def test_a_student_learns_from_a_teacher_alone(trained, dataset_folder, tmp_path
     assert summary["val_semantic_top1"] > summary["majority_semantic_top1"] + 0.1
 
 
-def test_its_logits_are_those_of_its_own_evaluation(trained, dataset_folder):
+def test_teacher_logits_are_those_of_its_evaluation(trained, dataset_folder):
     """In the student's order, in eval mode, without a gradient."""
     run, summary = trained
     data = open_dataset(str(dataset_folder))
@@ -66,7 +66,7 @@ def test_its_logits_are_those_of_its_own_evaluation(trained, dataset_folder):
     assert again["val_semantic_top1"] == summary["val_semantic_top1"]
 
 
-def test_a_published_model_teaches_by_the_rows_of_the_datasets_classes(dataset_folder, tmp_path):
+def test_a_published_teacher_has_the_rows_of_the_datasets_classes(dataset_folder, tmp_path):
     module = timm.create_model("test_resnet", num_classes=11_221).eval()
     torch.nn.init.normal_(module.fc.weight)
     file = tmp_path / "model.pth"
@@ -84,7 +84,7 @@ def test_a_published_model_teaches_by_the_rows_of_the_datasets_classes(dataset_f
     torch.testing.assert_close(teacher(images), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_what_cannot_teach_is_refused(trained, dataset_folder, tmp_path):
+def test_unusable_teachers_are_refused(trained, dataset_folder, tmp_path):
     data = open_dataset(str(dataset_folder))
     order = level_order(data.hierarchy)
     run, _ = trained

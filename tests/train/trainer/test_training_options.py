@@ -1,4 +1,4 @@
-"""Optimizers, EMA, accumulation, clipping, precision and compilation: what they promise of the losses."""
+"""Optimizers, EMA, accumulation, clipping, precision and compilation: what they promise about losses."""
 
 import json
 import random
@@ -36,13 +36,13 @@ SETTINGS = {
 
 
 def train(dataset: Path, run: Path, recipe: str = "semantic-softmax", resume: bool = False, **values) -> dict:
-    """A run of fourteen steps in this process."""
+    """Train for fourteen steps in this process."""
     changed = {**SETTINGS, **{key.replace("__", "."): value for key, value in values.items()}}
     return pretrain(str(dataset), run, with_values(read_recipe(recipe), changed), resume=resume, progress=False)
 
 
 def options(*settings: str) -> list[str]:
-    """The same as a command line."""
+    """The same settings as command-line arguments."""
     known = [f"{key}={value}" for key, value in SETTINGS.items() if key != "model.name"]
     return ["--model", "test_vit", *(word for each in (*known, *settings) for word in ("--set", each))]
 
@@ -72,7 +72,7 @@ COMBINATIONS = [
 @pytest.mark.parametrize(
     ("recipe", "settings"), COMBINATIONS, ids=lambda value: value if isinstance(value, str) else " ".join(value)
 )
-def test_cut_by_a_kill_at_a_random_step_it_goes_on_bit_for_bit(plain, dataset_folder, tmp_path, recipe, settings):
+def test_killed_at_a_random_step_it_resumes_bit_for_bit(plain, dataset_folder, tmp_path, recipe, settings):
     if read_recipe(recipe).loss.scheme in DISTILLING:
         settings = (*settings, f"distill.teacher={plain}")
     values = {key.replace(".", "__"): value for key, value in map(parse_setting, settings)}
@@ -138,7 +138,7 @@ def test_the_ema_follows_all_steps_and_is_evaluated(dataset_folder, tmp_path):
     assert scores[True]["val_loss"] != pytest.approx(summary["val_loss"], rel=1e-6)
 
 
-def test_a_clipped_gradient_has_the_norm_that_was_asked_for(plain, dataset_folder, tmp_path):
+def test_a_clipped_gradient_has_the_norm_asked_for(plain, dataset_folder, tmp_path):
     """With plain SGD the first step is the learning rate times the clipped gradient."""
     run, norm = tmp_path / "run", 0.25
     sgd = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__weight_decay": 0.0, "optim__clip_norm": norm}
@@ -156,7 +156,7 @@ def test_bfloat16_on_the_cpu_is_near_float32(plain, dataset_folder, tmp_path):
     assert train_losses(tmp_path / "run") == pytest.approx(train_losses(plain), rel=0.02)
 
 
-def test_float16_steps_that_overflow_are_left_out_counted_and_logged(plain, dataset_folder, tmp_path, monkeypatch):
+def test_float16_overflows_are_skipped_counted_and_logged(plain, dataset_folder, tmp_path, monkeypatch):
     scaler = torch.amp.GradScaler
     monkeypatch.setattr(torch.amp, "GradScaler", lambda *given, **more: scaler(*given, init_scale=2.0**30, **more))
     summary = train(dataset_folder, tmp_path / "run", run__amp_dtype="float16", optim__epochs=5)
@@ -168,7 +168,7 @@ def test_float16_steps_that_overflow_are_left_out_counted_and_logged(plain, data
     assert set(column(plain, "loss_scale")) == {""}
 
 
-def test_float16_that_overflows_all_the_time_stops_the_run(dataset_folder, tmp_path, monkeypatch):
+def test_float16_that_keeps_overflowing_stops_the_run(dataset_folder, tmp_path, monkeypatch):
     scaler = torch.amp.GradScaler
     monkeypatch.setattr(torch.amp, "GradScaler", lambda *given, **more: scaler(*given, init_scale=2.0**120, **more))
     with pytest.raises(
@@ -202,7 +202,7 @@ def test_a_deterministic_run_is_the_same_run_on_the_cpu(plain, dataset_folder, t
     assert train_losses(tmp_path / "run") == train_losses(plain)
 
 
-def test_the_clock_saves_beside_the_steps(dataset_folder, tmp_path):
+def test_the_clock_saves_between_the_steps(dataset_folder, tmp_path):
     often = {"run__checkpoint_steps": 1000, "run__keep_checkpoints": 100, "run__checkpoint_minutes": 1e-6}
     train(dataset_folder, tmp_path / "run", **often)
     assert len(list((tmp_path / "run/checkpoints").iterdir())) == STEPS
@@ -214,7 +214,7 @@ def test_nesterov_without_momentum_is_one_line(dataset_folder, tmp_path):
         train(dataset_folder, tmp_path / "run", **sgd)
 
 
-def test_accumulation_may_change_when_a_run_goes_on(dataset_folder, tmp_path):
+def test_accumulation_may_change_on_resume(dataset_folder, tmp_path):
     run = tmp_path / "run"
     train(dataset_folder, run)
     assert train(dataset_folder, run, resume=True, optim__accumulate=4)["resumed_at_step"] == STEPS
@@ -222,7 +222,7 @@ def test_accumulation_may_change_when_a_run_goes_on(dataset_folder, tmp_path):
         train(dataset_folder, run, resume=True, optim__ema_decay=0.9)
 
 
-def test_a_run_of_an_older_version_that_had_fewer_settings_goes_on(dataset_folder, tmp_path):
+def test_a_run_of_an_older_version_with_fewer_settings_resumes(dataset_folder, tmp_path):
     run = tmp_path / "run"
     train(dataset_folder, run)
     old = {"optim": ["lr", "epochs"], "run": ["seed"], "data": ["image_size", "batch_size"], "model": ["name"]}

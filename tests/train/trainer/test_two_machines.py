@@ -1,4 +1,4 @@
-"""Two torchrun agents, as on two machines: a rank that fails takes both down, a restart goes on from the checkpoint."""
+"""Two torchrun agents, as on two machines: a rank that fails ends both, a restart resumes from the checkpoint."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_on_two(folder: Path, dataset: Path, *torchrun: object, fail_times: int) -> list[tuple[int, str]]:
-    """Status and stderr of both agents; rank 1, which is the second one's, fails so many times."""
+    """Exit status and stderr of both agents; rank 1, the second agent's, fails this many times."""
     (folder / "failing.py").write_text(FAILING)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -37,7 +37,7 @@ def test_a_rank_that_fails_takes_both_machines_down(dataset_folder, tmp_path):
     assert any("in21k-train: error: rank 1 has had enough" in errors for _, errors in ended)
 
 
-def test_a_restart_goes_on_from_the_last_checkpoint_on_both_machines(dataset_folder, tmp_path):
+def test_a_restart_resumes_on_both_machines(dataset_folder, tmp_path):
     ended = run_on_two(tmp_path, dataset_folder, "--max-restarts", 1, fail_times=1)
     assert [status for status, _ in ended] == [0, 0], [errors[-2000:] for _, errors in ended]
     assert summary_of(tmp_path / "run")["resumed_at_step"] == 8

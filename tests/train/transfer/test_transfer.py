@@ -23,7 +23,7 @@ CLASSES = ("ant", "bee", "cow")
 
 
 def write_folder(root: Path, splits=("train", "val"), images=24, classes=CLASSES) -> Path:
-    """An image folder whose images are told apart with ease, in several formats and cases of extension."""
+    """An image folder whose classes are easy to tell apart, in several formats and cases of extension."""
     for split in splits:
         for label, name in enumerate(classes):
             folder = root / split / name
@@ -76,7 +76,7 @@ def test_an_image_folder_has_all_images_once_and_its_classes_in_order(folder):
     assert all(bytes(sample.image) == (folder / sample.key).read_bytes() for sample in samples[1:])
 
 
-def test_neighbours_are_of_mixed_classes_and_the_order_is_always_the_same(folder):
+def test_neighbors_are_of_mixed_classes_and_the_order_is_always_the_same(folder):
     data, again = open_image_folder(folder), open_image_folder(folder)
     reader = data.reader("train", ReadOptions())()
     block = [sample.class_index for sample in reader.collect(range(32))]
@@ -150,7 +150,7 @@ def test_fine_tuning_learns_and_its_run_can_be_evaluated(capsys, folder, checkpo
     assert summary["val_top1"] > 0.8
 
 
-def test_the_head_is_new_even_where_the_old_one_would_fit(dataset_folder, checkpoint, tmp_path):
+def test_the_head_is_new_even_if_the_old_one_fits(dataset_folder, checkpoint, tmp_path):
     from in21k.train.config.settings import ModelConfig
     from in21k.train.data.prepared.dataset import open_dataset
     from in21k.train.model.level_order import level_order
@@ -166,7 +166,7 @@ def test_the_head_is_new_even_where_the_old_one_would_fit(dataset_folder, checkp
         assert "conv1.0.weight" in taken
 
 
-def test_timms_weights_serve_without_their_classifier(capsys, monkeypatch, folder, tmp_path):
+def test_timms_weights_transfer_without_their_classifier(capsys, monkeypatch, folder, tmp_path):
     from in21k.train.config.settings import ModelConfig
     from in21k.train.data.open_datasets.listed import flat_hierarchy
     from in21k.train.model.level_order import level_order
@@ -184,7 +184,7 @@ def test_timms_weights_serve_without_their_classifier(capsys, monkeypatch, folde
     assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["model"]["inputs"] == "timm"
 
 
-def test_a_probe_is_the_same_every_time_and_makes_a_model(capsys, folder, checkpoint, tmp_path):
+def test_a_probe_is_deterministic_and_writes_a_model(capsys, folder, checkpoint, tmp_path):
     runs = [tmp_path / "one", tmp_path / "two"]
     for run in runs:
         status, _, err = transfer(capsys, folder, checkpoint, run, "--probe", "--keep-features")
@@ -203,7 +203,7 @@ def test_a_probe_is_the_same_every_time_and_makes_a_model(capsys, folder, checkp
 
 
 @pytest.mark.parametrize("probe", [True, False])
-def test_images_of_several_classes_are_measured_by_map(capsys, checkpoint, tmp_path, probe):
+def test_multi_label_data_is_scored_by_map(capsys, checkpoint, tmp_path, probe):
     root = write_coco(tmp_path / "coco", train=64, val=16)
     how = ["--probe"] if probe else ["--epochs", 8, "--batch-size", 16, "--lr", 5e-3, "--set", "data.cutout=0"]
     assert transfer(capsys, root, checkpoint, tmp_path / "run", *how)[0] == 0
@@ -253,7 +253,7 @@ def separable(count=200, size=6, classes=3, seed=0):
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_fit_is_the_minimum(multi_label):
-    """The gradient of the loss, written out, is zero there; from another start the same point is found."""
+    """The gradient of the loss is zero there, and another start leads to the same point."""
     values, targets = separable()
     strength = 0.01
     found = fit(values, targets, strength, multi_label=multi_label)

@@ -1,4 +1,4 @@
-"""Trained models in use: predictions as text, JSON and pictures, and what timm makes of an export."""
+"""Trained models in use: predictions as text, JSON and pictures, and exports that timm loads."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def predictions(capsys, *arguments: object) -> tuple[int, list[dict], str]:
     return status, json.loads(out), err
 
 
-def test_each_level_has_a_softmax_of_its_own(capsys, run, images):
+def test_each_level_has_its_own_softmax(capsys, run, images):
     status, found, err = predictions(capsys, images[0], "--checkpoint", run, "--top", 20)
     assert (status, err) == (0, "")
     model = open_trained(run)
@@ -64,7 +64,7 @@ def test_each_level_has_a_softmax_of_its_own(capsys, run, images):
     assert dog["path"] == "animal > domestic animal > dog"
 
 
-def test_bad_images_have_a_line_each_and_the_others_are_answered(capsys, run, images, tmp_path):
+def test_bad_images_are_a_line_each_and_the_others_are_predicted(capsys, run, images, tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "short.jpg").write_bytes(images[0].read_bytes()[:300])
     given = [tmp_path / "text.jpg", images[0], tmp_path / "none.jpg", tmp_path / "short.jpg", images[1]]
@@ -90,7 +90,7 @@ def test_a_picture_shows_every_image(capsys, run, images, tmp_path):
     assert "ends in .png" in err
 
 
-def test_a_lone_file_of_weights_takes_its_names_from_data_or_a_table(capsys, run, images, dataset_folder, tmp_path):
+def test_a_model_file_alone_takes_names_from_data_or_a_table(capsys, run, images, dataset_folder, tmp_path):
     weights = shutil.copy(max(run.glob("checkpoints/*/model.safetensors")), tmp_path)
     status, _, err = answer(capsys, "predict", images[0], "--checkpoint", weights)
     assert status == 1
