@@ -138,8 +138,8 @@ def test_wrong_requests_are_one_line(capsys, published, dataset_folder, tmp_path
     thousand = timm.create_model("test_resnet", num_classes=1000).state_dict()
     save_file(thousand, tmp_path / "1000.safetensors")
     for status, arguments, message in (
-        (2, [], "name either --checkpoint or --model"),
-        (2, ["--checkpoint", tmp_path, "--model", "test_resnet"], "name either --checkpoint or --model"),
+        (2, [], "give either --checkpoint or --model"),
+        (2, ["--checkpoint", tmp_path, "--model", "test_resnet"], "give either --checkpoint or --model"),
         (2, ["--checkpoint", tmp_path, "--weights", file], "--weights and --inputs belong to --model"),
         (1, ["--model", "resnet18", "--weights", file], "is not a checkpoint of resnet18"),
         (
@@ -148,7 +148,11 @@ def test_wrong_requests_are_one_line(capsys, published, dataset_folder, tmp_path
             "timm has no ImageNet-21K weights of ResNet50; pass the authors' file as --weights",
         ),
         (1, ["--model", "resnet50.magic"], "timm has no weights 'resnet50.magic'; it has: resnet50.a1_in1k"),
-        (1, ["--model", "test_resnet", "--weights", tmp_path / "55.safetensors"], "a classifier of 55 outputs is none"),
+        (
+            1,
+            ["--model", "test_resnet", "--weights", tmp_path / "55.safetensors"],
+            "a classifier of 55 outputs matches no",
+        ),
         (1, ["--model", "test_resnet", "--weights", tmp_path / "headless.safetensors"], "has no classifier"),
         (
             1,

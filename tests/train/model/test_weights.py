@@ -139,7 +139,7 @@ def test_files_that_do_not_fit_are_one_line(tmp_path):
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04")
     for file, message in (
         ("other.safetensors", "is not a checkpoint of test_resnet: 71 of 75 tensors are missing"),
-        ("wide.safetensors", r"does not fit test_resnet: conv1.0.weight is \[9, 3, 3, 3\] there and"),
+        ("wide.safetensors", r"does not fit test_resnet: conv1.0.weight is \[9, 3, 3, 3\] in the file and"),
         ("list.pth", "holds no weights by name"),
         ("empty.pth", "holds no weights by name"),
         ("cut.pth", "cannot be read as weights"),
@@ -164,7 +164,7 @@ def test_activation_checkpointing_changes_no_gradient(name):
 
 
 def test_a_model_without_activation_checkpointing_is_one_line():
-    with pytest.raises(TrainError, match="timm offers no activation checkpointing for dla46_c"):
+    with pytest.raises(TrainError, match="timm has no activation checkpointing for dla46_c"):
         network("dla46_c", grad_checkpointing=True)
 
 
