@@ -1,1 +1,1 @@
-"""Training data, whatever they lie in, and which process reads which sample."""
+"""Training data in any form, and which rank reads which sample when."""

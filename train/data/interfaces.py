@@ -41,7 +41,7 @@ class Decoding:
     image_size: int
     """Side of the square that every image is resized to, in pixels."""
     crops: bool = False
-    """Whether images that are not square are cropped to a square; otherwise they are squashed into one."""
+    """Whether images that are not square are cropped to a square; otherwise they are squished into one."""
     crop_seed: int | None = None
     """Seed of the crops' positions, which change with each epoch; None crops at the center."""
     strict: bool = False
@@ -138,7 +138,7 @@ class TrainingData(Protocol):
         """Side of the images in pixels; None where they differ."""
 
     def decoding(self, image_size: int) -> Decoding:
-        """Return how these images become pixels at a size: cropped at the center or squashed, skipped if damaged."""
+        """Return how these images become pixels at a size: cropped at the center or squished, skipped if damaged."""
 
     def shard_lengths(self, split: str) -> tuple[int, ...]:
         """Return the number of samples in each shard of a split, or in each run of samples shuffled as a shard is."""

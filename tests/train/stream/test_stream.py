@@ -244,7 +244,7 @@ def test_memory_is_reused(dataset_folder, workers):
 
 
 def test_images_that_are_not_square_are_cropped(tmp_path):
-    """At the center for validation, anywhere for training; in the other mode they are squashed."""
+    """At the center for validation, anywhere for training; in the other mode they are squished."""
 
     def wide(split, number, sample):
         file = io.BytesIO()
@@ -255,9 +255,9 @@ def test_images_that_are_not_square_are_cropped(tmp_path):
 
     folder = write_dataset(tmp_path, replace=wide, parameters={"size": 32, "mode": "short-edge"})
     cropped = source_of(folder, "val")
-    squashed = decoding_with(cropped, crops=False)
+    squished = decoding_with(cropped, crops=False)
     assert (stream(cropped, 17)[0].images == 255).all()
-    assert not (stream(squashed, 17)[0].images == 255).all()
+    assert not (stream(squished, 17)[0].images == 255).all()
     training = decoding_with(source_of(folder), crop_seed=1)
     first, second = stream(training, 93, epochs=2)
     whites = (first.images[:, 0] == 255).float().mean((1, 2))

@@ -124,7 +124,7 @@ class ListedDataset:
         return self._images("val")
 
     def decoding(self, image_size: int) -> Decoding:
-        """Return how the images become pixels: squashed into a square, as images from the wild."""
+        """Return how the images become pixels: squished into a square, as images from the wild."""
         return Decoding(image_size=image_size, wild=True)
 
     def shard_lengths(self, split: str) -> tuple[int, ...]:
