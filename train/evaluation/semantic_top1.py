@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from in21k.train.arrays import IntArray
 from in21k.train.model.level_order import LevelOrder
 from in21k.tree.hierarchy import Hierarchy
 
@@ -62,9 +62,7 @@ class SemanticCounter:
         return SemanticTop1(dict(zip(self._levels, zip(hits, pairs, strict=True), strict=True)))
 
 
-def majority_guess(
-    hierarchy: Hierarchy, images_train: npt.NDArray[np.int64], images_val: npt.NDArray[np.int64]
-) -> SemanticTop1:
+def majority_guess(hierarchy: Hierarchy, images_train: IntArray, images_val: IntArray) -> SemanticTop1:
     """Return the semantic top-1, on the val split, of guessing each level's most frequent class of the train split.
 
     Args:

@@ -4,17 +4,17 @@ An image's labels are its class and all ancestors of the class.
 """
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from in21k.train.arrays import IntArray
 from in21k.train.config.settings import LossConfig
 from in21k.train.errors import TrainError
 from in21k.train.model.level_order import LevelOrder
 
 
-def label_rows(order: LevelOrder, label_sets: npt.NDArray[np.int64]) -> Tensor:
+def label_rows(order: LevelOrder, label_sets: IntArray) -> Tensor:
     """Return label sets, int64 [N, K] of class indices padded with -1, as classifier rows padded with -1."""
     rows = np.where(label_sets < 0, -1, order.row_of_class[label_sets])
     return torch.from_numpy(rows.astype(np.int64))
@@ -31,7 +31,7 @@ class AsymmetricLoss(nn.Module):
 
     table: Tensor
 
-    def __init__(self, order: LevelOrder, label_sets: npt.NDArray[np.int64], config: LossConfig) -> None:
+    def __init__(self, order: LevelOrder, label_sets: IntArray, config: LossConfig) -> None:
         """Keep the labels of each id.
 
         Args:

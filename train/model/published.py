@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from timm.data import ImageNetInfo, infer_imagenet_subset
 
+from in21k.train.arrays import IntArray
 from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
@@ -100,7 +100,7 @@ def published_classes(outputs: int) -> tuple[str, ...]:
     return tuple(ImageNetInfo(subset).label_names())
 
 
-def outputs_of(wnids: Sequence[str], outputs: int, name: str) -> npt.NDArray[np.int64]:
+def outputs_of(wnids: Sequence[str], outputs: int, name: str) -> IntArray:
     """Return int64 [C]: for each class of a dataset, its output in a published classifier.
 
     Args:
