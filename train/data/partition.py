@@ -141,7 +141,7 @@ class TrainPlan:
 
     @property
     def carried_over(self) -> int:
-        """Samples per epoch that fill no complete batch and sit the epoch out."""
+        """Samples per epoch that fill no complete batch; the next epoch shuffles them in with the others."""
         return sum(self.shard_lengths) - self.steps_per_epoch * self.global_batch
 
     @property

@@ -29,7 +29,7 @@ from in21k.train.stream.decoder import BatchDecoder
 from in21k.train.stream.source import StreamSource
 
 MAX_WORKERS = 8
-"""The most loader processes per rank that the number of CPUs is taken to call for."""
+"""The most loader processes per rank by default, however many CPUs there are."""
 
 PREFETCH = 2
 """Batches that a loader process makes before they are asked for."""
@@ -118,7 +118,7 @@ def _loader(pipeline: Any, workers: int) -> "DataLoader[Any]":
 
 
 def default_workers(local_world_size: int) -> int:
-    """Return how many loader processes suit each rank of this machine: its share of the CPUs but one."""
+    """Return the default number of loader processes per rank: the machine's CPUs but one, divided among its ranks."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MAX_WORKERS, max(0, cpus - 1) // local_world_size)
 

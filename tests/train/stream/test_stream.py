@@ -325,3 +325,13 @@ def test_pickled_labels_are_the_same(dataset_folder):
     assert torch.equal(labels.class_indices, batch.labels.class_indices)
     assert torch.equal(labels.valid, batch.labels.valid)
     assert (labels.skipped, labels.epoch, labels.start) == ((), 0, 0)
+
+
+def test_a_batch_moves_to_a_device_whole(dataset_folder):
+    (batch,) = stream(source_of(dataset_folder), 93)
+    moved = batch.to(torch.device("meta"), non_blocking=True)
+    assert [tensor.device.type for tensor in moved.tensors()] == ["meta"] * 3
+    assert [(t.shape, t.dtype) for t in moved.tensors()] == [(t.shape, t.dtype) for t in batch.tensors()]
+    assert moved.images.is_contiguous(memory_format=torch.channels_last)
+    labels, before = moved.labels, batch.labels
+    assert (labels.skipped, labels.epoch, labels.start) == (before.skipped, before.epoch, before.start)
