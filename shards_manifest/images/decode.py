@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from in21k.shards_manifest.images.faults import Decoding, not_an_image
+from in21k.shards_manifest.images.faults import DecoderGuard, not_an_image
 from in21k.shards_manifest.images.formats import JPEG, WEBP, Codec, recognize
 from in21k.shards_manifest.images.jpeg import START_OF_IMAGE, examine_jpeg, read_rgb, read_rgbx
 from in21k.shards_manifest.images.limits import Limits
@@ -53,7 +53,7 @@ def decode(data: bytes, limits: Limits) -> Picture:
         ImageError: the bytes are not a picture.
     """
     warning = ""
-    with Decoding(data):
+    with DecoderGuard(data):
         if data.startswith(START_OF_IMAGE):
             try:
                 plain = read_rgbx(data, limits)
@@ -76,7 +76,7 @@ def read_pixels(data: bytes | memoryview, limits: Limits) -> Pixels:
         ImageError: the bytes are not a picture.
     """
     picture = decode(bytes(data), limits)
-    with Decoding(data):
+    with DecoderGuard(data):
         return np.asarray(picture.pixels.convert("RGB"))
 
 
@@ -93,7 +93,7 @@ def decode_strictly(data: bytes | memoryview, limits: Limits, row: Pixels) -> Pi
     Raises:
         ImageError: the bytes are not a picture, or libjpeg warns about them.
     """
-    with Decoding(data):
+    with DecoderGuard(data):
         if data[:2] == START_OF_IMAGE and (pixels := read_rgb(data, limits, row)) is not None:
             return pixels
         codec = _recognized(data)
@@ -113,7 +113,7 @@ def examine(data: bytes, limits: Limits, *, as_found: bool = False) -> ImageFact
     Raises:
         ImageError: the bytes are not a picture.
     """
-    with Decoding(data):
+    with DecoderGuard(data):
         codec = _recognized(data)
         if codec is JPEG:
             try:

@@ -30,7 +30,7 @@ class ImageError(Exception):
         return f"{self.fault}: {self.detail}"
 
 
-class Decoding:
+class DecoderGuard:
     """A block in which whatever a decoder raises, MemoryError included, becomes an ImageError.
 
     KeyboardInterrupt and SystemExit pass: they are not the decoder's. It is a class because the hot paths enter it for

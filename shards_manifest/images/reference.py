@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from in21k.shards_manifest.images.decode import decode
-from in21k.shards_manifest.images.faults import Decoding, ImageError, ImageFault
+from in21k.shards_manifest.images.faults import DecoderGuard, ImageError, ImageFault
 from in21k.shards_manifest.images.formats import PNG, recognize
 from in21k.shards_manifest.images.limits import Limits
 from in21k.shards_manifest.images.webp import opencv
@@ -27,7 +27,7 @@ def decode_as_opencv(data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
     if cv2 is None:
         raise ModuleNotFoundError("OpenCV is not installed", name="cv2")
     image: npt.NDArray[np.uint8] | None = None
-    with Decoding(data):
+    with DecoderGuard(data):
         if recognize(data) is not PNG or _has_possible_chunks(data):
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
