@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,7 +15,7 @@ from in21k.prep.errors import PrepError
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages import split as split_stage
-from in21k.prep.stages.merge import MergeOrder
+from in21k.prep.stages.merge import IntArray, MergeOrder
 from in21k.prep.stages.parts import count_parts, read_part_rejects
 from in21k.prep.stages.record import CLASSES as WORK_CLASSES
 from in21k.prep.stages.record import PARTS, StageRecord
@@ -32,7 +31,6 @@ from in21k.tree.table import hierarchy_table, wordnet_hierarchy
 from in21k.tree.wordnet import load_wordnet
 
 WORDNET_VERSION = "3.0"
-IntArray = npt.NDArray[np.int64]
 
 SHARD_PARAMETERS = b"in21k.shard"
 """Key in the metadata of `classes.parquet` for the parameters of shard as JSON: for a repair without a manifest."""

@@ -14,6 +14,7 @@ from in21k.shards_manifest.images.pillow import read_with_pillow, to_rgb, uprigh
 from in21k.shards_manifest.images.webp import read_webp, webp_header
 
 Pixels = npt.NDArray[np.uint8]
+"""RGB, 0 to 255: [H, W, 3] for an image, [B, H, W, 3] for a batch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from in21k.train.arrays import IntArray, Pixels
+from in21k.shards_manifest.images.decode import Pixels
+from in21k.train.arrays import IntArray
 from in21k.tree.hierarchy import Hierarchy
 
 

@@ -12,7 +12,8 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from in21k.train.arrays import IntArray, Pixels
+from in21k.shards_manifest.images.decode import Pixels
+from in21k.train.arrays import IntArray
 from in21k.train.images.augment_draws import OPS, Augmentation, Draws, cutout_box, shear_matrix, strength
 
 

@@ -3,10 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from in21k.shards_manifest.images.decode import decode_strictly
+from in21k.shards_manifest.images.decode import Pixels, decode_strictly
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.images.limits import Limits
-from in21k.train.arrays import Pixels
 
 LIMITS = Limits(pixels=1 << 26)
 """Larger images are skipped by their header: a dataset of 224-pixel squares has none."""

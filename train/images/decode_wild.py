@@ -3,9 +3,9 @@
 import numpy as np
 
 from in21k.shards_manifest.images import decode
+from in21k.shards_manifest.images.decode import Pixels
 from in21k.shards_manifest.images.faults import ImageError, ImageFault
 from in21k.shards_manifest.images.jpeg import START_OF_IMAGE, orientation
-from in21k.train.arrays import Pixels
 from in21k.train.images.decode import LIMITS, decode_into, fit_into
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from in21k.train.arrays import Pixels
+from in21k.shards_manifest.images.decode import Pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from in21k.train.arrays import Pixels
+from in21k.shards_manifest.images.decode import Pixels
 
 
 class BatchPool:

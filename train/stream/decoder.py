@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from in21k.train.arrays import Pixels
+from in21k.shards_manifest.images.decode import Pixels
 from in21k.train.data.interfaces import Decoding, Sample
 from in21k.train.data.partition import BatchPlan
 from in21k.train.errors import TrainError

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.images.decode import Pixels
 from in21k.shards_manifest.images.faults import ImageError
-from in21k.train.arrays import Pixels
 from in21k.train.device.ranks import join_ranks
 from in21k.train.images.decode import fit_into
 from in21k.train.images.decode_wild import read_pixels

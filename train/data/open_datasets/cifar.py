@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from in21k.shards_manifest.errors import one_line
-from in21k.train.arrays import Pixels
+from in21k.shards_manifest.images.decode import Pixels
 from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
 from in21k.tree.plain_pickle import MAX_BYTES, load_arrays

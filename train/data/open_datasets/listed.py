@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.images.decode import Pixels
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.arrays import IntArray, Pixels
+from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, ReadOptions, Sample
 from in21k.train.data.partition import PADDING
 from in21k.tree.class_lists import class_list_digest
