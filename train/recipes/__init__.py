@@ -1,4 +1,4 @@
-"""The training recipes, one TOML file per scheme; `in21k-train settings` explains each setting."""
+"""The training recipes, as TOML files; `in21k-train settings` explains each setting."""
 
 import tomllib
 from importlib import resources

@@ -1,1 +1,1 @@
-"""Other people's datasets, in the forms in which they are downloaded."""
+"""Other people's datasets, as downloaded."""
