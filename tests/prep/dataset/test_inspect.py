@@ -58,7 +58,7 @@ def test_a_sample_by_key(dataset, tmp_path):
         (["--class", "99"], "no class is named '99'"),
         (["--key", "n1_1"], "no sample has the key 'n1_1'"),
         (["--key", "a", "--class", "b"], "give --class or --key, not both"),
-        (["--save", "folder"], "--save wants --class or --key"),
+        (["--save", "folder"], "--save needs --class or --key"),
     ],
 )
 def test_what_does_not_exist_is_one_line(dataset, arguments, line):
