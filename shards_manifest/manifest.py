@@ -194,12 +194,13 @@ def read_manifest(dataset: Location) -> Manifest:
 def is_intact(content: bytes) -> bool:
     """Return whether a manifest is unchanged since it was written.
 
-    One that is older than the seal counts as unchanged if its JSON is formatted as ours.
+    One that is older than the seal counts as unchanged if its JSON is formatted as ours; other JSON of ours, such as a
+    sidecar's under the manifest's name, does not.
     """
     try:
         fields = json.loads(content)
         sealed = fields.pop(SEAL, None)
-        return content == (_json(fields) if sealed is None else _sealed(fields))
+        return "schema_version" in fields and content == (_json(fields) if sealed is None else _sealed(fields))
     except (ValueError, TypeError, AttributeError):
         return False
 

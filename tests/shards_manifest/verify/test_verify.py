@@ -212,6 +212,11 @@ def test_a_folder_without_a_manifest_is_one_line(tmp_path):
         verify(locate(tmp_path))
 
 
+def test_another_json_file_of_ours_under_the_manifests_name_is_blamed(copy):
+    shutil.copy(copy / "_info.json", copy / "manifest.json")
+    assert found(copy) == {("E100", "manifest.json")}
+
+
 def test_findings_are_plain_json(copy):
     flip(copy / TRAIN, 700)
     (finding,) = verify(locate(copy)).findings

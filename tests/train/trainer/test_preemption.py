@@ -139,5 +139,8 @@ def test_a_val_pass_is_cut_short_and_repeated_on_resume(dataset_folder, tmp_path
     uncut = pretrain(str(dataset_folder), tmp_path / "uncut", config, progress=False)
     assert cut["resumed_at_step"] == 3
     assert cut["val_loss"] == uncut["val_loss"]
-    rows = [[line.split(",")[:4] for line in (tmp_path / run / "metrics.csv").open()] for run in ("cut", "uncut")]
+    rows = [
+        [line.split(",")[:4] for line in (tmp_path / run / "metrics.csv").read_text().splitlines()]
+        for run in ("cut", "uncut")
+    ]
     assert rows[0] == rows[1]
