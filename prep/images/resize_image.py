@@ -12,6 +12,7 @@ from in21k.prep.images.encode import encode_jpeg
 from in21k.prep.images.parameters import OnWarning, ResizeParameters
 from in21k.shards_manifest.images.decode import decode
 from in21k.shards_manifest.images.faults import ImageError, ImageFault
+from in21k.shards_manifest.images.gzipped import unpacked
 from in21k.shards_manifest.images.webp import webp_writer, write_webp
 from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 
@@ -29,13 +30,14 @@ class Resized:
 def resize_image(data: bytes, parameters: ResizeParameters) -> Resized:
     """Return an image of any format and size as the parameters ask for it: RGB, upright, 4:2:0.
 
-    A color JPEG that already has the size is kept byte for byte.
+    A color JPEG that already has the size is kept byte for byte. An image that was gzipped is unpacked first.
 
     Raises:
         ImageError: the bytes cannot be decoded within the limits, or decode with a warning where the parameters
             reject that.
         PrepError: `compat` needs a package that is not installed.
     """
+    data = unpacked(data)
     if parameters.compat:
         from in21k.prep.images.reference_pixels import resize_as_reference
 

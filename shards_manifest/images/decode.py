@@ -8,6 +8,7 @@ from PIL import Image
 
 from in21k.shards_manifest.images.faults import DecoderGuard, not_an_image
 from in21k.shards_manifest.images.formats import JPEG, WEBP, Codec, recognize
+from in21k.shards_manifest.images.gzipped import unpacked
 from in21k.shards_manifest.images.jpeg import START_OF_IMAGE, examine_jpeg, read_rgb, read_rgbx
 from in21k.shards_manifest.images.limits import Limits
 from in21k.shards_manifest.images.pillow import read_with_pillow, to_rgb, upright
@@ -71,12 +72,12 @@ def decode(data: bytes, limits: Limits) -> Picture:
 
 
 def read_pixels(data: bytes | memoryview, limits: Limits) -> Pixels:
-    """Return an image's pixels, uint8 [H, W, 3], upright and tolerantly decoded as by `decode`.
+    """Return an image's pixels, uint8 [H, W, 3], upright and tolerantly decoded as by `decode`, also out of a gzip.
 
     Raises:
         ImageError: the bytes are not a picture.
     """
-    picture = decode(bytes(data), limits)
+    picture = decode(unpacked(bytes(data)), limits)
     with DecoderGuard(data):
         return np.asarray(picture.pixels.convert("RGB"))
 

@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from in21k.shards_manifest.images.faults import not_an_image
 from in21k.shards_manifest.images.formats import JPEG_2000, TIFF, Codec, pillow_reads
@@ -67,3 +67,5 @@ def _check_size(image: Image.Image, codec: Codec, limits: Limits) -> None:
 
 
 Image.MAX_IMAGE_PIXELS = None  # Limits are checked instead, for every format
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
+"""Bytes that a PNG's profile or comment may unpack to: Pillow's own limit of 1 MiB loses pictures with large ones."""
