@@ -1,5 +1,6 @@
 """The shard cache: bounded, shared by processes, intact after a kill."""
 
+import json
 import os
 import shutil
 import signal
@@ -145,8 +146,8 @@ def test_processes_share_the_cache_within_its_limit(dataset_folder, tmp_path, ki
         output, errors = process.communicate()
         assert output.endswith("done\n"), errors
     with usable_cache(CacheOptions(str(tmp_path / "cache"), limit), source.open_reader.manifest):
-        assert not list((tmp_path / "cache").glob("*/.tmp-*"))
-        for path in (tmp_path / "cache").glob("*/*.tar"):
+        assert not list((tmp_path / "cache").rglob(".tmp-*"))
+        for path in (tmp_path / "cache").rglob("*.tar"):
             if not path.name.startswith(".lock"):
                 name = path.name.removeprefix("train-")
                 assert path.read_bytes() == (dataset_folder / "train" / name).read_bytes()
@@ -158,7 +159,7 @@ def test_what_a_killed_process_leaves_is_removed(dataset_folder, tmp_path):
     cache = ShardCache(options, source.open_reader.manifest)
     fill(cache, source, 0)
     cache.close()
-    (whole,) = [path for path in tmp_path.glob("*/*.tar") if not path.name.startswith(".lock")]
+    (whole,) = [path for path in tmp_path.rglob("*.tar") if not path.name.startswith(".lock")]
     left = whole.with_name(".tmp-train-in21k-train-000003.tar")
     left.write_bytes(bytes(100))
     whole.write_bytes(whole.read_bytes()[:-512])  # as a power failure may leave it
@@ -182,7 +183,7 @@ def test_a_shard_that_differs_from_its_digest_is_an_error(dataset_folder, tmp_pa
     with pytest.raises(TrainError, match=r"the SHA-256 of \S*in21k-train-000003.tar is not the manifest's"):
         stream(replace(source, open_reader=replace(source.open_reader, options=options)), epochs=30)
     assert 3 not in cached(tmp_path / "cache")
-    assert not list((tmp_path / "cache").glob("*/.tmp-*"))
+    assert not list((tmp_path / "cache").rglob(".tmp-*"))
 
 
 def test_an_unusable_cache_is_one_line(dataset_folder, tmp_path):
@@ -196,3 +197,70 @@ def test_an_unusable_cache_is_one_line(dataset_folder, tmp_path):
     if os.access("/proc/self", os.X_OK) and not Path("/proc/cache").exists():
         with pytest.raises(DatasetError, match="/proc/cache"):
             ShardCache(CacheOptions("/proc/cache", 10**9), manifest)
+
+
+def test_what_the_user_keeps_in_the_folder_is_neither_deleted_nor_counted(dataset_folder, tmp_path):
+    source, cache, elsewhere = remote_source(dataset_folder), tmp_path / "cache", tmp_path / "elsewhere"
+    sizes = lengths(source)
+    options = CacheOptions(str(cache), sizes[1] + 100)
+    ShardCache(options, source.open_reader.manifest).close()
+    (own,) = (path.parent for path in cache.rglob("shards.json"))
+    name = "train-in21k-train-000003.tar"
+    users = [
+        elsewhere / "train2017.tar",
+        elsewhere / ".tmp-notes.tar",
+        elsewhere / "shards.json",
+        elsewhere / name,
+        cache / "coco" / "train2017.tar",
+        cache / ("0" * 32) / f".tmp-{name}",  # as a cache of an older version has it
+        own / "train2017.tar",
+        own.parent / "coco" / "train2017.tar",
+    ]
+    for path in users:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(2 * sizes[1]))
+        os.utime(path, (1, 1))
+    users[2].write_text(json.dumps({"shards": ["train2017.tar", "notes.tar", name]}))
+    (cache / "linked").symlink_to(elsewhere)
+    (own.parent / "linked").symlink_to(elsewhere)
+    (own / f".tmp-{name}").symlink_to(users[0])
+    before = {path: path.read_bytes() for path in users}
+    with usable_cache(options, source.open_reader.manifest):
+        again = ShardCache(options, source.open_reader.manifest)
+        fill(again, source, 1)
+        fill(again, source, 2)
+        again.close()
+    assert {path: path.read_bytes() for path in users if path.exists()} == before
+    assert not (own / "train-in21k-train-000001.tar").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_what_only_has_the_name_of_a_shard_is_one_line(dataset_folder, tmp_path, kind):
+    source = remote_source(dataset_folder)
+    cache = ShardCache(CacheOptions(str(tmp_path / "cache"), 10**9), source.open_reader.manifest)
+    shard = source.open_reader.manifest.splits["train"][0]
+    (own,) = (path.parent for path in (tmp_path / "cache").rglob("shards.json"))
+    place, photos = own / "train-in21k-train-000000.tar", tmp_path / "photos.tar"
+    photos.write_bytes(b"photos")
+    {"link": lambda: place.symlink_to(photos), "fifo": lambda: os.mkfifo(place), "folder": place.mkdir}[kind]()
+    with pytest.raises(TrainError, match=f"{place} is not the cache's own; move it away"):
+        cache.open(shard, source.open_reader.location.child(shard.path), False)
+    assert photos.read_bytes() == b"photos"
+    cache.close()
+
+
+@pytest.mark.parametrize("kind", ["link", "unmarked", "other mark"])
+def test_a_folder_that_only_has_the_name_of_the_cache_is_one_line(dataset_folder, tmp_path, kind):
+    manifest = source_of(dataset_folder).open_reader.manifest
+    own, photos = tmp_path / "cache" / "in21k-cache", tmp_path / "photos"
+    photos.mkdir()
+    own.parent.mkdir()
+    if kind == "link":
+        own.symlink_to(photos)
+    else:
+        own.mkdir()
+        (own / ("CACHEDIR.TAG" if kind == "other mark" else "photos.tar")).write_bytes(b"mine")
+    with pytest.raises(TrainError, match=f"{own} is not the cache's own; move it away"):
+        ShardCache(CacheOptions(str(own.parent), 10**9), manifest)
+    assert not list(photos.iterdir())
+    assert kind == "link" or len(list(own.iterdir())) == 1

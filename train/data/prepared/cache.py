@@ -1,12 +1,12 @@
 """A cache of shards from an object store: one folder of bounded size, shared by any number of processes and users.
 
-    CACHE/<manifest digest>/<shard name>         a complete shard
-    CACHE/<manifest digest>/.tmp-<shard name>    a shard being written, allocated at its full length
-    CACHE/<manifest digest>/.lock-<shard name>   locked by the process that writes the shard
-    CACHE/.lock                                  locked by the process that makes room
+    CACHE/in21k-cache/<manifest digest>/<shard name>         a complete shard
+    CACHE/in21k-cache/<manifest digest>/.tmp-<shard name>    a shard being written, allocated at its full length
+    CACHE/in21k-cache/<manifest digest>/.lock-<shard name>   locked by the process that writes the shard
 
 The locks are flock's, which end with the process that holds them. A reader holds a shared lock on the shard itself, so
-no shard in use is evicted, and the folder never takes more disk space than its limit.
+no shard in use is evicted, and the shards never take more disk space than the limit. What else is in the folder is
+left alone, as `cache_folder` says.
 """
 
 import fcntl
@@ -16,18 +16,17 @@ import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from in21k.shards_manifest.errors import DatasetError, errors_naming
+from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.manifest import Manifest, Shard
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX
 from in21k.shards_manifest.storage.location import CHUNK, Location
 from in21k.shards_manifest.storage.ranges import LocalRanges
 from in21k.train.data.interfaces import CacheOptions
+from in21k.train.data.prepared.cache_folder import LOCK, Folder, make_cache, opened_cache, recorded_files
 from in21k.train.errors import TrainError
-
-_LOCK = ".lock"
 
 
 @contextmanager
@@ -52,9 +51,11 @@ def usable_cache(options: CacheOptions | None, manifest: Manifest) -> Iterator[N
 class CachedShard(LocalRanges):
     """A shard in the cache, read by offset; it is not evicted before it is closed."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), str(path))
-        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+    def __init__(self, descriptor: int, text: str) -> None:
+        """Lock an open file; closing the shard closes it."""
+        self._descriptor, self._text = descriptor, text
+        self.size = os.fstat(descriptor).st_size
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
 
     @property
     def is_there(self) -> bool:
@@ -84,19 +85,18 @@ class ShardCache:
             raise TrainError(
                 f"a shard of {largest} bytes does not fit into a cache of {options.limit}; give a larger --cache-size"
             )
-        self._folder = self._root / hashlib.sha256(manifest.to_json()).hexdigest()[:32]
+        self._dataset = hashlib.sha256(manifest.to_json()).hexdigest()[:32]
+        names = [_name(shard) for shards in manifest.splits.values() for shard in shards]
         with errors_naming(str(self._root)):
-            self._root.mkdir(parents=True, exist_ok=True)
-            self._make_folder()
-            with _locked(self._root / _LOCK, self._mode):
-                pass
+            make_cache(self._root, self._dataset, names)
         self._writer = ThreadPoolExecutor(1, "cache")
         self._writing: dict[str, Future[None]] = {}
         self._closed = threading.Event()
 
     def holds(self, shard: Shard) -> bool:
         """Return whether a shard is in the cache."""
-        return self._path(shard).exists()
+        with self._opened() as folder:
+            return bool(folder.files([_name(shard)]))
 
     def open(self, shard: Shard, source: Location, verify_digest: bool) -> CachedShard | None:
         """Return a shard in the cache; if it is not there, return None and fetch it in the background.
@@ -115,7 +115,7 @@ class ShardCache:
                 writing.result()  # raises its error
         if (opened := self._open(shard)) is not None:
             return opened
-        name = self._path(shard).name
+        name = _name(shard)
         if name not in self._writing and not self._closed.is_set():
             self._writing[name] = self._writer.submit(self._fetch, shard, source, verify_digest)
         return None
@@ -127,139 +127,121 @@ class ShardCache:
 
     def remove_unfinished(self) -> None:
         """Delete what killed processes left unfinished."""
-        for temporary in self._root.glob(f"*/{TEMPORARY_PREFIX}*"):
-            self._remove_if_stale(temporary)
+        with errors_naming(str(self._root)), opened_cache(self._root) as root:
+            for dataset, name, _ in list(recorded_files(root)):
+                if name.startswith(TEMPORARY_PREFIX):
+                    self._remove(root, dataset, name)
 
     @property
     def _mode(self) -> int:
         """The permissions of new files: writable by everyone who may write to the cache's folder."""
         return stat.S_IMODE(self._root.stat().st_mode) & 0o666
 
-    def _make_folder(self) -> None:
-        with suppress(FileExistsError):
-            self._folder.mkdir()
-            self._folder.chmod(stat.S_IMODE(self._root.stat().st_mode))
-
-    def _path(self, shard: Shard) -> Path:
-        return self._folder / shard.path.replace("/", "-")
+    @contextmanager
+    def _opened(self) -> Iterator[Folder]:
+        with errors_naming(str(self._root)), opened_cache(self._root) as root, root.subfolder(self._dataset) as folder:
+            yield folder
 
     def _open(self, shard: Shard) -> CachedShard | None:
-        while True:
-            try:
-                opened = CachedShard(self._path(shard))
-            except DatasetError as error:
-                if isinstance(error.__cause__, FileNotFoundError):
+        name = _name(shard)
+        with self._opened() as folder:
+            while True:
+                try:
+                    opened = CachedShard(folder.open_file(name), f"{folder.text}/{name}")
+                except FileNotFoundError:
                     return None
-                raise
-            if opened.is_there and opened.size == shard.bytes:
-                opened.used_now()
-                return opened
-            opened.close()
-            if opened.size != shard.bytes:  # cut short by a crash of the machine
-                self._path(shard).unlink(missing_ok=True)
+                if opened.is_there and opened.size == shard.bytes:
+                    opened.used_now()
+                    return opened
+                opened.close()
+                if opened.size != shard.bytes:  # cut short by a crash of the machine
+                    folder.unlink(name)
 
     def _fetch(self, shard: Shard, source: Location, verify_digest: bool) -> None:
         """Copy a shard into the cache, unless another process is doing so or there is no room at the moment."""
-        path = self._path(shard)
-        temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
-        with errors_naming(str(path)), _locked(self._lock_of(path), self._mode, wait=False) as is_ours:
-            if not is_ours or self._closed.is_set() or path.exists():
+        name = _name(shard)
+        temporary = f"{TEMPORARY_PREFIX}{name}"
+        with self._opened() as folder, folder.locked(_lock_of(name), self._mode, wait=False) as is_ours:
+            if not is_ours or self._closed.is_set() or folder.files([name]):
                 return
             try:
-                if self._reserve(temporary, shard.bytes):
-                    self._copy(shard, source, temporary, verify_digest)
-                    temporary.replace(path)
+                if self._reserve(folder, temporary, shard.bytes):
+                    self._copy(shard, source, folder.open_file(temporary, os.O_RDWR), verify_digest)
+                    folder.rename(temporary, name)
             finally:
-                temporary.unlink(missing_ok=True)
+                folder.unlink(temporary)
 
-    def _copy(self, shard: Shard, source: Location, temporary: Path, verify_digest: bool) -> None:
+    def _copy(self, shard: Shard, source: Location, temporary: int, verify_digest: bool) -> None:
+        """Copy a shard into an open file, and close it."""
         digest = hashlib.sha256()
-        ranges = source.open_ranges()
-        try:
+        with open(temporary, "r+b") as file, closing(source.open_ranges()) as ranges:
             if ranges.size != shard.bytes:
                 raise TrainError(f"{source.text} is {ranges.size} bytes long, not {shard.bytes} as in the manifest")
-            with temporary.open("r+b") as file:
-                for offset in range(0, shard.bytes, CHUNK):
-                    if self._closed.is_set():
-                        raise TrainError("the cache was closed")
-                    content = ranges.read(offset, CHUNK)
-                    file.write(content)
-                    if verify_digest:
-                        digest.update(content)
-                file.flush()
-                os.fsync(file.fileno())
-        finally:
-            ranges.close()
+            for offset in range(0, shard.bytes, CHUNK):
+                if self._closed.is_set():
+                    raise TrainError("the cache was closed")
+                content = ranges.read(offset, CHUNK)
+                file.write(content)
+                if verify_digest:
+                    digest.update(content)
+            file.flush()
+            os.fsync(file.fileno())
         if verify_digest and digest.hexdigest() != shard.sha256:
             raise TrainError(f"the SHA-256 of {source.text} is not the manifest's; copy it again")
 
-    def _reserve(self, temporary: Path, size: int) -> bool:
+    def _reserve(self, folder: Folder, temporary: str, size: int) -> bool:
         """Make room for a file of `size` bytes and allocate it; return whether there was room."""
-        with _locked(self._root / _LOCK, self._mode):
-            temporary.unlink(missing_ok=True)  # left by a killed process, whose lock is ours now
-            files = self._files()
-            total = sum(found.st_size for _, found in files)
-            for path, found in sorted(files, key=lambda file: file[1].st_mtime_ns):
+        with opened_cache(self._root) as root, root.locked(LOCK, self._mode):
+            folder.unlink(temporary)  # left by a killed process, whose lock is ours now
+            files = list(recorded_files(root))
+            total = sum(found.st_size for _, _, found in files)
+            for dataset, name, found in sorted(files, key=lambda file: file[2].st_mtime_ns):
                 if total + size <= self._limit:
                     break
-                if self._remove_if_stale(path) if path.name.startswith(TEMPORARY_PREFIX) else _evict(path):
+                if self._remove(root, dataset, name):
                     total -= found.st_size
             if total + size > self._limit:
                 return False
-            with temporary.open("xb") as file:
-                os.fchmod(file.fileno(), self._mode)
-                os.posix_fallocate(file.fileno(), 0, size)
+            descriptor = folder.open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, self._mode)
+            try:
+                os.fchmod(descriptor, self._mode)
+                os.posix_fallocate(descriptor, 0, size)
+            finally:
+                os.close(descriptor)
             return True
 
-    def _files(self) -> list[tuple[Path, os.stat_result]]:
-        """Return all shards in the cache, of every dataset, and those being written."""
-        found = []
-        for path in self._root.glob("*/*.tar"):
-            if not path.name.startswith(_LOCK):
-                with suppress(FileNotFoundError):
-                    found.append((path, path.stat()))
-        return found
-
-    def _remove_if_stale(self, temporary: Path) -> bool:
-        lock = self._lock_of(temporary.with_name(temporary.name.removeprefix(TEMPORARY_PREFIX)))
-        with suppress(OSError), _locked(lock, self._mode, wait=False) as is_ours:
-            if is_ours:
-                temporary.unlink(missing_ok=True)
-            return is_ours
+    def _remove(self, root: Folder, dataset: str, name: str) -> bool:
+        """Delete a shard that no process has open, or an unfinished one that none writes; return whether it is gone."""
+        with suppress(OSError, TrainError), root.subfolder(dataset) as folder:
+            if not name.startswith(TEMPORARY_PREFIX):
+                return _evict(folder, name)
+            lock = _lock_of(name.removeprefix(TEMPORARY_PREFIX))
+            with folder.locked(lock, self._mode, wait=False) as is_ours:
+                if is_ours:
+                    folder.unlink(name)
+                return is_ours
         return False
 
-    def _lock_of(self, path: Path) -> Path:
-        return path.with_name(f"{_LOCK}-{path.name}")
+
+def _name(shard: Shard) -> str:
+    return shard.path.replace("/", "-")
 
 
-def _evict(path: Path) -> bool:
+def _lock_of(name: str) -> str:
+    return f"{LOCK}-{name}"
+
+
+def _evict(folder: Folder, name: str) -> bool:
     """Delete a shard unless a process has it open; return whether it is gone."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = folder.open_file(name)
     except FileNotFoundError:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
+        folder.unlink(name)
     except OSError:  # in use, or another user's
         return False
     finally:
         os.close(descriptor)
     return True
-
-
-@contextmanager
-def _locked(path: Path, mode: int, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a file's lock within the block, and yield True; yield False if it is taken and `wait` is off."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        os.fchmod(descriptor, mode)
-    except FileExistsError:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
