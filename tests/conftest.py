@@ -1,6 +1,7 @@
 """What several test files share: a small raw dump with all that real ones have, and the dataset made of it."""
 
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,12 +9,32 @@ import pytest
 from commands import call
 from dumps import HTML, KEPT, MIN_IMAGES, PIPELINE, TRUNCATED, images_of, make_dump, odd_images, read_dump
 from hypothesis import settings
+from processes import started_with
 
 from in21k.shards_manifest.manifest import read_manifest
 from in21k.shards_manifest.storage.location import locate
 
 settings.register_profile("in21k", deadline=None)
 settings.load_profile("in21k")
+
+SLOW_TIMEOUT = 1800
+os.environ["IN21K_TESTS"] = str(os.getpid())  # marks the processes that the tests of this process start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests half an hour."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """End what a test that ran out of time has started: pytest-timeout leaves hung children alone."""
+    if call.excinfo and str(call.excinfo.value).startswith("Timeout (>"):
+        current = f"{item.nodeid} ({call.when})"
+        for process in started_with(IN21K_TESTS=str(os.getpid()), PYTEST_CURRENT_TEST=current):
+            os.kill(process, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,18 @@ def descendants(process: int) -> set[int]:
     return found - {process}
 
 
+def started_with(**variables: str) -> set[int]:
+    """All processes in whose environment these variables have these values, orphans included, by /proc."""
+    found, wanted = set(), {f"{name}={value}".encode() for name, value in variables.items()}
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted <= set(path.read_bytes().split(b"\0")):
+                found.add(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
 def until(condition, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

@@ -1,7 +1,11 @@
-"""The prepared dataset read by other libraries: every sample once, with its label."""
+"""The prepared dataset read by other libraries: every sample once, with its label.
+
+They are imported where they are used: each takes a second or more.
+"""
 
 import io
 import json
+import socket
 import tarfile
 from collections import Counter
 
@@ -13,6 +17,32 @@ from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import locate
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the readers' own
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Refuse every connection but to processes of this machine: a prepared dataset needs nothing from elsewhere."""
+    asked, connect = [], socket.socket.connect
+
+    def refuse(*address, **_):
+        asked.append(address)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(
+        socket.socket, "connect", lambda self, to: connect(self, to) if self.family == socket.AF_UNIX else refuse(to)
+    )
+    yield
+    assert not asked
+
+
+@pytest.fixture
+def hugging_face(monkeypatch):
+    """Their `datasets`, offline: otherwise each load is counted by a server of theirs."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    return datasets
 
 
 def samples(dataset, split):
@@ -41,8 +71,8 @@ def pixels(data):
 @pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_timm(dataset, split, workers):
-    data = pytest.importorskip("timm.data")
-    pytest.importorskip("webdataset")
+    from timm import data
+
     read = data.create_dataset("wds/in21k", root=str(dataset.out), split=split, batch_size=4, is_training=False)
     assert len(read) == len(samples(dataset, split))
     loader = data.create_loader(
@@ -55,7 +85,8 @@ def test_timm(dataset, split, workers):
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_webdataset(dataset, split):
-    webdataset = pytest.importorskip("webdataset")
+    import webdataset
+
     urls = [str(dataset.out / shard.path) for shard in dataset.manifest.splits[split]]
     read = webdataset.WebDataset(urls, shardshuffle=False)
     assert {sample["__key__"]: (int(sample["cls"]), sample["jpg"]) for sample in read} == samples(dataset, split)
@@ -66,7 +97,8 @@ def test_webdataset(dataset, split):
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_wids(dataset, split, tmp_path):
-    wids = pytest.importorskip("wids")
+    import wids
+
     read = wids.ShardListDataset(str(dataset.out / f"{split}-wids.json"), cache_dir=str(tmp_path / "cache"), keep=True)
     expected = samples(dataset, split)
     assert len(read) == len(expected)
@@ -85,17 +117,17 @@ def pixels_of(image):
 
 
 def test_wids_compares_md5(dataset, tmp_path):
-    wids = pytest.importorskip("wids.wids")
+    from wids.wids import IndexedTarSamples
+
     for shard in json.loads((dataset.out / "train-wids.json").read_bytes())["shardlist"]:
         path = dataset.out / shard["url"]
         assert path.stat().st_size == shard["filesize"]
-        assert len(wids.IndexedTarSamples(path=path, md5sum=shard["md5sum"], expected_size=shard["nsamples"])) > 0
+        assert len(IndexedTarSamples(path=path, md5sum=shard["md5sum"], expected_size=shard["nsamples"])) > 0
 
 
 @pytest.mark.parametrize(("split", "theirs"), [("train", "train"), ("val", "validation")])
-def test_hugging_face_through_the_card(dataset, split, theirs, tmp_path):
-    datasets = pytest.importorskip("datasets")
-    read = datasets.load_dataset(str(dataset.out), split=theirs, streaming=True, cache_dir=str(tmp_path))
+def test_hugging_face_through_the_card(hugging_face, dataset, split, theirs, tmp_path):
+    read = hugging_face.load_dataset(str(dataset.out), split=theirs, streaming=True, cache_dir=str(tmp_path))
     expected = samples(dataset, split)
     found = {sample["__key__"].rpartition("/")[2]: sample for sample in read}
     assert found.keys() == expected.keys()
@@ -104,10 +136,11 @@ def test_hugging_face_through_the_card(dataset, split, theirs, tmp_path):
         assert np.array_equal(np.asarray(found[key]["jpg"].convert("RGB")), pixels(image))
 
 
-def test_hugging_face_webdataset(dataset, tmp_path):
-    datasets = pytest.importorskip("datasets")
+def test_hugging_face_webdataset(hugging_face, dataset, tmp_path):
     files = {"train": [str(dataset.out / shard.path) for shard in dataset.manifest.splits["train"]]}
-    read = datasets.load_dataset("webdataset", data_files=files, split="train", streaming=True, cache_dir=str(tmp_path))
+    read = hugging_face.load_dataset(
+        "webdataset", data_files=files, split="train", streaming=True, cache_dir=str(tmp_path)
+    )
     assert Counter(int(sample["cls"]) for sample in read) == labels(dataset, "train")
 
 
@@ -156,8 +189,9 @@ def test_dali(dataset, split):
 
 
 def test_torchdata_stateful_loader_resumes_where_it_stopped(dataset, tmp_path):
-    stateful = pytest.importorskip("torchdata.stateful_dataloader")
-    wids = pytest.importorskip("wids")
+    import wids
+    from torchdata import stateful_dataloader as stateful
+
     read = wids.ShardListDataset(str(dataset.out / "train-wids.json"), cache_dir=str(tmp_path), keep=True)
     loader = stateful.StatefulDataLoader(read, batch_size=3, num_workers=0, collate_fn=list)
     steps = iter(loader)
