@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import DatasetError, one_line
@@ -14,6 +15,9 @@ from in21k.shards_manifest.storage.location import Location
 
 LABEL_SUFFIX = ".cls"
 """The suffix of label members in shards."""
+
+_PLAIN_KEY = r"\A[A-Za-z0-9._-]{1,100}\z"
+"""Keys name files, in shards and where images are saved; others are refused (RE2)."""
 
 SCHEMA = pa.schema(
     [
@@ -96,8 +100,21 @@ class SampleTable:
     def _read(self, split: str, shard: int, columns: list[str]) -> pa.Table:
         group = self._first_group[split] + shard
         try:
-            return self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
+            table = self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
+            odd = None if "key" not in columns else _odd_key(table["key"])
         except (pa.ArrowException, OSError, KeyError) as error:
             raise DatasetError(
                 f"{self._location.text}: row group {group} cannot be read ({one_line(error)})"
             ) from error
+        if odd is not None:
+            raise DatasetError(
+                f"{self._location.text} has the key {odd!a} in {self._shards[split][shard].path}; "
+                "a key is at most 100 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
+            )
+        return table
+
+
+def _odd_key(keys: pa.ChunkedArray) -> str | bytes | None:
+    """Return the first key that is not plain, as much as fits on a line; None if all are."""
+    odd = keys.filter(pc.invert(pc.match_substring_regex(keys, _PLAIN_KEY)))
+    return None if len(odd) == 0 else odd[0].cast(pa.binary()).as_py()[:100]

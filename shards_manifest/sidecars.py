@@ -70,6 +70,8 @@ def write_sidecars(dataset: Location, manifest: Manifest) -> list[str]:
     Raises:
         DatasetError: the tables cannot be read, or the file system refuses the write.
     """
+    shards = [PurePosixPath(shard.path) for split in SPLITS for shard in manifest.splits[split]]
+    dataset.require_own_folders(*sorted({str(path.parent) for path in shards}))
     written = []
     for name, content in all_sidecars(dataset, manifest):
         location = dataset / name

@@ -141,12 +141,15 @@ def save_images(dataset: Location, samples: tuple[StoredSample, ...], folder: Pa
     """Write the images of samples to a local folder, named after their keys, and return their paths.
 
     Raises:
+        PrepError: a key is not a file's name.
         DatasetError: a shard cannot be read, or the folder cannot be written to.
     """
     suffix = read_manifest(dataset).images.suffix
     make_folder(folder)
     paths = [folder / f"{sample.key}{suffix}" for sample in samples]
     for sample, path in zip(samples, paths, strict=True):
+        if path.parent != folder:
+            raise PrepError(f"the key {sample.key!r} leads out of {folder}; run `in21k-prep verify` for details")
         write_atomic(path, _members(dataset, sample)[0])
     return paths
 

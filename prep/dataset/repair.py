@@ -12,7 +12,7 @@ from in21k.prep.stages.describe import dataset_tables, stored_parameters
 from in21k.prep.stages.parts import count_parts
 from in21k.prep.stages.record import PARTS, required
 from in21k.prep.stages.shard import ShardParameters, require_made_from, write_shards
-from in21k.prep.stages.shard_files import ShardTask, index_shard, plan_shards, reopen, write_shard, writing
+from in21k.prep.stages.shard_files import UNFINISHED, ShardTask, index_shard, plan_shards, reopen, write_shard, writing
 from in21k.prep.tables import read_table, write_table
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.manifest import (
@@ -121,6 +121,7 @@ def _require_same_bytes(output: Location, manifest: Manifest, shards: list[Shard
 def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
     """Rewrite everything, since without a manifest no file is known to be sound."""
     parameters = _parameters_without_manifest(output)
+    output.require_own_folders(UNFINISHED, *SPLITS)
     plan = plan_shards(work, output, parameters.samples_per_shard)
     if not dataset_tables(work, asdict(parameters), plan.orders)[CLASSES].equals(read_table(output / CLASSES)):
         raise PrepError(f"{output.text}: it has no sound {MANIFEST}, and was not made from {work.text}")

@@ -2,13 +2,15 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from in21k.prep.errors import PrepError
+from in21k.shards_manifest.errors import errors_naming
+from in21k.shards_manifest.storage.local_files import require_regular
 from in21k.shards_manifest.storage.location import Location
 
 IMAGES = "images.parquet"
@@ -46,7 +48,12 @@ def locked(folder: Location) -> Iterator[None]:
     if not folder.is_local:
         yield
         return
-    with Path((folder / ".lock").path).open("a") as lock:
+    path = folder / ".lock"
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no waiting for a FIFO's other end
+    with errors_naming(path.text):
+        descriptor = os.open(path.path, flags, 0o666)
+    with os.fdopen(descriptor, "wb", buffering=0) as lock:
+        require_regular(os.fstat(descriptor).st_mode, path.text)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

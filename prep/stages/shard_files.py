@@ -124,8 +124,10 @@ def writing(work: Location, output: Location) -> Iterator[None]:
     """Lock a dataset and its work folder within the block; delete the record of progress if the block succeeds.
 
     Raises:
+        DatasetError: a folder of the dataset is a symbolic link.
         PrepError: another process holds one of them.
     """
+    output.require_own_folders(UNFINISHED, *SPLITS)
     with locked(work), locked(output / UNFINISHED):
         yield
         (output / UNFINISHED).delete_folder()

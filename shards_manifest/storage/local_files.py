@@ -2,14 +2,76 @@
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from in21k.shards_manifest.errors import errors_naming
+from in21k.shards_manifest.errors import DatasetError, errors_naming
 
 TEMPORARY_PREFIX = ".tmp-"
 """Prefix of unfinished files; one that no process is writing may be deleted."""
+
+
+def open_regular(path: str, text: str) -> int:
+    """Return a descriptor for reading a regular file; opening anything else, such as a FIFO, does not wait.
+
+    Args:
+        path: the file; a symbolic link to a regular file will do.
+        text: what to call it in messages.
+
+    Raises:
+        DatasetError: there is no such file, or it is not a regular one.
+    """
+    with errors_naming(text):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            require_regular(os.fstat(descriptor).st_mode, text)
+        except DatasetError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+def require_regular(mode: int, text: str) -> None:
+    """Refuse a FIFO, a device, a socket or a folder where a file is expected.
+
+    Raises:
+        DatasetError: the mode is not that of a regular file.
+    """
+    if not stat.S_ISREG(mode):
+        raise DatasetError(f"{text} is not a regular file; put the file itself there")
+
+
+def first_link(folder: Path, name: str) -> str | None:
+    """Return the first symbolic link on the way from a folder to `name` in it, itself included; None if none is."""
+    for part in reversed((Path(name), *Path(name).parents[:-1])):
+        if (folder / part).is_symlink():
+            return str(part)
+    return None
+
+
+def regular_files(folder: Path) -> dict[str, int]:
+    """Return the length in bytes of every regular file below a folder, by relative path; linked folders are left out.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    sizes: dict[str, int] = {}
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            entries = list(os.scandir(folder / below))
+        except FileNotFoundError:
+            continue  # none there, or deleted meanwhile
+        for entry in entries:
+            name = f"{below}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(f"{name}/")
+            elif entry.is_file():
+                sizes[name] = entry.stat().st_size
+    return sizes
 
 
 @contextmanager

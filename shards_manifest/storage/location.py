@@ -13,9 +13,16 @@ from typing import IO, Any, TypeVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from in21k.shards_manifest.errors import errors_naming
+from in21k.shards_manifest.errors import DatasetError, errors_naming
 from in21k.shards_manifest.storage import remote
-from in21k.shards_manifest.storage.local_files import atomic_path, make_folder, remove_temporaries
+from in21k.shards_manifest.storage.local_files import (
+    atomic_path,
+    first_link,
+    make_folder,
+    regular_files,
+    remove_temporaries,
+    require_regular,
+)
 from in21k.shards_manifest.storage.ranges import LocalRanges, RangeFile, RangeReader, RemoteRanges
 
 CHUNK = 8 << 20
@@ -91,6 +98,7 @@ class Location:
         if not self.is_local:
             return pa.PythonFile(RangeFile(self.open_ranges()), mode="r")
         with errors_naming(self.text):
+            require_regular(Path(self.path).stat().st_mode, self.text)
             return self.filesystem.open_input_file(self.path)
 
     def sha256(self) -> str:
@@ -132,12 +140,33 @@ class Location:
         return sorted((info.base_name for info in found), key=os.fsencode)
 
     def files(self) -> dict[str, int]:
-        """Return the length in bytes of every file below a folder, by path relative to it, in byte order."""
+        """Return the length in bytes of every file below a folder, by path relative to it, in byte order.
+
+        Symbolic links to folders are not followed.
+        """
         with errors_naming(self.text):
-            found = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True, recursive=True))
-        start = len(self.path) + 1
-        sizes = {info.path[start:]: int(info.size) for info in found if info.type == pafs.FileType.File}
+            sizes = regular_files(Path(self.path)) if self.is_local else self._objects()
         return dict(sorted(sizes.items(), key=lambda entry: os.fsencode(entry[0])))
+
+    def first_link(self, name: str) -> str | None:
+        """Return the first symbolic link on the way to `name` within this folder, itself included; None if none is."""
+        return first_link(Path(self.path), name) if self.is_local else None
+
+    def require_own_folders(self, *names: str) -> None:
+        """Refuse to write to folders within this one where a symbolic link leads elsewhere.
+
+        Args:
+            names: the folders, relative to this one; they need not exist.
+
+        Raises:
+            DatasetError: one of them, or a folder on the way, is a symbolic link.
+        """
+        for name in names:
+            if link := self.first_link(name):
+                raise DatasetError(
+                    f"{self.child(link).text} is a symbolic link, and nothing is written through one; "
+                    "put the folder itself there"
+                )
 
     @contextmanager
     def write(self) -> Iterator[IO[bytes]]:
@@ -185,10 +214,12 @@ class Location:
                 self.filesystem.delete_file(self.path)
 
     def delete_folder(self) -> None:
-        """Delete a folder and everything in it, if it exists."""
+        """Delete a folder and everything in it, if it exists; of a symbolic link, only the link."""
         with errors_naming(self.text):
             if not self.is_local:
                 remote.delete_folder(self.filesystem, self.path)
+            elif Path(self.path).is_symlink():
+                Path(self.path).unlink()
             elif self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory:
                 self.filesystem.delete_dir(self.path)
 
@@ -196,6 +227,11 @@ class Location:
         """Delete the unfinished files that killed writers left in a folder; object stores show none."""
         if self.is_local:
             remove_temporaries(Path(self.path))
+
+    def _objects(self) -> dict[str, int]:
+        found = self.filesystem.get_file_info(pafs.FileSelector(self.path, allow_not_found=True, recursive=True))
+        start = len(self.path) + 1
+        return {info.path[start:]: int(info.size) for info in found if info.type == pafs.FileType.File}
 
     def _with_retries(self, call: Callable[[], Result]) -> Result:
         return call() if self.is_local else remote.with_retries(call)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from in21k.shards_manifest.errors import DatasetError, as_dataset_error, errors_naming, one_line
 from in21k.shards_manifest.storage import remote
+from in21k.shards_manifest.storage.local_files import open_regular
 
 _SMALLEST_READ = 1 << 16
 """Bytes per read once larger reads have failed repeatedly."""
@@ -32,8 +33,8 @@ class LocalRanges:
 
     def __init__(self, path: str, text: str) -> None:
         self._text = text
+        self._descriptor = open_regular(path, text)
         with errors_naming(text):
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             self.size = os.fstat(self._descriptor).st_size
 
     def read(self, offset: int, size: int) -> bytes:

@@ -21,7 +21,8 @@ def missing_files(subject: Subject) -> Observations:
     """Yield the shards and tables that are missing."""
     for path in _listed(subject):
         if path not in subject.files:
-            yield path, "the manifest lists it"
+            link = subject.location.first_link(path)
+            yield path, f"{link} is a symbolic link" if link and link != path else "the manifest lists it"
 
 
 def other_lengths(subject: Subject) -> Observations:
