@@ -17,7 +17,7 @@ ORDER = {
         ["tar", "key_hashes", "images", "sizes", "command_end"],
         ["storage"],
         ["manifest"],
-        ["sample_table", "datasheet"],
+        ["sample_table", "datasheet", "markers", "tables"],
         ["sidecars"],
         ["verify"],
     ],

@@ -10,8 +10,9 @@ from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.stages.describe import describe
 from in21k.prep.stages.record import StageRecord, require_same, required
-from in21k.prep.stages.shard_files import UNFINISHED, plan_shards, write_shard, writing
+from in21k.prep.stages.shard_files import plan_shards, write_shard, writing
 from in21k.shards_manifest.manifest import MANIFEST, SPLITS, Manifest, read_manifest
+from in21k.shards_manifest.markers import UNFINISHED
 from in21k.shards_manifest.storage.location import Location
 from in21k.tree.parents import ParentRule
 

@@ -14,13 +14,11 @@ from in21k.prep.stages.parts import count_parts, part_path
 from in21k.prep.stages.record import PARTS, locked, required
 from in21k.prep.tables import read_table, table_writer
 from in21k.shards_manifest.manifest import SAMPLES, SHARD_SUFFIX, SPLITS, Shard
+from in21k.shards_manifest.markers import UNFINISHED
 from in21k.shards_manifest.sample_table import SCHEMA
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import HashedStream
 from in21k.shards_manifest.tar import BLOCK, END, content_size, read_members
-
-UNFINISHED = ".unfinished"
-"""The folder within a dataset that holds the progress of a run; deleted when the dataset is complete."""
 
 _CHUNK = 8 << 20
 """Bytes read at a time from a shard that is only indexed."""

@@ -1,24 +1,31 @@
 """A run's folder: whether a run may use it, and from which step a resumed run continues."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from in21k.shards_manifest.manifest import HIERARCHY
-from in21k.shards_manifest.storage.local_files import atomic_path, make_folder, write_atomic
+from in21k.shards_manifest.markers import CONFIG, FolderKind, require_place_for
+from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
+from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.overrides import config_from_dict, differences
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
-from in21k.train.run.checkpoint import RunState, latest_checkpoint, load_state
+from in21k.train.model.model_file import MODEL
+from in21k.train.run.checkpoint import FOLDER, RunState, latest_checkpoint, load_state
+from in21k.train.run.lock import LOCK, RunLock
 from in21k.tree.table import write_table
 
-CONFIG = "config.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.csv"
 TENSORBOARD = "tensorboard"
 SKIPPED = "skipped.csv"
+
+_START_OF_CURVES = 1 << 16
+"""Bytes: more than the header of the curves."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,18 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
         dataset: to train on.
         resume: continue the run in the folder, if there is one.
 
+    A start that failed, or was killed before its first step was logged, is no run: it is started anew.
+
     Raises:
+        DatasetError: the folder holds what another command wrote.
         TrainError: the folder holds a run and `resume` is off, or its configuration or dataset differs.
     """
+    require_place_for(locate(run), FolderKind.RUN, option="--output")
     path = run / CONFIG
     if not path.exists():
+        _require_no_other_files(run)
+        return Start(None, None)
+    if not _took_a_step(run):
         return Start(None, None)
     if not resume:
         raise TrainError(f"{run} already holds a run; pass --resume to continue it, or give another --output")
@@ -73,19 +87,49 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
     return Start(checkpoint, load_state(checkpoint) if checkpoint else None)
 
 
+def _require_no_other_files(run: Path) -> None:
+    """Refuse a folder in which no run has begun and which has a file that a run would overwrite."""
+    if (run / LOCK).exists():
+        return
+    for name in (HIERARCHY, SUMMARY, METRICS, SKIPPED, TENSORBOARD, FOLDER, MODEL):
+        if os.path.lexists(run / name):
+            raise TrainError(f"{run} holds {name} and no run; give an empty folder or a new one as --output")
+
+
+def _took_a_step(run: Path) -> bool:
+    """Return whether a run has anything to lose: a checkpoint, a summary, or a row of its curves."""
+    if latest_checkpoint(run) is not None or (run / SUMMARY).exists():
+        return True
+    try:
+        with (run / METRICS).open("rb") as file:
+            return len(file.read(_START_OF_CURVES).splitlines()) > 1
+    except OSError:
+        return False
+
+
 def log_skipped(run: Path, step: int, keys: Sequence[str]) -> None:
     """Append the keys of a step's images that do not decode, a line of step and key for each; any rank may call it."""
     with (run / SKIPPED).open("a", encoding="utf-8") as file:
         file.write("".join(f"{step},{key}\n" for key in keys))
 
 
-def begin_run(run: Path, config: Config, dataset: TrainingData) -> None:
-    """Create a run's folder with its configuration, and the hierarchy table, which makes the model usable without data.
+def begin_run(run: Path, start: Start, config: Config, dataset: TrainingData, lock: RunLock, *, resume: bool) -> None:
+    """Lock a run's folder, and write its configuration and the hierarchy, which makes the model usable without data.
+
+    Args:
+        run: the run's folder, created if it is missing.
+        start: where the run starts, as `find_start` said before the lock was ours.
+        config: the resolved configuration.
+        dataset: to train on.
+        lock: the folder's, which stays locked.
+        resume: as for `find_start`.
 
     Raises:
+        TrainError: another run writes to the folder, or wrote to it since `start` was found.
         DatasetError: the folder cannot be written.
     """
-    make_folder(run)
+    if lock.take() and find_start(run, config, dataset, resume=resume) != start:
+        raise TrainError(f"{run}: another run wrote to it in the meantime; start again")
     with atomic_path(run / HIERARCHY) as temporary:
         write_table(dataset.hierarchy_table(), temporary)
     record = {

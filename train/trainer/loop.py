@@ -18,6 +18,7 @@ from in21k.train.errors import TrainError
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
 from in21k.train.run.curve_plot import PLOT, plot_curves
 from in21k.train.run.folder import SUMMARY, Start, begin_run, find_start, log_skipped
+from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
@@ -58,16 +59,19 @@ def train_on(
         TrainError: the run cannot begin, or its loss, a gradient or a weight is no longer finite.
         Preempted: SIGTERM ended the run; a checkpoint was written, and no summary.
     """
-    with join_ranks(config.run.device) as ranks:
+    with join_ranks(config.run.device) as ranks, run_lock(run) as lock:
+        resume = was_restarted(ranks) or resume
         dataset = open_data()
         config = resolved(config, dataset, ranks)
-        start = find_start(run, config, dataset, resume=was_restarted(ranks) or resume)
+        if ranks.is_first:
+            lock.take_if_there()
+        start = find_start(run, config, dataset, resume=resume)
         _check_same_start(start, ranks)
         session = open_session(config, dataset, ranks, start)
         began = time.perf_counter()
         with dataset.cached(read_options(config.data)):
             if ranks.is_first:
-                begin_run(run, config, dataset)
+                begin_run(run, start, config, dataset, lock, resume=resume)
             trainer = _train(session, run, start, bar=progress)
         if not trainer.stopping:
             summary = run_summary(session, run, start, trainer.progress, time.perf_counter() - began)

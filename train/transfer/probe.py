@@ -20,6 +20,7 @@ from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import MODEL, metadata_of, save_model
 from in21k.train.model.network import Network, build_network
 from in21k.train.run.folder import SUMMARY, begin_run, find_start
+from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
 from in21k.train.stream.source import read_options
 from in21k.train.transfer.features import Features, as_tensors, classifier_of, extract, targets_of
@@ -46,16 +47,17 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
         TrainError: the network or its weights are not usable, or there are several ranks.
     """
     began = time.perf_counter()
-    with join_ranks(config.run.device) as ranks:
+    with join_ranks(config.run.device) as ranks, run_lock(run) as lock:
         if ranks.world_size > 1:
             raise TrainError("a linear probe runs on one rank; start it without torchrun")
         config = resolved(config, data, ranks)
-        find_start(run, config, data, resume=False)
+        lock.take_if_there()
+        start = find_start(run, config, data, resume=False)
         torch.manual_seed(config.run.seed)
         network = build_network(config.model, level_order(data.hierarchy), config.data.image_size)
         network.module.to(ranks.device)
         with data.cached(read_options(config.data)):
-            begin_run(run, config, data)
+            begin_run(run, start, config, data, lock, resume=False)
             train, val = (extract(network, data, split, config, ranks) for split in ("train", "val"))
             chosen = _fitted(train, data, network, ranks)
             scores = _scores(chosen.linear(val.values.to(ranks.device)), val.label_ids, data, network, ranks)

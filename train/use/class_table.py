@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from in21k.shards_manifest.manifest import HIERARCHY
+from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST, read_manifest
 from in21k.shards_manifest.storage.location import Location, locate
+from in21k.shards_manifest.tables import read_recorded
 from in21k.train.errors import TrainError
 from in21k.tree.class_lists import class_list_digest
 from in21k.tree.hierarchy import Hierarchy
@@ -74,7 +75,10 @@ def find_class_table(weights: Path, data: str = "", hierarchy: str = "") -> Clas
         TreeError: the table is damaged.
     """
     if hierarchy or data:
-        return read_class_table(locate(hierarchy) if hierarchy else locate(data).child(HIERARCHY))
+        table = locate(hierarchy) if hierarchy else locate(data).child(HIERARCHY)
+        if not hierarchy and locate(data).child(MANIFEST).exists():
+            read_recorded(locate(data), read_manifest(locate(data)), HIERARCHY)
+        return read_class_table(table)
     for folder in weights.absolute().parents[:_ABOVE]:
         if (folder / HIERARCHY).is_file():
             return read_class_table(locate(folder / HIERARCHY))

@@ -1,19 +1,21 @@
 """Export of a model as a folder that timm loads: weights, config.json as on its hub, and a model card."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import timm
 
 from in21k.shards_manifest.manifest import HIERARCHY
+from in21k.shards_manifest.markers import CONFIG, FolderKind, markers, require_place_for
 from in21k.shards_manifest.storage.local_files import make_folder, write_atomic
+from in21k.shards_manifest.storage.location import locate
 from in21k.train.errors import TrainError
 from in21k.train.model.model_file import MODEL, save_model
 from in21k.train.use.model_card import model_card, read_run_facts
 from in21k.train.use.trained_model import TrainedModel
 
-CONFIG = "config.json"
 MODEL_CARD = "README.md"
 _KEPT = ("first_conv", "classifier", "fixed_input_size")
 """Keys of timm's configuration that describe the architecture, whatever its weights."""
@@ -29,8 +31,11 @@ def export(model: TrainedModel, out: Path) -> dict[str, Any]:
     Raises:
         DatasetError: the folder already holds a model, or cannot be written.
     """
-    if (out / MODEL).exists():
-        raise TrainError(f"{out} already holds a {MODEL}; give another folder")
+    require_place_for(locate(out), FolderKind.MODEL, option="folder")
+    began = CONFIG in markers(locate(out))  # it is written first
+    for name in (MODEL, *(() if began else (CONFIG, MODEL_CARD, HIERARCHY))):
+        if os.path.lexists(out / name):
+            raise TrainError(f"{out} already holds a {name}; give another folder")
     make_folder(out)
     facts = read_run_facts(model.path, model.metadata)
     write_atomic(out / CONFIG, json.dumps(hub_config(model), indent=2, ensure_ascii=False).encode() + b"\n")

@@ -8,9 +8,10 @@ from typing import Any
 
 import timm
 
+from in21k.shards_manifest.markers import CONFIG
 from in21k.train.config.overrides import flatten
 from in21k.train.model.model_file import MODEL, ModelMetadata
-from in21k.train.run.folder import CONFIG, SUMMARY
+from in21k.train.run.folder import SUMMARY
 from in21k.train.use.trained_model import TrainedModel
 
 _CARD = """---

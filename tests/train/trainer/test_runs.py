@@ -68,6 +68,7 @@ def test_it_learns(dataset_folder, tmp_path):
 def test_the_folder_holds_what_the_readme_says(uncut):
     names = {path.name for path in uncut.iterdir()}
     made = {
+        ".lock",
         "config.json",
         "hierarchy.parquet",
         "metrics.csv",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from small_dataset import picture
 from train_runs import answer
 
+from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST, TableFile, read_manifest
+from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.overrides import with_values
 from in21k.train.recipes import read_recipe
 from in21k.train.trainer.loop import pretrain
@@ -147,3 +150,33 @@ def test_the_model_card_has_data_metrics_and_recipe(capsys, run, tmp_path):
     status, _, err = answer(capsys, "export", run, tmp_path / "out")
     assert (status, err.count("\n")) == (1, 1)
     assert "already holds a model.safetensors" in err
+
+
+def test_an_export_into_what_is_no_export_is_refused(capsys, run, tmp_path):
+    status, _, err = answer(capsys, "export", run, run)
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"{run} holds metrics.csv of a training run" in err
+    (tmp_path / "README.md").write_text("mine")
+    status, _, err = answer(capsys, "export", run, tmp_path)
+    assert (status, err) == (1, f"in21k-train: error: {tmp_path} already holds a README.md; give another folder\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_an_export_that_was_killed_can_be_repeated(capsys, run, tmp_path):
+    assert answer(capsys, "export", run, tmp_path / "out")[0] == 0
+    (tmp_path / "out" / "model.safetensors").unlink()  # it is written last
+    assert answer(capsys, "export", run, tmp_path / "out")[0] == 0
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_dataset_whose_table_changed_does_not_name_classes(capsys, run, images, dataset_folder, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    table = (dataset_folder / HIERARCHY).read_bytes()
+    (folder / HIERARCHY).write_bytes(table)
+    record = TableFile(10, len(table), "0" * 64)
+    manifest = replace(read_manifest(locate(dataset_folder)), tables={HIERARCHY: record})
+    (folder / MANIFEST).write_bytes(manifest.to_json())
+    status, _, err = answer(capsys, "predict", images[0], "--checkpoint", run, "--data", folder)
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"{folder / HIERARCHY} has changed since the dataset was written" in err

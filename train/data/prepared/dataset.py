@@ -1,6 +1,7 @@
 """A prepared dataset as training sees it: manifest, hierarchy, images per class."""
 
 import hashlib
+import io
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -8,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from in21k.shards_manifest.manifest import HIERARCHY, Manifest, read_manifest
+from in21k.shards_manifest.manifest import HIERARCHY, SAMPLES, Manifest, read_manifest
 from in21k.shards_manifest.storage.location import Location, locate
+from in21k.shards_manifest.tables import read_recorded, require_recorded_length
 from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, ReadOptions
 from in21k.train.data.prepared.cache import usable_cache
@@ -97,12 +99,11 @@ class Dataset:
         Raises:
             DatasetError: it cannot be read.
         """
-        table = self.location.child(HIERARCHY)
+        content = read_recorded(self.location, self.manifest, HIERARCHY)
         try:
-            with table.open_input() as file:
-                return pq.read_table(file)
+            return pq.read_table(io.BytesIO(content))
         except pa.ArrowException as error:
-            raise TrainError(f"{table.text} cannot be read ({error})") from error
+            raise TrainError(f"{self.location.child(HIERARCHY).text} cannot be read ({error})") from error
 
 
 def open_dataset(location: str) -> Dataset:
@@ -115,15 +116,15 @@ def open_dataset(location: str) -> Dataset:
     root = locate(location)
     manifest = read_manifest(root)
     table = root.child(HIERARCHY)
-    with table.open_input() as file:
-        hierarchy = read_hierarchy(file, table.text)
+    content = read_recorded(root, manifest, HIERARCHY)
+    require_recorded_length(root, manifest, SAMPLES)
+    hierarchy = read_hierarchy(io.BytesIO(content), table.text)
     if class_list_digest(hierarchy.wnids) != manifest.class_list_sha256 or len(hierarchy) != manifest.classes:
         raise TrainError(
             f"{table.text} lists {len(hierarchy)} classes, which are not the {manifest.classes} of the manifest"
         )
     try:
-        with table.open_input() as file:
-            counts = pq.read_table(file, columns=["images_train", "images_val"])
+        counts = pq.read_table(io.BytesIO(content), columns=["images_train", "images_val"])
     except pa.ArrowInvalid as error:
         raise TrainError(f"{table.text} lacks the number of images per class ({error})") from error
     train, val = (counts[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))

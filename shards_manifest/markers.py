@@ -1,0 +1,85 @@
+"""What a folder holds, by the marker that its writer leaves there; every command that writes a folder asks first."""
+
+import json
+from enum import StrEnum
+from typing import Any
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.manifest import MANIFEST
+from in21k.shards_manifest.storage.location import Location
+
+UNFINISHED = ".unfinished"
+"""The folder within a dataset that holds the progress of its writer; deleted when the dataset is complete."""
+CONFIG = "config.json"
+"""The record of a run, which has a configuration, or of an exported model, which has an architecture."""
+REPORT_PAGE = "report.html"
+
+_LARGEST_CONFIG = 64 << 20
+
+
+class FolderKind(StrEnum):
+    """What a command of ours writes into a folder, as messages call it."""
+
+    DATASET = "a prepared dataset"
+    WORK = "a work folder of in21k-prep"
+    RUN = "a training run"
+    MODEL = "an exported model"
+    REPORT = "a report"
+
+
+_MARKERS = {
+    MANIFEST: FolderKind.DATASET,
+    UNFINISHED: FolderKind.DATASET,
+    "filter.json": FolderKind.WORK,
+    "split.json": FolderKind.WORK,
+    "resize.json": FolderKind.WORK,
+    "metrics.csv": FolderKind.RUN,
+    "checkpoints": FolderKind.RUN,
+    REPORT_PAGE: FolderKind.REPORT,
+}
+"""Files and folders by name, apart from `CONFIG`, whose content decides."""
+
+
+def markers(folder: Location) -> dict[str, FolderKind]:
+    """Return the markers in a folder, by name; none if there is no such folder.
+
+    Raises:
+        DatasetError: the folder cannot be listed.
+    """
+    names = folder.names()
+    found = {name: kind for name, kind in _MARKERS.items() if name in names}
+    if CONFIG in names and (kind := _kind_of_config(folder / CONFIG)) is not None:
+        found[CONFIG] = kind
+    return found
+
+
+def require_place_for(folder: Location, *own: FolderKind, option: str) -> None:
+    """Refuse a folder that holds what another command wrote, before anything is written to it.
+
+    Args:
+        folder: the folder to write to, which may be missing.
+        own: what it may hold.
+        option: how the command line names it, such as `--output`.
+
+    Raises:
+        DatasetError: it holds something else's marker, which the message names.
+    """
+    for name, kind in markers(folder).items():
+        if kind not in own:
+            raise DatasetError(f"{folder.text} holds {name} of {kind}; give another {option}")
+
+
+def _kind_of_config(location: Location) -> FolderKind | None:
+    """Return whose a config.json is, None if it is neither a run's nor a model's."""
+    size = location.size()
+    if size is None or size > _LARGEST_CONFIG:
+        return None
+    try:
+        fields: Any = json.loads(location.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    if "config" in fields and "dataset" in fields:
+        return FolderKind.RUN
+    return FolderKind.MODEL if "pretrained_cfg" in fields else None
