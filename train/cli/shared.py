@@ -16,6 +16,9 @@ from in21k.train.errors import USER_ERRORS
 
 PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={}, other_extra="train")
 
+_SKIPPED: Mapping[str, str] = {"train": "skipped_images", "val": "val_skipped"}
+"""Where a summary counts the skipped images of each split."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 KEYS: Mapping[str, str] = {
@@ -27,6 +30,7 @@ KEYS: Mapping[str, str] = {
     "teacher_weights": "distill.teacher_weights",
     "image_size": "data.image_size",
     "strict": "data.strict",
+    "max_skipped": "data.max_skipped",
     "cache": "data.cache",
     "cache_size": "data.cache_size",
     "batch_size": "data.batch_size",
@@ -91,6 +95,7 @@ def shared(command: _Command) -> _Command:
         setting_option("device", help="Device to compute on; auto, the default, takes a GPU if there is one."),
         setting_option("amp", flags="--amp/--no-amp", help="Compute in mixed precision; on by default."),
         setting_option("strict"),
+        setting_option("max_skipped", metavar="SHARE", more="0.001 by default."),
         setting_option("cache", metavar="FOLDER", help="A local folder that keeps shards of an object store."),
         setting_option("cache_size", metavar="SIZE", more="100GB by default."),
         click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
@@ -160,6 +165,10 @@ def print_summary(summary: Mapping[str, Any] | None, as_json: bool) -> None:
     """Print a summary, one value per line or as JSON; ranks other than the first have none and print nothing."""
     if summary is None:
         return
+    skipped = {split: summary.get(key) for split, key in _SKIPPED.items()}
+    if any(skipped.values()):
+        counts = " and ".join(f"{count} {split}" for split, count in skipped.items() if count)
+        click.echo(f"{PROGRAM.name}: {counts} images did not decode and were skipped", err=True)
     if as_json:
         click.echo(json.dumps(summary, indent=1))
         return

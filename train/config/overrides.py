@@ -9,7 +9,9 @@ from typing import Any
 from in21k.train.config.settings import SETTINGS, Config, RunConfig
 from in21k.train.errors import TrainError
 
-_READING = ("data.eval_batch_size", "data.strict", "data.verify_digest", "data.cache", "data.cache_size")
+_READING = tuple(
+    f"data.{name}" for name in ("eval_batch_size", "strict", "max_skipped", "verify_digest", "cache", "cache_size")
+)
 
 _RUNNING = tuple(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")
 

@@ -62,6 +62,13 @@ class DataConfig:
     strict: bool = setting(
         False, "Treat a sample that does not decode as an error, instead of skipping and reporting it."
     )
+    max_skipped: float = setting(
+        0.001,
+        "Largest share of images that may fail to decode; more end the run. Five images in a pass are always allowed, "
+        "but none at 0.",
+        low=0,
+        high=1,
+    )
     verify_digest: bool = setting(False, "Check each shard's SHA-256 against the manifest before it is used.")
     cache: str = setting("", "A local folder that keeps shards of an object store; empty for no cache.", text="free")
     cache_size: str = setting("100GB", "The most that the cache may hold, such as 200GB or 1.5TiB.", text="size")

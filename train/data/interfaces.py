@@ -60,11 +60,9 @@ class Sample:
 
     key: str
     image: memoryview | Pixels
-    """The image file's bytes, or uint8 [H, W, 3] where the data hold pixels; empty if the sample is damaged."""
+    """The image file's bytes, or uint8 [H, W, 3] where the data hold pixels."""
     class_index: int
     """The sample's row in the data's label sets; where each image has one class, that is the class index."""
-    damage: str = ""
-    """What is wrong with the sample; empty if nothing is."""
 
 
 class SampleReader(Protocol):
@@ -81,7 +79,7 @@ class SampleReader(Protocol):
         """Return the samples of a request, in order; None for PADDING.
 
         Raises:
-            TrainError: the data cannot be read, or have changed.
+            TrainError: the data cannot be read, are damaged, or have changed. Whether an image decodes is seen later.
         """
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from in21k.train.evaluation.semantic_top1 import SemanticTop1, majority_guess
 from in21k.train.model.network import Network
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.skipped import check_skipped
 from in21k.train.stream.source import val_source
 
 
@@ -91,7 +92,7 @@ def evaluate_val(
         stop: called for each batch, equally often on all ranks, and must return the same on all of them.
 
     Raises:
-        TrainError: a shard is damaged, or no image decodes.
+        TrainError: a shard is damaged, or no image decodes, or too many do not.
         Interrupted: `stop` returned True.
     """
     for buffer in network.module.buffers():
@@ -109,16 +110,23 @@ def evaluate_val(
             metrics.seal()
             for logits, ids, valid, _ in _scored(network, dataset, config, ranks, stop):
                 metrics.count_again(logits, ids, valid)
-    top1, others = metrics.result()
-    summed, images, skipped = ranks.sum(totals).tolist()
+    return _evaluation(metrics.result(), ranks.sum(totals).tolist(), dataset.name, config.data.max_skipped)
+
+
+def _evaluation(
+    found: "tuple[SemanticTop1 | None, dict[str, float | None]]", totals: list[float], name: str, max_skipped: float
+) -> Evaluation:
+    """Return the result of a val pass, given the metrics and the totals over all ranks: loss, images, skipped."""
+    summed, images, skipped = totals[0], int(totals[1]), int(totals[2])
     if not images:
-        raise TrainError(f"{dataset.name}: none of the {int(skipped)} val images decodes")
+        raise TrainError(f"{name}: none of the {skipped} val images decodes")
+    check_skipped(skipped, seen=images + skipped, passes=1, share=max_skipped, name=f"{name}, val")
     return Evaluation(
         loss=float(f"{summed / images:.9g}"),  # sums of floats depend on their order, but not up to the ninth digit
-        top1=top1,
-        metrics=others,
-        images=int(images),
-        skipped=int(skipped),
+        top1=found[0],
+        metrics=found[1],
+        images=images,
+        skipped=skipped,
     )
 
 

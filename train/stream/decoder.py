@@ -57,11 +57,10 @@ class BatchDecoder:
     def _decode_sample(self, sample: Sample, row: Pixels, crop: tuple[float, float] | None) -> bool:
         """Decode a sample into a row of the batch and return whether that succeeded."""
         decode = decode_wild if self.decoding.wild else decode_into
-        if not sample.damage and decode(sample.image, row, crop):
+        if decode(sample.image, row, crop):
             return True
         if self.decoding.strict:
-            reason = sample.damage or "its image does not decode"
-            raise TrainError(f"the sample {sample.key} is damaged ({reason}); without --strict it would be skipped")
+            raise TrainError(f"the image {sample.key} does not decode; without --strict it would be skipped")
         return False
 
     def _crops(self, plan: BatchPlan, count: int) -> list[tuple[float, float] | None]:

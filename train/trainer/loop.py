@@ -22,6 +22,7 @@ from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.skipped import check_skipped
 from in21k.train.stream.source import read_options, train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.finite import check_finite
@@ -111,7 +112,7 @@ class Trainer:
         """Train to the end of the run or until SIGTERM; every rank must call it.
 
         Raises:
-            TrainError: a shard is damaged, no val image decodes, or a loss, gradient or weight is not finite.
+            TrainError: a shard is damaged, too many images do not decode, or a loss, gradient or weight is not finite.
         """
         self.session.train_module.train()
         if self.session.validates(self.progress.step):  # the run ended during this val pass, so its row is missing
@@ -176,8 +177,20 @@ class Trainer:
         check_finite(measured.loss, measured.gradients, progress.step, self.session.loss_scale())
         progress.train_loss = measured.loss
         progress.skipped += measured.skipped
+        self._check_skipped()
         progress.overflows += measured.gradients.non_finite
         self._log.write_train(progress.step, measured)
+
+    def _check_skipped(self) -> None:
+        """Refuse to go on with too many skipped images; they are counted over all ranks, so all of them refuse."""
+        session, progress = self.session, self.progress
+        check_skipped(
+            skipped=progress.skipped,
+            seen=progress.step * session.plan.global_batch,
+            passes=-(-progress.step // session.plan.steps_per_epoch),
+            share=session.config.data.max_skipped,
+            name=session.dataset.name,
+        )
 
     def _save(self) -> None:
         self._saving = False

@@ -16,6 +16,7 @@ from in21k.train.errors import TrainError
 from in21k.train.model.network import Network
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.skipped import check_skipped
 from in21k.train.stream.source import plain_source
 
 
@@ -57,7 +58,7 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
         ranks: a single rank.
 
     Raises:
-        TrainError: no image decodes.
+        TrainError: no image decodes, or too many do not.
     """
     plan = EvalPlan(data.samples(split), config.data.eval_batch_size)
     stream = open_stream(
@@ -82,6 +83,7 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
         hook.remove()
     if not sum(len(values) for values, _ in found):
         raise TrainError(f"{data.name}: none of the {skipped} {split} images decodes")
+    check_skipped(skipped, seen=plan.total, passes=1, share=config.data.max_skipped, name=f"{data.name}, {split}")
     values, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
     return Features(values, labels, skipped)
 

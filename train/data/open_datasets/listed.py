@@ -20,6 +20,7 @@ from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, ReadOptions, Sample
 from in21k.train.data.partition import PADDING
+from in21k.train.errors import TrainError
 from in21k.tree.class_lists import class_list_digest
 from in21k.tree.class_names import edge_class_names
 from in21k.tree.hierarchy import ROOT, Hierarchy
@@ -204,7 +205,11 @@ class ListedReader:
         return found
 
     def collect(self, requests: Iterable[int]) -> list[Sample | None]:
-        """Return the samples with these numbers, in order; None for PADDING."""
+        """Return the samples with these numbers, in order; None for PADDING.
+
+        Raises:
+            TrainError: an image file cannot be read.
+        """
         return [None if number == PADDING else self._sample(number) for number in requests]
 
     def close(self) -> None:
@@ -216,4 +221,4 @@ class ListedReader:
         try:
             return Sample(key, self._store.image(int(self._listed.rows[number])), label)
         except OSError as error:
-            return Sample(key, memoryview(b""), label, one_line(error))
+            raise TrainError(f"the image {key} cannot be read: {one_line(error)}; restore it or remove it") from error

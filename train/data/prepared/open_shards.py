@@ -64,7 +64,6 @@ class OpenShards:
         self._records = manifest.splits[split]
         self._table = SampleTable(location, manifest)
         self._table_lock = threading.Lock()
-        self._keys: tuple[int, list[str]] = (-1, [])
         self._open: OrderedDict[int, _Entry] = OrderedDict()
         self._threads = ThreadPoolExecutor(CONNECTIONS, "shards") if self.reads_ahead else None
         self._cache = ShardCache(options.cache, manifest) if options.cache and self.reads_ahead else None
@@ -79,13 +78,6 @@ class OpenShards:
         entry.reads[:] = [read for read in entry.reads if not read.done()]
         entry.reads.append(content)
         return entry.shard, content
-
-    def key(self, number: int, sample: int) -> str:
-        """Return the key of a shard's sample in the sample table."""
-        if self._keys[0] != number:
-            with self._table_lock:
-                self._keys = number, self._table.keys(self._split, number)
-        return self._keys[1][sample]
 
     def close(self) -> None:
         """Close all shards."""

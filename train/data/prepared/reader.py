@@ -16,6 +16,8 @@ from in21k.train.data.prepared.open_shards import OPEN_SHARDS, OpenShard, OpenSh
 from in21k.train.data.prepared.parse import ForeignSampleError, parse_sample
 from in21k.train.errors import TrainError
 
+_REMEDY = "look with `in21k-prep verify`, and restore the shard with `in21k-prep repair` or copy it again"
+
 
 @dataclass(frozen=True, eq=False)
 class Request:
@@ -23,8 +25,6 @@ class Request:
 
     count: int
     shard: "Future[OpenShard] | None" = None
-    number: int = PADDING
-    """Of the shard."""
     first: int = 0
     """The run's first sample in the shard."""
     content: "Future[bytes] | None" = None
@@ -59,7 +59,7 @@ class ShardReader:
 
         Raises:
             DatasetError: a shard cannot be read.
-            TrainError: a shard does not match the manifest or the sample table.
+            TrainError: a shard is damaged, or does not match the manifest or the sample table.
         """
         return self.collect(self.request(numbers))
 
@@ -85,7 +85,7 @@ class ShardReader:
         if shard == PADDING:
             return Request(count)
         opened, content = self._shards.read(shard, first, count)
-        return Request(count, opened, shard, first, content)
+        return Request(count, opened, first, content)
 
     def _runs(self, numbers: IntArray) -> Iterator[tuple[int, int, int]]:
         """Yield (shard, first sample in it, count) for each run of consecutive samples of one shard."""
@@ -102,7 +102,7 @@ class ShardReader:
         offsets, sizes = shard.index.offsets[run].tolist(), shard.index.sizes[run].tolist()
         labels: Sequence[int] = shard.index.class_indices[run].tolist()
         view, start = memoryview(content), offsets[0]
-        for row, (offset, size, label) in enumerate(zip(offsets, sizes, labels, strict=True)):
+        for offset, size, label in zip(offsets, sizes, labels, strict=True):
             try:
                 parsed = parse_sample(view[offset - start : offset - start + size], self._suffix)
                 if parsed.class_index != label or not 0 <= label < self._classes:
@@ -112,13 +112,13 @@ class ShardReader:
                     )
             except ForeignSampleError as error:
                 raise TrainError(
-                    f"{shard.text}: the sample at byte {offset} is not the one in the sample table ({error})"
+                    f"{shard.text}: the sample at byte {offset} is not the one in the sample table ({error}); {_REMEDY}"
                 ) from error
             except (TarError, ValueError) as error:
-                key = self._shards.key(request.number, request.first + row)
-                yield Sample(key, memoryview(b""), label, f"{shard.text}, byte {offset}: {error}")
-            else:
-                yield Sample(parsed.key, parsed.image, label)
+                raise TrainError(
+                    f"{shard.text}: the sample at byte {offset} is damaged ({error}); {_REMEDY}"
+                ) from error
+            yield Sample(parsed.key, parsed.image, label)
 
 
 @dataclass(frozen=True)
