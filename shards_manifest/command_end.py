@@ -17,7 +17,6 @@ import select
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from typing import NoReturn, TextIO
 
 import pyarrow as pa
 
-from in21k.shards_manifest.errors import as_dataset_error, one_line
+from in21k.shards_manifest.errors import as_dataset_error, one_line, traceback_without_secrets
 
 FAILED, WRONG_USAGE = 1, 2
 INTERRUPTED, TERMINATED, OUTPUT_CLOSED = (128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE))
@@ -92,7 +91,7 @@ class Program:
             if end is None:
                 raise
             if debug:
-                traceback.print_exc()
+                print(traceback_without_secrets(), end="", file=sys.stderr)
             raise end from error
 
     def _end(self, error: BaseException) -> CommandEnd | None:

@@ -1,14 +1,28 @@
 """Errors about the files and datasets that a user names."""
 
 import errno
+import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
 
+_URI_USER = re.compile(r"(:/{1,2})(?:[^/?#\s]*@|[^/?#\s]*:[^?#\s]*@)")
+"""User and password in a URI, also where a path made one slash of two, or the password's slashes are not escaped."""
+
+_TELLING = "key|secret|token|password|credential|signature|sig"
+_SECRET_OPTIONS = re.compile(
+    rf"""([?&])(?:[^=&?\s]*(?:{_TELLING})[^=&?\s]*=[^&\s'"]*(&|(?![^\s'"])))+""", re.IGNORECASE
+)
+"""Options in a URI's query whose names tell that they are secret."""
+
 
 class DatasetError(Exception):
-    """A path, dataset or parameter is unusable; the message is one line for the user."""
+    """A path, dataset or parameter is unusable; the message is one line for the user, without secrets."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(part) if isinstance(part, str) else part for part in args))
 
 
 class NoSpaceError(DatasetError):
@@ -23,14 +37,26 @@ class RetriesExhaustedError(OSError):
     """A call to an object store failed for the whole retry time; the message is the last failure's."""
 
 
+def without_secrets(text: str) -> str:
+    """Return a text whose URIs have lost what gives access: user, password, and options such as `session_token`."""
+    if ":/" not in text:
+        return text
+    return _SECRET_OPTIONS.sub(lambda found: found[1] if found[2] else "", _URI_USER.sub(r"\1", text))
+
+
+def traceback_without_secrets() -> str:
+    """Return the traceback of the exception being handled."""
+    return without_secrets(traceback.format_exc())
+
+
 def one_line(problem: BaseException | str, longest: int | None = 200) -> str:
-    """Return a message on one line; for an exception without a message, the name of its type.
+    """Return a message on one line, without secrets; for an exception without a message, the name of its type.
 
     Args:
         problem: the message, or the exception that carries it, usually from another library.
         longest: maximum length in characters; None for our own messages, which must not lose their end.
     """
-    text = " ".join(str(problem).split())[:longest]
+    text = " ".join(without_secrets(str(problem)).split())[:longest]
     return text or ("" if isinstance(problem, str) else type(problem).__name__)
 
 

@@ -122,7 +122,7 @@ def filter_command(raw: str, work: str, min_images: int, as_json: bool) -> None:
     Example:
       in21k-prep filter fall11_whole.tar work/ --min-images 500
     """
-    record = filter_stage.filter_classes(raw, locate(work), filter_stage.FilterParameters(min_images))
+    record = filter_stage.filter_classes(locate(raw), locate(work), filter_stage.FilterParameters(min_images))
     print_summary("filter", record.counts, as_json)
 
 
@@ -192,22 +192,22 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --workers 16
     """
     split, resize, shard, workers = _split(chosen), _resize(chosen), _shard(chosen), _workers(chosen)
-    folder, output = locate(work), locate(out)
+    dump, folder, output = locate(raw), locate(work), locate(out)
     _note_backend()
     if not chosen["dry_run"]:
         start_early(workers)
-    found = filter_stage.filter_classes(raw, folder, filter_stage.FilterParameters(chosen["min_images"]))
+    found = filter_stage.filter_classes(dump, folder, filter_stage.FilterParameters(chosen["min_images"]))
     split_images(folder, split)
     if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
         seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
-        needed = forecast(folder, output, resize, workers.count, seconds)
+        needed = forecast(dump, folder, output, resize, workers.count, seconds)
         if chosen["dry_run"]:
             print_summary("dry run", forecast_summary(found.counts, needed), as_json)
         if not chosen["force"]:
             require_space(folder, output, needed)
     if chosen["dry_run"]:
         return
-    resize_images(folder, resize, workers, chosen["memory"])
+    resize_images(folder, resize, workers, chosen["memory"], dump)
     print_summary("run", _dataset(write_shards(folder, output, shard, workers), output), as_json)
 
 

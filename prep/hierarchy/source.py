@@ -87,11 +87,11 @@ def read_source_classes(source: str, wnids_only: bool = True) -> ClassList:
         return _classes_of_table(location.child(HIERARCHY))
     path = Path(location.path)
     if location.is_local and path.is_dir():
-        raise PrepError(f"{source} is a folder without a finished dataset; pass {SOURCES}")
+        raise PrepError(f"{location.text} is a folder without a finished dataset; pass {SOURCES}")
     if not location.exists():
-        raise PrepError(f"{source} does not exist; pass {SOURCES}")
+        raise PrepError(f"{location.text} does not exist; pass {SOURCES}")
     if not location.is_local:
-        raise PrepError(f"{source}: a class list must be a local file")
+        raise PrepError(f"{location.text}: a class list must be a local file")
     return ClassList(read_wnid_list(path) if wnids_only else read_class_list(path))
 
 

@@ -21,7 +21,7 @@ from in21k.prep.stages.record import CLASSES as WORK_CLASSES
 from in21k.prep.stages.record import PARTS, StageRecord
 from in21k.prep.stages.shard_files import ShardPlan
 from in21k.prep.tables import read_table, write_table
-from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.errors import one_line, without_secrets
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, Manifest, TableFile
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
@@ -60,7 +60,10 @@ def describe(
     manifest = Manifest(
         classes=len(wnids),
         class_list_sha256=class_list_digest(wnids),
-        source={"name": filtered.notes["raw"].split("?")[0].rstrip("/").rpartition("/")[2], **filtered.inputs},
+        source={
+            "name": without_secrets(filtered.notes["raw"]).split("?")[0].rstrip("/").rpartition("/")[2],
+            **filtered.inputs,
+        },
         parameters={stage: dict(record.parameters) for stage, record in stages.items()} | {"shard": dict(parameters)},
         counts=_counts(stages, classes, read_table(output / REJECTS)),
         versions={

@@ -13,7 +13,7 @@ from in21k.prep.raw.open import open_raw
 from in21k.prep.records import CLASSES_SCHEMA, IMAGES_SCHEMA, Kept, Reject, rejects_table
 from in21k.prep.stages.record import CLASSES, IMAGES, StageRecord, digests, finished, locked, write_record
 from in21k.prep.tables import table_writer, write_table
-from in21k.shards_manifest.storage.location import Location, locate
+from in21k.shards_manifest.storage.location import Location
 from in21k.tree.wordnet import load_wordnet
 
 STAGE = "filter"
@@ -28,13 +28,13 @@ class FilterParameters:
     """Number of raw images from which on a class is kept; 500 in the paper (section 2.1)."""
 
 
-def filter_classes(raw: str, work: Location, parameters: FilterParameters) -> StageRecord:
+def filter_classes(raw: Location, work: Location, parameters: FilterParameters) -> StageRecord:
     """List the images of a raw dump, decide which classes are kept, and return the stage's record.
 
     Writes `images.parquet`, `classes.parquet` and the rejects to `work`. Memory is bounded by the largest class.
 
     Args:
-        raw: path or URI of the dump, which is only read.
+        raw: the dump, which is only read.
         work: the work folder, created if it does not exist.
         parameters: the user's choices.
 
@@ -49,13 +49,13 @@ def filter_classes(raw: str, work: Location, parameters: FilterParameters) -> St
     identity = dump.identity()
     with locked(work):
         record = finished(work, STAGE, asdict(parameters), identity)
-        path = locate(raw).path if "://" not in raw else raw
+        where = raw.text if "://" in raw.text else raw.path
         if record is None:
             images, rejects = _list_images(dump, work)
-            counts = {**_write_classes(images, parameters, work, raw), "rejected": len(rejects)}
+            counts = {**_write_classes(images, parameters, work, raw.text), "rejected": len(rejects)}
             write_table(work / REJECTS, rejects_table(rejects))
             outputs = digests(work, IMAGES, CLASSES, REJECTS)
-        elif record.notes["raw"] == path:
+        elif record.notes["raw"] == where:
             return record
         else:
             counts, outputs = dict(record.counts), dict(record.outputs)
@@ -67,7 +67,7 @@ def filter_classes(raw: str, work: Location, parameters: FilterParameters) -> St
                 inputs=identity,
                 counts=counts,
                 outputs=outputs,
-                notes={"raw": path},
+                notes={"raw": where},
             ),
         )
 

@@ -43,10 +43,13 @@ class Forecast:
     """Duration of resizing, on all workers of this machine."""
 
 
-def forecast(work: Location, output: Location, parameters: ResizeParameters, workers: int, seconds: float) -> Forecast:
+def forecast(
+    raw: Location, work: Location, output: Location, parameters: ResizeParameters, workers: int, seconds: float
+) -> Forecast:
     """Resize a random sample for some seconds and return what the whole run will need.
 
     Args:
+        raw: the dump.
         work: the work folder, with `filter` and `split` done.
         output: where the dataset will be.
         parameters: those of resize.
@@ -56,7 +59,6 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
     Raises:
         PrepError: an earlier stage is missing, or none of the sampled images decodes.
     """
-    raw = required(work, "filter").notes["raw"]
     images = sum(required(work, "split").counts[split] for split in SPLITS)
     started = time.perf_counter()
     sampled = written = 0
@@ -71,7 +73,7 @@ def forecast(work: Location, output: Location, parameters: ResizeParameters, wor
         if time.perf_counter() - started >= seconds:
             break
     if not written:
-        raise PrepError(f"{raw}: none of {sampled} randomly chosen images can be decoded")
+        raise PrepError(f"{raw.text}: none of {sampled} randomly chosen images can be decoded")
     whole = int(images * (written / sampled + _TABLE_BYTES_PER_IMAGE) * _MARGIN)
     return Forecast(
         sampled=sampled,

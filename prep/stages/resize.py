@@ -32,7 +32,7 @@ from in21k.prep.stages.record import (
 )
 from in21k.prep.tables import plain, read_table
 from in21k.shards_manifest.images.faults import ImageError
-from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.storage.location import Location, locate
 
 STAGE = "resize"
 
@@ -45,7 +45,7 @@ class PartTask:
     """A part to write."""
 
     work: Location
-    raw: str
+    raw: Location
     number: int
     part: Part
     wnids: Mapping[int, str]
@@ -61,7 +61,11 @@ class PartTask:
 
 
 def resize_images(
-    work: Location, parameters: ResizeParameters, workers: Workers, memory: int = DEFAULT_MEMORY
+    work: Location,
+    parameters: ResizeParameters,
+    workers: Workers,
+    memory: int = DEFAULT_MEMORY,
+    raw: Location | None = None,
 ) -> StageRecord:
     """Resize the images of the kept classes into sorted parts and return the stage's record.
 
@@ -73,6 +77,7 @@ def resize_images(
         parameters: the user's choices.
         workers: who does it.
         memory: bytes that each worker may use.
+        raw: the dump, with what gives access to it; by default where `filter` noted it.
 
     Raises:
         PrepError: an earlier stage is missing, the dump is gone or changed, or `work` was made with other parameters.
@@ -83,7 +88,7 @@ def resize_images(
         record = finished(work, STAGE, asdict(parameters), inputs)
         if record is not None:
             return record
-        raw = _unchanged_dump(work)
+        dump = _unchanged_dump(work, raw)
         folder = work / PARTS
         folder.make_folder()
         folder.remove_temporaries()
@@ -91,15 +96,7 @@ def resize_images(
         wnids = _kept_wnids(work)
         val_per_class = int(split.parameters["val_per_class"])
         todo = [
-            PartTask(
-                work=work,
-                raw=raw,
-                number=number,
-                part=part,
-                wnids={index: wnids[index] for index in part.classes},
-                val_per_class=val_per_class,
-                parameters=parameters,
-            )
+            PartTask(work, dump, number, part, {at: wnids[at] for at in part.classes}, val_per_class, parameters)
             for number, part in enumerate(parts)
             if not is_complete(folder, number)
         ]
@@ -169,16 +166,16 @@ def _rows(task: PartTask) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["archive"], row["offset"]))
 
 
-def _unchanged_dump(work: Location) -> str:
-    """Return the path or URI of the dump that `filter` read.
+def _unchanged_dump(work: Location, given: Location | None) -> Location:
+    """Return the dump that `filter` read.
 
     Raises:
         PrepError: it is gone or has changed.
     """
     record = required(work, "filter")
-    raw = record.notes["raw"]
+    raw = given or locate(record.notes["raw"])
     if open_raw(raw, work).identity() != record.inputs:
-        raise PrepError(f"{raw} has changed since `in21k-prep filter` read it; use another work folder")
+        raise PrepError(f"{raw.text} has changed since `in21k-prep filter` read it; use another work folder")
     return raw
 
 

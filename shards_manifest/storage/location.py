@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import IO, Any, TypeVar
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from in21k.shards_manifest.errors import DatasetError, errors_naming
+from in21k.shards_manifest.errors import DatasetError, errors_naming, without_secrets
 from in21k.shards_manifest.storage import remote
 from in21k.shards_manifest.storage.local_files import (
     atomic_path,
@@ -30,9 +29,6 @@ CHUNK = 8 << 20
 
 Result = TypeVar("Result")
 
-_CREDENTIALS = re.compile(r"//[^/?]*@")
-"""Credentials in a URI; messages leave them out."""
-
 
 @dataclass(frozen=True)
 class Location:
@@ -43,7 +39,8 @@ class Location:
     path: str
     """The path within the file system."""
     text: str
-    """What to call it in messages."""
+    """What to call it in messages and records: what the user typed, without secrets. `locate` finds it again if the
+    environment gives access."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (self.filesystem, self.path, self.text)
@@ -252,7 +249,8 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
     text = os.fspath(text)
     if "://" not in text:
         return Location(pafs.LocalFileSystem(), str(Path(text).absolute()), text)
-    with errors_naming(text):
+    shown = without_secrets(text)
+    with errors_naming(shown):
         filesystem, path = pafs.FileSystem.from_uri(text)
         filesystem = remote.limit_client_retries(filesystem)
-    return Location(filesystem, path.rstrip("/"), _CREDENTIALS.sub("//", text))
+    return Location(filesystem, path.rstrip("/"), shown)
