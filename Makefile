@@ -15,7 +15,7 @@ DEMO_TRAIN := --model test_resnet --recipe semantic-softmax --epochs 12 --batch-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help deps setup demo test test-slow lint format docs bench lock clean
+.PHONY: help deps setup demo test test-guard test-slow lint format docs bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test: setup ## the everyday test suite
 
 test-slow: setup ## the tests that the everyday suite leaves out
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
+
+test-guard: setup ## those of them that guard data and resume: kills, signals, restarts, faults
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m guard
 
 # The packages as in21k.*, for tools that read sources and know nothing of setuptools' package-dir.
 LINK_TYPES = mkdir -p $(TYPES); $(foreach package,$(PACKAGES),ln -sfn ../../../$(package) $(TYPES)/$(package);)

@@ -21,9 +21,12 @@ SLOW_TIMEOUT = 1800
 os.environ["IN21K_TESTS"] = str(os.getpid())  # marks the processes that the tests of this process start
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give slow tests half an hour."""
+    """Count guards among the slow tests, before `-m` selects, and give slow tests half an hour."""
     for item in items:
+        if item.get_closest_marker("guard"):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
 

@@ -139,7 +139,7 @@ def signals(process: int, kind: str) -> set[int]:
     ("number", "said"),
     [
         pytest.param(signal.SIGTERM, "stopped by SIGTERM", id="SIGTERM"),
-        pytest.param(signal.SIGINT, "interrupted", id="SIGINT", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "interrupted", id="SIGINT", marks=pytest.mark.guard),
     ],
 )
 def test_a_stopped_preparation_leaves_nothing_behind_and_continues(tmp_path, number, said):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commands import RefusedError, call, digests
 from dumps import jpeg, make_dump
-from processes import children, lives
+from processes import children, lives, until
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
@@ -112,10 +112,7 @@ def test_no_worker_outlives_an_abandoned_run(tmp_path):
     workers = [pid for server in children(os.getpid()) for pid in children(server)]
     assert len(workers) == 2
     results.close()
-    deadline = time.monotonic() + 10
-    while any(map(lives, workers)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not any(map(lives, workers)))
 
 
 # A Dask cluster over loopback: a scheduler and two workers, each its own process.
@@ -172,7 +169,7 @@ def test_dask_gives_the_same_files_although_a_worker_is_killed(long_dump, cluste
     assert with_dask == calm
 
 
-@pytest.mark.slow
+@pytest.mark.guard
 @pytest.mark.real
 def test_dask_gives_the_same_files_of_mini21k_although_a_worker_is_killed(real_data, cluster, tmp_path):
     calm, with_dask = digests_of_both(real_data / "mini21k.tar", cluster, tmp_path, ("--samples-per-shard", 2000))
@@ -194,9 +191,7 @@ def digests_of_both(raw: Path, cluster, folder: Path, options: tuple) -> tuple[d
 
 
 def kill_when_parts_appear(parts: Path, worker: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 60
-    while len(list(parts.glob("part-*[0-9].parquet"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    until(lambda: len(list(parts.glob("part-*[0-9].parquet"))) >= 3)
     worker.kill()
 
 

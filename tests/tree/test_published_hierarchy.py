@@ -1,6 +1,6 @@
 """The hierarchies of the published class lists, against the paper, WordNet and docs/hierarchy.md."""
 
-import time
+import cProfile
 from pathlib import Path
 
 import numpy as np
@@ -113,13 +113,14 @@ def test_ancestors_and_leaves_follow_from_paths_and_children(table):
     assert rows["leaves"] == leaves
 
 
-def test_reading_a_hierarchy_and_deriving_everything_takes_under_a_second(table, tmp_path):
+def test_reading_a_hierarchy_and_deriving_everything_takes_a_few_calls_a_class(table, tmp_path):
     write_table(table, tmp_path / "h.parquet")
-    start = time.perf_counter()
-    hierarchy = read_hierarchy(tmp_path / "h.parquet", "it")
-    _ = hierarchy.level_weights, hierarchy.targets, hierarchy.children
-    _ = hierarchy.tree_distance(np.arange(11_221), np.arange(11_221)[::-1])
-    assert time.perf_counter() - start < 1
+    profile = cProfile.Profile()
+    with profile:
+        hierarchy = read_hierarchy(tmp_path / "h.parquet", "it")
+        _ = hierarchy.level_weights, hierarchy.targets, hierarchy.children
+        _ = hierarchy.tree_distance(np.arange(11_221), np.arange(11_221)[::-1])
+    assert sum(entry.callcount for entry in profile.getstats()) < 5 * len(table)
 
 
 def test_published_parents_are_hypernyms_of_synsets_that_have_several():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import PREP, RefusedError, call, digests, one_line, prep
 from dumps import PIPELINE, SAMPLES_PER_SHARD, SIZE, images_of, jpeg, make_dump
-from processes import children, lives
+from processes import children, lives, until
 
 from in21k.tree.wordnet import load_wordnet
 
@@ -36,10 +36,8 @@ def undisturbed(long_dump, tmp_path_factory):
 
 
 def wait_for(appears, run: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 60
     while not appears():
         assert run.poll() is None, "the command ended before it could be killed"
-        assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
@@ -52,10 +50,7 @@ def kill_when(appears, arguments) -> None:
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     assert workers
-    deadline = time.monotonic() + 5
-    while any(map(lives, workers)):
-        assert time.monotonic() < deadline, "workers outlive their killed parent"
-        time.sleep(0.05)
+    until(lambda: not any(map(lives, workers)))
 
 
 def temporaries(folder: Path) -> list[Path]:

@@ -122,7 +122,7 @@ def test_a_shard_in_use_is_not_evicted(dataset_folder, tmp_path):
     cache.close()
 
 
-@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.guard), True])
 def test_processes_share_the_cache_within_its_limit(dataset_folder, tmp_path, killed):
     source = remote_source(dataset_folder)
     sizes = lengths(source)

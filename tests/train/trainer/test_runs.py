@@ -107,7 +107,7 @@ def test_two_processes_take_the_same_steps_as_one(uncut, dataset_folder, tmp_pat
     assert train_losses(run) == pytest.approx(train_losses(uncut), rel=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.guard
 def test_one_process_resumes_where_two_were_killed(uncut, dataset_folder, tmp_path):
     run = tmp_path / "cut"
     options = [*OPTIONS, "--set", "run.checkpoint_steps=5"]

@@ -62,9 +62,9 @@ def plain(dataset_folder, tmp_path_factory) -> Path:
 SGD = ("optim.name=sgd", "optim.lr=0.01")
 COMBINATIONS = [
     pytest.param("semantic-softmax", (*SGD, "optim.ema_decay=0.9", "optim.accumulate=3", "optim.clip_norm=0.5")),
-    pytest.param("semantic-softmax", ("optim.name=adamw", "optim.ema_decay=0.999"), marks=pytest.mark.slow),
-    pytest.param("semantic-softmax", (*SGD, "optim.nesterov=true"), marks=pytest.mark.slow),
-    pytest.param("semantic-softmax", ("run.amp_dtype=float16", "optim.accumulate=2"), marks=pytest.mark.slow),
+    pytest.param("semantic-softmax", ("optim.name=adamw", "optim.ema_decay=0.999"), marks=pytest.mark.guard),
+    pytest.param("semantic-softmax", (*SGD, "optim.nesterov=true"), marks=pytest.mark.guard),
+    pytest.param("semantic-softmax", ("run.amp_dtype=float16", "optim.accumulate=2"), marks=pytest.mark.guard),
     *(pytest.param(name, ("optim.accumulate=2",), marks=pytest.mark.slow) for name in recipe_names()),
 ]
 

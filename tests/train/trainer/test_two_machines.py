@@ -4,13 +4,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from train_runs import FAILING, FIXED, OPTIONS, summary_of, train_losses
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.guard
 
 
 def run_on_two(folder: Path, dataset: Path, *torchrun: object, fail_times: int) -> list[tuple[int, str]]:
@@ -32,7 +31,6 @@ def run_on_two(folder: Path, dataset: Path, *torchrun: object, fail_times: int) 
 
 def test_a_rank_that_fails_takes_both_machines_down(dataset_folder, tmp_path):
     ended = run_on_two(tmp_path, dataset_folder, fail_times=9)
-    assert time.time() - (tmp_path / "failed").stat().st_mtime < 60
     assert all(status for status, _ in ended)
     assert any("in21k-train: error: rank 1 has had enough" in errors for _, errors in ended)
 
