@@ -14,7 +14,7 @@ from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, Protocol, TypeVar
 
-from in21k.prep.errors import PrepError
+from in21k.prep.errors import DamagedPartError, PrepError
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.errors import NoSpaceError, StoreError, one_line
 
@@ -23,6 +23,9 @@ ATTEMPTS = 3
 
 _AHEAD = 2
 """Tasks that are submitted beyond those in progress; more would only take memory."""
+
+_FINAL = (NoSpaceError, StoreError, DamagedPartError)
+"""Errors that another try would meet again."""
 
 _PRELOADED = ("in21k.prep.stages.resize", "in21k.prep.stages.shard")
 """Modules whose import would take each worker half a second."""
@@ -70,13 +73,14 @@ def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], workers
     """Yield the results of a picklable function over picklable tasks, in the order in which they finish.
 
     Tasks are taken from the iterable only as workers become free. A worker that dies is replaced and its tasks run
-    again. A task that has failed three times is given up, and the others are finished first; only a full disk, or an
-    object store that failed for the whole retry time, ends the run at once.
+    again. A task that has failed three times is given up, and the others are finished first; only a full disk, an
+    object store that failed for the whole retry time, or a damaged part ends the run at once.
 
     Raises:
         PrepError: in the end, if tasks failed three times; it names the first.
         NoSpaceError: a disk is full.
         StoreError: an object store keeps failing.
+        DamagedPartError: a part is damaged.
     """
     waiting = iter(tasks)
     again: deque[_Attempt[Task]] = deque()
@@ -96,7 +100,7 @@ def run_tasks(function: Callable[[Task], Result], tasks: Iterable[Task], workers
                     yield future.result()
                 except BrokenProcessPool:
                     suspects.append(attempt)
-                except (NoSpaceError, StoreError):
+                except _FINAL:
                     raise
                 except Exception as error:
                     _note_failure(attempt, error, again, failed)
@@ -142,7 +146,7 @@ def _run_alone(
                 yield pool.submit(function, again.popleft().task).result()
             except BrokenProcessPool:
                 _note_failure(attempt, PrepError("its worker process died (out of memory, or killed)"), again, failed)
-            except (NoSpaceError, StoreError):
+            except _FINAL:
                 raise
             except Exception as error:
                 _note_failure(attempt, error, again, failed)

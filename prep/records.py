@@ -115,6 +115,7 @@ PART_SCHEMA = pa.schema(
         pa.field("offset", pa.int64(), nullable=False),  # of the sample's first header in the part's tar
         pa.field("size", pa.int64(), nullable=False),  # of all its members with headers and padding
         pa.field("warned", pa.bool_(), nullable=False),  # libjpeg decoded it with a warning
+        pa.field("crc32", pa.uint32()),  # of those bytes; null in parts of older versions
     ]
 )
 """`parts/part-NNNNN.parquet`: a row per resized image in the order of the part's tar: by split, then shuffle key."""

@@ -60,14 +60,14 @@ def table_writer(location: Location, schema: pa.Schema, rows_per_group: int = 1 
             raise
 
 
-def write_table(location: Location, table: pa.Table) -> None:
-    """Write a whole table atomically.
+def write_table(location: Location, table: pa.Table, *, checked: bool = False) -> None:
+    """Write a whole table atomically; if `checked`, with checksums, by which `read_table` notices damage.
 
     Raises:
         DatasetError: the file system is full or refuses the write.
     """
     with location.write() as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", write_page_checksum=checked)
 
 
 def read_table(location: Location, **options: Any) -> pa.Table:
@@ -77,7 +77,7 @@ def read_table(location: Location, **options: Any) -> pa.Table:
         DatasetError: it is missing or cannot be read.
     """
     with location.open_input() as file:
-        return pq.read_table(file, **options)
+        return pq.read_table(file, page_checksum_verification=True, **options)
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -16,6 +16,7 @@ from in21k.prep.images.resize_image import is_simd
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
 from in21k.prep.stages.forecast import summary as forecast_summary
+from in21k.prep.stages.parts import with_sound_parts
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
@@ -26,7 +27,7 @@ from in21k.tree.parents import ParentRule
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _SLOW_PILLOW = (
-    "note: stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/decisions.md says how to install it"
+    "stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/decisions.md says how to install it"
 )
 
 
@@ -207,8 +208,12 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
             require_space(folder, output, needed)
     if chosen["dry_run"]:
         return
-    resize_images(folder, resize, workers, chosen["memory"], dump)
-    print_summary("run", _dataset(write_shards(folder, output, shard, workers), output), as_json)
+
+    def stages() -> Manifest:
+        resize_images(folder, resize, workers, chosen["memory"], dump)
+        return write_shards(folder, output, shard, workers)
+
+    print_summary("run", _dataset(with_sound_parts(stages, _note), output), as_json)
 
 
 @click.command("rejects")
@@ -282,6 +287,10 @@ def _dataset(manifest: Manifest, out: Location) -> dict[str, Any]:
     }
 
 
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
+
+
 def _note_backend() -> None:
     if not is_simd():
-        click.echo(_SLOW_PILLOW, err=True)
+        _note(_SLOW_PILLOW)

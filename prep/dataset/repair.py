@@ -9,10 +9,10 @@ from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
 from in21k.prep.stages.describe import dataset_tables, stored_parameters
-from in21k.prep.stages.parts import count_parts
-from in21k.prep.stages.record import PARTS, required
+from in21k.prep.stages.parts import count_parts, discarding_damaged
+from in21k.prep.stages.record import PARTS, locked, required
 from in21k.prep.stages.shard import ShardParameters, require_made_from, write_shards
-from in21k.prep.stages.shard_files import UNFINISHED, ShardTask, index_shard, plan_shards, reopen, write_shard, writing
+from in21k.prep.stages.shard_files import ShardTask, index_shard, plan_shards, reopen, write_shard, writing
 from in21k.prep.tables import read_table, write_table
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.manifest import (
@@ -25,6 +25,7 @@ from in21k.shards_manifest.manifest import (
     is_intact,
     read_manifest,
 )
+from in21k.shards_manifest.markers import UNFINISHED
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.findings import Depth, Finding
@@ -53,6 +54,7 @@ def repair_dataset(work: Location, output: Location, workers: Workers) -> Repair
         workers: who reads and writes the shards.
 
     Raises:
+        DamagedPartError: a part is damaged; it was discarded, and `in21k-prep resize` makes it anew.
         PrepError: `work` no longer has its parts, did not make this dataset, or would write other bytes now.
     """
     required(work, "resize")
@@ -122,8 +124,10 @@ def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
     """Rewrite everything, since without a manifest no file is known to be sound."""
     parameters = _parameters_without_manifest(output)
     output.require_own_folders(UNFINISHED, *SPLITS)
-    plan = plan_shards(work, output, parameters.samples_per_shard)
-    if not dataset_tables(work, asdict(parameters), plan.orders)[CLASSES].equals(read_table(output / CLASSES)):
+    with locked(work), discarding_damaged(work):
+        plan = plan_shards(work, output, parameters.samples_per_shard)
+        tables = dataset_tables(work, asdict(parameters), plan.orders)
+    if not tables[CLASSES].equals(read_table(output / CLASSES)):
         raise PrepError(f"{output.text}: it has no sound {MANIFEST}, and was not made from {work.text}")
     reopen(output)
     (output / MANIFEST).delete_file()

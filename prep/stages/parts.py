@@ -4,17 +4,26 @@ A part's tar holds the bytes of each sample exactly as a shard does, so that a s
 """
 
 import re
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pyarrow as pa
 
+from in21k.prep.errors import DamagedPartError
 from in21k.prep.records import PART_SCHEMA, REJECTS_SCHEMA, Reject, rejects_table
+from in21k.prep.stages.record import PARTS, RESIZE_RECORD
 from in21k.prep.tables import read_table, write_table
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.sample_table import LABEL_SUFFIX
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import END, member_pieces
 
 _TABLE = re.compile(r"part-\d+\.parquet")
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ def write_part(folder: Location, number: int, images: list[ResizedImage], reject
             position += len(image.sample)
             tar.write(image.sample)
         tar.write(END)
-    write_table(part_path(folder, number, ".rejects.parquet"), rejects_table(rejects))
+    write_table(part_path(folder, number, ".rejects.parquet"), rejects_table(rejects), checked=True)
     columns = [
         [image.split for image in images],
         [image.shuffle_key for image in images],
@@ -69,9 +78,10 @@ def write_part(folder: Location, number: int, images: list[ResizedImage], reject
         offsets,
         [len(image.sample) for image in images],
         [image.warned for image in images],
+        [zlib.crc32(image.sample) for image in images],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, PART_SCHEMA, strict=True)]
-    write_table(part_path(folder, number, ".parquet"), pa.Table.from_arrays(arrays, schema=PART_SCHEMA))
+    write_table(part_path(folder, number, ".parquet"), pa.Table.from_arrays(arrays, schema=PART_SCHEMA), checked=True)
 
 
 def is_complete(folder: Location, number: int) -> bool:
@@ -85,10 +95,86 @@ def count_parts(folder: Location) -> int:
 
 
 def read_part(folder: Location, number: int) -> pa.Table:
-    """Return a part's table, with PART_SCHEMA."""
-    return read_table(part_path(folder, number, ".parquet"), schema=PART_SCHEMA)
+    """Return a part's table, with PART_SCHEMA.
+
+    Raises:
+        DamagedPartError: it cannot be read.
+    """
+    return _read(folder, number, ".parquet", PART_SCHEMA)
 
 
 def read_part_rejects(folder: Location, number: int) -> pa.Table:
-    """Return a part's rejects, with REJECTS_SCHEMA."""
-    return read_table(part_path(folder, number, ".rejects.parquet"), schema=REJECTS_SCHEMA)
+    """Return a part's rejects, with REJECTS_SCHEMA.
+
+    Raises:
+        DamagedPartError: they cannot be read.
+    """
+    return _read(folder, number, ".rejects.parquet", REJECTS_SCHEMA)
+
+
+def read_samples(folder: Location, number: int, offset: int, size: int) -> bytes:
+    """Return a range of a part's tar.
+
+    Raises:
+        DamagedPartError: the tar is gone, or ends before the range does.
+    """
+    path = part_path(folder, number, ".tar")
+    if path.is_local and not path.exists():
+        raise damaged_part(folder, number, "it is gone")
+    reader = path.open_ranges()
+    try:
+        data = reader.read(offset, size)
+    finally:
+        reader.close()
+    if len(data) < size:
+        raise damaged_part(folder, number, f"it ends before byte {offset + size}")
+    return data
+
+
+def damaged_part(folder: Location, number: int, seen: str, suffix: str = ".tar") -> DamagedPartError:
+    """Return the error that says what is wrong with a part."""
+    path = part_path(folder, number, suffix)
+    return DamagedPartError(f"{path.text} is damaged ({seen}); `in21k-prep resize` makes the part anew", number)
+
+
+@contextmanager
+def discarding_damaged(work: Location) -> Iterator[None]:
+    """Discard a part that turns out to be damaged within the block, so that `resize` makes it anew.
+
+    Raises:
+        DamagedPartError: a part was damaged.
+    """
+    try:
+        yield
+    except DamagedPartError as error:
+        (work / RESIZE_RECORD).delete_file()
+        part_path(work / PARTS, error.number, ".parquet").delete_file()
+        raise
+
+
+def with_sound_parts(stages: Callable[[], Result], note: Callable[[str], object]) -> Result:
+    """Return what resize and the stages after it return; run them again, once for each part that they discard.
+
+    Args:
+        stages: runs resize and what follows.
+        note: told what was wrong with a part.
+
+    Raises:
+        DamagedPartError: a part that was made anew is damaged again.
+    """
+    seen: set[int] = set()
+    while True:
+        try:
+            return stages()
+        except DamagedPartError as error:
+            if error.number in seen:
+                raise
+            seen.add(error.number)
+            note(str(error))
+
+
+def _read(folder: Location, number: int, suffix: str, schema: pa.Schema) -> pa.Table:
+    try:
+        return read_table(part_path(folder, number, suffix), schema=schema)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged_part(folder, number, one_line(error), suffix) from error

@@ -17,6 +17,7 @@ IMAGES = "images.parquet"
 CLASSES = "classes.parquet"
 SPLIT = "split.parquet"
 PARTS = "parts"
+RESIZE_RECORD = "resize.json"
 
 
 @dataclass(frozen=True)

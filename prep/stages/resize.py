@@ -18,7 +18,15 @@ from in21k.prep.raw.open import open_raw
 from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.records import Reason, Reject
 from in21k.prep.stages.part_plan import Part, plan_parts
-from in21k.prep.stages.parts import ResizedImage, is_complete, read_part, read_part_rejects, sample_bytes, write_part
+from in21k.prep.stages.parts import (
+    ResizedImage,
+    discarding_damaged,
+    is_complete,
+    read_part,
+    read_part_rejects,
+    sample_bytes,
+    write_part,
+)
 from in21k.prep.stages.record import (
     CLASSES,
     PARTS,
@@ -83,7 +91,7 @@ def resize_images(
         PrepError: an earlier stage is missing, the dump is gone or changed, or `work` was made with other parameters.
     """
     split = required(work, "split")
-    with locked(work):
+    with locked(work), discarding_damaged(work):
         inputs = {SPLIT: split.outputs[SPLIT], **decoder_versions(parameters.format)}
         record = finished(work, STAGE, asdict(parameters), inputs)
         if record is not None:

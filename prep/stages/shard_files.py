@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.stages.merge import MergeOrder, merge_orders
-from in21k.prep.stages.parts import count_parts, part_path
+from in21k.prep.stages.parts import count_parts, damaged_part, discarding_damaged, read_samples
 from in21k.prep.stages.record import PARTS, locked, required
 from in21k.prep.tables import read_table, table_writer
 from in21k.shards_manifest.manifest import SAMPLES, SHARD_SUFFIX, SPLITS, Shard
@@ -19,6 +20,9 @@ from in21k.shards_manifest.sample_table import SCHEMA
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import HashedStream
 from in21k.shards_manifest.tar import BLOCK, END, content_size, read_members
+
+_UNCHECKED = -1
+"""Stands for the checksum of a sample that has none."""
 
 _CHUNK = 8 << 20
 """Bytes read at a time from a shard that is only indexed."""
@@ -124,9 +128,10 @@ def writing(work: Location, output: Location) -> Iterator[None]:
     Raises:
         DatasetError: a folder of the dataset is a symbolic link.
         PrepError: another process holds one of them.
+        DamagedPartError: a part turned out to be damaged, and was discarded.
     """
     output.require_own_folders(UNFINISHED, *SPLITS)
-    with locked(work), locked(output / UNFINISHED):
+    with locked(work), locked(output / UNFINISHED), discarding_damaged(work):
         yield
         (output / UNFINISHED).delete_folder()
 
@@ -202,18 +207,11 @@ def _merged(task: ShardTask) -> Iterator[bytes]:
     """Yield the bytes of a shard's samples in order; reads one range per part and holds them all meanwhile."""
     ranges: dict[int, tuple[int, bytes]] = {}
     for part, offset, size in task.samples.ranges():
-        path = part_path(task.parts, part, ".tar")
-        reader = path.open_ranges()
-        ranges[part] = offset, reader.read(offset, size)
-        reader.close()
-        if len(ranges[part][1]) < size:
-            raise PrepError(
-                f"{path.text} ends before byte {offset + size}; delete it, its .parquet and resize.json, then run "
-                "`in21k-prep resize` again"
-            )
-    samples = task.samples
-    for part, offset, size in zip(
-        samples.parts.tolist(), samples.offsets.tolist(), samples.sizes.tolist(), strict=True
-    ):
+        ranges[part] = offset, read_samples(task.parts, part, offset, size)
+    columns = (task.samples.parts, task.samples.offsets, task.samples.sizes, task.samples.checksums)
+    for part, offset, size, checksum in zip(*(column.tolist() for column in columns), strict=True):
         start, data = ranges[part]
-        yield data[offset - start : offset - start + size]
+        sample = data[offset - start : offset - start + size]
+        if checksum not in (_UNCHECKED, zlib.crc32(sample)):
+            raise damaged_part(task.parts, part, f"the sample at byte {offset} has another CRC-32 than resize wrote")
+        yield sample

@@ -19,6 +19,7 @@ def merges(draw):
         np.array(offsets, np.int64),
         np.array(sizes, np.int32),
         np.array([0] * len(parts), np.int32),
+        np.array([-1] * len(parts), np.int64),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import PREP, RefusedError, call, digests, one_line, prep
-from dumps import PIPELINE, SAMPLES_PER_SHARD, SIZE, images_of, jpeg, make_dump
+from dumps import PIPELINE, images_of, jpeg, make_dump
 from processes import children, lives, until
 
 from in21k.tree.wordnet import load_wordnet
@@ -193,21 +193,6 @@ def test_parts_that_are_gone_are_one_line_and_no_smaller_dataset(dataset, tmp_pa
     with pytest.raises(RefusedError, match="parts"):
         call("shard", work, tmp_path / "out", "--workers", 1)
     assert not (tmp_path / "out" / "manifest.json").exists()
-
-
-def test_a_truncated_part_is_named_and_can_be_made_again_as_the_error_says(dataset, tmp_path):
-    work, out = shutil.copytree(dataset.work, tmp_path / "work"), tmp_path / "out"
-    part = max((work / "parts").glob("part-*.tar"), key=lambda path: path.stat().st_size)
-    part.write_bytes(part.read_bytes()[:-2048])
-    shard = ("shard", work, out, "--samples-per-shard", SAMPLES_PER_SHARD, "--workers", 1)
-    complaint = rf"{part.name} ends before byte \d+; delete it, its \.parquet and resize\.json"
-    with pytest.raises(RefusedError, match=complaint):
-        call(*shard)
-    for path in (part, part.with_suffix(".parquet"), work / "resize.json"):
-        path.unlink()
-    call("resize", work, "--size", SIZE, "--workers", 1)
-    call(*shard)
-    assert digests(out) == digests(dataset.out)
 
 
 @pytest.mark.parametrize("name", ["filter", "split", "resize"])
