@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import DatasetError, one_line
-from in21k.shards_manifest.manifest import SAMPLES, SPLITS, Manifest
+from in21k.shards_manifest.manifest import SAMPLES, SPLITS, Manifest, Shard
 from in21k.shards_manifest.storage.location import Location
 
 LABEL_SUFFIX = ".cls"
@@ -70,11 +70,21 @@ class SampleTable:
         Raises:
             DatasetError: the table contradicts the manifest.
         """
-        table = self._read(split, shard, ["offset", "size", "class_index"])
+        return self._index(self._read(split, shard, ["offset", "size", "class_index"]), self._shards[split][shard])
+
+    def keys_and_index(self, split: str, shard: int) -> tuple[pa.StringArray, ShardIndex]:
+        """Return the keys of a shard's samples as an Arrow array, and where the samples are.
+
+        Raises:
+            DatasetError: the table is damaged or contradicts the manifest.
+        """
+        table = self._read(split, shard, ["key", "offset", "size", "class_index"])
+        return table["key"].combine_chunks(), self._index(table, self._shards[split][shard])
+
+    def _index(self, table: pa.Table, record: Shard) -> ShardIndex:
         offsets, sizes, classes = (
             table[name].to_numpy().astype(np.int64) for name in ("offset", "size", "class_index")
         )
-        record = self._shards[split][shard]
         if len(offsets) != record.samples or (offsets + sizes).max() > record.bytes or offsets.min() < 0:
             raise DatasetError(f"{self._location.text} contradicts the manifest's record of {record.path}")
         return ShardIndex(offsets, sizes, classes)
@@ -85,8 +95,16 @@ class SampleTable:
         Raises:
             DatasetError: the table is damaged.
         """
-        keys: list[str] = self._read(split, shard, ["key"])["key"].to_pylist()
+        keys: list[str] = self.key_column(split, shard).to_pylist()
         return keys
+
+    def key_column(self, split: str, shard: int) -> pa.StringArray:
+        """Return the keys of a shard's samples, in order, as an Arrow array.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        return self._read(split, shard, ["key"])["key"].combine_chunks()
 
     def rows(self, split: str, shard: int) -> pa.Table:
         """Return a shard's rows in order, without the columns `split` and `shard`.

@@ -132,11 +132,11 @@ def _check_dataset(subject: Subject) -> list[Finding]:
     for check in CHECKS:
         if subject.unsound.isdisjoint(check.needs):
             try:
-                found = [Finding(check.code, path, message) for path, message in check.look(subject)]
+                found = merged(Finding(check.code, *observation) for observation in check.look(subject))
             except DatasetError as error:
                 found = [Finding("E106", check.needs[-1], str(error))]
             subject.unsound |= {finding.path for finding in found}
-            findings += merged(found)
+            findings += found
     return findings
 
 

@@ -1,5 +1,6 @@
 """The vocabulary of `verify`: findings, their codes, and how deep it looks."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -62,7 +63,7 @@ class Finding:
     """How often it occurs in this file; the message describes the first."""
 
 
-def merged(found: list[Finding]) -> list[Finding]:
+def merged(found: Iterable[Finding]) -> list[Finding]:
     """Return findings with those of the same code and file merged into one, which keeps the first message."""
     first: dict[tuple[str, str], Finding] = {}
     counts: dict[tuple[str, str], int] = {}

@@ -1,15 +1,17 @@
 """Counts of the sample table, read one row group at a time; memory grows by about 16 bytes per sample."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.shards_manifest.manifest import SPLITS, Manifest
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.verify.repeated_keys import OddSamples, repeated_keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,14 +20,14 @@ class SampleSummary:
 
     images: dict[str, npt.NDArray[np.int64]]
     """By split, int64 [C]: samples of each class."""
-    no_classes: list[tuple[str, str]]
-    """(shard, key) of samples whose label is not a class index."""
-    misnamed: list[tuple[str, str]]
-    """(shard, key) of samples whose key does not begin with the wnid of their class."""
-    repeated: list[tuple[str, str]]
-    """(shard, key) of samples whose key has appeared before in the same split."""
-    in_both: list[tuple[str, str]]
-    """(shard, key) of val samples whose key is also in train."""
+    no_classes: list[OddSamples]
+    """Samples whose label is not a class index."""
+    misnamed: list[OddSamples]
+    """Samples whose key does not begin with the wnid of their class."""
+    repeated: list[OddSamples]
+    """Samples whose key has appeared before in the same split."""
+    in_both: list[OddSamples]
+    """Val samples whose key is also in train."""
 
 
 def summarize(location: Location, manifest: Manifest, wnids: list[str]) -> SampleSummary:
@@ -41,55 +43,35 @@ def summarize(location: Location, manifest: Manifest, wnids: list[str]) -> Sampl
     """
     table = SampleTable(location, manifest)
     classes = len(wnids)
+    prefixes = pa.array([f"{wnid}_" for wnid in wnids], pa.string()).cast(pa.binary())
     images = {split: np.zeros(classes, np.int64) for split in SPLITS}
-    no_classes: list[tuple[str, str]] = []
-    misnamed: list[tuple[str, str]] = []
+    no_classes: list[OddSamples] = []
+    misnamed: list[OddSamples] = []
     hashes = []
-    prefixes = np.array([f"{wnid}_" for wnid in wnids], object)
     for split in SPLITS:
         for number, shard in enumerate(manifest.splits[split]):
-            keys = table.keys(split, number)
-            labels = table.index(split, number).class_indices
+            keys, index = table.keys_and_index(split, number)
+            labels = index.class_indices
             known = (labels >= 0) & (labels < classes)
             images[split] += np.bincount(labels[known], minlength=classes)
-            no_classes += [(shard.path, keys[at]) for at in np.flatnonzero(~known)]
-            begins = prefixes[np.where(known, labels, 0)]
-            misnamed += [
-                (shard.path, key)
-                for key, prefix, fits in zip(keys, begins, known, strict=True)
-                if fits and not key.startswith(prefix)
-            ]
-            hashes.append(hash_strings(keys))
-    repeated, in_both = _repeated(table, manifest, hashes)
+            no_classes += OddSamples.among(shard.path, keys, ~known)
+            misnamed += OddSamples.among(shard.path, keys, known & ~_fit(keys, labels, known, prefixes))
+            hashes.append(hash_strings(keys.to_numpy(zero_copy_only=False)))
+    repeated, in_both = repeated_keys(table, manifest, hashes)
     return SampleSummary(images=images, no_classes=no_classes, misnamed=misnamed, repeated=repeated, in_both=in_both)
 
 
-def _repeated(
-    table: SampleTable, manifest: Manifest, hashes: list[npt.NDArray[np.uint64]]
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return the samples whose key has appeared before in the same split, and those of val whose key is in train.
-
-    Only keys with equal 64-bit hashes are compared.
-    """
-    hashed = np.concatenate([np.empty(0, np.uint64), *hashes])
-    values, counts = np.unique(hashed, return_counts=True)
-    suspects = np.flatnonzero(np.isin(hashed, values[counts > 1]))
-    starts = np.cumsum([0, *map(len, hashes)])
-    shards = [(split, number) for split in SPLITS for number in range(len(manifest.splits[split]))]
-
-    @lru_cache(1)
-    def keys(group: int) -> list[str]:
-        return table.keys(*shards[group])
-
-    first: dict[str, str] = {}
-    repeated: list[tuple[str, str]] = []
-    in_both: list[tuple[str, str]] = []
-    for position in suspects.tolist():
-        group = int(np.searchsorted(starts, position, side="right")) - 1
-        split, number = shards[group]
-        key = keys(group)[position - int(starts[group])]
-        before = first.setdefault(key, f"{split}/{position}")
-        if before != f"{split}/{position}":
-            place = manifest.splits[split][number].path, key
-            (repeated if before.startswith(f"{split}/") else in_both).append(place)
-    return repeated, in_both
+def _fit(
+    keys: pa.StringArray, labels: npt.NDArray[np.int64], known: npt.NDArray[np.bool_], prefixes: pa.BinaryArray
+) -> npt.NDArray[np.bool_]:
+    """Return, bool [n], which keys begin with the prefix of their label's class; False where the label is unknown."""
+    fit = np.zeros(len(keys), np.bool_)
+    if not known.any():
+        return fit
+    wanted = prefixes.take(pa.array(np.where(known, labels, 0)))
+    lengths = pc.binary_length(wanted).to_numpy()
+    content = keys.cast(pa.binary())
+    for length in np.unique(lengths):  # wnids are equally long, as a rule
+        begins = pc.equal(pc.binary_slice(content, 0, int(length)), wanted).to_numpy(zero_copy_only=False)
+        fit |= begins & (lengths == length)
+    return fit & known

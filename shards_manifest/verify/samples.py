@@ -11,26 +11,26 @@ from in21k.shards_manifest.verify.subject import Observations, Subject
 
 def repeated_keys(subject: Subject) -> Observations:
     """Yield the samples whose key has appeared before in the same split."""
-    for shard, key in subject.samples.repeated:
-        yield shard, f"{key} appears earlier in the split"
+    for odd in subject.samples.repeated:
+        yield odd.shard, f"{odd.key} appears earlier in the split", odd.count
 
 
 def in_both_splits(subject: Subject) -> Observations:
     """Yield the val samples that are also in train."""
-    for shard, key in subject.samples.in_both:
-        yield shard, f"{key} is also in train"
+    for odd in subject.samples.in_both:
+        yield odd.shard, f"{odd.key} is also in train", odd.count
 
 
 def labels_without_class(subject: Subject) -> Observations:
     """Yield the samples whose label is not a class index."""
-    for shard, key in subject.samples.no_classes:
-        yield shard, f"{key} has a label outside 0 to {len(subject.wnids) - 1}"
+    for odd in subject.samples.no_classes:
+        yield odd.shard, f"{odd.key} has a label outside 0 to {len(subject.wnids) - 1}", odd.count
 
 
 def labels_of_other_classes(subject: Subject) -> Observations:
     """Yield the samples whose key does not begin with the wnid of their class."""
-    for shard, key in subject.samples.misnamed:
-        yield shard, f"{key} has the label of another class"
+    for odd in subject.samples.misnamed:
+        yield odd.shard, f"{odd.key} has the label of another class", odd.count
 
 
 def val_counts(subject: Subject) -> Observations:

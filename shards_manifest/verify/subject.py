@@ -14,8 +14,8 @@ from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, Manifest
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.sample_summary import SampleSummary, summarize
 
-Observations: TypeAlias = Iterator[tuple[str, str]]
-"""What a check yields: the path of the file to blame, and what was seen."""
+Observations: TypeAlias = Iterator[tuple[str, str] | tuple[str, str, int]]
+"""What a check yields: the path of the file to blame, what was seen, and how often if it was seen several times."""
 
 
 @dataclass(eq=False)
