@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # that stand before its own; rooms on one line never import each other.
 ORDER = {
     "shards_manifest": [
-        ["errors"],
+        ["errors", "tar_sparse"],
         ["tar", "key_hashes", "images", "sizes", "command_end"],
         ["storage"],
         ["manifest"],

@@ -68,10 +68,10 @@ class ClassTarFolder:
             wnid = archive.removesuffix(".tar")
             reader = self._location.child(archive).open_ranges()
             try:
-                images, rejects = class_tar_images(reader, wnid, archive, 0, reader.size)
+                found = class_tar_images(reader, wnid, archive, 0, reader.size)
             finally:
                 reader.close()
-            yield RawClass(wnid, images, rejects, number)
+            yield RawClass(wnid, found.images, found.rejects, number)
 
 
 class ClassFolders:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawClass
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_tar
-from in21k.prep.raw.names import GIVEN_SPLITS, base_name, name_reject, printable
-from in21k.prep.records import RawImage, Reason, Reject
+from in21k.prep.raw.members import FOLDER, Found, HardLink, add_followed, followed, junk_reject, reject, sort_in
+from in21k.prep.raw.names import GIVEN_SPLITS, name_reject, printable
+from in21k.prep.records import Reason
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
-from in21k.shards_manifest.tar import TarError, TarMember, read_members
+from in21k.shards_manifest.tar import JUNK, TarError, TarMember, read_joined_members, read_members
+from in21k.shards_manifest.tar_sparse import SPARSE
 
-_FOLDER = "5"
 _EDGE = 1 << 20
 """Bytes at each end of the file that identify it where its outer headers do not."""
 
@@ -41,9 +43,9 @@ class TarDump:
         self._outer: list[TarMember] | None = None
         try:
             self._is_gzipped = isinstance(reader, GzipRanges)
-            self._is_nested = self._first_file(reader).name.endswith(".tar")
+            self._is_nested = self._first_file(reader).name.lower().endswith(".tar")
             if self._is_nested and not self._is_gzipped:
-                self._outer = list(read_members(reader.read, 0, reader.size))
+                self._outer = list(read_joined_members(reader.read, 0, reader.size))
         except TarError as error:
             raise self._damage_error(error) from error
         finally:
@@ -75,38 +77,41 @@ class TarDump:
             reader.close()
 
     def _nested(self, reader: RangeReader) -> Iterator[RawClass]:
-        for outer in self._outer or read_members(reader.read, 0, reader.size):
+        for outer in self._outer or read_joined_members(reader.read, 0, reader.size):
+            at = self._position(reader, outer.end)
             if _is_class_tar(outer):
                 wnid = printable(PurePosixPath(outer.name).stem)
-                images, rejects = class_tar_images(reader, wnid, "", outer.offset, outer.offset + outer.size)
-                yield RawClass(wnid, images, rejects, self._position(reader, outer.end))
-            elif outer.type != _FOLDER:
+                found = class_tar_images(reader, wnid, "", outer.offset, outer.offset + outer.size)
+                yield RawClass(wnid, found.images, found.rejects, self._position(reader, outer.end))
+            elif outer.type == JUNK:
+                yield RawClass("", [], [junk_reject("", outer)], at)
+            elif outer.type != FOLDER:
                 detail = f"tar type {outer.type}, {outer.size} bytes"
-                reject = _reject("", printable(outer.name), Reason.NOT_A_CLASS_TAR, detail)
-                yield RawClass("", [], [reject], self._position(reader, outer.end))
+                yield RawClass("", [], [reject("", outer.name, Reason.NOT_A_CLASS_TAR, detail)], at)
 
     def _flat(self, reader: RangeReader) -> Iterator[RawClass]:
-        files = (m for m in read_members(reader.read, 0, reader.size) if m.type != _FOLDER)
+        files = (m for m in read_joined_members(reader.read, 0, reader.size) if m.type != FOLDER)
+        links: list[HardLink] = []
         for (split, wnid), members in groupby(files, key=lambda member: _folders(member.name)):
-            images: list[RawImage] = []
-            rejects: list[Reject] = []
+            found = Found(links=links)
             end = 0
             for member in members:
-                _sort_in(member, wnid, "", split, images, rejects)
+                sort_in(member, wnid, "", split, found)
                 end = member.end
-            if not wnid:
-                outside = [
-                    _reject("", image.name, Reason.NOT_IN_A_CLASS, "beside the class folders") for image in images
-                ]
-                images, rejects = [], rejects + outside
-            yield RawClass(wnid, images, rejects, self._position(reader, end))
+            yield _of_class(wnid, found, self._position(reader, end))
+        if links:
+            for link, file in followed(read_joined_members(reader.read, 0, reader.size), links):
+                found = Found()
+                add_followed(link, file, "", found)
+                yield _of_class(link.wnid, found, self._position(reader, end))
 
     def _position(self, reader: RangeReader, end: int) -> int:
         return reader.compressed_position() if isinstance(reader, GzipRanges) else end
 
     def _first_file(self, reader: RangeReader) -> TarMember:
-        for member in read_members(reader.read, 0, max(reader.size, _EDGE << 42)):
-            if _is_class_tar(member) or (member.is_file and name_reject("", member.name, 0, True, "") is None):
+        for member in read_joined_members(reader.read, 0, max(reader.size, _EDGE << 42)):
+            is_file = member.is_file or member.type == SPARSE
+            if _is_class_tar(member) or (is_file and name_reject("", member.name, 0, True, "") is None):
                 return member
         raise PrepError(f"{self._location.text} holds neither class tars (such as n02084071.tar) nor images")
 
@@ -123,44 +128,36 @@ class TarDump:
         return PrepError(f"{text} is truncated or damaged after {self.size} bytes ({error}); download it again")
 
 
-def class_tar_images(
-    reader: RangeReader, wnid: str, archive: str, start: int, end: int
-) -> tuple[list[RawImage], list[Reject]]:
+def class_tar_images(reader: RangeReader, wnid: str, archive: str, start: int, end: int) -> Found:
     """Return the images of the class tar in the bytes `start` to `end`, and the rejects.
 
     A damaged tar gives the images before the damage, and a reject for the damage.
     """
-    images: list[RawImage] = []
-    rejects: list[Reject] = []
+    found = Found()
     try:
-        for member in read_members(reader.read, start, end):
-            if member.type != _FOLDER:
-                _sort_in(member, wnid, archive, "", images, rejects)
+        for member in read_joined_members(reader.read, start, end):
+            if member.type != FOLDER:
+                sort_in(member, wnid, archive, "", found)
     except TarError as error:
-        rejects.append(_reject(wnid, "", Reason.CORRUPT_TAR, str(error)))
-    return images, rejects
+        found.rejects.append(reject(wnid, "", Reason.CORRUPT_TAR, str(error)))
+    if found.links:
+        with suppress(TarError):  # that the first pass has noted
+            for link, file in followed(read_joined_members(reader.read, start, end), found.links):
+                add_followed(link, file, archive, found)
+    return found
 
 
-def _sort_in(
-    member: TarMember, wnid: str, archive: str, split: str, images: list[RawImage], rejects: list[Reject]
-) -> None:
-    refused = name_reject(wnid, member.name, member.size, member.is_file, f"tar type {member.type}")
-    if refused is None:
-        images.append(
-            RawImage(
-                name=base_name(member.name),
-                archive=archive,
-                offset=member.offset,
-                size=member.size,
-                given_split=split,
-            )
-        )
-    else:
-        rejects.append(refused)
+def is_class_tar_name(name: str) -> bool:
+    """Return whether a file is named as a class tar."""
+    return name.lower().endswith(".tar") and not name.startswith("._")
 
 
-def _reject(wnid: str, name: str, reason: Reason, detail: str) -> Reject:
-    return Reject(wnid=wnid, name=name, stage="filter", reason=reason, detail=detail)
+def _of_class(wnid: str, found: Found, end: int) -> RawClass:
+    """Return what was found in a class folder; images beside the class folders are rejects."""
+    if wnid:
+        return RawClass(wnid, found.images, found.rejects, end)
+    outside = [reject("", image.name, Reason.NOT_IN_A_CLASS, "beside the class folders") for image in found.images]
+    return RawClass("", [], found.rejects + outside, end)
 
 
 def _folders(name: str) -> tuple[str, str]:
@@ -171,5 +168,4 @@ def _folders(name: str) -> tuple[str, str]:
 
 
 def _is_class_tar(member: TarMember) -> bool:
-    name = PurePosixPath(member.name)
-    return member.is_file and name.suffix == ".tar" and not name.name.startswith("._")
+    return member.is_file and is_class_tar_name(PurePosixPath(member.name).name)

@@ -135,6 +135,16 @@ def images_of(wnid: str, count: int, size: tuple[int, int] = (24, 18)) -> Member
     return [(f"{wnid}_{number}.JPEG", jpeg(zlib.crc32(f"{wnid}{number}".encode()), size)) for number in range(count)]
 
 
+def write_with_holes(path: Path, data: bytes) -> None:
+    """Write a file whose blocks of zeros take no place, where the file system can do that."""
+    with path.open("wb") as file:
+        file.truncate(len(data))
+        for start in range(0, len(data), 4096):
+            if any(block := data[start : start + 4096]):
+                file.seek(start)
+                file.write(block)
+
+
 def read_dump(path: Path) -> dict[str, dict[str, bytes]]:
     """Return the files of a dump by wnid and name, through tarfile."""
     found: dict[str, dict[str, bytes]] = {}
