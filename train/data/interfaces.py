@@ -125,6 +125,10 @@ class TrainingData(Protocol):
         """int64 [N, K]: class indices, padded with -1; N is C, or the number of images where each has its own row."""
 
     @property
+    def is_single_label(self) -> bool:
+        """Whether each image has one class, whose index its samples carry; otherwise it has any number of classes."""
+
+    @property
     def images_train(self) -> IntArray:
         """int64 [C]: training images per class."""
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from in21k.shards_manifest.manifest import MANIFEST
@@ -47,6 +46,8 @@ class Layout:
     matches: Callable[[DataRequest], bool]
     """Whether the data look like this."""
     open: Callable[[DataRequest], TrainingData]
+    holds_out: bool = False
+    """Whether a share of the training images can be held out for validation."""
 
 
 class PlainDataset(Dataset):
@@ -99,6 +100,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "coco": Layout(
         lambda request: bool(request.annotations) or is_coco(Path(request.path)),
         lambda request: open_coco(Path(request.path), request.annotations, request.val, request.val_share),
+        holds_out=True,
     ),
     "voc": Layout(
         lambda request: voc_folder(Path(request.path)) is not None,
@@ -107,6 +109,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "imagefolder": Layout(
         lambda request: is_image_folder(Path(request.path)),
         lambda request: open_image_folder(Path(request.path), request.val_share),
+        holds_out=True,
     ),
     "webdataset": Layout(
         lambda request: is_webdataset(request.path),
@@ -120,18 +123,22 @@ def open_data(request: DataRequest) -> TrainingData:
     """Return the data that a user asks for.
 
     Raises:
-        DatasetError: their layout is unknown, or they are damaged.
+        DatasetError: their layout is unknown or has no use for an option, or they are damaged.
     """
     if request.layout != AUTO:
-        return LAYOUTS[request.layout].open(request)
-    for layout in LAYOUTS.values():
+        return _opened(request.layout, request)
+    for name, layout in LAYOUTS.items():
         if layout.matches(request):
-            return layout.open(request)
+            return _opened(name, request)
     if "://" not in request.path and not request.path.endswith(".tar") and not Path(request.path).exists():
         raise TrainError(f"{request.path}: there is no such file or folder")
     raise TrainError(f"{request.path} has none of the known layouts ({', '.join(LAYOUTS)}); give --layout")
 
 
-def is_multi_label(data: TrainingData) -> bool:
-    """Return whether an image may have any number of classes; otherwise each image has one."""
-    return not np.array_equal(data.label_sets, np.arange(len(data.hierarchy))[:, None])
+def _opened(name: str, request: DataRequest) -> TrainingData:
+    layout = LAYOUTS[name]
+    if request.val_share and not layout.holds_out:
+        raise TrainError(
+            f"{request.path}: data of the layout {name} have a val split of their own; leave --val-share out"
+        )
+    return layout.open(request)

@@ -16,14 +16,16 @@ from in21k.train.model.level_order import LevelOrder
 class SchemeMetrics:
     """Counts batches of logits; every rank counts its own, and all get the same result.
 
-    With a hierarchy, every scheme has semantic top-1 and mistake distance; a plain class list has neither. Single-label
-    schemes add top-1 and top-5, multi-label schemes mean average precision, which takes a second pass.
+    With a hierarchy, every scheme has semantic top-1 and mistake distance. A plain class list has semantic top-1, of
+    level 0, in the semantic schemes alone. Single-label schemes add top-1 and top-5, multi-label schemes mean average
+    precision, which takes a second pass.
     """
 
     def __init__(self, data: TrainingData, order: LevelOrder, scheme: str, ranks: Ranks) -> None:
         self._ranks = ranks
         has_levels = data.hierarchy.num_levels > 1
-        self._semantic = SemanticCounter(order, ranks.device) if has_levels else None
+        is_semantic = has_levels or scheme not in SINGLE_LABEL | MULTI_LABEL
+        self._semantic = SemanticCounter(order, ranks.device) if is_semantic and order.active else None
         self._mistakes = MistakeCounter(data.hierarchy, order, ranks.device) if has_levels else None
         self._top_k = TopKCounter(order, ranks.device) if scheme in SINGLE_LABEL else None
         self._precision: AveragePrecision | None = None

@@ -10,8 +10,9 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import join_ranks
+from in21k.train.errors import TrainError
 from in21k.train.evaluation.val_pass import evaluate_val
-from in21k.train.losses.schemes import build_loss
+from in21k.train.losses.schemes import build_loss, check_labels
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import check_classes, load_network, read_metadata
 from in21k.train.model.network import Network
@@ -50,12 +51,15 @@ def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunC
 
     Raises:
         DatasetError: the dataset cannot be read.
-        TrainError: the model cannot be opened, or its classes do not fit the dataset's.
+        TrainError: there are no val images, the model cannot be opened, or its classes do not fit the dataset's.
     """
     with join_ranks(run.device) as ranks:
         prepare_backend(run, ranks.device)
         dataset = open_dataset(data)
+        if not dataset.samples("val"):
+            raise TrainError(f"{data} has no val images to evaluate on (in21k-prep made it with --val-per-class 0)")
         model = open_model(dataset, settings.image_size)
+        check_labels(model.loss.scheme, dataset)
         model.network.module.to(ranks.device)
         config = Config(
             data=replace(settings, image_size=model.image_size), loss=model.loss, run=with_workers(run, ranks)

@@ -17,10 +17,13 @@ from in21k.train.errors import TrainError
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.semantic_top1 import SemanticTop1, majority_guess
 from in21k.train.model.network import Network
+from in21k.train.stream.decoder import check_skipped
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
-from in21k.train.stream.skipped import check_skipped
 from in21k.train.stream.source import val_source
+
+NO_VAL: dict[str, Any] = {"val_images": 0, "val_loss": None, "val_note": "there are no val images to evaluate on"}
+"""What a summary says of data without a val split."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Evaluation:
     loss: float
     """The recipe's hard-label loss, mean over the images that decode."""
     top1: SemanticTop1 | None
-    """None if the classes have no hierarchy."""
+    """None if no level has two classes, or if the classes are a plain list and the scheme is not semantic."""
     metrics: Mapping[str, float | None]
     """The scheme's other metrics by name: top1, top5, map (0 to 1), mistake_distance (edges)."""
     images: int

@@ -6,6 +6,7 @@ from torch import nn
 
 from in21k.train.arrays import IntArray
 from in21k.train.config.settings import DistillConfig, LossConfig
+from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.losses.distillation import SemanticDistillationLoss, SingleLabelDistillationLoss
 from in21k.train.losses.multi_label import AsymmetricLoss
@@ -59,7 +60,21 @@ SINGLE_LABEL = frozenset({"single-label", "distillation"})
 
 
 MULTI_LABEL = frozenset({"multi-label"})
-"""The schemes with a sigmoid per class; their metric is mean average precision."""
+"""The schemes with a sigmoid per class, which alone take any number of classes per image; their metric is mean average
+precision."""
+
+
+def check_labels(scheme: str, data: TrainingData) -> None:
+    """Refuse a scheme that takes one class per image for data whose images have any number of classes.
+
+    Raises:
+        TrainError: the labels do not fit.
+    """
+    if scheme not in MULTI_LABEL and not data.is_single_label:
+        raise TrainError(
+            f"{data.name} has images with any number of classes, and loss.scheme={scheme} takes one class per image; "
+            "use --recipe transfer-multi-label"
+        )
 
 
 def build_loss(

@@ -9,6 +9,7 @@ from in21k.train.config.settings import Config, ModelConfig, RunConfig
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
+from in21k.train.losses.schemes import check_labels
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
@@ -19,8 +20,10 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
     """Return a configuration with timm's name of the model, its normalization, the image size and the workers.
 
     Raises:
-        TrainError: neither the configuration nor the dataset says the image size, or timm lacks the model's weights.
+        TrainError: the scheme does not take the dataset's labels, neither the configuration nor the dataset says the
+            image size, or timm lacks the model's weights.
     """
+    check_labels(config.loss.scheme, dataset)
     return replace(
         config,
         model=resolve_model(config.model),

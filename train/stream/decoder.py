@@ -1,4 +1,7 @@
-"""The samples of a batch, decoded into its pixels and labels."""
+"""The samples of a batch, decoded into its pixels and labels; and how many may be skipped.
+
+A few images that do not decode are normal; more are a broken disk or copy.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +18,9 @@ from in21k.train.images.augment_draws import Augmentation, crop_offsets, draw
 from in21k.train.images.decode import CENTER, decode_into
 from in21k.train.images.decode_wild import decode_wild
 from in21k.train.stream.batch import BatchLabels
+
+ALWAYS_ALLOWED = 5
+"""Images in one pass that may be skipped, however small the dataset."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +77,24 @@ class BatchDecoder:
             return [CENTER] * count
         offsets = crop_offsets(self.decoding.crop_seed, plan.epoch, plan.start, count)
         return [(y, x) for y, x in offsets.tolist()]
+
+
+def check_skipped(skipped: int, seen: int, passes: int, share: float, name: str) -> None:
+    """Refuse data of which too many images do not decode.
+
+    Args:
+        skipped: images that do not decode, over all ranks.
+        seen: images read so far, those included.
+        passes: passes over the split that have begun; a bad image counts in each of them.
+        share: `data.max_skipped`, 0 to 1; at 0 not one image may be skipped.
+        name: what messages call the data.
+
+    Raises:
+        TrainError: more images are skipped than the share and `ALWAYS_ALLOWED` allow.
+    """
+    allowed = max(share * seen, ALWAYS_ALLOWED * passes) if share else 0
+    if skipped > allowed:
+        raise TrainError(
+            f"{name}: {skipped} of {seen} images do not decode, more than a share of {share:g} (--max-skipped); "
+            "restore the data, or allow more"
+        )

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from in21k.train.evaluation.val_pass import Evaluation
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.evaluation.val_pass import NO_VAL, Evaluation
 from in21k.train.run.curves import CurvePoint, CurveWriter
 from in21k.train.run.folder import Start
 from in21k.train.trainer.progress import Interval, Progress
@@ -91,7 +92,6 @@ class RunLog:
 
 def run_summary(session: Session, run: Path, start: Start, progress: Progress, seconds: float) -> dict[str, Any]:
     """Return the final figures of a run, as summary.json and the command line show them."""
-    assert progress.evaluation is not None
     plan, dataset = session.plan, session.dataset
     return {
         "run": str(run),
@@ -111,7 +111,14 @@ def run_summary(session: Session, run: Path, start: Start, progress: Progress, s
         "skipped_images": progress.skipped,
         "overflowed_steps": progress.overflows,
         "train_loss": None if math.isnan(progress.train_loss) else progress.train_loss,
-        **progress.evaluation.to_dict(dataset),
+        **_val_summary(progress, dataset),
         "seconds": round(seconds, 2),
         "images_per_second": round((progress.step - start.step) * plan.global_batch / seconds, 2),
     }
+
+
+def _val_summary(progress: Progress, data: TrainingData) -> dict[str, Any]:
+    """Return the figures of the last val pass, or that there is no val split."""
+    if progress.evaluation is None:
+        return NO_VAL
+    return progress.evaluation.to_dict(data)

@@ -20,9 +20,9 @@ from in21k.train.run.curve_plot import PLOT, plot_curves
 from in21k.train.run.folder import SUMMARY, Start, begin_run, find_start, log_skipped
 from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
+from in21k.train.stream.decoder import check_skipped
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
-from in21k.train.stream.skipped import check_skipped
 from in21k.train.stream.source import read_options, train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.finite import check_finite

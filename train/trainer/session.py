@@ -79,7 +79,9 @@ class Session:
         return step == self.plan.total_steps or step % every == 0
 
     def validates(self, step: int) -> bool:
-        """Return whether a val pass follows, after `step` steps."""
+        """Return whether a val pass follows, after `step` steps; never without val images."""
+        if not self.dataset.samples("val"):
+            return False
         every = self.config.run.eval_epochs * self.plan.steps_per_epoch
         return step == self.plan.total_steps or (step > 0 and step % every == 0)
 

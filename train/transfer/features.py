@@ -14,9 +14,9 @@ from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.model.network import Network
+from in21k.train.stream.decoder import check_skipped
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.prefetch import on_device
-from in21k.train.stream.skipped import check_skipped
 from in21k.train.stream.source import plain_source
 
 
@@ -48,7 +48,7 @@ def classifier_of(network: Network) -> nn.Module:
 
 
 def extract(network: Network, data: TrainingData, split: str, config: Config, ranks: Ranks) -> Features:
-    """Return the features of a split, without augmentation; the network is left in eval mode.
+    """Return the features of a split, none if it is empty, without augmentation; the network is left in eval mode.
 
     Args:
         network: on the device.
@@ -60,6 +60,8 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
     Raises:
         TrainError: no image decodes, or too many do not.
     """
+    if not data.samples(split):
+        return Features(torch.empty(0, 0), torch.empty(0, dtype=torch.int64), skipped=0)
     plan = EvalPlan(data.samples(split), config.data.eval_batch_size)
     stream = open_stream(
         plain_source(data, split, config),

@@ -12,10 +12,10 @@ from torch import Tensor
 from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.data.open_data import is_multi_label
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
+from in21k.train.evaluation.val_pass import NO_VAL
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import MODEL, metadata_of, save_model
 from in21k.train.model.network import Network, build_network
@@ -60,17 +60,14 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
             begin_run(run, start, config, data, lock, resume=False)
             train, val = (extract(network, data, split, config, ranks) for split in ("train", "val"))
             chosen = _fitted(train, data, network, ranks)
-            scores = _scores(chosen.linear(val.values.to(ranks.device)), val.label_ids, data, network, ranks)
+            scores = _val_scores(chosen, val, data, network, ranks)
     if keep_features:
         with atomic_path(run / FEATURES) as temporary:
             save_file(as_tensors(train=train, val=val), temporary)
     _put_into(network, chosen.linear)
     save_model(run / MODEL, metadata_of(config, data, step=0), network.weights())
     seconds = round(time.perf_counter() - began, 2)
-    summary = _summary(run, config, data, train, val, chosen) | {
-        **{f"val_{name}": value for name, value in scores.items()},
-        "seconds": seconds,
-    }
+    summary = _summary(run, config, data, train, val, chosen) | {**scores, "seconds": seconds}
     write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
     return summary
 
@@ -83,16 +80,24 @@ def _fitted(train: Features, data: TrainingData, network: Network, ranks: Ranks)
         return scores[_metric(data)]
 
     targets = targets_of(train, data).to(ranks.device)
-    return fit_choosing(train.values.to(ranks.device), targets, score, multi_label=is_multi_label(data))
+    return fit_choosing(train.values.to(ranks.device), targets, score, multi_label=not data.is_single_label)
+
+
+def _val_scores(chosen: Chosen, val: Features, data: TrainingData, network: Network, ranks: Ranks) -> dict[str, Any]:
+    """Return the scores on the val split as the summary has them, or that there is none."""
+    if not len(val.values):
+        return NO_VAL
+    scores = _scores(chosen.linear(val.values.to(ranks.device)), val.label_ids, data, network, ranks)
+    return {f"val_{name}": value for name, value in scores.items()}
 
 
 def _metric(data: TrainingData) -> str:
-    return "map" if is_multi_label(data) else "top1"
+    return "top1" if data.is_single_label else "map"
 
 
 def _scores(logits: Tensor, label_ids: Tensor, data: TrainingData, network: Network, ranks: Ranks) -> dict[str, float]:
     """Return the metrics of logits [n, C] in class order, each 0 to 1, as a val pass computes them."""
-    scheme = "multi-label" if is_multi_label(data) else "single-label"
+    scheme = "single-label" if data.is_single_label else "multi-label"
     metrics = SchemeMetrics(data, network.order, scheme, ranks)
     rows = network.order.to_rows(logits, dim=1)
     batches = [

@@ -8,7 +8,7 @@ from typing import Any
 import timm
 
 from in21k.train.config.overrides import with_values
-from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
+from in21k.train.data.open_data import DataRequest, open_data
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
@@ -48,7 +48,7 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
     if request.probe and resume:
         raise TrainError("a linear probe cannot be resumed; give another --output")
     data = open_data(request.data)
-    recipe = request.recipe or (MULTI_LABEL if is_multi_label(data) else SINGLE_LABEL)
+    recipe = request.recipe or (SINGLE_LABEL if data.is_single_label else MULTI_LABEL)
     config = with_values(read_recipe(recipe), {**_start(request), **request.values})
     if request.probe:
         return probe(data, run, config, keep_features=request.keep_features)

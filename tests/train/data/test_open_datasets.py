@@ -16,7 +16,7 @@ from small_dataset import jpeg, picture
 from in21k.shards_manifest.tar import END, member_bytes
 from in21k.train.cli import transfer
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.data.open_data import AUTO, LAYOUTS, DataRequest, is_multi_label, open_data
+from in21k.train.data.open_data import AUTO, LAYOUTS, DataRequest, open_data
 from in21k.train.data.open_datasets.cifar import open_cifar
 from in21k.train.data.open_datasets.coco import open_coco
 from in21k.train.data.open_datasets.voc import objects_of, open_voc
@@ -168,7 +168,7 @@ def test_a_cut_archive_is_one_error(tmp_path):
 
 def test_coco_gives_each_image_the_set_of_its_categories(tmp_path):
     data = open_data(DataRequest(str(write_coco(tmp_path))))
-    assert is_multi_label(data)
+    assert not data.is_single_label
     assert data.hierarchy.wnids == ("person", "cow", "toothbrush")
     expected = [set(), {"person"}, {"cow"}, {"person", "cow"}]
     for split, count in (("train", 12), ("val", 8)):

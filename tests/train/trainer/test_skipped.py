@@ -9,7 +9,7 @@ from small_dataset import write_dataset
 from train_runs import FIXED, answer, run_train
 
 from in21k.train.errors import TrainError
-from in21k.train.stream.skipped import ALWAYS_ALLOWED, check_skipped
+from in21k.train.stream.decoder import ALWAYS_ALLOWED, check_skipped
 
 PLAIN = [*FIXED, "--workers", 0, "--epochs", 2, "--batch-size", 31]
 

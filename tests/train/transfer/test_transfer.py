@@ -14,7 +14,7 @@ from small_dataset import jpeg, picture
 from train_runs import answer, summary_of
 
 from in21k.train.data.interfaces import ReadOptions
-from in21k.train.data.open_data import DataRequest, is_multi_label, open_data
+from in21k.train.data.open_data import DataRequest, open_data
 from in21k.train.data.open_datasets.image_folder import open_image_folder
 from in21k.train.errors import TrainError
 from in21k.train.transfer.linear_fit import fit, fit_choosing
@@ -120,7 +120,7 @@ def test_folders_that_do_not_fit_are_named(tmp_path, spoil, message):
 def test_shards_are_a_plain_list_of_classes(dataset_folder):
     data = open_data(DataRequest(str(dataset_folder)))
     assert data.hierarchy.num_levels == 1
-    assert not is_multi_label(data)
+    assert data.is_single_label
     table = data.hierarchy_table()
     assert set(table["level"].to_pylist()) == {0}
     assert "dog" in table["name"].to_pylist()
@@ -217,6 +217,43 @@ def test_multi_label_data_is_scored_by_map(capsys, checkpoint, tmp_path, probe):
     assert status == 0
     assert guesses.keys() == {"person", "cow", "toothbrush"}
     assert guesses["toothbrush"] < 0.5 < guesses["person"]
+
+
+@pytest.mark.parametrize("how", [[], ["--probe"]])
+@pytest.mark.parametrize("recipe", ["transfer-single-label", "semantic-softmax"])
+def test_a_recipe_for_one_class_per_image_refuses_images_with_several(capsys, checkpoint, tmp_path, recipe, how):
+    root = write_coco(tmp_path / "coco")
+    status, out, err = transfer(capsys, root, checkpoint, tmp_path / "run", "--recipe", recipe, *how)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "images with any number of classes" in err
+    assert "use --recipe transfer-multi-label" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_semantic_recipe_scores_a_plain_list_by_the_top1_of_its_one_level(capsys, folder, checkpoint, tmp_path):
+    how = ["--recipe", "semantic-softmax", "--epochs", 1, "--batch-size", 24]
+    assert transfer(capsys, folder, checkpoint, tmp_path / "run", *how)[0] == 0
+    summary = summary_of(tmp_path / "run")
+    assert summary["val_semantic_top1_by_level"] == {"0": summary["val_semantic_top1"]}
+    assert summary["majority_semantic_top1"] == pytest.approx(1 / 3)
+
+
+def test_an_empty_val_folder_trains_without_validation(capsys, checkpoint, tmp_path):
+    root = write_folder(tmp_path / "data", splits=["train"])
+    (root / "val").mkdir()
+    for number, how in enumerate((["--epochs", 1, "--batch-size", 24], ["--probe"])):
+        status, out, err = transfer(capsys, root, checkpoint, tmp_path / f"{number}", *how)
+        assert (status, err) == (0, "")
+        assert "val note: there are no val images to evaluate on" in out
+    assert transfer(capsys, root, checkpoint, tmp_path / "held", "--probe", "--val-share", 0.25)[0] == 0
+    assert summary_of(tmp_path / "held")["val_images"] == 18
+
+
+def test_a_val_share_is_refused_where_there_are_val_images(capsys, dataset_folder, folder, checkpoint, tmp_path):
+    for data in (dataset_folder, folder, write_coco(tmp_path / "coco")):
+        status, out, err = transfer(capsys, data, checkpoint, tmp_path / "run", "--val-share", 0.1)
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        assert "leave --val-share out" in err
 
 
 def test_a_broken_image_is_skipped_and_counted(capsys, checkpoint, tmp_path):

@@ -59,6 +59,8 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     """
     train = _read(root, Path(annotations) if annotations else _only(root, _TRAIN))
     val_path = Path(val) if val else _only(root, _VAL, required=not val_share)
+    if val_path is not None and val_share:
+        raise TrainError(f"{val_path} annotates validation images; leave --val-share out")
     if val_path is not None:
         held = _read(root, val_path)
     else:

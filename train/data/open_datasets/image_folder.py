@@ -59,11 +59,12 @@ def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
 
     Args:
         root: the folder.
-        val_share: without a folder of validation images, the share of each class's images to hold out, from 0 to 1;
-            a hash of their paths decides which.
+        val_share: without validation images, the share of each class's images to hold out, from 0 to 1; a hash of
+            their paths decides which. A folder for them that is empty, and no share, means no validation.
 
     Raises:
-        TrainError: there are no class folders, a class has no images, or there are no validation images.
+        TrainError: there are no class folders, a class has no images, or there are validation images or a share and
+            not just one of them.
     """
     train_folder = root / TRAIN if (root / TRAIN).is_dir() else root
     val_folder = next((root / name for name in VAL if train_folder != root and (root / name).is_dir()), None)
@@ -71,9 +72,10 @@ def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
     train = _listed(train_folder, classes)
     if empty := sorted(set(range(len(classes))) - set(train.labels)):
         raise TrainError(f"{train_folder / classes[empty[0]]} contains no images; remove the folder, or add images")
-    if val_folder is not None:
-        val = _listed(val_folder, _known(val_folder, classes))
-    else:
+    val = _listed(val_folder, _known(val_folder, classes)) if val_folder is not None else FolderListing([], [])
+    if val.names and val_share:
+        raise TrainError(f"{val_folder} holds validation images; leave --val-share out")
+    if val_folder is None or val_share:
         train, val = hold_out(train, val_share, root)
         val_folder = train_folder
     splits = {"train": _split(root, train_folder, train), "val": _split(root, val_folder, val)}

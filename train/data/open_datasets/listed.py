@@ -116,6 +116,11 @@ class ListedDataset:
         return class_list_digest(self.classes)
 
     @property
+    def is_single_label(self) -> bool:
+        """Whether each image has one class; otherwise each has a row of its own in the label sets."""
+        return np.array_equal(self.label_sets, single_labels(len(self.classes)))
+
+    @property
     def images_train(self) -> IntArray:
         """int64 [C]: training images per class."""
         return self._images("train")

@@ -55,6 +55,11 @@ class Dataset:
         return self.hierarchy.ancestors.astype(np.int64)
 
     @property
+    def is_single_label(self) -> bool:
+        """Whether each image has one class: always, and the hierarchy adds its ancestors."""
+        return True
+
+    @property
     def image_size(self) -> int | None:
         """Side of the images in pixels; None if the manifest does not state it."""
         return self.manifest.images.size
