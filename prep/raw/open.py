@@ -7,37 +7,35 @@ from in21k.prep.raw.dump import RawDump
 from in21k.prep.raw.folders import open_folder
 from in21k.prep.raw.gzip_ranges import GZIP_INDEX, open_tar
 from in21k.prep.raw.tars import TarDump
-from in21k.shards_manifest.storage.location import Location, locate
+from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 
 
-def open_raw(text: str, work: Location) -> RawDump:
-    """Return the dump at a path or URI.
+def open_raw(raw: Location, work: Location) -> RawDump:
+    """Return the dump at a location.
 
     Args:
-        text: a tar of class tars or of class folders, gzipped or not; a folder of class tars or of class folders; the
+        raw: a tar of class tars or of class folders, gzipped or not; a folder of class tars or of class folders; the
             official processed release, as a tar or unpacked. Each may be local or at a URI that pyarrow.fs supports.
         work: the work folder, which stores the index of a gzipped dump.
 
     Raises:
         PrepError: there is no dump, its layout is unknown, or it is truncated.
     """
-    location = locate(text)
-    kind = location.filesystem.get_file_info(location.path).type
+    kind = raw.filesystem.get_file_info(raw.path).type
     if kind == pafs.FileType.NotFound:
-        raise PrepError(f"{text}: there is no such file or folder")
+        raise PrepError(f"{raw.text}: there is no such file or folder")
     if kind == pafs.FileType.Directory:
-        return open_folder(location)
-    return TarDump(location, work / GZIP_INDEX)
+        return open_folder(raw)
+    return TarDump(raw, work / GZIP_INDEX)
 
 
-def open_archive(text: str, archive: str, work: Location) -> RangeReader:
-    """Open a file that contains images: the dump at `text` itself, or the file `archive` within it.
+def open_archive(raw: Location, archive: str, work: Location) -> RangeReader:
+    """Open a file that contains images: the dump `raw` itself, or the file `archive` within it.
 
     Raises:
         DatasetError: it does not exist.
     """
-    dump = locate(text)
     if archive:
-        return dump.child(archive).open_ranges()
-    return open_tar(dump, work / GZIP_INDEX)
+        return raw.child(archive).open_ranges()
+    return open_tar(raw, work / GZIP_INDEX)

@@ -22,11 +22,11 @@ _THREADS = 4
 Row = dict[str, Any]
 
 
-def read_ahead(raw: str, work: Location, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+def read_ahead(raw: Location, work: Location, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
     """Yield (row, bytes) for each image, in the given order.
 
     Args:
-        raw: path or URI of the dump.
+        raw: the dump.
         work: the work folder, which stores the index of a gzipped dump.
         rows: the images' `archive`, `offset` and `size`, sorted by archive and offset.
 
@@ -78,7 +78,7 @@ def _length(run: list[Row]) -> int:
 class _Archives:
     """The open archives of a dump: a single file stays open, those in a folder are opened for each read."""
 
-    def __init__(self, raw: str, work: Location) -> None:
+    def __init__(self, raw: Location, work: Location) -> None:
         self._raw = raw
         self._work = work
         self._lock = threading.Lock()
@@ -102,7 +102,7 @@ class _Archives:
             finally:
                 reader.close()
         if len(data) < size:
-            raise PrepError(f"{self._raw} ends at byte {start + len(data)}, before the end of {run[-1]['name']}")
+            raise PrepError(f"{self._raw.text} ends at byte {start + len(data)}, before the end of {run[-1]['name']}")
         return data
 
     def _opened_dump(self) -> RangeReader:

@@ -29,10 +29,10 @@ def read_raw(raw: Path | str, work: Path) -> RawContents:
     work.mkdir(parents=True, exist_ok=True)
     images: dict[tuple[str, str], list[bytes]] = {}
     rejects = []
-    for found in open_raw(str(raw), locate(work)).classes():
+    for found in open_raw(locate(raw), locate(work)).classes():
         rejects += found.rejects
         for image in found.images:
-            reader = open_archive(str(raw), image.archive, locate(work))
+            reader = open_archive(locate(raw), image.archive, locate(work))
             data = reader.read(image.offset, image.size)
             reader.close()
             images.setdefault((found.wnid, image.name), []).append(data)
