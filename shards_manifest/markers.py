@@ -1,11 +1,13 @@
-"""What a folder holds, by the marker that its writer leaves there; every command that writes a folder asks first."""
+"""What a folder holds, by the marker that its writer left there; commands ask before they write a folder or a file."""
 
 import json
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.errors import DatasetError, errors_naming
 from in21k.shards_manifest.manifest import MANIFEST
+from in21k.shards_manifest.storage.local_files import require_regular
 from in21k.shards_manifest.storage.location import Location
 
 UNFINISHED = ".unfinished"
@@ -13,6 +15,9 @@ UNFINISHED = ".unfinished"
 CONFIG = "config.json"
 """The record of a run, which has a configuration, or of an exported model, which has an architecture."""
 REPORT_PAGE = "report.html"
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PARQUET_START = b"PAR1"
 
 _LARGEST_CONFIG = 64 << 20
 
@@ -67,6 +72,27 @@ def require_place_for(folder: Location, *own: FolderKind, option: str) -> None:
     for name, kind in markers(folder).items():
         if kind not in own:
             raise DatasetError(f"{folder.text} holds {name} of {kind}; give another {option}")
+
+
+def require_file_place(path: Path, start: bytes, what: str, *, option: str) -> None:
+    """Refuse to replace a file that does not begin as ours do.
+
+    Args:
+        path: the file to write, which may be missing.
+        start: the first bytes of the files that may be replaced.
+        what: what these are, such as `a PNG`.
+        option: how the command line names the file, such as `--output`.
+
+    Raises:
+        DatasetError: the file is something else, or cannot be read.
+    """
+    with errors_naming(str(path)):
+        if not path.exists():
+            return
+        require_regular(path.stat().st_mode, str(path))
+        with path.open("rb") as file:
+            if file.read(len(start)) != start:
+                raise DatasetError(f"{path} exists and is not {what}; give another {option}")
 
 
 def _kind_of_config(location: Location) -> FolderKind | None:

@@ -17,6 +17,7 @@ from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
 from in21k.prep.stages.forecast import summary as forecast_summary
 from in21k.prep.stages.parts import with_sound_parts
+from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
@@ -194,6 +195,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     """
     split, resize, shard, workers = _split(chosen), _resize(chosen), _shard(chosen), _workers(chosen)
     dump, folder, output = locate(raw), locate(work), locate(out)
+    require_output_place(dump, folder, output)
     _note_backend()
     if not chosen["dry_run"]:
         start_early(workers)

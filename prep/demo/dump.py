@@ -5,8 +5,10 @@ then a pattern, an ornament and a frame. Classes that look alike are therefore c
 semantic softmax can learn. The same seed gives the same bytes with the same versions of Pillow and NumPy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from PIL import Image
 from in21k.prep.demo.pictures import PARENTS, encode, paint, traits
 from in21k.prep.errors import PrepError
 from in21k.shards_manifest.storage.local_files import atomic_path, make_folder
-from in21k.shards_manifest.tar import END, member_bytes
+from in21k.shards_manifest.storage.location import locate
+from in21k.shards_manifest.tar import END, TarError, member_bytes, read_members
 
 SMALL_CLASSES: Mapping[str, str] = {
     "n02274259": "n00015388",  # butterfly
@@ -93,6 +96,7 @@ def draw_dump(
     counts = dict.fromkeys(PARENTS, images_per_class) | {
         wnid: images_per_class // 2**halvings - 1 for halvings, wnid in enumerate(SMALL_CLASSES, 1)
     }
+    _require_place(path, counts)
     make_folder(path.parent)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         for wnid in sorted(counts):
@@ -110,6 +114,20 @@ def draw_dump(
         broken=len(BROKEN),
         size=size,
     )
+
+
+def _require_place(path: Path, classes: Collection[str]) -> None:
+    """Refuse to replace a file that is not a tar of the demo's classes and of nothing else."""
+    location = locate(path)
+    if not location.exists():
+        return
+    with closing(location.open_ranges()) as ranges:
+        try:
+            found = [member.name for member in islice(read_members(ranges.read, 0, ranges.size), len(classes) + 1)]
+        except TarError:
+            found = []
+    if found != [f"{wnid}.tar" for wnid in sorted(classes)]:
+        raise PrepError(f"{path} exists and is not a dump that demo drew; give another file")
 
 
 def _class_members(wnid: str, images: int, seed: int, size_range: tuple[int, int]) -> Iterator[tuple[str, bytes]]:

@@ -12,13 +12,14 @@ from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.source import SourceHierarchy, read_source
 from in21k.prep.hierarchy.thumbnails import sheet_samples, thumbnails
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, Manifest, read_manifest
+from in21k.shards_manifest.markers import REPORT_PAGE as PAGE
+from in21k.shards_manifest.markers import FolderKind, require_place_for
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.explorer import explorer_page
 from in21k.tree.parents import ParentRule
 from in21k.tree.plots import plot_images_per_class, plot_levels, plot_rejects, plot_samples, plot_val_per_class
 from in21k.tree.table import read_hierarchy
 
-PAGE = "report.html"
 SAMPLES_PER_LEVEL = 32
 
 _CAPTIONS = {
@@ -46,6 +47,8 @@ def write_report(
         DatasetError: the dataset is damaged.
         TreeError: the hierarchy is unusable, or matplotlib is missing.
     """
+    folder = locate(output)
+    require_place_for(folder, FolderKind.REPORT, option="--output")
     dataset = locate(source) if source is not None and edges is None else None
     if dataset is not None and dataset.child(MANIFEST).exists():
         manifest = read_manifest(dataset)
@@ -60,9 +63,12 @@ def write_report(
         title = edges.name if edges is not None else Path(str(source)).name
     shown = {_CAPTIONS[name]: image for name, image in plots.items() if name in _CAPTIONS}
     page = explorer_page(found.table, title, pictures, shown).encode()
-    folder = locate(output)
+    names = folder.names()
+    for name in sorted(set(plots) & set(names)):
+        if PAGE not in names:
+            raise PrepError(f"{output} holds {name} and no {PAGE}; give another --output")
     folder.make_folder()
-    for name, content in {**plots, PAGE: page}.items():
+    for name, content in {PAGE: page, **plots}.items():  # the page first: it marks the folder
         folder.child(name).write_bytes(content)
     return {
         "classes": len(found.hierarchy),

@@ -6,6 +6,7 @@ from typing import Any
 from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.source import read_source
 from in21k.prep.tables import write_table
+from in21k.shards_manifest.markers import PARQUET_START, FolderKind, require_file_place, require_place_for
 from in21k.shards_manifest.storage.location import locate
 from in21k.tree.class_lists import PublishedList, class_list_digest, published_class_list, read_class_list
 from in21k.tree.compare import compare_class_order, compare_hierarchies
@@ -36,6 +37,10 @@ def write_hierarchy(
         PrepError: the source is not of a known kind.
         TreeError: a class is unknown or listed twice, or the edges do not form a hierarchy.
     """
+    require_place_for(locate(output.parent), FolderKind.REPORT, option="--output")
+    require_file_place(output, PARQUET_START, "a Parquet table", option="--output")
+    if compare is not None and output.exists() and Path(compare).exists() and output.samefile(compare):
+        raise PrepError(f"{output}: --output is the file to compare with; give another --output")
     found = read_source(source, rule, edges)
     hierarchy = found.hierarchy
     differences = compare_with(hierarchy, compare) if compare is not None else []

@@ -11,6 +11,7 @@ from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.dump import RawDump
 from in21k.prep.raw.open import open_raw
 from in21k.prep.records import CLASSES_SCHEMA, IMAGES_SCHEMA, Kept, Reject, rejects_table
+from in21k.prep.stages.places import require_work_place
 from in21k.prep.stages.record import CLASSES, IMAGES, StageRecord, digests, finished, locked, write_record
 from in21k.prep.tables import table_writer, write_table
 from in21k.shards_manifest.storage.location import Location
@@ -45,6 +46,7 @@ def filter_classes(raw: Location, work: Location, parameters: FilterParameters) 
         raise PrepError(
             f"min_images {parameters.min_images}: a class needs at least one image to be kept; give 1 or more"
         )
+    require_work_place(raw, work)
     dump = open_raw(raw, work)
     identity = dump.identity()
     with locked(work):

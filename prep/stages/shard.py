@@ -9,11 +9,12 @@ from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.stages.describe import describe
+from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.record import StageRecord, require_same, required
 from in21k.prep.stages.shard_files import plan_shards, write_shard, writing
 from in21k.shards_manifest.manifest import MANIFEST, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.markers import UNFINISHED
-from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.parents import ParentRule
 
 STAGE = "shard"
@@ -58,7 +59,8 @@ def write_shards(work: Location, output: Location, parameters: ShardParameters, 
     manifest = _finished(output, identity)
     if manifest is not None:
         return manifest
-    _require_own_folder(output)
+    raw = stages["filter"].notes.get("raw", "")
+    require_output_place(locate(raw) if raw and "://" not in raw else None, work, output)
     with writing(work, output):
         _begin(output, identity)
         plan = plan_shards(work, output, parameters.samples_per_shard)
@@ -113,15 +115,6 @@ def _finished(output: Location, identity: Mapping[str, Any]) -> Manifest | None:
     _require_made_by(output, manifest, identity)
     (output / UNFINISHED).delete_folder()
     return manifest
-
-
-def _require_own_folder(output: Location) -> None:
-    """Refuse a folder that holds anything which none of our runs began."""
-    if output.exists():
-        raise PrepError(f"{output.text} is a file; name a folder for the dataset")
-    found = output.names()
-    if found and UNFINISHED not in found:
-        raise PrepError(f"{output.text} holds {found[0]} and no dataset; name an empty folder or a new one")
 
 
 def _begin(output: Location, identity: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Atomic writes of local files: a file appears under its name only when it is complete."""
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from in21k.shards_manifest.errors import DatasetError, errors_naming
 
 TEMPORARY_PREFIX = ".tmp-"
 """Prefix of unfinished files; one that no process is writing may be deleted."""
+
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]+-.")
 
 
 def open_regular(path: str, text: str) -> int:
@@ -115,4 +118,5 @@ def make_folder(path: Path) -> None:
 def remove_temporaries(folder: Path) -> None:
     """Delete the unfinished files that killed writers left in a folder; subfolders are not searched."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        path.unlink(missing_ok=True)
+        if _TEMPORARY.match(path.name):  # others are not ours
+            path.unlink(missing_ok=True)

@@ -63,7 +63,7 @@ def predict(
     from in21k.train.use.trained_model import open_trained
 
     if picture is not None:
-        check_picture(picture, len(images))
+        check_picture(picture, images)
     model = open_trained(checkpoint, data, hierarchy)
     found = []
     for prediction in core(model, images, top=top or 0, device=device):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.markers import PNG_START, require_file_place
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.errors import TrainError
 from in21k.train.run.folder import METRICS
@@ -64,6 +65,7 @@ def plot_curves(runs: Sequence[Path], output: Path) -> None:
     Raises:
         TrainError: a run has no curves, or the picture cannot be written.
     """
+    require_file_place(output, PNG_START, "a PNG", option="--output")
     import matplotlib as mpl  # only the first rank draws, at the end of a run
     from matplotlib.figure import Figure
 

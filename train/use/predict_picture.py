@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from in21k.shards_manifest.markers import PNG_START, require_file_place
 from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.errors import TrainError
 from in21k.train.images.decode_wild import read_pixels
@@ -20,16 +21,20 @@ _ROW = 0.27
 """Height of a bar, in inches."""
 
 
-def check_picture(path: Path, images: int) -> None:
+def check_picture(path: Path, images: Sequence[Path]) -> None:
     """Refuse a picture that cannot be drawn, before predictions are made for it.
 
     Raises:
         TrainError: matplotlib is missing, the file name does not end in .png, or there are too many images.
+        DatasetError: the file exists and is no picture.
     """
     if path.suffix.lower() != ".png":
         raise TrainError(f"--picture {path}: pictures are PNGs; give a name that ends in .png")
-    if images > MAX_IMAGES:
-        raise TrainError(f"a picture of {images} images is too large; give at most {MAX_IMAGES}, or use --json")
+    if len(images) > MAX_IMAGES:
+        raise TrainError(f"a picture of {len(images)} images is too large; give at most {MAX_IMAGES}, or use --json")
+    require_file_place(path, PNG_START, "a PNG", option="--picture")
+    if any(path.exists() and image.exists() and path.samefile(image) for image in images):
+        raise TrainError(f"--picture {path} is one of the images; give another name")
     try:
         import matplotlib  # noqa: F401, ICN001 - is it installed?
     except ModuleNotFoundError as error:

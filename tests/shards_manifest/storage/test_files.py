@@ -46,13 +46,15 @@ def test_a_missing_folder_is_one_line_that_names_the_file(tmp_path):
 
 
 def test_temporaries_of_killed_writers_are_removed_and_nothing_else(tmp_path):
-    for name in (".tmp-0123abcd-part", "part", ".lock", "tmp-x"):
+    for name in (".tmp-0123abcd-part", "part", ".lock", "tmp-x", ".tmp-mine", ".tmp-3d-"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / ".tmp-1").write_bytes(b"")
     remove_temporaries(tmp_path)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [
         ".lock",
+        ".tmp-3d-",
+        ".tmp-mine",
         "below",
         "below/.tmp-1",
         "part",

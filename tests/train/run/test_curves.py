@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from train_runs import answer
 
+from in21k.shards_manifest.errors import DatasetError
 from in21k.train.errors import TrainError
 from in21k.train.run.curve_plot import plot_curves, read_curves
 from in21k.train.run.curves import CurvePoint, CurveWriter
@@ -70,3 +71,10 @@ def test_a_folder_without_curves_is_one_line(tmp_path, text):
         plot_curves([tmp_path], tmp_path / "x.png")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "x.png").exists()
+
+
+def test_a_file_that_is_no_png_is_not_replaced(tmp_path):
+    (tmp_path / "curves.csv").write_text("mine")
+    with pytest.raises(DatasetError, match=r"curves.csv exists and is not a PNG; give another --output"):
+        plot_curves([tmp_path], tmp_path / "curves.csv")
+    assert (tmp_path / "curves.csv").read_text() == "mine"

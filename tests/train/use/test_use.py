@@ -180,3 +180,15 @@ def test_a_dataset_whose_table_changed_does_not_name_classes(capsys, run, images
     status, _, err = answer(capsys, "predict", images[0], "--checkpoint", run, "--data", folder)
     assert (status, err.count("\n")) == (1, 1)
     assert f"{folder / HIERARCHY} has changed since the dataset was written" in err
+
+
+def test_a_picture_does_not_replace_an_image_or_another_file(capsys, run, tmp_path):
+    cat, notes = tmp_path / "cat.png", tmp_path / "notes.png"
+    picture(1, 1).save(cat)
+    notes.write_text("mine")
+    for place, message in ((cat, "is one of the images"), (notes, "exists and is not a PNG")):
+        before = place.read_bytes()
+        status, _, err = answer(capsys, "predict", cat, "--checkpoint", run, "--picture", place)
+        assert (status, err.count("\n")) == (1, 1)
+        assert message in err
+        assert place.read_bytes() == before
