@@ -163,9 +163,11 @@ def test_tree_takes_another_rule_of_parents(dataset, tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1" * 50])
 def test_tree_of_a_dataset_with_a_damaged_table_is_one_line(dataset, tmp_path, content):
-    (tmp_path / "manifest.json").write_bytes((dataset.out / "manifest.json").read_bytes())
-    (tmp_path / "hierarchy.parquet").write_bytes(content)
-    line = one_line(prep("tree", tmp_path, "--output", tmp_path / "tree.parquet"))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.json").write_bytes((dataset.out / "manifest.json").read_bytes())
+    (out / "hierarchy.parquet").write_bytes(content)
+    line = one_line(prep("tree", out, "--output", tmp_path / "tree.parquet"))
     assert "hierarchy.parquet" in line
 
 

@@ -86,6 +86,7 @@ def test_what_a_killed_writer_left_is_deleted(dataset, tmp_path):
     for path in litter:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
+    (work / ".lock").touch()  # the first that a writer leaves
     call("run", dataset.raw, work, out, *PIPELINE, "--workers", 1)
     assert temporaries(tmp_path) == []
     assert digests(out) == digests(dataset.out)
