@@ -41,6 +41,7 @@ class Reason(StrEnum):
     TRUNCATED = ImageFault.TRUNCATED.value
     DAMAGED = ImageFault.DAMAGED.value
     TOO_MANY_PIXELS = ImageFault.TOO_MANY_PIXELS.value
+    TOO_MANY_SCANS = ImageFault.TOO_MANY_SCANS.value
 
 
 class RawImage(NamedTuple):

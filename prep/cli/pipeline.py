@@ -75,7 +75,10 @@ resize_options = (
         help="With `reference`, produce the authors' pixels (OpenCV, not antialiased), to compare published numbers.",
     ),
     click.option(
-        "--memory", type=Size(), default=DEFAULT_MEMORY, help="Memory that each worker may use.  [default: 600MiB]"
+        "--memory",
+        type=Size(),
+        default=DEFAULT_MEMORY,
+        help="Memory that each worker may use; an image that needs more is rejected.  [default: 600MiB]",
     ),
 )
 shard_options = (

@@ -12,7 +12,7 @@ from PIL import Image
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.images.decode import read_pixels
 from in21k.shards_manifest.images.faults import ImageError
-from in21k.shards_manifest.images.limits import PREPARED
+from in21k.shards_manifest.images.limits import Limits, prepared_limits
 from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import Location
@@ -68,6 +68,7 @@ def read_samples(dataset: Location, manifest: Manifest, places: list[SamplePlace
     by_shard: dict[tuple[str, int], list[SamplePlace]] = defaultdict(list)
     for place in places:
         by_shard[place.split, place.shard].append(place)
+    limits = prepared_limits(manifest.images.size, is_square=manifest.images.is_square)
     for (split, shard), wanted in sorted(by_shard.items()):
         location = dataset.child(manifest.splits[split][shard].path)
         reader = location.open_ranges()
@@ -76,7 +77,7 @@ def read_samples(dataset: Location, manifest: Manifest, places: list[SamplePlace
                 sample = reader.read(place.offset, place.size)
                 if len(sample) < place.size:
                     raise DatasetError(f"{location.text} ends before its sample at {place.offset}")
-                if (image := _decode(sample)) is not None:
+                if (image := _decode(sample, limits)) is not None:
                     yield place.class_index, image
         finally:
             reader.close()
@@ -135,9 +136,9 @@ def _typical(side: int) -> int:
     return 450 + side * side // 4
 
 
-def _decode(sample: bytes) -> Image.Image | None:
+def _decode(sample: bytes, limits: Limits) -> Image.Image | None:
     try:
-        return Image.fromarray(read_pixels(sample[BLOCK : BLOCK + content_size(sample)], PREPARED))
+        return Image.fromarray(read_pixels(sample[BLOCK : BLOCK + content_size(sample)], limits))
     except ImageError:
         return None
 

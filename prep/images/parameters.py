@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from in21k.prep.errors import PrepError
-from in21k.shards_manifest.images.limits import MEMORY, Limits
+from in21k.shards_manifest.images.limits import Limits
 from in21k.shards_manifest.images.webp import webp_writer
 from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 
@@ -48,12 +48,15 @@ class ResizeParameters:
             raise PrepError(f"--quality {self.quality}: give 1 to 100")
         if self.compat and (self.mode is not ResizeMode.SQUISH or self.format is not ImageFormat.JPEG):
             raise PrepError(f"--compat {self.compat} squishes and writes JPEGs; leave --mode and --format out")
+        if self.compat and (self.filter is not Filter.BICUBIC or self.on_warning is not OnWarning.KEEP):
+            raise PrepError(
+                f"--compat {self.compat} resizes and decodes as OpenCV does; leave --filter and --on-warning out"
+            )
         if self.format is ImageFormat.WEBP and webp_writer() == "none":
             raise PrepError(
                 "--format webp: neither Pillow nor OpenCV writes WebP here; pip install 'in21k[reference]' for OpenCV"
             )
 
-    @property
-    def limits(self) -> Limits:
-        """How large an image may be: by its pixels, and by the memory that 8-bit pixels of that number take."""
-        return Limits(pixels=self.max_pixels, memory=max(MEMORY, 4 * self.max_pixels))
+    def limits(self, memory: int) -> Limits:
+        """Return how large an image may be where its pixels may take so many bytes of memory."""
+        return Limits(pixels=self.max_pixels, memory=memory)

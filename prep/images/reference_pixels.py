@@ -8,11 +8,12 @@ from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.prep.images.parameters import ResizeParameters
+from in21k.shards_manifest.images.limits import Limits
 from in21k.shards_manifest.images.reference import decode_as_opencv
 from in21k.shards_manifest.images.webp import opencv
 
 
-def resize_as_reference(data: bytes, parameters: ResizeParameters) -> bytes:
+def resize_as_reference(data: bytes, parameters: ResizeParameters, limits: Limits) -> bytes:
     """Return an image as the authors' script writes it.
 
     Raises:
@@ -20,7 +21,7 @@ def resize_as_reference(data: bytes, parameters: ResizeParameters) -> bytes:
         PrepError: OpenCV is not installed.
     """
     cv2 = _opencv()
-    image = decode_as_opencv(data, parameters.limits)
+    image = decode_as_opencv(data, limits)
     if max(image.shape[:2]) < parameters.size:
         return data
     side = parameters.size

@@ -15,6 +15,7 @@ from in21k.shards_manifest.storage.location import Location
 PLAN = "plan.json"
 
 _MEMORY_FOR_IMAGES = 0.4  # the rest is for the interpreter, read-ahead, and images larger than estimated
+_MEMORY_FOR_ONE_IMAGE = 0.85  # as it is decoded: with 600 MiB as many pixels as `max_pixels` allows
 _BYTES_PER_PIXEL = 0.55  # of photographs at quality 95
 _BYTES_PER_SAMPLE = 2048  # tar headers and padding
 _MIN_PARTS = 64  # so that small dumps keep all workers busy, too
@@ -60,6 +61,11 @@ def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[st
     plan = {"parameters": parameters, "inputs": inputs, "parts": [asdict(part) for part in parts]}
     path.write_bytes(json.dumps(plan).encode())
     return parts
+
+
+def memory_for_one_image(memory: int) -> int:
+    """Return the bytes that an image's pixels may take in a worker that may use so many."""
+    return int(memory * _MEMORY_FOR_ONE_IMAGE)
 
 
 def _images_per_part(work: Location, size: int, memory: int) -> int:

@@ -17,7 +17,7 @@ from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.open import open_raw
 from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.records import Reason, Reject
-from in21k.prep.stages.part_plan import Part, plan_parts
+from in21k.prep.stages.part_plan import Part, memory_for_one_image, plan_parts
 from in21k.prep.stages.parts import (
     ResizedImage,
     discarding_damaged,
@@ -60,6 +60,8 @@ class PartTask:
     """The wnids of its classes, by class index."""
     val_per_class: int
     parameters: ResizeParameters
+    memory: int
+    """Bytes that the pixels of an image may take."""
 
     @property
     def name(self) -> str:
@@ -77,14 +79,14 @@ def resize_images(
 ) -> StageRecord:
     """Resize the images of the kept classes into sorted parts and return the stage's record.
 
-    Resumes a run that was killed. The images do not depend on `workers` or `memory`. Their grouping into parts does,
-    but it leaves no trace in the shards.
+    Resumes a run that was killed. Neither `workers` nor `memory` changes an image, but one too large for `memory` is
+    rejected.
 
     Args:
         work: the work folder, with `filter` and `split` done.
         parameters: the user's choices.
         workers: who does it.
-        memory: bytes that each worker may use.
+        memory: bytes that each worker may use; the parts, of which the shards hold no trace, depend on it.
         raw: the dump, with what gives access to it; by default where `filter` noted it.
 
     Raises:
@@ -100,11 +102,10 @@ def resize_images(
         folder = work / PARTS
         folder.make_folder()
         folder.remove_temporaries()
-        parts = plan_parts(work, asdict(parameters), inputs, memory)
-        wnids = _kept_wnids(work)
-        val_per_class = int(split.parameters["val_per_class"])
+        parts, wnids = plan_parts(work, asdict(parameters), inputs, memory), _kept_wnids(work)
+        val_per_class, room = int(split.parameters["val_per_class"]), memory_for_one_image(memory)
         todo = [
-            PartTask(work, dump, number, part, {at: wnids[at] for at in part.classes}, val_per_class, parameters)
+            PartTask(work, dump, number, part, {at: wnids[at] for at in part.classes}, val_per_class, parameters, room)
             for number, part in enumerate(parts)
             if not is_complete(folder, number)
         ]
@@ -130,7 +131,7 @@ def resize_part(task: PartTask) -> int:
     for row, data in read_ahead(task.raw, task.work, rows):
         index = row["class_index"]
         try:
-            image = resize_image(data, task.parameters)
+            image = resize_image(data, task.parameters, task.memory)
         except ImageError as error:
             rejects.append(
                 Reject(

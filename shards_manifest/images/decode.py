@@ -11,7 +11,7 @@ from in21k.shards_manifest.images.formats import JPEG, WEBP, Codec, recognize
 from in21k.shards_manifest.images.gzipped import unpacked
 from in21k.shards_manifest.images.jpeg import START_OF_IMAGE, examine_jpeg, read_rgb, read_rgbx
 from in21k.shards_manifest.images.limits import Limits
-from in21k.shards_manifest.images.pillow import read_with_pillow, to_rgb, upright
+from in21k.shards_manifest.images.pillow import pixels_of, read_with_pillow, to_rgb, upright
 from in21k.shards_manifest.images.webp import read_webp, webp_header
 
 Pixels = npt.NDArray[np.uint8]
@@ -68,7 +68,7 @@ def decode(data: bytes, limits: Limits) -> Picture:
         if codec is WEBP:
             return Picture(Image.fromarray(read_webp(data, limits)), is_plain=False)
         image = read_with_pillow(data, codec, limits)
-        return Picture(to_rgb(upright(image)), is_plain=False, warning=warning)
+        return Picture(to_rgb(upright(image, limits)), is_plain=False, warning=warning)
 
 
 def read_pixels(data: bytes | memoryview, limits: Limits) -> Pixels:
@@ -79,7 +79,7 @@ def read_pixels(data: bytes | memoryview, limits: Limits) -> Pixels:
     """
     picture = decode(unpacked(bytes(data)), limits)
     with DecoderGuard(data):
-        return np.asarray(picture.pixels.convert("RGB"))
+        return pixels_of(picture.pixels)
 
 
 def decode_strictly(data: bytes | memoryview, limits: Limits, row: Pixels) -> Pixels:
@@ -101,7 +101,7 @@ def decode_strictly(data: bytes | memoryview, limits: Limits, row: Pixels) -> Pi
         codec = _recognized(data)
         if codec is WEBP:
             return read_webp(data, limits)
-        return np.asarray(to_rgb(read_with_pillow(data, codec, limits)))
+        return pixels_of(to_rgb(read_with_pillow(data, codec, limits)))
 
 
 def examine(data: bytes, limits: Limits, *, as_found: bool = False) -> ImageFacts:

@@ -14,7 +14,9 @@ class ImageFault(StrEnum):
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
     TOO_MANY_PIXELS = "too-many-pixels"
-    """More pixels, or more memory for them, than the limits or the machine allow."""
+    """More pixels, or more memory for them, than the limits, the machine or the written format allow."""
+    TOO_MANY_SCANS = "too-many-scans"
+    """A JPEG that takes unreasonably long to decode."""
 
 
 class ImageError(Exception):

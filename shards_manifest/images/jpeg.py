@@ -8,6 +8,7 @@ import simplejpeg
 from PIL import Image
 
 from in21k.shards_manifest.images.limits import Limits
+from in21k.shards_manifest.images.scans import check_scans
 
 _EXIF_TAG_ORIENTATION = 0x0112
 _EXIF_SEARCH = 1 << 16
@@ -17,6 +18,8 @@ START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
 
 _reused = threading.local()
+_KEPT = 1 << 26
+"""Bytes that the reused buffer may grow to."""
 
 
 def read_rgbx(data: bytes, limits: Limits) -> tuple[Image.Image, bool] | None:
@@ -26,7 +29,7 @@ def read_rgbx(data: bytes, limits: Limits) -> tuple[Image.Image, bool] | None:
     CMYK one or one that must be turned.
 
     Raises:
-        ImageError: it is larger than the limits.
+        ImageError: it is larger than the limits, or has too many scans.
         ValueError: libjpeg warns about it.
     """
     try:
@@ -35,7 +38,7 @@ def read_rgbx(data: bytes, limits: Limits) -> tuple[Image.Image, bool] | None:
         return None
     if colors not in ("YCbCr", "Gray"):
         return None
-    limits.check(width, height, len("RGBX"))
+    check_scans(data, width, height, len("RGBX"), limits)
     if orientation(data) != 1:
         return None
     pixels, is_whole = _decode_rgbx(data, _buffer(height * width * len("RGBX")))
@@ -55,7 +58,7 @@ def read_rgb(data: bytes | memoryview, limits: Limits, row: npt.NDArray[np.uint8
         row: uint8 [H, W, 3], contiguous.
 
     Raises:
-        ImageError: it is larger than the limits.
+        ImageError: it is larger than the limits, or has too many scans.
         ValueError: libjpeg warns about it.
     """
     try:
@@ -64,7 +67,7 @@ def read_rgb(data: bytes | memoryview, limits: Limits, row: npt.NDArray[np.uint8
         return None
     if colors not in ("YCbCr", "Gray", "RGB"):
         return None
-    limits.check(width, height, 3)
+    check_scans(data, width, height, 3, limits)
     buffer = row if (height, width) == row.shape[:2] else _buffer(height * width * 3)
     pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", buffer=buffer)
     return row if buffer is row else pixels
@@ -74,11 +77,11 @@ def examine_jpeg(data: bytes | memoryview, limits: Limits) -> tuple[int, int, bo
     """Return the width and height of a JPEG, and whether it is a color one, after decoding it.
 
     Raises:
-        ImageError: it is larger than the limits.
+        ImageError: it is larger than the limits, or has too many scans.
         ValueError: it is damaged, or libjpeg warns about it.
     """
     height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
-    limits.check(width, height, 3)
+    check_scans(data, width, height, 3, limits)
     kind, size = ("Gray", height * width) if colors == "Gray" else ("RGB", height * width * 3)
     simplejpeg.decode_jpeg(data, kind, buffer=_buffer(size))
     return width, height, colors == "YCbCr"
@@ -132,7 +135,12 @@ def _decode_rgbx(data: bytes, buffer: memoryview) -> tuple[npt.NDArray[np.uint8]
 
 
 def _buffer(size: int) -> memoryview:
-    """Return `size` bytes of a buffer that grows as needed: fresh memory for each image costs page faults."""
+    """Return `size` bytes of a buffer that grows as needed: fresh memory for each image costs page faults.
+
+    What an unusually large image needs is given back after it.
+    """
+    if size > _KEPT:
+        return np.empty(size, np.uint8).data
     if len(getattr(_reused, "pixels", b"")) < size:
         _reused.pixels = np.empty(size, np.uint8)
     return memoryview(_reused.pixels)[:size]

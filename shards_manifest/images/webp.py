@@ -13,10 +13,13 @@ from PIL import Image, features
 from in21k.shards_manifest.images.faults import ImageError, ImageFault, not_an_image
 from in21k.shards_manifest.images.formats import WEBP, pillow_reads
 from in21k.shards_manifest.images.limits import Limits
-from in21k.shards_manifest.images.pillow import read_with_pillow, to_rgb, upright
+from in21k.shards_manifest.images.pillow import pixels_of, read_with_pillow, to_rgb, upright
 
 _ALPHA_OF_VP8X, _ALPHA_OF_VP8L = 0x10, 1 << 28
 _14_BITS = 0x3FFF
+
+_BYTES_PER_PIXEL = 10
+"""At most, as a lossless one is decoded: libwebp's and OpenCV's, or libwebp's and Pillow's."""
 
 
 @cache
@@ -55,7 +58,7 @@ def read_webp(data: bytes | memoryview, limits: Limits) -> npt.NDArray[np.uint8]
         Exception: whatever else the decoder raises.
     """
     width, height, _ = webp_header(data)
-    limits.check(width, height, len("RGBA"))
+    limits.check(width, height, _BYTES_PER_PIXEL)
     if opencv_has_webp():
         cv2 = opencv()
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -63,7 +66,7 @@ def read_webp(data: bytes | memoryview, limits: Limits) -> npt.NDArray[np.uint8]
             raise _broken(data)
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
     if pillow_reads(WEBP):
-        return np.asarray(to_rgb(upright(read_with_pillow(data, WEBP, limits))))
+        return pixels_of(to_rgb(upright(read_with_pillow(data, WEBP, limits), limits)))
     raise not_an_image(data, "neither Pillow nor OpenCV reads WebP here; pip install 'in21k[reference]'")
 
 

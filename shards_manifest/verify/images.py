@@ -6,7 +6,7 @@ from functools import cached_property
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.images.decode import ImageFacts, examine
 from in21k.shards_manifest.images.faults import ImageError
-from in21k.shards_manifest.images.limits import PREPARED
+from in21k.shards_manifest.images.limits import prepared_limits
 from in21k.shards_manifest.manifest import ImageSpec
 
 
@@ -21,7 +21,8 @@ class ImageSubject:
     def decoded(self) -> ImageFacts | str:
         """What decoding showed, or why it failed."""
         try:
-            return examine(self.data, PREPARED, as_found=self.spec.copies_small)
+            limits = prepared_limits(self.spec.size, is_square=self.spec.is_square)
+            return examine(self.data, limits, as_found=self.spec.copies_small)
         except ImageError as error:
             return one_line(error)
 

@@ -7,7 +7,7 @@ from in21k.shards_manifest.images.decode import Pixels, decode_strictly
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.images.limits import Limits
 
-LIMITS = Limits(pixels=1 << 26)
+LIMITS = Limits(pixels=1 << 26, memory=1 << 29)
 """Larger images are skipped by their header: a dataset of 224-pixel squares has none."""
 
 CENTER = (0.5, 0.5)
@@ -30,15 +30,19 @@ def decode_into(content: memoryview | bytes | Pixels, row: Pixels, crop: tuple[f
         return True
     try:
         pixels = decode_strictly(content, LIMITS, row)
+        if pixels is not row:
+            fit_into(pixels, row, crop)
     except ImageError:
         return False
-    if pixels is not row:
-        fit_into(pixels, row, crop)
     return True
 
 
 def fit_into(pixels: Pixels, row: Pixels, crop: tuple[float, float] | None) -> None:
-    """Crop a square out of an image where asked to, and resize it into the row."""
+    """Crop a square out of an image where asked to, and resize it into the row.
+
+    Raises:
+        ImageError: it is so narrow that resizing it would take more memory than the limits allow.
+    """
     height, width = pixels.shape[:2]
     if crop is not None:
         side = min(height, width)
@@ -48,4 +52,5 @@ def fit_into(pixels: Pixels, row: Pixels, crop: tuple[float, float] | None) -> N
         row[:] = pixels
         return
     size = (row.shape[1], row.shape[0])
+    LIMITS.check_resized((pixels.shape[1], pixels.shape[0]), size)
     row[:] = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))

@@ -78,12 +78,11 @@ def predict(model: TrainedModel, images: Sequence[Path], *, top: int = 0, device
         module = model.network.module.to(ranks.device)
         for path in images:
             try:
-                pixels = read_pixels(path.read_bytes())
+                batch = as_batch(read_pixels(path.read_bytes()), model.metadata.image_size)
             except (OSError, ImageError) as error:
                 yield Prediction(str(path), error=reason(error))
                 continue
             with torch.inference_mode():
-                batch = as_batch(pixels, model.metadata.image_size)
                 rows = module(model.network.inputs(batch, ranks.device))[0]
                 logits = model.network.order.to_classes(rows.float()).cpu()
             yield _prediction(str(path), logits, groups, model, count)

@@ -15,7 +15,9 @@ from in21k.prep.errors import PrepError
 from in21k.prep.images.parameters import Filter, ResizeParameters
 from in21k.prep.images.resize_image import decoder_versions, resize_image
 from in21k.shards_manifest.images import webp
+from in21k.shards_manifest.images.decode import examine
 from in21k.shards_manifest.images.faults import ImageError
+from in21k.shards_manifest.images.limits import Limits
 from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 
 DOG = "n02084071"
@@ -50,6 +52,41 @@ def test_center_crop_is_the_middle_of_short_edge(size):
     whole = read(data).resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - 32) // 2, (height - 32) // 2
     assert made == encode(whole.crop((left, top, left + 32, top + 32)), quality=95)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mode", [ResizeMode.CENTER_CROP, ResizeMode.SHORT_EDGE])
+def test_the_middle_computed_alone_is_the_middle(monkeypatch, mode, size):
+    parameters = ResizeParameters(32, mode=mode)
+    whole = read(resize_image(jpeg(1, size), parameters).data)
+    monkeypatch.setattr("in21k.prep.images.resize_image._LARGE", 0)
+    alone = read(resize_image(jpeg(1, size), parameters).data)
+    assert alone.size == whole.size
+    assert np.abs(np.asarray(alone).astype(int) - np.asarray(whole)).max() <= 3
+
+
+def test_the_middle_of_a_line_takes_no_more_than_the_line():
+    line = encode(Image.fromarray(np.random.default_rng(0).integers(0, 255, (1, 60_000, 3), np.uint8)))
+    made = resize_image(line, ResizeParameters(224, mode=ResizeMode.CENTER_CROP), memory=1 << 20).data
+    middle = np.asarray(read(line))[0, 30_000].astype(int)
+    assert read(made).size == (224, 224)
+    assert np.abs(np.asarray(read(made)).astype(int)[:, 112] - middle).mean() < 40
+
+
+@pytest.mark.parametrize(("written", "longest"), [(ImageFormat.JPEG, 65_500), (ImageFormat.WEBP, 16_383)])
+def test_a_side_that_the_format_does_not_hold_is_a_reason(written, longest):
+    parameters = ResizeParameters(8, mode=ResizeMode.SHORT_EDGE, format=written)
+    made = examine(resize_image(jpeg(1, (longest // 8, 1)), parameters).data, Limits(pixels=1 << 20))
+    assert (made.width, made.height) == (longest // 8 * 8, 8)
+    with pytest.raises(ImageError, match=f"too-many-pixels: {longest // 8 + 1} × 1 .* at most {longest:,} per side"):
+        resize_image(jpeg(1, (longest // 8 + 1, 1)), parameters)
+
+
+@pytest.mark.parametrize("mode", ResizeMode)
+def test_a_narrow_image_is_refused_before_it_is_made_wide(mode):
+    line = encode(Image.new("RGB", (1, 1_000_000)), "PNG")
+    with pytest.raises(ImageError, match="too-many-pixels: 1 × 1000000 pixels"):
+        resize_image(line, ResizeParameters(224, mode=mode), memory=100 << 20)
 
 
 @pytest.mark.parametrize("mode", ResizeMode)
@@ -117,6 +154,14 @@ def test_compat_reference_knows_no_other_mode_or_format():
     for other in ({"mode": ResizeMode.SHORT_EDGE}, {"format": ImageFormat.WEBP}):
         with pytest.raises(PrepError, match="compat reference squishes and writes JPEGs"):
             ResizeParameters(32, compat="reference", **other)
+
+
+@pytest.mark.parametrize("option", [("--filter", "lanczos"), ("--on-warning", "reject")])
+def test_what_compat_reference_would_ignore_is_refused_in_one_line(option, tmp_path):
+    raw = make_dump(tmp_path / "raw.tar", {DOG: images_of(DOG, 6)})
+    with pytest.raises(RefusedError, match=r"compat reference .*leave --filter and --on-warning out"):
+        call("run", raw, tmp_path / "work", tmp_path / "out", "--min-images", 1, "--compat", "reference", *option)
+    assert not (tmp_path / "work").exists()
 
 
 CHOICES = {

@@ -116,14 +116,15 @@ def test_the_limits_hold_for_webp_exactly(kind):
 @pytest.mark.parametrize(
     ("name", "per_pixel"),
     [
-        ("gif", 1),
+        ("gif", 5),
         ("png", 4),
-        ("16-bit png", 2),
-        ("16-bit tiff", 2),
-        ("float tiff", 4),
-        ("cmyk jpeg", 4),
-        ("webp", 4),
+        ("16-bit png", 7),
+        ("16-bit tiff", 7),
+        ("float tiff", 9),
+        ("cmyk jpeg", 8),
+        ("webp", 10),
         ("jpeg", 4),
+        ("progressive jpeg", 7),
     ],
 )
 def test_memory_is_counted_by_what_a_pixel_takes(name, per_pixel):
