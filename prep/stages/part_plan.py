@@ -16,6 +16,7 @@ PLAN = "plan.json"
 
 _MEMORY_FOR_IMAGES = 0.4  # the rest is for the interpreter, read-ahead, and images larger than estimated
 _MEMORY_FOR_ONE_IMAGE = 0.85  # as it is decoded: with 600 MiB as many pixels as `max_pixels` allows
+_LEAST_FOR_ONE_IMAGE = 64 << 20
 _BYTES_PER_PIXEL = 0.55  # of photographs at quality 95
 _BYTES_PER_SAMPLE = 2048  # tar headers and padding
 _MIN_PARTS = 64  # so that small dumps keep all workers busy, too
@@ -64,8 +65,11 @@ def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[st
 
 
 def memory_for_one_image(memory: int) -> int:
-    """Return the bytes that an image's pixels may take in a worker that may use so many."""
-    return int(memory * _MEMORY_FOR_ONE_IMAGE)
+    """Return the bytes that an image's pixels may take in a worker that may use so many.
+
+    A worker that starts takes more than the least of them, so no memory is too little for ordinary images.
+    """
+    return max(_LEAST_FOR_ONE_IMAGE, int(memory * _MEMORY_FOR_ONE_IMAGE))
 
 
 def _images_per_part(work: Location, size: int, memory: int) -> int:
