@@ -12,6 +12,7 @@
 Output that fits into the pipe's buffer is written before the reader leaves; the status is then that of the command.
 """
 
+import io
 import os
 import select
 import signal
@@ -61,6 +62,8 @@ class Program:
         Raises:
             SystemExit: it ended other than by reaching the end of the block.
         """
+        for stream in (sys.stdout, sys.stderr):
+            _escape_what_it_cannot_encode(stream)
         try:
             with self._ended_by_sigterm(), self.answers():
                 yield
@@ -140,8 +143,14 @@ class Program:
 
 def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
-        return str(as_dataset_error(str(error.filename), error))
+        return one_line(as_dataset_error(str(error.filename), error), longest=None)
     return one_line((isinstance(error, OSError) and error.strerror) or error, longest=None)
+
+
+def _escape_what_it_cannot_encode(stream: TextIO) -> None:
+    """Let a stream print letters that its locale lacks as escapes."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _is_closed(stream: TextIO) -> bool:

@@ -3,6 +3,7 @@
 import errno
 import re
 import traceback
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,18 +46,38 @@ def without_secrets(text: str) -> str:
 
 
 def traceback_without_secrets() -> str:
-    """Return the traceback of the exception being handled."""
-    return without_secrets(traceback.format_exc())
+    """Return the traceback of the exception being handled, fit to be printed."""
+    return "".join(f"{escaped(line)}\n" for line in without_secrets(traceback.format_exc()).splitlines())
+
+
+def escaped(text: str) -> str:
+    r"""Return a text from outside, such as a name, as it may be printed: what a terminal would obey is escaped.
+
+    These are control characters, newlines among them, marks of writing direction, and bytes that are no Unicode, which
+    `os.fsdecode` gives as lone surrogates: `\n`, `\x1b`, `\u202e`, `\xff`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if _is_harmless(letter) else _escape(letter) for letter in text)
+
+
+def _is_harmless(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"
+
+
+def _escape(letter: str) -> str:
+    undecodable = "\udc80" <= letter <= "\udcff"
+    return f"\\x{ord(letter) & 0xFF:02x}" if undecodable else letter.encode("unicode_escape").decode("ascii")
 
 
 def one_line(problem: BaseException | str, longest: int | None = 200) -> str:
-    """Return a message on one line, without secrets; for an exception without a message, the name of its type.
+    """Return a message on one line, without secrets, escaped; for an exception without a message, the name of its type.
 
     Args:
         problem: the message, or the exception that carries it, usually from another library.
         longest: maximum length in characters; None for our own messages, which must not lose their end.
     """
-    text = " ".join(without_secrets(str(problem)).split())[:longest]
+    text = escaped(" ".join(without_secrets(str(problem)).split()))[:longest]
     return text or ("" if isinstance(problem, str) else type(problem).__name__)
 
 

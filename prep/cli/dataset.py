@@ -22,6 +22,7 @@ from in21k.prep.dataset.inspect import (
 from in21k.prep.dataset.repair import repair_dataset
 from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
+from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.sidecars import rewrite_sidecars
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
@@ -65,7 +66,7 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
         print_summary("verify", {**facts, "findings": 0}, as_json=False)
     else:
         _print_findings(verdict.findings)
-        click.echo(f"verify: {len(verdict.findings)} findings in {locate(out).text}")
+        click.echo(f"verify: {len(verdict.findings)} findings in {escaped(locate(out).text)}")
     context.exit(0 if verdict.is_sound else 1)
 
 
@@ -90,9 +91,9 @@ def repair_command(context: click.Context, work: str, out: str, workers: int | N
         click.echo(json.dumps({"command": "repair", **asdict(repaired)}))
     else:
         for path in repaired.written:
-            click.echo(f"written  {path}")
+            click.echo(f"written  {escaped(path)}")
         for path in repaired.deleted:
-            click.echo(f"deleted  {path}")
+            click.echo(f"deleted  {escaped(path)}")
         _print_findings(repaired.left)
         counts = {"written": len(repaired.written), "deleted": len(repaired.deleted), "left": len(repaired.left)}
         print_summary("repair", counts, as_json=False)
@@ -198,9 +199,9 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 def _print_comparison(comparison: Comparison, same: bool) -> None:
     for difference in comparison.differences:
         more = ", …" if difference.count > len(difference.examples) else ""
-        click.echo(f"{difference.count:,} {difference.what}: {', '.join(difference.examples)}{more}")
+        click.echo(f"{difference.count:,} {difference.what}: {', '.join(map(escaped, difference.examples))}{more}")
     for note in comparison.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {escaped(note)}")
     images = f"{comparison.images[0]:,} and {comparison.images[1]:,}"
     print_summary("compare", {"images": images, "common": comparison.common, "same": "yes" if same else "no"}, False)
 
@@ -219,7 +220,7 @@ def _sample_facts(found: SampleFacts) -> dict[str, Any]:
 
 
 def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    rows = list(rows)
+    rows = [tuple(map(escaped, row)) for row in rows]
     if not rows:
         return
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]

@@ -9,6 +9,7 @@ import click
 from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_hierarchy
+from in21k.shards_manifest.errors import escaped
 from in21k.tree.errors import FindingsError
 from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.parents import ParentRule
@@ -110,10 +111,11 @@ def _print_findings(findings: Sequence[HierarchyFinding]) -> None:
     if not findings:
         return
     shown = findings[:SHOWN]
-    width = max(len(finding.subject) for finding in shown)
+    subjects = [escaped(finding.subject) for finding in shown]
+    width = max(map(len, subjects))
     counts = ", ".join(f"{count:,} {code}" for code, count in count_codes(findings).items())
     click.echo(f"findings: {counts}")
-    for finding in shown:
-        click.echo(f"  {finding.code}  {finding.subject:<{width}}  {finding.message}")
+    for finding, subject in zip(shown, subjects, strict=True):
+        click.echo(f"  {finding.code}  {subject:<{width}}  {escaped(finding.message)}")
     if len(findings) > SHOWN:
         click.echo(f"  and {len(findings) - SHOWN:,} more; --json lists all")

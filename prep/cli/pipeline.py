@@ -21,6 +21,7 @@ from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.parents import ParentRule
@@ -293,7 +294,7 @@ def _dataset(manifest: Manifest, out: Location) -> dict[str, Any]:
 
 
 def _note(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+    click.echo(f"note: {one_line(text, None)}", err=True)
 
 
 def _note_backend() -> None:

@@ -10,7 +10,7 @@ import click
 from in21k.prep.errors import USER_ERRORS
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
-from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.errors import escaped, one_line
 from in21k.shards_manifest.sizes import SizeError, parse_size
 from in21k.tree.parents import ParentRule
 
@@ -81,5 +81,5 @@ def print_summary(command: str, facts: Mapping[str, Any], as_json: bool) -> None
     width = max(map(len, facts))
     click.echo(f"{command}: done")
     for name, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int) else str(value)
+        shown = f"{value:,}" if isinstance(value, int) else escaped(str(value))
         click.echo(f"  {name.replace('_', ' '):<{width}}  {shown}")

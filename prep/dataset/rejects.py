@@ -7,6 +7,7 @@ from typing import NamedTuple
 from in21k.prep.errors import PrepError
 from in21k.prep.records import REJECTS_SCHEMA
 from in21k.prep.tables import read_table
+from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import REJECTS, read_manifest
 from in21k.shards_manifest.storage.location import Location
 
@@ -44,6 +45,6 @@ def counts_by_reason(rows: list[RejectRow]) -> dict[str, int]:
 
 
 def lines(rows: list[RejectRow]) -> Iterator[str]:
-    """Yield a tab-separated line per reject: reason, class, name, detail."""
+    """Yield a tab-separated line per reject: reason, class, name, detail; tabs within them are escaped."""
     for row in rows:
-        yield "\t".join((row.reason, row.wnid, row.name, row.detail))
+        yield "\t".join(map(escaped, (row.reason, row.wnid, row.name, row.detail)))

@@ -242,11 +242,15 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
     """Return the location of a path or URI (`s3://bucket/key?endpoint_override=…`, `file://…`).
 
     Raises:
-        DatasetError: the URI is malformed or has an unknown scheme.
+        DatasetError: the URI is malformed or has an unknown scheme, or the path is not valid UTF-8.
     """
     if isinstance(text, Location):
         return text
     text = os.fspath(text)
+    if not text.isascii() and not _is_unicode(text):
+        raise DatasetError(
+            f"{text}: the path is not valid UTF-8, which pyarrow needs; rename it, or set a UTF-8 locale"
+        )
     if "://" not in text:
         return Location(pafs.LocalFileSystem(), str(Path(text).absolute()), text)
     shown = without_secrets(text)
@@ -254,3 +258,7 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
         filesystem, path = pafs.FileSystem.from_uri(text)
         filesystem = remote.limit_client_retries(filesystem)
     return Location(filesystem, path.rstrip("/"), shown)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
-from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.errors import escaped, one_line
 from in21k.train.config.overrides import check_value
 from in21k.train.config.settings import SETTINGS
 from in21k.train.errors import USER_ERRORS
@@ -179,7 +179,7 @@ def print_summary(summary: Mapping[str, Any] | None, as_json: bool) -> None:
 def _readable(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_readable(item)}" for key, item in value.items())
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else escaped(str(value))
 
 
 def _with_options(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:

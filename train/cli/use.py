@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from in21k.shards_manifest.errors import escaped, one_line
 from in21k.train.cli.shared import PROGRAM, print_summary, setting_option
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ def predict(
     for prediction in core(model, images, top=top or 0, device=device):
         found.append(prediction)
         if prediction.error:
-            click.echo(f"{PROGRAM.name}: error: {prediction.image}: {prediction.error}", err=True)
+            click.echo(f"{PROGRAM.name}: error: {one_line(f'{prediction.image}: {prediction.error}', None)}", err=True)
         elif not as_json:
             click.echo("\n".join(_lines(prediction)))
     if as_json:
-        click.echo(json.dumps([prediction.to_dict() for prediction in found], indent=1, ensure_ascii=False))
+        click.echo(json.dumps([prediction.to_dict() for prediction in found], indent=1))
     if picture is not None:
         draw_picture(found, picture)
     return 1 if any(prediction.error for prediction in found) else 0
@@ -102,8 +103,8 @@ def export(checkpoint: Path, out: Path, data: str, hierarchy: str, as_json: bool
 
 
 def _lines(prediction: "Prediction") -> Iterator[str]:
-    yield f"{prediction.image}: {', '.join(prediction.labels) or 'no confident label'}"
+    yield escaped(f"{prediction.image}: {', '.join(prediction.labels) or 'no confident label'}")
     for level in prediction.levels:
         for index, guess in enumerate(level.guesses):
             head = "" if level.level is None or index else f"level {level.level}"
-            yield f"  {head:<9}{guess.probability:6.3f}  {guess.path}"
+            yield f"  {head:<9}{guess.probability:6.3f}  {escaped(guess.path)}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import HIERARCHY
 from in21k.shards_manifest.markers import CONFIG, FolderKind, require_place_for
 from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
@@ -110,7 +111,7 @@ def _took_a_step(run: Path) -> bool:
 def log_skipped(run: Path, step: int, keys: Sequence[str]) -> None:
     """Append the keys of a step's images that do not decode, a line of step and key for each; any rank may call it."""
     with (run / SKIPPED).open("a", encoding="utf-8") as file:
-        file.write("".join(f"{step},{key}\n" for key in keys))
+        file.write("".join(f"{step},{escaped(key)}\n" for key in keys))
 
 
 def begin_run(run: Path, start: Start, config: Config, dataset: TrainingData, lock: RunLock, *, resume: bool) -> None:
