@@ -56,7 +56,7 @@ def read_wnid_list(path: Path) -> list[str]:
         OSError: the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise TreeError(f"{path} is not a text file of wnids, one per line") from None
     wordnet = load_wordnet()

@@ -1,131 +1,233 @@
-"""Dumps that are a folder: of class tars, of class folders, or the official processed release."""
+"""Dumps that are a folder: of class tars and class folders, or the official processed release."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-
-import pyarrow.fs as pafs
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawClass, RawDump
-from in21k.prep.raw.names import GIVEN_SPLITS, name_reject
+from in21k.prep.raw.entries import Entry, entries_of
+from in21k.prep.raw.gzip_ranges import GzipRanges, open_archive_file
+from in21k.prep.raw.members import Found, reject
+from in21k.prep.raw.names import GIVEN_SPLITS, GZIPPED_TARS, is_wnid, name_reject, printable, stored_path
 from in21k.prep.raw.tars import class_tar_images
-from in21k.prep.records import RawImage, Reject
+from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.storage.location import Location
 
-_FOLDER = pafs.FileType.Directory
+_TAR_SUFFIXES = (".tar", *GZIPPED_TARS)
+_DEEPEST = 3
+"""How many folders may lie around the one with the classes."""
+_MOST_FOLDERS = 100
+"""How many folders are searched for classes where none is named as one."""
 
 
-def open_folder(location: Location) -> RawDump:
+@dataclass(frozen=True)
+class _Place:
+    """A class tar or class folder in the dump."""
+
+    path: str
+    """Relative to the dump."""
+    size: int
+    is_tar: bool
+    split: str = ""
+
+    @property
+    def wnid(self) -> str:
+        name = self.path.rpartition("/")[2]
+        return printable(_stem(name) if self.is_tar else name)
+
+
+@dataclass(frozen=True)
+class _ClassesFolder:
+    """The folder in a dump that holds the classes."""
+
+    prefix: str
+    """Its path with a slash behind it; empty for the dump itself."""
+    entries: list[Entry]
+    beside: list[Entry]
+    """What lies beside it and the folders around it."""
+
+
+def open_folder(location: Location, work: Location) -> RawDump:
     """Return the dump in a folder.
 
+    Args:
+        location: the folder.
+        work: the work folder, which stores the indices of gzipped class tars.
+
     Raises:
-        PrepError: it holds neither class tars nor class folders.
+        PrepError: it holds neither class tars nor class folders, or several folders with them.
     """
-    entries = _entries(location, "")
-    if any(_is_class_tar(entry) for entry in entries):
-        return ClassTarFolder(location, entries)
-    prefix = ""
-    folders = [entry.base_name for entry in entries if entry.type == _FOLDER]
-    if len(folders) == 1 and folders[0] not in GIVEN_SPLITS:  # the release unpacks to a folder of its own
-        inner = [entry.base_name for entry in _entries(location, folders[0]) if entry.type == _FOLDER]
-        if any(name in GIVEN_SPLITS for name in inner):
-            prefix, folders = f"{folders[0]}/", inner
-    given = [name for name in folders if name in GIVEN_SPLITS]
-    if given:
-        classes = [
-            (f"{prefix}{name}/{entry.base_name}", GIVEN_SPLITS[name])
-            for name in given
-            for entry in _entries(location, f"{prefix}{name}")
-            if entry.type == _FOLDER
+    holder = _classes_folder(location, "", entries_of(location, ""), _DEEPEST)
+    prefix, entries = holder.prefix, holder.entries
+    places, others = _places(prefix, entries)
+    layout = _layout(places)
+    given = [entry for entry in entries if entry.is_folder and entry.name in GIVEN_SPLITS]
+    if given and layout == "class-folders":
+        inner = [(release, entry) for release in given for entry in entries_of(location, f"{prefix}{release.name}")]
+        places = [
+            _Place(f"{prefix}{release.name}/{entry.name}", 0, False, GIVEN_SPLITS[release.name])
+            for release, entry in inner
+            if entry.is_folder
         ]
-        return ClassFolders(location, classes, "processed-release")
-    if not folders:
+        others = [entry for entry in entries if entry not in given]
+        others += [entry for _, entry in inner if not entry.is_folder]
+        layout = "processed-release"
+    if not places:
         raise PrepError(f"{location.text} holds neither class tars (such as n02084071.tar) nor class folders")
-    return ClassFolders(location, [(name, "") for name in folders], "class-folders")
+    return FolderDump(location, work, layout, places, [_other_reject(entry) for entry in [*holder.beside, *others]])
 
 
-class ClassTarFolder:
-    """A folder of class tars."""
-
-    layout = "class-tars"
-    unit = "class"
-
-    def __init__(self, location: Location, entries: Sequence[Any]) -> None:
-        self._location = location
-        self._tars = [entry for entry in entries if _is_class_tar(entry)]
-        self.size = len(self._tars)
-
-    def identity(self) -> dict[str, Any]:
-        """Return the layout, the number of class tars, and a digest of their names and lengths."""
-        names = "".join(f"{entry.base_name}\0{entry.size}\n" for entry in self._tars)
-        return {"layout": self.layout, "classes": self.size, "names_sha256": _sha256(names)}
-
-    def classes(self) -> Iterator[RawClass]:
-        """Yield a class per tar; a damaged tar gives its readable images, and a reject for the damage."""
-        for number, entry in enumerate(self._tars, 1):
-            archive: str = entry.base_name
-            wnid = archive.removesuffix(".tar")
-            reader = self._location.child(archive).open_ranges()
-            try:
-                found = class_tar_images(reader, wnid, archive, 0, reader.size)
-            finally:
-                reader.close()
-            yield RawClass(wnid, found.images, found.rejects, number)
-
-
-class ClassFolders:
-    """A folder of class folders, or one such folder per given split."""
+class FolderDump:
+    """A folder of class tars and class folders."""
 
     unit = "class"
 
-    def __init__(self, location: Location, classes: Sequence[tuple[str, str]], layout: str) -> None:
+    def __init__(
+        self, location: Location, work: Location, layout: str, places: Sequence[_Place], rejects: list[Reject]
+    ) -> None:
         self._location = location
-        self._classes = classes
+        self._work = work
+        self._places = places
+        self._rejects = rejects
         self.layout = layout
-        self.size = len(classes)
+        self.size = len(places)
 
     def identity(self) -> dict[str, Any]:
-        """Return the layout, the number of class folders, and a digest of their names, not of all images'."""
-        names = "".join(f"{name}\n" for name, _ in self._classes)
+        """Return the layout, the number of classes, and a digest of their names and of class tars' lengths."""
+        names = "".join(f"{each.path}\0{each.size}\n" if each.is_tar else f"{each.path}\n" for each in self._places)
         return {"layout": self.layout, "classes": self.size, "names_sha256": _sha256(names)}
 
     def classes(self) -> Iterator[RawClass]:
-        """Yield a class per folder."""
-        for number, (folder, split) in enumerate(self._classes, 1):
-            wnid = folder.rpartition("/")[2]
-            images: list[RawImage] = []
-            rejects: list[Reject] = []
-            for entry in _entries(self._location, folder):
-                if entry.type == _FOLDER:
-                    continue
-                is_file = entry.type == pafs.FileType.File
-                refused = name_reject(wnid, entry.base_name, entry.size or 0, is_file, str(entry.type))
-                if refused is None:
-                    images.append(
-                        RawImage(
-                            name=entry.base_name,
-                            archive=f"{folder}/{entry.base_name}",
-                            offset=0,
-                            size=entry.size,
-                            given_split=split,
-                        )
-                    )
+        """Yield a class per tar or folder; a damaged tar gives its readable images, and a reject for the damage."""
+        if self._rejects:
+            yield RawClass("", [], self._rejects, 0)
+        for number, place in enumerate(self._places, 1):
+            if place.is_tar:
+                found = self._of_tar(place)
+                yield RawClass(place.wnid, found.images, found.rejects, number)
+            else:
+                for wnid, found in self._of_folder(place).items():
+                    yield RawClass(wnid, found.images, found.rejects, number)
+
+    def _of_tar(self, place: _Place) -> Found:
+        archive = stored_path(place.path)
+        reader = open_archive_file(self._location, archive, self._work)
+        try:
+            found = class_tar_images(reader, place.wnid, archive, 0, reader.size)
+            if isinstance(reader, GzipRanges):
+                reader.save_index()
+        except PrepError as error:  # the gzip is damaged
+            return Found(rejects=[reject(place.wnid, "", Reason.CORRUPT_TAR, str(error))])
+        finally:
+            reader.close()
+        return found
+
+    def _of_folder(self, place: _Place) -> dict[str, Found]:
+        """Return what a class folder holds by class: folders in it that are named as classes are classes."""
+        found = {place.wnid: Found()}
+        folders = [(place.path, place.wnid)]
+        while folders:
+            folder, wnid = folders.pop()
+            for entry in entries_of(self._location, folder):
+                if entry.is_folder and not entry.link:
+                    inner = entry.name if is_wnid(entry.name) else wnid
+                    found.setdefault(inner, Found())
+                    folders.append((f"{folder}/{entry.name}", inner))
                 else:
-                    rejects.append(refused)
-            yield RawClass(wnid, images, rejects, number)
+                    _sort_file(entry, wnid, folder, place.split, found[wnid])
+        return found
 
 
-def _entries(location: Location, folder: str) -> list[Any]:
-    """Return the entries of a folder in byte order of names."""
-    place = location.child(folder) if folder else location
-    entries = place.filesystem.get_file_info(pafs.FileSelector(place.path))
-    return sorted(entries, key=lambda entry: entry.base_name.encode("utf-8", "surrogateescape"))
+def _sort_file(entry: Entry, wnid: str, folder: str, split: str, found: Found) -> None:
+    kind = f"a link to {printable(entry.link)}" if entry.link else "neither a file nor a folder"
+    refused = name_reject(wnid, entry.name, entry.size, entry.is_file, kind)
+    if refused is not None:
+        found.rejects.append(refused)
+        return
+    found.images.append(
+        RawImage(
+            name=printable(entry.name),
+            archive=stored_path(f"{folder}/{entry.name}"),
+            offset=0,
+            size=entry.size,
+            given_split=split,
+        )
+    )
 
 
-def _is_class_tar(entry: Any) -> bool:
-    name: str = entry.base_name
-    return entry.type == pafs.FileType.File and name.endswith(".tar") and not name.startswith("._")
+def _classes_folder(location: Location, prefix: str, entries: list[Entry], deepest: int) -> _ClassesFolder:
+    """Return the folder that holds the classes: this one, or the only one below it that has any.
+
+    Raises:
+        PrepError: several folders hold classes.
+    """
+    here = _ClassesFolder(prefix, entries, [])
+    folders = [entry for entry in entries if entry.is_folder]
+    if not deepest or _holds(entries):
+        return here
+    inner = [
+        (folder, _classes_folder(location, f"{prefix}{folder.name}/", below, deepest - 1))
+        for folder in folders[:_MOST_FOLDERS]
+        for below in [entries_of(location, f"{prefix}{folder.name}")]
+    ]
+    holding = [(folder, found) for folder, found in inner if _holds(found.entries)]
+    if len(holding) > 1:
+        named = ", ".join(location.child(printable(found.prefix.rstrip("/"))).text for _, found in holding[:5])
+        raise PrepError(f"{location.text} holds several folders of classes; give one of them: {named}")
+    if not holding:
+        return here
+    around, found = holding[0]
+    return replace(found, beside=[*(entry for entry in entries if entry is not around), *found.beside])
+
+
+def _holds(entries: list[Entry]) -> bool:
+    return any(_is_class(entry) or (entry.is_folder and entry.name in GIVEN_SPLITS) for entry in entries)
+
+
+def _is_class(entry: Entry) -> bool:
+    """Return whether an entry is a class tar or class folder, by a wnid in its name."""
+    return is_wnid(entry.name) if entry.is_folder else _is_tar(entry) and is_wnid(_stem(entry.name))
+
+
+def _places(prefix: str, entries: list[Entry]) -> tuple[list[_Place], list[Entry]]:
+    """Return the class tars and class folders among entries, and the others.
+
+    Beside class tars, only folders that are named as classes are class folders.
+    """
+    has_tars = any(_is_tar(entry) for entry in entries)
+    places, others = [], []
+    for entry in entries:
+        if _is_tar(entry):
+            places.append(_Place(f"{prefix}{entry.name}", entry.size, is_tar=True))
+        elif entry.is_folder and (not has_tars or is_wnid(entry.name)):
+            places.append(_Place(f"{prefix}{entry.name}", 0, is_tar=False))
+        else:
+            others.append(entry)
+    return places, others
+
+
+def _layout(places: Sequence[_Place]) -> str:
+    kinds = {place.is_tar for place in places}
+    return {(True,): "class-tars", (False, True): "class-tars-and-folders"}.get(tuple(sorted(kinds)), "class-folders")
+
+
+def _other_reject(entry: Entry) -> Reject:
+    if entry.link and not entry.is_file:
+        detail = f"a link to {printable(entry.link)}"
+    else:
+        detail = "a folder beside the classes" if entry.is_folder else f"{entry.size} bytes, beside the classes"
+    is_image = entry.is_file and name_reject("", entry.name, 0, True, "") is None
+    return reject("", entry.name, Reason.NOT_IN_A_CLASS if is_image else Reason.NOT_A_CLASS_TAR, detail)
+
+
+def _is_tar(entry: Entry) -> bool:
+    return entry.is_file and entry.name.lower().endswith(_TAR_SUFFIXES) and not entry.name.startswith("._")
+
+
+def _stem(name: str) -> str:
+    return name[: -len(next(suffix for suffix in _TAR_SUFFIXES if name.lower().endswith(suffix)))]
 
 
 def _sha256(text: str) -> str:

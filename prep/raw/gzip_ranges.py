@@ -1,16 +1,21 @@
 """A gzipped file read by offset, using rapidgzip's index of the points where decompression can start."""
 
+import hashlib
 import os
 import threading
 from typing import Any
 
 from in21k.prep.errors import PrepError
+from in21k.prep.raw.names import GZIPPED_TARS, path_of
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 
 GZIP_INDEX = "raw.gzindex"
 """The file in a work folder that stores the index, which makes a gzipped dump seekable."""
+
+_ARCHIVE_INDICES = "gzindex"
+"""The folder in a work folder with the indices of gzipped files within a dump."""
 
 UNKNOWN_SIZE = 1 << 62
 """Stands for the decompressed size until there is an index, which knows it."""
@@ -58,7 +63,7 @@ class GzipRanges:
                     parts.append(data)
                     size -= len(data)
             except (ValueError, RuntimeError, OSError) as error:
-                raise PrepError(f"{self._text} is damaged ({one_line(error)}); download it again") from error
+                raise self._damage(error) from error
         return b"".join(parts)
 
     def compressed_position(self) -> int:
@@ -66,10 +71,22 @@ class GzipRanges:
         return int(self._file.tell_compressed()) // 8
 
     def save_index(self) -> None:
-        """Save the index for other readers if it is not there yet; the file must have been read to its end."""
-        if not self._index.exists():
-            with self._lock, self._index.write() as file:
+        """Save the index for other readers if it is not there yet; the file must have been read to its end.
+
+        Raises:
+            PrepError: the compressed data is damaged.
+        """
+        if self._index.exists():
+            return
+        self._index.parent.make_folder()
+        with self._lock, self._index.write() as file:
+            try:
                 self._file.export_index(file)
+            except (ValueError, RuntimeError) as error:
+                raise self._damage(error) from error
+
+    def _damage(self, error: Exception) -> PrepError:
+        return PrepError(f"{self._text} is damaged ({one_line(error)}); download it again")
 
     def close(self) -> None:
         """Close the file."""
@@ -88,3 +105,16 @@ def open_tar(location: Location, index: Location) -> RangeReader:
         return reader
     reader.close()
     return GzipRanges(location, index)
+
+
+def open_archive_file(dump: Location, archive: str, work: Location) -> RangeReader:
+    """Open a file within a dump, by its stored path; a gzipped class tar gives its content.
+
+    Raises:
+        DatasetError: it does not exist.
+    """
+    path = path_of(archive)
+    if not path.lower().endswith(GZIPPED_TARS):
+        return dump.child(path).open_ranges()
+    name = hashlib.blake2b(archive.encode(), digest_size=16).hexdigest()
+    return open_tar(dump.child(path), work / _ARCHIVE_INDICES / f"{name}.{GZIP_INDEX}")

@@ -1,5 +1,8 @@
 """Names in raw dumps: which belong to images, which are unsafe, how they are printed."""
 
+import os
+import re
+
 from in21k.prep.records import Reason, Reject
 
 ACCEPTED_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
@@ -7,6 +10,18 @@ ACCEPTED_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp",
 
 GIVEN_SPLITS = {"imagenet21k_train": "train", "imagenet21k_val": "val", "imagenet21k_small_classes": ""}
 """The folders of the official processed release, and the split to which each assigns its images."""
+
+GZIPPED_TARS = (".tar.gz", ".tgz")
+"""Suffixes of gzipped class tars in a folder, in lower case."""
+
+_WNID = re.compile(r"n[0-9]{8}")
+_UNDECODABLE = "\0"
+"""Begins the stored form of a path that is no valid Unicode; no path contains it."""
+
+
+def is_wnid(name: str) -> bool:
+    """Return whether a name has the form of a noun's wnid."""
+    return _WNID.fullmatch(name) is not None
 
 
 def name_reject(wnid: str, name: str, size: int, is_file: bool, kind: str) -> Reject | None:
@@ -44,3 +59,17 @@ def printable(name: str) -> str:
 def base_name(name: str) -> str:
     """Return the last part of a stored name, as valid Unicode."""
     return printable(name[name.rfind("/") + 1 :])
+
+
+def stored_path(path: str) -> str:
+    """Return a path in the form in which tables store it: as it is, if that is valid Unicode."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _UNDECODABLE + os.fsencode(path).decode("latin-1")
+    return path
+
+
+def path_of(stored: str) -> str:
+    """Return the path that `stored_path` stored."""
+    return os.fsdecode(stored[1:].encode("latin-1")) if stored.startswith(_UNDECODABLE) else stored

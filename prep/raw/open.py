@@ -5,7 +5,7 @@ import pyarrow.fs as pafs
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawDump
 from in21k.prep.raw.folders import open_folder
-from in21k.prep.raw.gzip_ranges import GZIP_INDEX, open_tar
+from in21k.prep.raw.gzip_ranges import GZIP_INDEX, open_archive_file, open_tar
 from in21k.prep.raw.tars import TarDump
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
@@ -26,7 +26,7 @@ def open_raw(raw: Location, work: Location) -> RawDump:
     if kind == pafs.FileType.NotFound:
         raise PrepError(f"{raw.text}: there is no such file or folder")
     if kind == pafs.FileType.Directory:
-        return open_folder(raw)
+        return open_folder(raw, work)
     return TarDump(raw, work / GZIP_INDEX)
 
 
@@ -37,5 +37,5 @@ def open_archive(raw: Location, archive: str, work: Location) -> RangeReader:
         DatasetError: it does not exist.
     """
     if archive:
-        return raw.child(archive).open_ranges()
+        return open_archive_file(raw, archive, work)
     return open_tar(raw, work / GZIP_INDEX)
