@@ -1,6 +1,7 @@
 """Class lists: read from a text file, or published with ImageNet-21K-P; and the digest that identifies one."""
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
@@ -56,7 +57,7 @@ def read_wnid_list(path: Path) -> list[str]:
         OSError: the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_bytes().removeprefix(BOM_UTF8).decode("ascii").splitlines()
     except UnicodeDecodeError:
         raise TreeError(f"{path} is not a text file of wnids, one per line") from None
     wordnet = load_wordnet()

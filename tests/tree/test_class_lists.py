@@ -53,6 +53,11 @@ def test_blank_lines_spaces_and_carriage_returns_in_a_wnid_list_are_ignored(tmp_
     assert read_wnid_list(path) == ["n02084071", "n00015388"]
 
 
+def test_a_class_list_may_have_a_byte_order_mark_and_the_line_ends_of_windows(tmp_path):
+    path = write_list(tmp_path, b"\xef\xbb\xbfn02084071\r\nn00015388\r\n")
+    assert read_wnid_list(path) == read_class_list(path) == ["n02084071", "n00015388"]
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
