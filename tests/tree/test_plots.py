@@ -19,6 +19,18 @@ def size_of(png: bytes) -> tuple[int, int]:
         return image.size
 
 
+def heights(axes) -> float:
+    return sum(bar.get_height() for bar in axes.patches)
+
+
+@pytest.fixture
+def figures(draw, monkeypatch):
+    """The figures behind the pictures."""
+    drawn, png = [], plots._png
+    monkeypatch.setattr(plots, "_png", lambda figure: (drawn.append(figure), png(figure))[1])
+    return drawn
+
+
 @pytest.fixture
 def draw():
     pytest.importorskip("matplotlib")
@@ -35,14 +47,21 @@ def test_the_same_data_give_the_same_bytes(draw):
 
 
 @pytest.mark.parametrize("raw", [[1, 3, 500, 700], [0, 0], [600]])
-def test_images_per_class_are_drawn_for_any_counts(draw, raw):
+def test_every_class_is_in_a_bar_of_its_images_whatever_the_counts(draw, figures, raw):
     files = np.array(raw)
     size_of(draw.plot_images_per_class(files, files >= 500, files[files >= 500], 500))
+    before, after = figures[0].axes
+    assert (heights(before), heights(after)) == (len(files), (files >= 500).sum())
 
 
 @pytest.mark.parametrize("val", [[50] * 9, list(range(60)), [0, 50]])
-def test_val_images_are_drawn_for_any_counts(draw, val):
+def test_every_class_is_in_a_bar_of_its_val_images_whatever_the_counts(draw, figures, val):
     size_of(draw.plot_val_per_class(np.array(val)))
+    (axes,) = figures[0].axes
+    assert heights(axes) == len(val)
+    assert sum(bar.get_height() * (bar.get_x() + bar.get_width() / 2) for bar in axes.patches) == pytest.approx(
+        sum(val)
+    )
 
 
 def test_rejects_are_drawn_by_reason_and_none_at_all_is_stated(draw):

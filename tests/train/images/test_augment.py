@@ -51,6 +51,15 @@ def test_draws_are_even_and_independent():
     assert abs(np.corrcoef(other.center[:, 0], draws.center[:, 0])[0, 1]) < 0.03
 
 
+def test_neighbors_share_no_draws():
+    draws, offsets = draw(Augmentation(0, 0.5, 3, 9), 0, 0, 28_000), crop_offsets(0, 0, 0, 28_000)
+    assert np.unique(np.r_[draws.center.ravel(), offsets.ravel()]).size == 4 * 28_000
+    each = np.c_[draws.center, offsets, draws.color, draws.ops, draws.signs].T.astype(float)
+    for lag in (1, 2):
+        shared = np.corrcoef(each[:, lag:], each[:, :-lag])[: len(each), len(each) :]
+        assert np.abs(shared).max() < 0.03
+
+
 @pytest.mark.parametrize("position", range(20))
 def test_cutout_fills_one_rectangle_of_one_colour(position):
     image = np.full((32, 40, 3), 44, np.uint8)

@@ -2,6 +2,9 @@
 
 import datetime as dt
 import json
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,15 @@ from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import MODEL, load_network, read_metadata
 from in21k.train.model.network import build_network
 from in21k.train.model.weights import read_weights
-from in21k.train.run.checkpoint import OPTIMIZER, STATE, find_model, latest_checkpoint, load_state
+from in21k.train.run.checkpoint import (
+    OPTIMIZER,
+    STATE,
+    Tensors,
+    find_model,
+    latest_checkpoint,
+    load_state,
+    save_checkpoint,
+)
 from in21k.train.trainer.loop import pretrain
 from in21k.tree.table import wordnet_hierarchy
 
@@ -55,6 +66,48 @@ def test_the_newest_are_kept(run):
     state = load_state(newest)
     assert (state.step, state.epoch, state.samples, state.skipped) == (8, 2, 160, 0)
     assert state.config.model.name == "test_resnet"
+
+
+def test_files_are_on_the_disk_before_the_folder_has_its_name_and_older_ones_go_last(run, tmp_path, monkeypatch):
+    state, metadata = load_state(latest_checkpoint(run)), read_metadata(find_model(run))
+    tensors, done = Tensors({"a": torch.ones(2)}, {"a/b": torch.ones(2)}, None), []
+
+    def save(step: int) -> None:
+        save_checkpoint(tmp_path, metadata, replace(state, step=step), tensors, keep=1)
+
+    def noting(what, target, name, path_of):
+        before = getattr(target, name)
+
+        def noted(first, *rest, **options):
+            path = Path(path_of(first))
+            done.append((what, path.name if path.name[0] != "." else path.name.rpartition("-")[2]))
+            return before(first, *rest, **options)
+
+        monkeypatch.setattr(target, name, noted)
+
+    save(1)
+    noting("sync", os, "fsync", lambda descriptor: Path(f"/proc/self/fd/{descriptor}").readlink())
+    noting("rename", Path, "rename", str)
+    noting("delete", shutil, "rmtree", str)
+    save(2)
+    named = done.index(("rename", "00000002"))
+    assert {("sync", name) for name in (MODEL, OPTIMIZER, STATE)} <= set(done[: named - 1])
+    assert done[named - 1 :] == [
+        ("sync", "00000002"),
+        ("rename", "00000002"),
+        ("sync", "checkpoints"),
+        ("delete", "step-00000001"),
+    ]
+
+
+def test_what_a_killed_save_left_goes_and_a_step_saved_twice_is_the_newer(run, tmp_path):
+    state, metadata = load_state(latest_checkpoint(run)), read_metadata(find_model(run))
+    (tmp_path / "checkpoints" / ".tmp-1-step-00000001").mkdir(parents=True)
+    for number in (1, 2):
+        tensors = Tensors({"a": torch.full((2,), number)}, {}, None)
+        save_checkpoint(tmp_path, metadata, replace(state, step=7), tensors, keep=2)
+    (folder,) = (tmp_path / "checkpoints").iterdir()
+    assert load_file(folder / MODEL)["a"].tolist() == [2, 2]
 
 
 def test_the_weights_are_in_class_order_and_timm_loads_them(run):

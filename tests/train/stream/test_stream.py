@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from dumps import rotated_jpeg
+from image_files import damaged_in_the_middle
 from PIL import Image
 from small_dataset import jpeg, picture, write_dataset
 from streams import AUGMENTATION, decoding_with, equal, source_of, stream, train_plan
@@ -21,6 +23,7 @@ from in21k.train.data.partition import TrainPlan
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.data.prepared.reader import ShardReader
 from in21k.train.errors import TrainError
+from in21k.train.images.decode_wild import decode_wild
 from in21k.train.stream.loader import default_workers, open_stream
 from in21k.train.stream.source import StreamSource
 
@@ -258,6 +261,23 @@ def test_images_that_are_not_square_are_cropped(tmp_path):
     assert equal([first, second], stream(training, 93, epochs=2, workers=2))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_as_found_are_turned_upright_and_may_be_damaged_a_little(tmp_path, workers):
+    found = {("val", 0): damaged_in_the_middle(), **{("val", number): rotated_jpeg(number) for number in range(1, 9)}}
+    folder = write_dataset(
+        tmp_path, replace=lambda split, number, sample: replace(sample, image=found.get((split, number), sample.image))
+    )
+    (strict,) = stream(source_of(folder, "val"), 17, workers=workers)
+    assert strict.labels.valid.tolist() == [number != 0 for number in range(17)]
+    (wild,) = stream(decoding_with(source_of(folder, "val"), wild=True), 17, workers=workers)
+    assert wild.labels.valid.all()
+    for (_, number), content in found.items():
+        row = np.zeros((32, 32, 3), np.uint8)
+        assert decode_wild(content, row)
+        assert torch.equal(wild.images[number], torch.from_numpy(row).permute(2, 0, 1))
+        assert torch.equal(wild.images[number], strict.images[number]) is (number == 1)  # upright
+
+
 def test_webp_is_read_where_the_manifest_says_so(tmp_path):
     def webp(split, number, sample):
         pixels = np.array(Image.open(io.BytesIO(sample.image)))
@@ -286,8 +306,12 @@ def test_a_source_can_be_pickled_for_loader_processes(dataset_folder):
     assert pickle.loads(pickle.dumps(source)).open_reader.manifest == source.open_reader.manifest
 
 
-def test_loader_processes_are_bounded_by_cpus_and_ranks():
-    assert 0 <= default_workers(8) <= default_workers(1) <= 8
+@pytest.mark.parametrize(
+    ("cpus", "ranks", "workers"), [(1, 1, 0), (2, 1, 1), (7, 1, 6), (7, 2, 3), (7, 8, 0), (256, 1, 8), (256, 64, 3)]
+)
+def test_loader_processes_are_bounded_by_cpus_and_ranks(monkeypatch, cpus, ranks, workers):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cpus)))
+    assert default_workers(ranks) == workers
 
 
 @pytest.mark.parametrize("workers", [0, 1])
