@@ -75,7 +75,10 @@ def open_folder(location: Location, work: Location) -> RawDump:
         others += [entry for _, entry in inner if not entry.is_folder]
         layout = "processed-release"
     if not places:
-        raise PrepError(f"{location.text} holds neither class tars (such as n02084071.tar) nor class folders")
+        raise PrepError(
+            f"{location.text} holds neither class tars (such as n02084071.tar) nor class folders; if its files are the "
+            f"pieces of one dump, give them as a pattern ('{location.text.rstrip('/')}/*')"
+        )
     return FolderDump(location, work, layout, places, [_other_reject(entry) for entry in [*holder.beside, *others]])
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.names import GZIPPED_TARS, path_of
+from in21k.prep.raw.pieces import is_pattern, open_pieces, without_padding
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.location import Location
-from in21k.shards_manifest.storage.ranges import RangeReader
+from in21k.shards_manifest.storage.ranges import RangeFile, RangeReader
 
 GZIP_INDEX = "raw.gzindex"
 """The file in a work folder that stores the index, which makes a gzipped dump seekable."""
@@ -42,7 +43,7 @@ class GzipRanges:
         self._index = index
         self._lock = threading.Lock()
         indexed = index.exists()
-        source = location.path if location.is_local else location.open_input()
+        source = _compressed(location)
         # Without an index one process decompresses the whole file on all cores; with one, each worker has a reader.
         self._file: Any = rapidgzip.open(source, parallelization=1 if indexed else len(os.sched_getaffinity(0)))
         if indexed:
@@ -94,13 +95,23 @@ class GzipRanges:
             self._file.close()
 
 
+def _compressed(location: Location) -> Any:
+    """Return a path where rapidgzip can open the file by itself, or else a Python file."""
+    opened = open_pieces(location)
+    reader = without_padding(opened)
+    if reader is opened and location.is_local and not is_pattern(location):
+        reader.close()
+        return location.path
+    return RangeFile(reader)
+
+
 def open_tar(location: Location, index: Location) -> RangeReader:
     """Open a tar, gzipped or not; its content decides, not its name.
 
     Raises:
         PrepError: it is gzipped and rapidgzip is not installed.
     """
-    reader = location.open_ranges()
+    reader = open_pieces(location)
     if reader.read(0, 2) != _GZIP_MAGIC:
         return reader
     reader.close()

@@ -6,6 +6,7 @@ from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawDump
 from in21k.prep.raw.folders import open_folder
 from in21k.prep.raw.gzip_ranges import GZIP_INDEX, open_archive_file, open_tar
+from in21k.prep.raw.pieces import is_pattern
 from in21k.prep.raw.tars import TarDump
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
@@ -16,14 +17,15 @@ def open_raw(raw: Location, work: Location) -> RawDump:
 
     Args:
         raw: a tar of class tars or of class folders, gzipped or not; a folder of class tars or of class folders; the
-            official processed release, as a tar or unpacked. Each may be local or at a URI that pyarrow.fs supports.
+            official processed release, as a tar or unpacked; a pattern that names the pieces of a tar. Each may
+            be local or at a URI that pyarrow.fs supports.
         work: the work folder, which stores the index of a gzipped dump.
 
     Raises:
         PrepError: there is no dump, its layout is unknown, or it is truncated.
     """
     kind = raw.filesystem.get_file_info(raw.path).type
-    if kind == pafs.FileType.NotFound:
+    if kind == pafs.FileType.NotFound and not is_pattern(raw):
         raise PrepError(f"{raw.text}: there is no such file or folder")
     if kind == pafs.FileType.Directory:
         return open_folder(raw, work)

@@ -12,6 +12,7 @@ from in21k.prep.raw.dump import RawClass
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_tar
 from in21k.prep.raw.members import FOLDER, Found, HardLink, add_followed, followed, junk_reject, reject, sort_in
 from in21k.prep.raw.names import GIVEN_SPLITS, name_reject, printable
+from in21k.prep.raw.pieces import open_pieces
 from in21k.prep.records import Reason
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
@@ -35,7 +36,7 @@ class TarDump:
         """
         self._location = location
         self._index = index
-        compressed = location.open_ranges()
+        compressed = open_pieces(location)
         self.size = compressed.size
         self._edges = hashlib.sha256(compressed.read(0, _EDGE) + compressed.read(max(0, self.size - _EDGE), _EDGE))
         compressed.close()
