@@ -19,6 +19,10 @@ from train_runs import FIXED, answer, train_command, train_losses
 
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST, SAMPLES, TableFile, read_manifest
 from in21k.shards_manifest.storage.location import locate
+from in21k.train.config.settings import Config
+from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.errors import TrainError
+from in21k.train.run.folder import begin_run, find_start
 from in21k.train.run.lock import LOCK, RunLock
 
 SHORT = ["--model", "test_resnet", "--device", "cpu", "--workers", 0, "--batch-size", 20, "--epochs", 1]
@@ -160,3 +164,19 @@ def test_a_file_system_without_locks_is_noted(capsys, monkeypatch, tmp_path):
     lock.release()
     assert capsys.readouterr().err.startswith(f"note: {tmp_path / 'run'}: its file system has no locks")
     assert (tmp_path / "run" / LOCK).exists()
+
+
+def test_a_run_that_began_in_the_meantime_is_not_overwritten(dataset_folder, tmp_path):
+    run, data, config = tmp_path / "run", open_dataset(str(dataset_folder)), Config()
+    start = find_start(run, config, data, resume=False)
+    first, second = RunLock(run), RunLock(run)
+    begin_run(run, start, config, data, first, resume=False)
+    before = content(run)
+    with pytest.raises(TrainError, match="another run is at work there"):
+        begin_run(run, start, Config(), data, second, resume=False)
+    (run / "summary.json").touch()
+    first.release()
+    with pytest.raises(TrainError, match="already holds a run"):
+        begin_run(run, start, config, data, second, resume=False)
+    second.release()
+    assert content(run) == {**before, run / "summary.json": b""}
