@@ -99,10 +99,11 @@ def _write_classes(images: Counter[str], parameters: FilterParameters, work: Loc
     reasons = [_reason(wnid in wordnet, images[wnid], parameters.min_images) for wnid in wnids]
     kept = [reason is Kept.KEPT for reason in reasons]
     if not any(kept):
-        most = max(images.values(), default=0)
+        most = max((images[wnid] for wnid in wnids if wnid in wordnet), default=0)
+        remedy = f"(the largest has {most}); lower --min-images" if most else "(none has both an image and such a wnid)"
         raise PrepError(
             f"{raw}: none of its {len(wnids)} classes has {parameters.min_images} images and a wnid of WordNet 3.0 "
-            f"(the largest has {most}); lower --min-images"
+            f"{remedy}"
         )
     indices = iter(range(len(wnids)))
     columns = [

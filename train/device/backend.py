@@ -46,7 +46,7 @@ def compiled(module: nn.Module, device: torch.device) -> nn.Module:
 
 @contextmanager
 def backend_errors(run: RunConfig) -> Iterator[None]:
-    """Turn errors of compilation and of deterministic algorithms into errors of one line."""
+    """Turn errors of compilation, deterministic algorithms and batch norm into errors of one line."""
     try:
         yield
     except RuntimeError as error:
@@ -55,3 +55,10 @@ def backend_errors(run: RunConfig) -> Iterator[None]:
         if run.deterministic and "deterministic" in str(error):
             raise TrainError(f"{one_line(error)}; set run.deterministic=false, or use another model") from error
         raise
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainError(
+            f"batch norm needs more than one image at a time ({one_line(error)}); give a larger --batch-size or a "
+            "smaller optim.accumulate"
+        ) from error

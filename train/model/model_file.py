@@ -1,7 +1,7 @@
 """Model files: weights as safetensors, classes in class order, with a description of the model in the metadata."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import atomic_path
-from in21k.train.config.overrides import config_from_dict
+from in21k.train.config.records import Record, parse_record
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
@@ -19,6 +19,12 @@ from in21k.train.model.network import Network, build_network
 from in21k.train.model.weights import Weights
 
 MODEL = "model.safetensors"
+
+MAX_CLASSES = 1 << 24
+"""The most classes that a model file may claim."""
+
+MAX_SIZE = 1 << 16
+"""The largest side of its images in pixels."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,19 @@ def load_tensors(path: Path) -> Weights:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
 
 
+def check_tensors(path: Path) -> None:
+    """Refuse a safetensors file that is missing or cut off, without reading its tensors.
+
+    Raises:
+        TrainError: it is.
+    """
+    try:
+        with safe_open(path, "pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
+
+
 def read_metadata(path: Path) -> ModelMetadata:
     """Return the metadata of a model file.
 
@@ -100,14 +119,20 @@ def read_metadata(path: Path) -> ModelMetadata:
     try:
         with safe_open(path, "pt") as file:
             stored = file.metadata() or {}
+        if lacking := [field.name for field in fields(ModelMetadata) if field.name not in stored]:
+            raise TrainError(f"{path} is not a model file of in21k: its metadata lacks {lacking[0]!r}")
         numbers = {key: int(stored[key]) for key in ("num_classes", "image_size", "step")}
-        texts = {key: stored[key] for key in ("model", "class_list_sha256")}
-        config = config_from_dict(json.loads(stored["config"]))
-    except (OSError, SafetensorError, ValueError, AttributeError) as error:
+        record = Record({**stored, **numbers})
+        return ModelMetadata(
+            model=record.text("model"),
+            num_classes=record.whole("num_classes", 1, MAX_CLASSES),
+            image_size=record.whole("image_size", 1, MAX_SIZE),
+            class_list_sha256=record.text("class_list_sha256"),
+            step=record.whole("step"),
+            config=parse_record(stored["config"]).config(),
+        )
+    except (OSError, SafetensorError, ValueError) as error:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
-    except KeyError as error:
-        raise TrainError(f"{path} is not a model file of in21k: its metadata lacks {error}") from error
-    return ModelMetadata(**numbers, **texts, config=config)  # type: ignore[arg-type]
 
 
 def check_classes(path: Path, metadata: ModelMetadata, classes: int, class_list_sha256: str) -> None:

@@ -71,7 +71,8 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
         image_size: side of the images in pixels, for architectures that fix it.
 
     Raises:
-        TrainError: timm has no such model, its weights cannot be loaded, or it has no classifier.
+        TrainError: timm has no such model, its weights cannot be loaded, it has no classifier, or it does not take
+            images of this size.
     """
     classes = len(order)
     module = create_module(config, classes, image_size)
@@ -85,6 +86,7 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
         order=order,
         normalization=normalization_of(config.name, config.inputs),
     )
+    _try_out(network, image_size)
     if config.pretrained:
         network.load(module.state_dict())  # timm fills a classifier of the right size in class order
     if config.init:
@@ -116,7 +118,7 @@ def create_module(config: ModelConfig, classes: int | None, image_size: int) -> 
     except Exception as error:
         if config.pretrained:
             raise TrainError(
-                f"timm's weights for {config.name} cannot be loaded: {one_line(error)}; try --init FILE"
+                f"timm's weights for {config.name} cannot be loaded: {one_line(error)}; try a file of weights"
             ) from error
         raise TrainError(f"timm cannot build {config.name} at {image_size} pixels: {one_line(error)}") from error
     return module
@@ -141,6 +143,22 @@ def check_name(name: str) -> None:
     except RuntimeError as error:
         tags = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
         raise TrainError(f"timm has no weights {name!r}; it has: {', '.join(tags) or 'none'}") from error
+
+
+@torch.no_grad()  # in inference mode, what a model caches on its first call could not be differentiated later
+def _try_out(network: Network, image_size: int) -> None:
+    """Refuse an image size that the network does not take, by passing one black image through it."""
+    images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
+    is_training = network.module.training
+    try:
+        network.module.eval()(network.inputs(images, torch.device("cpu")))
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise TrainError(
+            f"{network.name} does not take images of {image_size} × {image_size} pixels: {one_line(error)}; "
+            "give another size"
+        ) from error
+    finally:
+        network.module.train(is_training)
 
 
 def _checkpoint_activations(network: Network) -> None:

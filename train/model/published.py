@@ -30,6 +30,8 @@ class PublishedModel:
     """A file of weights; None downloads timm's."""
     inputs: str = AUTO
     """Normalization: unit, timm, or auto, which is unit for the official weights and timm for all others."""
+    option: str = "--weights"
+    """The option of the command at hand that gives the file, for messages."""
 
 
 def published_settings(model: PublishedModel) -> ModelConfig:
@@ -43,7 +45,7 @@ def published_settings(model: PublishedModel) -> ModelConfig:
         return ModelConfig(name=model.name, inputs=TIMM if model.inputs == AUTO else model.inputs)
     if model.weights is None and not architecture.authors:
         raise TrainError(
-            f"timm has no ImageNet-21K weights of {architecture.name}; pass the authors' file as --weights FILE"
+            f"timm has no ImageNet-21K weights of {architecture.name}; pass the authors' file as {model.option} FILE"
         )
     name = architecture.authors or architecture.timm
     return ModelConfig(name=name, inputs=UNIT if model.inputs == AUTO else model.inputs)

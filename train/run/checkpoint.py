@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX
-from in21k.train.config.overrides import config_from_dict
+from in21k.train.config.records import Record, read_record
 from in21k.train.config.settings import Config
 from in21k.train.errors import TrainError
-from in21k.train.model.model_file import MODEL, ModelMetadata, write_tensors
+from in21k.train.model.model_file import MODEL, ModelMetadata, check_tensors, write_tensors
 from in21k.train.model.weights import Weights
 
 FORMAT_VERSION = 1
@@ -107,6 +107,30 @@ def latest_checkpoint(run: Path) -> Path | None:
     return found[-1] if (found := _checkpoints(run)) else None
 
 
+def newest_usable(run: Path) -> tuple[Path, RunState, tuple[str, ...]] | None:
+    """Return a run's newest readable checkpoint, its state, and what is wrong with newer ones; None without any.
+
+    Raises:
+        TrainError: there are checkpoints, and none can be read.
+    """
+    wrong: list[TrainError] = []
+    for checkpoint in reversed(_checkpoints(run)):
+        try:
+            return checkpoint, _usable_state(checkpoint), tuple(map(str, wrong))
+        except TrainError as error:
+            wrong.append(error)
+    if wrong:
+        raise wrong[0]
+    return None
+
+
+def _usable_state(checkpoint: Path) -> RunState:
+    state = load_state(checkpoint)
+    for name in (MODEL, OPTIMIZER, *([EMA] if state.config.optim.ema_decay else [])):
+        check_tensors(checkpoint / name)
+    return state
+
+
 def load_state(checkpoint: Path) -> RunState:
     """Return the state of the run at a checkpoint.
 
@@ -115,14 +139,26 @@ def load_state(checkpoint: Path) -> RunState:
     """
     path = checkpoint / STATE
     try:
-        values = json.loads(path.read_bytes())
-        if values["format_version"] > FORMAT_VERSION:
-            raise TrainError(f"{path} has format {values['format_version']}, newer than this in21k; upgrade in21k")
-        values["config"] = config_from_dict(values["config"])
-        values["groups"] = tuple(values["groups"])
-        return RunState(**values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainError(f"{path} cannot be read: {one_line(error)}; use an older checkpoint") from error
+        return _state_of(read_record(path))
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
+
+
+def _state_of(record: Record) -> RunState:
+    version = record.whole("format_version")
+    if version > FORMAT_VERSION:
+        raise ValueError(f"it has format {version}, newer than this in21k; upgrade in21k")
+    return RunState(
+        step=record.whole("step"),
+        epoch=record.whole("epoch"),
+        samples=record.whole("samples"),
+        skipped=record.whole("skipped"),
+        dataset_sha256=record.text("dataset_sha256"),
+        config=record.section("config").config(),
+        scaler=record.section("scaler").numbers(),
+        groups=tuple(group.numbers() for group in record.sections("groups")),
+        format_version=version,
+    )
 
 
 def find_model(path: Path, *, raw: bool = False) -> Path:

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from in21k.shards_manifest.errors import escaped
+from in21k.shards_manifest.errors import escaped, one_line
 from in21k.shards_manifest.manifest import HIERARCHY
 from in21k.shards_manifest.markers import CONFIG, FolderKind, require_place_for
 from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
 from in21k.shards_manifest.storage.location import locate
-from in21k.train.config.overrides import config_from_dict, differences
+from in21k.train.config.overrides import differences
+from in21k.train.config.records import read_record
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.model.model_file import MODEL
-from in21k.train.run.checkpoint import FOLDER, RunState, latest_checkpoint, load_state
+from in21k.train.run.checkpoint import FOLDER, RunState, latest_checkpoint, newest_usable
 from in21k.train.run.lock import LOCK, RunLock
 from in21k.tree.table import write_table
 
@@ -37,6 +38,8 @@ class Start:
     """The checkpoint to resume; None for a new run."""
     state: RunState | None
     """The checkpoint's state; None for a new run."""
+    unusable: tuple[str, ...] = ()
+    """What is wrong with newer checkpoints, which are not resumed for that; a line for each."""
 
     @property
     def step(self) -> int:
@@ -62,7 +65,8 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
 
     Raises:
         DatasetError: the folder holds what another command wrote.
-        TrainError: the folder holds a run and `resume` is off, or its configuration or dataset differs.
+        TrainError: the folder holds a run and `resume` is off, its configuration or dataset differs, or none of its
+            checkpoints can be read.
     """
     require_place_for(locate(run), FolderKind.RUN, option="--output")
     path = run / CONFIG
@@ -73,19 +77,28 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
         return Start(None, None)
     if not resume:
         raise TrainError(f"{run} already holds a run; pass --resume to continue it, or give another --output")
-    try:
-        stored = json.loads(path.read_bytes())
-        old, digest = config_from_dict(stored["config"]), stored["dataset"]["manifest_sha256"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainError(f"{path} is damaged ({error}); give another --output") from error
+    old, digest = read_config(path)
     if changed := differences(old, config):
         raise TrainError(
             f"{run} was started with other settings and cannot be resumed with these: {'; '.join(changed)}"
         )
     if digest != dataset.digest:
         raise TrainError(f"{run} was trained on another dataset than {dataset.name}; resume it with its own")
-    checkpoint = latest_checkpoint(run)
-    return Start(checkpoint, load_state(checkpoint) if checkpoint else None)
+    usable = newest_usable(run)
+    return Start(*usable) if usable else Start(None, None)
+
+
+def read_config(path: Path) -> tuple[Config, str]:
+    """Return the configuration in a run's config.json, and the digest of its dataset.
+
+    Raises:
+        TrainError: the file is damaged.
+    """
+    try:
+        stored = read_record(path)
+        return stored.section("config").config(), stored.section("dataset").text("manifest_sha256")
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{path} is damaged ({one_line(error)}); give another --output") from error
 
 
 def _require_no_other_files(run: Path) -> None:

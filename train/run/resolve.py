@@ -68,7 +68,8 @@ def _with_timm_name(config: ModelConfig) -> ModelConfig:
         others = timm.list_models(f"{architecture.timm}.*", pretrained=True)
         hint = f"; timm has others, which --model takes by name: {', '.join(others)}" if others else ""
         raise TrainError(
-            f"timm has no weights of {architecture.name} that have seen ImageNet-1K alone; pass --init FILE{hint}"
+            f"timm has no weights of {architecture.name} that have seen ImageNet-1K alone; "
+            f"pass a file (pretrain --init, transfer --checkpoint){hint}"
         )
     return replace(config, name=architecture.timm_weights if config.pretrained else architecture.timm)
 

@@ -1,6 +1,7 @@
 """The training loop: steps, curves, val passes and checkpoints."""
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -68,6 +69,7 @@ def train_on(
             lock.take_if_there()
         start = find_start(run, config, dataset, resume=resume)
         _check_same_start(start, ranks)
+        _tell_unusable(start, ranks)
         session = open_session(config, dataset, ranks, start)
         began = time.perf_counter()
         with dataset.cached(read_options(config.data)):
@@ -210,6 +212,12 @@ class Trainer:
         session.train_module.train()
         self.progress.evaluation = evaluation
         self._log.write_val(self.progress.step, evaluation)
+
+
+def _tell_unusable(start: Start, ranks: Ranks) -> None:
+    """Say on stderr which newer checkpoints are left alone because they are broken."""
+    for reason in start.unusable if ranks.is_first else ():
+        print(f"note: {reason}; resuming from {start.checkpoint} instead", file=sys.stderr, flush=True)
 
 
 def _check_same_start(start: Start, ranks: Ranks) -> None:

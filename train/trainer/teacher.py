@@ -85,5 +85,5 @@ def _published(distill: DistillConfig, data: TrainingData, size: int) -> Network
     if "/" in distill.teacher and find_architecture(distill.teacher) is None:
         raise TrainError(f"{distill.teacher}: there is no such run or file of weights; give another --teacher")
     file = Path(distill.teacher_weights) if distill.teacher_weights else None
-    settings = published_settings(PublishedModel(distill.teacher, file))
+    settings = published_settings(PublishedModel(distill.teacher, file, option="--teacher-weights"))
     return published_network(settings, file, data.hierarchy, size)

@@ -159,6 +159,13 @@ def test_no_kept_class_is_one_line_that_says_how_large_the_largest_is(tmp_path):
         call("filter", raw, tmp_path / "work", "--min-images", 4)
 
 
+def test_a_lower_limit_is_not_proposed_where_no_class_has_a_wnid(tmp_path):
+    raw = make_dump(tmp_path / "raw.tar", {"n99999999": tiny(DOG, 3)})
+    with pytest.raises(RefusedError, match=r"none of its 1 classes has 4 images.*none has both") as refused:
+        call("filter", raw, tmp_path / "work", "--min-images", 4)
+    assert "lower --min-images" not in str(refused.value)
+
+
 def test_fewer_than_one_image_per_class_is_refused(tmp_path):
     raw = make_dump(tmp_path / "raw.tar", {DOG: tiny(DOG, 3)})
     with pytest.raises(RefusedError, match="give 1 or more"):

@@ -107,7 +107,10 @@ def test_an_unknown_recipe_is_named_with_those_that_are():
 
 def test_only_what_changes_the_batches_hinders_a_resume():
     old = Config()
-    assert not differences(old, with_values(old, {"run.workers": 3, "run.log_steps": 1, "run.device": "cpu"}))
+    assert not differences(
+        old,
+        with_values(old, {"run.workers": 3, "run.log_steps": 1, "run.device": "cpu", "model.grad_checkpointing": True}),
+    )
     assert differences(old, with_values(old, {"optim.lr": 1.0, "run.seed": 2})) == [
         "optim.lr: 0.0003 → 1.0",
         "run.seed: 0 → 2",

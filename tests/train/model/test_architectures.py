@@ -103,13 +103,12 @@ def test_the_papers_names_are_accepted_as_people_write_them(written, timm_name):
 def test_initial_weights_have_seen_only_imagenet_1k():
     assert resolve_model(ModelConfig(name="TResNet-M", pretrained=True)).name == "tresnet_m.miil_in1k"
     assert resolve_model(ModelConfig(name="tresnet_m", pretrained=True)).name == "tresnet_m"
-    with pytest.raises(
-        TrainError, match=r"no weights of Mixer-B/16 that have seen ImageNet-1K alone; pass --init FILE"
-    ):
+    remedy = r"pass a file \(pretrain --init, transfer --checkpoint\)"
+    with pytest.raises(TrainError, match=f"no weights of Mixer-B/16 that have seen ImageNet-1K alone; {remedy}"):
         resolve_model(ModelConfig(name="Mixer-B/16", pretrained=True))
-    with pytest.raises(TrainError, match=r"pass --init FILE; timm has others, .*tresnet_v2_l\.miil_in21k"):
+    with pytest.raises(TrainError, match=rf"{remedy}; timm has others, .*tresnet_v2_l\.miil_in21k"):
         resolve_model(ModelConfig(name="TResNet-L", pretrained=True))
-    with pytest.raises(TrainError, match=r"pass --init FILE$"):
+    with pytest.raises(TrainError, match=f"{remedy}$"):
         resolve_model(ModelConfig(name="OFA-595", pretrained=True))
 
 

@@ -158,6 +158,23 @@ def test_a_damaged_file_is_one_line(dataset_folder, tmp_path, name, keep):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [MODEL, OPTIMIZER, STATE])
+def test_a_broken_newest_checkpoint_gives_way_to_the_one_before_and_says_so(
+    run, dataset_folder, tmp_path, capsys, name
+):
+    copy = shutil.copytree(run, tmp_path / "run")
+    path = latest_checkpoint(copy) / name
+    path.write_bytes(path.read_bytes()[:-9])
+    again = pretrain(str(dataset_folder), copy, tiny(run__checkpoint_steps=3), resume=True, progress=False)
+    assert (again["resumed_at_step"], again["steps"]) == (6, 8)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"note: {path} cannot be read: ")
+    assert line.endswith("step-00000006 instead")
+    assert (copy / "metrics.csv").read_text().splitlines()[-1].split(",")[:5] == (
+        (run / "metrics.csv").read_text().splitlines()[-1].split(",")[:5]
+    )
+
+
 def test_no_checkpoint_is_one_line(tmp_path):
     with pytest.raises(TrainError, match="there is no checkpoint"):
         find_model(tmp_path)
@@ -167,7 +184,7 @@ def test_no_checkpoint_is_one_line(tmp_path):
 
 def test_a_file_without_metadata_is_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(TrainError, match=r"is not a model file of in21k: its metadata lacks 'num_classes'"):
+    with pytest.raises(TrainError, match=r"is not a model file of in21k: its metadata lacks 'model'"):
         read_metadata(tmp_path / "model.safetensors")
 
 

@@ -1,4 +1,4 @@
-"""Data that a run can do little with: no val split, or a hierarchy of one chain."""
+"""Data and sizes that a run can do little with: no val split, a hierarchy of one chain, one image at a time."""
 
 import json
 
@@ -35,3 +35,28 @@ def test_a_hierarchy_of_one_chain_trains(capsys, tmp_path, recipe):
     status, out, _ = answer(capsys, "pretrain", data, "--output", run, *PLAIN, "--recipe", recipe, "--json")
     assert status == 0
     assert "val_semantic_top1" not in json.loads(out)
+
+
+@pytest.mark.parametrize("how", [["--batch-size", 1], ["--batch-size", 6, "--set", "optim.accumulate=6"]])
+def test_batch_norm_on_one_image_is_one_line_and_the_corrected_command_runs(capsys, dataset_folder, tmp_path, how):
+    run = tmp_path / "run"
+    command = ["pretrain", dataset_folder, "--output", run, *PLAIN, "--model", "test_resnet"]
+    status, out, err = answer(capsys, *command, *how)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "batch norm needs more than one image at a time" in err
+    assert answer(capsys, *command)[0] == 0
+
+
+def test_an_image_size_that_the_model_does_not_take_is_one_line(capsys, dataset_folder, tmp_path):
+    odd = ["--image-size", 33]
+    run = tmp_path / "run"
+    assert answer(capsys, "pretrain", dataset_folder, "--output", run, *PLAIN)[0] == 0
+    commands = (
+        ["pretrain", dataset_folder, "--output", tmp_path / "other", *PLAIN, *odd],
+        ["evaluate", dataset_folder, "--checkpoint", run, "--device", "cpu", *odd],
+    )
+    for command in commands:
+        status, out, err = answer(capsys, *command)
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        assert "test_vit does not take images of 33 × 33 pixels" in err
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,87 @@
+"""Messages name only options that the commands which can print them have."""
+
+import ast
+import re
+from pathlib import Path
+
+import in21k.train
+from in21k.prep.cli.main import main as prep
+from in21k.train.cli.main import main as train
+
+ROOT = Path(next(iter(in21k.train.__path__)))
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+RUNS = {"pretrain", "transfer"}
+READS = RUNS | {"evaluate"}
+LOADS = READS | {"predict", "export"}
+COMMANDS = {
+    "config": READS,
+    "device": READS,
+    "device/backend.py": RUNS,  # it compiles in training alone
+    "images": READS,
+    "data": READS,
+    "data/open_data.py": {"transfer"},
+    "data/open_datasets": {"transfer"},
+    "stream": READS,
+    "model": LOADS,
+    "model/published.py": {"evaluate"},  # a teacher's caller names its own option
+    "losses": RUNS,
+    "run": RUNS,
+    "evaluation": READS,
+    "trainer": RUNS,
+    "trainer/teacher.py": {"pretrain"},
+    "transfer": {"transfer"},
+    "use": {"predict", "export"},
+    "use/predict_picture.py": {"predict"},
+}
+"""The commands that can print the messages of a room, or of a file where that has fewer."""
+
+ELSEWHERE = {
+    ("config/fields.py", "--help"),
+    ("config/overrides.py", "--set"),  # of the commands that have it
+    ("evaluation/scores.py", "--val-per-class"),  # of in21k-prep, which the message names
+    ("run/resolve.py", "--init"),  # the message names pretrain
+    ("run/resolve.py", "--checkpoint"),  # the message names transfer
+}
+
+
+def options_of(command: object) -> set[str]:
+    return {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+
+
+def texts(path: Path) -> list[str]:
+    """The string constants of a module, without its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented
+    ]
+
+
+def named() -> list[tuple[str, str]]:
+    """Each (file, option) that a message of the trainer's core names."""
+    files = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+    core = [name for name in files if not name.startswith(("cli/", "__"))]
+    return [(name, option) for name in core for text in texts(ROOT / name) for option in OPTION.findall(text)]
+
+
+def test_messages_of_training_name_options_that_their_commands_have():
+    options = {name: options_of(command) for name, command in train.commands.items()}
+    found = named()
+    assert len(found) > 40
+    wrong = []
+    for name, option in found:
+        rooms = [room for room in COMMANDS if name == room or name.startswith(f"{room}/")]
+        commands = COMMANDS[max(rooms, key=len)]
+        if (name, option) not in ELSEWHERE and not all(option in options[command] for command in commands):
+            wrong.append((name, option))
+    assert wrong == []
+
+
+def test_messages_of_preparing_name_options_that_exist():
+    options = set().union(*map(options_of, prep.commands.values())) | {"--help", "--debug"}
+    root = ROOT.parent / "prep"
+    found = {option for path in root.rglob("*.py") for text in texts(path) for option in OPTION.findall(text)}
+    assert len(found) > 20
+    assert found - options == set()
