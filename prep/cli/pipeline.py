@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
+from in21k.prep.cli.shared import Size, json_option, note, parents_option, print_summary
 from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
 from in21k.prep.demo.dump import draw_dump
 from in21k.prep.executor import Workers, available_cores, start_early
@@ -21,7 +21,6 @@ from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
-from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.parents import ParentRule
@@ -219,7 +218,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
         resize_images(folder, resize, workers, chosen["memory"], dump)
         return write_shards(folder, output, shard, workers)
 
-    print_summary("run", _dataset(with_sound_parts(stages, _note), output), as_json)
+    print_summary("run", _dataset(with_sound_parts(stages, note), output), as_json)
 
 
 @click.command("rejects")
@@ -293,10 +292,6 @@ def _dataset(manifest: Manifest, out: Location) -> dict[str, Any]:
     }
 
 
-def _note(text: str) -> None:
-    click.echo(f"note: {one_line(text, None)}", err=True)
-
-
 def _note_backend() -> None:
     if not is_simd():
-        _note(_SLOW_PILLOW)
+        note(_SLOW_PILLOW)

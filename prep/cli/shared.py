@@ -73,6 +73,11 @@ class Size(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+def note(text: str) -> None:
+    """Print a note on stderr, on one line."""
+    click.echo(f"note: {one_line(text, None)}", err=True)
+
+
 def print_summary(command: str, facts: Mapping[str, Any], as_json: bool) -> None:
     """Print what a command did, for people or as JSON."""
     if as_json:
