@@ -62,6 +62,26 @@ def test_all_results_come_from_all_workers(tmp_path):
 
 
 @pytest.mark.parametrize("trouble", ["kill", "fail"])
+def test_a_task_may_fail_twice(tmp_path, trouble):
+    tasks = [Task(number, tmp_path, trouble, 2 * int(number == 1)) for number in range(3)]
+    assert sorted(run_tasks(work, tasks, Workers(2))) == [0, 1, 2]
+    assert tasks[1].attempts() == 3
+
+
+def wait_for_the_others(task: Task) -> int:
+    """Finish at once, but the first task after all others (in a worker)."""
+    if task.number == 0:
+        until(lambda: len(list(task.folder.iterdir())) == 4)
+    (task.folder / str(task.number)).touch()
+    return task.number
+
+
+def test_results_come_in_the_order_in_which_tasks_finish(tmp_path):
+    tasks = [Task(number, tmp_path) for number in range(5)]
+    assert list(run_tasks(wait_for_the_others, tasks, Workers(2)))[-1] == 0
+
+
+@pytest.mark.parametrize("trouble", ["kill", "fail"])
 def test_a_task_that_fails_once_runs_again(tmp_path, trouble):
     tasks = [Task(number, tmp_path, trouble, int(number == 3)) for number in range(8)]
     assert sorted(run_tasks(work, tasks, Workers(2))) == list(range(8))
