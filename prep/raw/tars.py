@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,7 +12,7 @@ from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawClass
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_tar
 from in21k.prep.raw.members import FOLDER, Found, HardLink, add_followed, followed, junk_reject, reject, sort_in
-from in21k.prep.raw.names import GIVEN_SPLITS, name_reject, printable
+from in21k.prep.raw.names import GIVEN_SPLITS, is_wnid, name_reject, printable
 from in21k.prep.raw.pieces import open_pieces
 from in21k.prep.records import Reason
 from in21k.shards_manifest.storage.location import Location
@@ -163,9 +164,17 @@ def _of_class(wnid: str, found: Found, end: int) -> RawClass:
 
 def _folders(name: str) -> tuple[str, str]:
     """Return a member's given split and its class, from the folders above it."""
-    parts = PurePosixPath(name).parts
-    split = GIVEN_SPLITS.get(parts[-3], "") if len(parts) > 2 else ""
-    return split, printable(parts[-2]) if len(parts) > 1 else ""
+    return _split_and_class(name.rpartition("/")[0])
+
+
+@lru_cache(maxsize=1024)
+def _split_and_class(folder: str) -> tuple[str, str]:
+    """Return the given split and the class: the innermost folder that is named as one, or else the innermost."""
+    parts = PurePosixPath(folder).parts
+    if not parts:
+        return "", ""
+    at = next((at for at in reversed(range(len(parts))) if is_wnid(parts[at])), len(parts) - 1)
+    return GIVEN_SPLITS.get(parts[at - 1], "") if at else "", printable(parts[at])
 
 
 def _is_class_tar(member: TarMember) -> bool:

@@ -174,3 +174,11 @@ def test_names_that_are_no_utf8_are_read_and_printed_escaped(place, tmp_path):
             "tar": (("caf\\xe9", "1.JPEG"), [b"1"]),
         }[place]
     )
+
+
+@pytest.mark.parametrize("inner", ["", "images/", f"{DOG}/", "a/b/"])
+def test_folders_within_the_class_folders_of_a_tar_belong_to_the_class(inner, tmp_path):
+    files = [(f"whole/{DOG}/{inner}{name}", data) for name, data in images_of(DOG, 3)]
+    (tmp_path / "raw.tar").write_bytes(tar_bytes(files))
+    found = read_raw(tmp_path / "raw.tar", tmp_path / "work")
+    assert (found.counts(), found.rejects) == ({DOG: 3}, [])
