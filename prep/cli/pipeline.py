@@ -75,10 +75,7 @@ resize_options = (
         help="With `reference`, produce the authors' pixels (OpenCV, not antialiased), to compare published numbers.",
     ),
     click.option(
-        "--memory",
-        type=Size(),
-        default=DEFAULT_MEMORY,
-        help="Memory that each worker may use; an image that needs more is rejected.  [default: 600MiB]",
+        "--memory", type=Size(), default=DEFAULT_MEMORY, help="Memory of a worker and of an image.  [default: 600MiB]"
     ),
 )
 shard_options = (
@@ -206,7 +203,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     split_images(folder, split)
     if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
         seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
-        needed = forecast(dump, folder, output, resize, workers.count, seconds)
+        needed = forecast(dump, folder, output, resize, workers.count, seconds, chosen["memory"])
         if chosen["dry_run"]:
             print_summary("dry run", forecast_summary(found.counts, needed), as_json)
         if not chosen["force"]:

@@ -14,8 +14,10 @@ from in21k.prep.errors import PrepError
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import resize_image
 from in21k.prep.raw.read_ahead import read_ahead
+from in21k.prep.stages.part_plan import memory_for_one_image
 from in21k.prep.stages.parts import sample_bytes
 from in21k.prep.stages.record import PARTS, SPLIT, required
+from in21k.prep.stages.resize import DEFAULT_MEMORY
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.storage.location import Location
@@ -44,7 +46,13 @@ class Forecast:
 
 
 def forecast(
-    raw: Location, work: Location, output: Location, parameters: ResizeParameters, workers: int, seconds: float
+    raw: Location,
+    work: Location,
+    output: Location,
+    parameters: ResizeParameters,
+    workers: int,
+    seconds: float,
+    memory: int = DEFAULT_MEMORY,
 ) -> Forecast:
     """Resize a random sample for some seconds and return what the whole run will need.
 
@@ -55,6 +63,7 @@ def forecast(
         parameters: those of resize.
         workers: number of processes that will resize.
         seconds: how long to sample.
+        memory: bytes that each of them may use.
 
     Raises:
         PrepError: an earlier stage is missing, or none of the sampled images decodes.
@@ -66,7 +75,7 @@ def forecast(
         for row, data in read_ahead(raw, work, rows):
             sampled += 1
             try:
-                image = resize_image(data, parameters).data
+                image = resize_image(data, parameters, memory_for_one_image(memory)).data
             except ImageError:
                 continue
             written += len(sample_bytes(row["key"], parameters.format.suffix, image, row["class_index"]))
