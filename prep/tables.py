@@ -70,16 +70,6 @@ def write_table(location: Location, table: pa.Table, *, checked: bool = False) -
         pq.write_table(table, file, compression="zstd", write_page_checksum=checked)
 
 
-def read_table(location: Location, **options: Any) -> pa.Table:
-    """Return a Parquet table, or the part of it that pyarrow.parquet.read_table's options select.
-
-    Raises:
-        DatasetError: it is missing or cannot be read.
-    """
-    with location.open_input() as file:
-        return pq.read_table(file, page_checksum_verification=True, **options)
-
-
 def plain(table: pa.Table) -> pa.Table:
     """Return a table without dictionary encoding, which makes conversion to Python objects a hundred times slower."""
     fields = [

@@ -26,6 +26,10 @@ class DatasetError(Exception):
         super().__init__(*(without_secrets(part) if isinstance(part, str) else part for part in args))
 
 
+class DamagedTableError(DatasetError):
+    """A table is damaged, or something else than it should be."""
+
+
 class NoSpaceError(DatasetError):
     """A file system is full; retrying would not help."""
 

@@ -10,7 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.tar import BLOCK
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -20,6 +22,11 @@ SAMPLES = "samples.parquet"
 REJECTS = "rejects.parquet"
 SPLITS = ("train", "val")
 SHARD_SUFFIX = ".tar"
+_MOST_CLASSES = 1 << 24
+"""Far more than WordNet has."""
+_LARGEST_SHARD = 1 << 45
+_SCALARS = (str, int, float, type(None))
+
 SEAL = "manifest_sha256"
 """The manifest's last key: the SHA-256 of the same JSON without it."""
 
@@ -35,6 +42,17 @@ class Shard:
     sha256: str
     md5: str = ""
     """For wids, which compares it; empty in datasets that were written without it."""
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "Shard":
+        """Return the shard that the fields of a JSON object describe.
+
+        Raises:
+            ValueError, TypeError: a field is missing or unknown, or has a value that no shard has.
+        """
+        shard = cls(**fields)
+        _check_shard(shard)
+        return shard
 
 
 @dataclass(frozen=True)
@@ -182,9 +200,9 @@ def read_manifest(dataset: Location) -> Manifest:
             "since it writes the manifest last"
         )
     try:
-        fields = json.loads(location.read_bytes())
+        fields = parse_json(read_json_bytes(location))
         version = fields["schema_version"]
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
+        if not is_count(version) or version > SCHEMA_VERSION:
             raise DatasetError(f"{location.text} has schema version {version!r}, newer than this in21k; upgrade it")
         return _from_fields(fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -198,7 +216,7 @@ def is_intact(content: bytes) -> bool:
     sidecar's under the manifest's name, does not.
     """
     try:
-        fields = json.loads(content)
+        fields = parse_json(content)
         sealed = fields.pop(SEAL, None)
         return "schema_version" in fields and content == (_json(fields) if sealed is None else _sealed(fields))
     except (ValueError, TypeError, AttributeError):
@@ -214,13 +232,11 @@ def _json(fields: dict[str, Any]) -> bytes:
 
 
 def _from_fields(fields: dict[str, Any]) -> Manifest:
-    splits = {name: tuple(Shard(**shard) for shard in fields["splits"][name]) for name in SPLITS}
+    splits = {name: tuple(map(Shard.of, fields["splits"][name])) for name in SPLITS}
     tables = {name: TableFile(**table) for name, table in fields["tables"].items()}
-    for shards in splits.values():
-        for shard in shards:
-            _check_shard(shard)
-    for name in tables:
-        _check_relative(name)
+    _check_fields(fields)
+    for name, table in tables.items():
+        _check_table(name, table)
     rest = {
         name: fields[name] for name in ("classes", "class_list_sha256", "source", "parameters", "counts", "versions")
     }
@@ -231,12 +247,36 @@ def _from_fields(fields: dict[str, Any]) -> Manifest:
 
 def _check_shard(shard: Shard) -> None:
     _check_relative(shard.path)
-    if not (isinstance(shard.samples, int) and isinstance(shard.bytes, int) and shard.samples > 0 and shard.bytes > 0):
+    if not (is_count(shard.bytes, _LARGEST_SHARD) and is_count(shard.samples, shard.bytes // (2 * BLOCK))):
         raise ValueError(f"shard {shard.path} with {shard.samples!r} samples in {shard.bytes!r} bytes")
+    if shard.samples == 0 or not (isinstance(shard.sha256, str) and isinstance(shard.md5, str)):
+        raise ValueError(f"shard {shard.path} with {shard.samples!r} samples and the SHA-256 {shard.sha256!r:.70}")
+
+
+def _check_table(name: str, table: TableFile) -> None:
+    _check_relative(name)
+    if not (is_count(table.bytes) and is_count(table.rows) and isinstance(table.sha256, str)):
+        raise ValueError(f"table {name} with {table.rows!r:.30} rows in {table.bytes!r:.30} bytes")
+
+
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    """Refuse values of the wrong type or range, before anything is allocated or printed by them."""
+    if not is_count(fields["classes"], _MOST_CLASSES):
+        raise ValueError(f"{fields['classes']!r:.30} classes")
+    if not isinstance(fields["class_list_sha256"], str):
+        raise ValueError(f"class_list_sha256 is {fields['class_list_sha256']!r:.60}")  # noqa: TRY004
+    require_mapping("source", fields["source"], (*_SCALARS, list))
+    require_mapping("parameters", fields["parameters"], dict)
+    for stage, parameters in fields["parameters"].items():
+        require_mapping(f"parameters.{stage}", parameters, _SCALARS)
+    require_mapping("counts", fields["counts"], int)
+    require_mapping("versions", fields["versions"], str)
 
 
 def _check_relative(path: str) -> None:
     """Refuse a path that leaves the dataset's folder, since a manifest may come from anyone."""
+    if not isinstance(path, str) or not path.isprintable() or not path:
+        raise ValueError(f"path {path!a:.100}")
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "://" in path:
         raise ValueError(f"path {path!r} leads out of the dataset")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.manifest import SAMPLES, SPLITS, Manifest, Shard
+from in21k.shards_manifest.parquet_table import require_plausible
 from in21k.shards_manifest.storage.location import Location
 
 LABEL_SUFFIX = ".cls"
@@ -60,9 +61,22 @@ class SampleTable:
             self._file: Any = pq.ParquetFile(self._location.open_input())
         except (pa.ArrowException, OSError) as error:
             raise DatasetError(f"{self._location.text} is not a Parquet table ({one_line(error)})") from error
+        self._require_own(manifest)
+
+    def _require_own(self, manifest: Manifest) -> None:
+        """Refuse a table that is not the manifest's, or larger than its file can be, before any of it is read."""
         groups = sum(len(manifest.splits[split]) for split in SPLITS)
         if self._file.num_row_groups != groups:
             raise DatasetError(f"{self._location.text} has {self._file.num_row_groups} shards, the manifest {groups}")
+        metadata = self._file.metadata
+        try:
+            require_plausible(metadata, self._location.size() or 0)
+        except ValueError as error:
+            raise DatasetError(f"{self._location.text} cannot be a sample table ({error})") from error
+        for split in SPLITS:
+            for number, record in enumerate(manifest.splits[split]):
+                if metadata.row_group(self._first_group[split] + number).num_rows != record.samples:
+                    raise DatasetError(f"{self._location.text} contradicts the manifest's record of {record.path}")
 
     def index(self, split: str, shard: int) -> ShardIndex:
         """Return where the samples of a split's shard are.
@@ -112,15 +126,18 @@ class SampleTable:
         Raises:
             DatasetError: the table is damaged.
         """
-        columns = [name for name in self._file.schema_arrow.names if name not in ("split", "shard")]
+        columns = [
+            name for name in self._file.schema_arrow.names if name in SCHEMA.names and name not in ("split", "shard")
+        ]
         return self._read(split, shard, columns)
 
     def _read(self, split: str, shard: int, columns: list[str]) -> pa.Table:
         group = self._first_group[split] + shard
         try:
             table = self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
+            table = table.cast(pa.schema([SCHEMA.field(name) for name in columns]))
             odd = None if "key" not in columns else _odd_key(table["key"])
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DatasetError(
                 f"{self._location.text}: row group {group} cannot be read ({one_line(error)})"
             ) from error

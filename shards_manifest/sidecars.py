@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from in21k.shards_manifest.datasheet import datasheet
-from in21k.shards_manifest.errors import DatasetError, one_line
+from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.manifest import HIERARCHY, SPLITS, Manifest, read_manifest
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sample_table import LABEL_SUFFIX, SampleTable
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, padded
@@ -25,6 +25,8 @@ CLASS_NAMES = "classes.txt"
 CLASS_LISTS = (SYNSETS, CLASS_NAMES)
 SIZES = "sizes.json"
 DALI_VERSION = "v1.2"
+
+_NAMES = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("wnid", "name")])
 
 
 def sidecars(manifest: Manifest, classes: Sequence[tuple[str, str]]) -> dict[str, bytes]:
@@ -96,13 +98,8 @@ def class_names(dataset: Location) -> list[tuple[str, str]]:
     Raises:
         DatasetError: `hierarchy.parquet` cannot be read.
     """
-    location = dataset / HIERARCHY
-    try:
-        with location.open_input() as file:
-            table = pq.read_table(file, columns=["wnid", "name"])
-        return list(zip(table["wnid"].to_pylist(), table["name"].to_pylist(), strict=True))
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise DatasetError(f"{location.text} cannot be read ({one_line(error)})") from error
+    table = read_columns(dataset / HIERARCHY, _NAMES)
+    return list(zip(table["wnid"].to_pylist(), table["name"].to_pylist(), strict=True))
 
 
 def timm_info(manifest: Manifest) -> bytes:

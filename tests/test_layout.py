@@ -16,6 +16,7 @@ ORDER = {
         ["errors", "tar_sparse"],
         ["tar", "key_hashes", "images", "sizes", "command_end"],
         ["storage"],
+        ["json_file", "parquet_table"],
         ["manifest"],
         ["sample_table", "datasheet", "markers", "tables"],
         ["sidecars"],

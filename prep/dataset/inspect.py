@@ -10,12 +10,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
-from in21k.prep.tables import read_table
+from in21k.prep.records import DATASET_CLASSES_SCHEMA
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, SPLITS, Manifest, read_manifest
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.local_files import make_folder, write_atomic
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, padded
+from in21k.tree.table import SCHEMA
+
+_HIERARCHY = pa.schema(
+    [
+        SCHEMA.field(name)
+        for name in (
+            "class_index",
+            "wnid",
+            "name",
+            "lemmas",
+            "path_names",
+            "level",
+            "children",
+            "images_train",
+            "images_val",
+            "images_subtree",
+        )
+    ]
+)
+"""The columns of the hierarchy table that are shown."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +119,7 @@ def inspect_class(dataset: Location, named: str, limit: int) -> ClassFacts:
         DatasetError: there is no dataset, or it is damaged.
     """
     manifest = read_manifest(dataset)
-    hierarchy = read_table(dataset / HIERARCHY)
+    hierarchy = read_columns(dataset / HIERARCHY, _HIERARCHY)
     row = hierarchy.slice(_class_index(dataset, hierarchy, named), 1).to_pylist()[0]
     names = hierarchy["name"].to_pylist()
     return ClassFacts(
@@ -131,7 +152,7 @@ def inspect_sample(dataset: Location, key: str) -> SampleFacts:
             break
     else:
         raise PrepError(f"{dataset.text}: no sample has the key {key!r}; keys are image names such as n02084071_1234")
-    row = read_table(dataset / HIERARCHY).slice(sample.class_index, 1).to_pylist()[0]
+    row = read_columns(dataset / HIERARCHY, _HIERARCHY).slice(sample.class_index, 1).to_pylist()[0]
     image, label = _members(dataset, sample)
     digest = hashlib.sha256(image).hexdigest()
     return SampleFacts(sample=sample, wnid=row["wnid"], path=row["path_names"], label=label, image=image, sha256=digest)
@@ -179,7 +200,7 @@ def _class_index(dataset: Location, hierarchy: pa.Table, named: str) -> int:
 
 def _why_no_class(dataset: Location, named: str) -> str:
     """Return in words whether a class was dropped or is unknown."""
-    classes = read_table(dataset / CLASSES)
+    classes = read_columns(dataset / CLASSES, DATASET_CLASSES_SCHEMA)
     dropped = classes.filter(pc.or_(pc.equal(classes["wnid"], named), pc.equal(classes["name"], named))).to_pylist()
     if dropped:
         row = dropped[0]

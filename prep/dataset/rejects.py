@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from in21k.prep.errors import PrepError
 from in21k.prep.records import REJECTS_SCHEMA
-from in21k.prep.tables import read_table
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import REJECTS, read_manifest
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location
 
 
@@ -30,7 +30,7 @@ def read_rejects(dataset: Location, reason: str = "") -> list[RejectRow]:
         PrepError: nothing was rejected for that reason.
     """
     read_manifest(dataset)
-    columns = read_table(dataset / REJECTS, schema=REJECTS_SCHEMA).to_pydict()
+    columns = read_columns(dataset / REJECTS, REJECTS_SCHEMA).to_pydict()
     rows = [RejectRow(*row) for row in zip(*columns.values(), strict=True)]
     chosen = [row for row in rows if reason in ("", row.reason)]
     if reason and not chosen:

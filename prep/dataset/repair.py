@@ -8,13 +8,15 @@ import pyarrow as pa
 from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
+from in21k.prep.records import DATASET_CLASSES_SCHEMA
 from in21k.prep.stages.describe import dataset_tables, stored_parameters
 from in21k.prep.stages.parts import count_parts, discarding_damaged
 from in21k.prep.stages.record import PARTS, locked, required
 from in21k.prep.stages.shard import ShardParameters, require_made_from, write_shards
 from in21k.prep.stages.shard_files import ShardTask, index_shard, plan_shards, reopen, write_shard, writing
-from in21k.prep.tables import read_table, write_table
+from in21k.prep.tables import write_table
 from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.json_file import read_json_bytes
 from in21k.shards_manifest.manifest import (
     CLASSES,
     MANIFEST,
@@ -26,6 +28,7 @@ from in21k.shards_manifest.manifest import (
     read_manifest,
 )
 from in21k.shards_manifest.markers import UNFINISHED
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.findings import Depth, Finding
@@ -127,7 +130,7 @@ def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
     with locked(work), discarding_damaged(work):
         plan = plan_shards(work, output, parameters.samples_per_shard)
         tables = dataset_tables(work, asdict(parameters), plan.orders)
-    if not tables[CLASSES].equals(read_table(output / CLASSES)):
+    if not tables[CLASSES].equals(read_columns(output / CLASSES, DATASET_CLASSES_SCHEMA)):
         raise PrepError(f"{output.text}: it has no sound {MANIFEST}, and was not made from {work.text}")
     reopen(output)
     (output / MANIFEST).delete_file()
@@ -139,7 +142,7 @@ def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
 
 def _has_intact_manifest(output: Location) -> bool:
     location = output / MANIFEST
-    return location.exists() and is_intact(location.read_bytes())
+    return location.exists() and is_intact(read_json_bytes(location))
 
 
 def _parameters_without_manifest(output: Location) -> ShardParameters:

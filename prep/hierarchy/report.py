@@ -6,21 +6,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.source import SourceHierarchy, read_source
 from in21k.prep.hierarchy.thumbnails import sheet_samples, thumbnails
+from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, Manifest, read_manifest
 from in21k.shards_manifest.markers import REPORT_PAGE as PAGE
 from in21k.shards_manifest.markers import FolderKind, require_place_for
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.explorer import explorer_page
 from in21k.tree.parents import ParentRule
 from in21k.tree.plots import plot_images_per_class, plot_levels, plot_rejects, plot_samples, plot_val_per_class
-from in21k.tree.table import read_hierarchy
+from in21k.tree.table import SCHEMA, read_hierarchy
 
 SAMPLES_PER_LEVEL = 32
+
+_LATER = ("ancestors", "leaves")
+_HIERARCHY = pa.schema([field.with_nullable(field.nullable or field.name in _LATER) for field in SCHEMA])
+"""The hierarchy table, in which older versions left out two columns."""
 
 _CAPTIONS = {
     "levels.png": "Classes and images per level",
@@ -86,12 +90,15 @@ def _dataset_hierarchy(dataset: Location) -> SourceHierarchy:
     location = dataset.child(HIERARCHY)
     with location.open_input() as file:
         hierarchy = read_hierarchy(file, location.text)
-    return SourceHierarchy(hierarchy, _read(location))
+    return SourceHierarchy(hierarchy, read_columns(location, _HIERARCHY))
 
 
 def _dataset_plots(dataset: Location, manifest: Manifest, found: SourceHierarchy) -> dict[str, bytes]:
     """Return the plots of a dataset by file name."""
-    classes, rejects = _read(dataset.child(CLASSES)), _read(dataset.child(REJECTS))
+    classes, rejects = (
+        read_columns(dataset / name, schema)
+        for name, schema in ((CLASSES, DATASET_CLASSES_SCHEMA), (REJECTS, REJECTS_SCHEMA))
+    )
     train, val = (found.table[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
     counted = rejects.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist()
     reasons: Mapping[tuple[str, str], int] = {(row["stage"], row["reason"]): row["count_all"] for row in counted}
@@ -111,11 +118,3 @@ def _dataset_plots(dataset: Location, manifest: Manifest, found: SourceHierarchy
         sheet = [(names[index], picture) for index, picture in pictures]
         plots[f"samples-level-{level:02d}.png"] = plot_samples(level, sheet)
     return plots
-
-
-def _read(location: Location) -> pa.Table:
-    try:
-        with location.open_input() as file:
-            return pq.read_table(file)
-    except (pa.ArrowException, OSError) as error:
-        raise PrepError(f"{location.text} is not a Parquet table ({error})") from error

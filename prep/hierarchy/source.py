@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.class_lists import PublishedList, published_class_list, read_class_list, read_wnid_list
 from in21k.tree.class_names import edge_class_names
@@ -17,7 +17,7 @@ from in21k.tree.edges import edge_hierarchy, read_edges
 from in21k.tree.findings import HierarchyFinding
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.parents import ParentRule
-from in21k.tree.table import hierarchy_table, named_table, wordnet_hierarchy
+from in21k.tree.table import SCHEMA, hierarchy_table, named_table, wordnet_hierarchy
 
 SOURCES = "a prepared dataset, a class list (a text file, one class per line), or " + " or ".join(PublishedList)
 
@@ -97,10 +97,6 @@ def read_source_classes(source: str, wnids_only: bool = True) -> ClassList:
 
 def _classes_of_table(location: Location) -> ClassList:
     """Return the classes and image counts in a dataset's hierarchy table."""
-    try:
-        with location.open_input() as file:
-            columns = pq.read_table(file, columns=["wnid", "images_train", "images_val"])
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise PrepError(f"{location.text} is not a hierarchy table ({error})") from error
+    columns = read_columns(location, pa.schema([SCHEMA.field(name) for name in ("wnid", "images_train", "images_val")]))
     train, val = (columns[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
     return ClassList(columns["wnid"].to_pylist(), train, val)

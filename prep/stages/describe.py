@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
-from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
+from in21k.prep.records import CLASSES_SCHEMA, DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages import split as split_stage
 from in21k.prep.stages.merge import IntArray, MergeOrder
@@ -20,9 +20,10 @@ from in21k.prep.stages.parts import count_parts, read_part_rejects
 from in21k.prep.stages.record import CLASSES as WORK_CLASSES
 from in21k.prep.stages.record import PARTS, StageRecord
 from in21k.prep.stages.shard_files import ShardPlan
-from in21k.prep.tables import read_table, write_table
+from in21k.prep.tables import write_table
 from in21k.shards_manifest.errors import one_line, without_secrets
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, REJECTS, SAMPLES, Manifest, TableFile
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
 from in21k.tree.class_lists import class_list_digest
@@ -54,7 +55,7 @@ def describe(
     """
     for name, table in dataset_tables(work, parameters, plan.orders).items():
         write_table(output / name, table)
-    classes = read_table(output / CLASSES)
+    classes = read_columns(output / CLASSES, DATASET_CLASSES_SCHEMA)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
     filtered, resized = stages["filter"], stages["resize"]
     manifest = Manifest(
@@ -65,7 +66,7 @@ def describe(
             **filtered.inputs,
         },
         parameters={stage: dict(record.parameters) for stage, record in stages.items()} | {"shard": dict(parameters)},
-        counts=_counts(stages, classes, read_table(output / REJECTS)),
+        counts=_counts(stages, classes, read_columns(output / REJECTS, REJECTS_SCHEMA)),
         versions={
             "in21k": version("in21k"),
             "python": platform.python_version(),
@@ -90,7 +91,7 @@ def dataset_tables(
         parameters: those of shard.
         orders: the samples of each split.
     """
-    classes = read_table(work / WORK_CLASSES)
+    classes = read_columns(work / WORK_CLASSES, CLASSES_SCHEMA)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
     train, val = (np.bincount(orders[split].class_indices, minlength=len(wnids)) for split in ("train", "val"))
     rule = ParentRule(parameters["parents"])
@@ -151,7 +152,7 @@ def _of_reason(classes: pa.Table, reason: Kept) -> dict[str, int]:
 def _rejects(work: Location) -> pa.Table:
     """Return the rejects of all stages, sorted by class and name."""
     folder = work / PARTS
-    tables = [read_table(work / name, schema=REJECTS_SCHEMA) for name in (filter_stage.REJECTS, split_stage.REJECTS)]
+    tables = [read_columns(work / name, REJECTS_SCHEMA) for name in (filter_stage.REJECTS, split_stage.REJECTS)]
     tables += [read_part_rejects(folder, number) for number in range(count_parts(folder))]
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in REJECTS_SCHEMA.names])
 

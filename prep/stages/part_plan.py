@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.stages.record import PARTS, SPLIT, require_same
+from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.storage.location import Location
 
 PLAN = "plan.json"
@@ -49,8 +50,13 @@ def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[st
     path = work / PARTS / PLAN
     if path.exists():
         try:
-            plan = json.loads(path.read_bytes())
+            plan = parse_json(read_json_bytes(path))
             parts = [Part(tuple(p["classes"]), tuple(p["row_groups"]), p["images"]) for p in plan["parts"]]
+            require_mapping("parameters", plan["parameters"])
+            require_mapping("inputs", plan["inputs"])
+            for part in parts:
+                if not all(map(is_count, (*part.classes, *part.row_groups, part.images))):
+                    raise ValueError(f"a part is {part}"[:200])
         except (ValueError, KeyError, TypeError) as error:
             raise PrepError(
                 f"{path.text} is not a plan of resize ({error}); delete the folder {path.parent.text}"

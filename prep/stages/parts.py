@@ -15,8 +15,9 @@ import pyarrow as pa
 from in21k.prep.errors import DamagedPartError
 from in21k.prep.records import PART_SCHEMA, REJECTS_SCHEMA, Reject, rejects_table
 from in21k.prep.stages.record import PARTS, RESIZE_RECORD
-from in21k.prep.tables import read_table, write_table
-from in21k.shards_manifest.errors import one_line
+from in21k.prep.tables import write_table
+from in21k.shards_manifest.errors import DamagedTableError, one_line
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sample_table import LABEL_SUFFIX
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import END, member_pieces
@@ -175,6 +176,6 @@ def with_sound_parts(stages: Callable[[], Result], note: Callable[[str], object]
 
 def _read(folder: Location, number: int, suffix: str, schema: pa.Schema) -> pa.Table:
     try:
-        return read_table(part_path(folder, number, suffix), schema=schema)
-    except (pa.ArrowException, OSError) as error:
+        return read_columns(part_path(folder, number, suffix), schema)
+    except DamagedTableError as error:
         raise damaged_part(folder, number, one_line(error), suffix) from error

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from in21k.prep.errors import PrepError
-from in21k.shards_manifest.errors import errors_naming
+from in21k.shards_manifest.errors import errors_naming, one_line
+from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
+from in21k.shards_manifest.manifest import ImageSpec
 from in21k.shards_manifest.storage.local_files import require_regular
 from in21k.shards_manifest.storage.location import Location
 
@@ -17,6 +19,13 @@ IMAGES = "images.parquet"
 CLASSES = "classes.parquet"
 SPLIT = "split.parquet"
 PARTS = "parts"
+
+_REQUIRED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "filter": {"counts": ("classes", "images", "classes_kept", "images_kept"), "notes": ("raw",)},
+    "split": {"parameters": ("val_per_class",)},
+    "resize": {"counts": ("train", "val", "damaged_kept", "classes_short_of_val"), "parameters": ("size",)},
+}
+"""What later stages look up in the records of earlier ones."""
 RESIZE_RECORD = "resize.json"
 
 
@@ -106,9 +115,21 @@ def read_record(work: Location, stage: str) -> StageRecord | None:
     if not path.exists():
         return None
     try:
-        return StageRecord(**json.loads(path.read_bytes()))
+        fields = parse_json(read_json_bytes(path))
+        record = StageRecord(**fields)
+        if record.stage != stage:
+            raise ValueError(f"it is of {record.stage!r:.60}")
+        for name, of in (("parameters", object), ("inputs", object), ("counts", int), ("outputs", str), ("notes", str)):
+            require_mapping(name, getattr(record, name), of)
+        for name, keys in _REQUIRED.get(stage, {}).items():
+            if lost := [key for key in keys if key not in getattr(record, name)]:
+                raise ValueError(f"{name} lacks {lost[0]}")
+        if not is_count(record.parameters.get("val_per_class", 0)):
+            raise ValueError(f"val_per_class is {record.parameters['val_per_class']!r:.60}")
+        ImageSpec.of(record.parameters if stage == "resize" else {})
     except (ValueError, TypeError) as error:
-        raise PrepError(f"{path.text} is not a stage record ({error}); use another work folder") from error
+        raise PrepError(f"{path.text} is not a stage record ({one_line(error)}); use another work folder") from error
+    return record
 
 
 def write_record(work: Location, record: StageRecord) -> StageRecord:

@@ -16,7 +16,7 @@ from in21k.prep.images.resize_image import Resized, decoder_versions, resize_ima
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.open import open_raw
 from in21k.prep.raw.read_ahead import read_ahead
-from in21k.prep.records import Reason, Reject
+from in21k.prep.records import CLASSES_SCHEMA, Reason, Reject
 from in21k.prep.stages.part_plan import Part, memory_for_one_image, plan_parts
 from in21k.prep.stages.parts import (
     ResizedImage,
@@ -38,8 +38,9 @@ from in21k.prep.stages.record import (
     required,
     write_record,
 )
-from in21k.prep.tables import plain, read_table
+from in21k.prep.tables import plain
 from in21k.shards_manifest.images.faults import ImageError
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 
 STAGE = "resize"
@@ -190,7 +191,8 @@ def _unchanged_dump(work: Location, given: Location | None) -> Location:
 
 def _kept_wnids(work: Location) -> list[str]:
     """Return the wnids of the kept classes in order of class index."""
-    wnids: list[str] = read_table(work / CLASSES, filters=[("kept", "=", True)])["wnid"].to_pylist()
+    classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
+    wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
     return wnids
 
 

@@ -12,6 +12,7 @@ from in21k.prep.stages.describe import describe
 from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.record import StageRecord, require_same, required
 from in21k.prep.stages.shard_files import plan_shards, write_shard, writing
+from in21k.shards_manifest.json_file import parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.manifest import MANIFEST, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.markers import UNFINISHED
 from in21k.shards_manifest.storage.location import Location, locate
@@ -121,7 +122,7 @@ def _begin(output: Location, identity: Mapping[str, Any]) -> None:
     """Create the folders, or make sure that the run that began there is the same."""
     begun = output / UNFINISHED / "begun.json"
     if begun.exists():
-        _require_same_run(output, json.loads(begun.read_bytes()), identity)
+        _require_same_run(output, _read_begun(begun), identity)
     else:
         begun.write_bytes(json.dumps(identity).encode())
     for folder in (output, output / UNFINISHED, *(output / split for split in SPLITS)):
@@ -129,6 +130,15 @@ def _begin(output: Location, identity: Mapping[str, Any]) -> None:
         folder.remove_temporaries()
 
 
+def _read_begun(begun: Location) -> Mapping[str, Any]:
+    try:
+        before = parse_json(read_json_bytes(begun))
+        require_mapping("it", before, dict)
+    except ValueError as error:
+        raise PrepError(f"{begun.text} is not ours ({error}); delete the folder {begun.parent.parent.text}") from error
+    return before
+
+
 def _require_same_run(output: Location, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for stage in now:
-        require_same(f"{output.text}: a dataset was made there by {stage}", before[stage], now[stage])
+        require_same(f"{output.text}: a dataset was made there by {stage}", before.get(stage, {}), now[stage])

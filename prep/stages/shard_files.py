@@ -13,9 +13,12 @@ from in21k.prep.errors import PrepError
 from in21k.prep.stages.merge import MergeOrder, merge_orders
 from in21k.prep.stages.parts import count_parts, damaged_part, discarding_damaged, read_samples
 from in21k.prep.stages.record import PARTS, locked, required
-from in21k.prep.tables import read_table, table_writer
+from in21k.prep.tables import table_writer
+from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.json_file import parse_json, read_json_bytes
 from in21k.shards_manifest.manifest import SAMPLES, SHARD_SUFFIX, SPLITS, Shard
 from in21k.shards_manifest.markers import UNFINISHED
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sample_table import SCHEMA
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import HashedStream
@@ -63,8 +66,18 @@ class ShardTask:
         return f"{self.split}-{self.number:06d}"
 
     def shard(self) -> Shard:
-        """Return the manifest's entry for a shard that is complete."""
-        return Shard(**json.loads(self.record.read_bytes()))
+        """Return the manifest's entry for a shard that is complete.
+
+        Raises:
+            PrepError: its record is damaged.
+        """
+        try:
+            return Shard.of(parse_json(read_json_bytes(self.record)))
+        except (ValueError, TypeError) as error:
+            raise PrepError(
+                f"{self.record.text} is not the record of a shard ({one_line(error)}); delete it, "
+                "and the shard is written again"
+            ) from error
 
     def is_complete(self) -> bool:
         """Return whether the shard and its record exist, and the shard has the recorded length."""
@@ -89,7 +102,7 @@ class ShardPlan:
         """Write the dataset's sample table, a row group per shard; every shard's rows must exist."""
         with (self.output / SAMPLES).write() as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
             for task in self.tasks:
-                writer.write_table(read_table(task.rows, schema=SCHEMA))
+                writer.write_table(read_columns(task.rows, SCHEMA))
 
 
 def plan_shards(work: Location, output: Location, samples_per_shard: int) -> ShardPlan:

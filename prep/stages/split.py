@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.progress_bar import progress_bar
-from in21k.prep.records import SPLIT_SCHEMA, RawImage, Reason, Reject, rejects_table
+from in21k.prep.records import CLASSES_SCHEMA, SPLIT_SCHEMA, RawImage, Reason, Reject, rejects_table
 from in21k.prep.stages.record import (
     CLASSES,
     IMAGES,
@@ -29,7 +29,8 @@ from in21k.prep.stages.record import (
     required,
     write_record,
 )
-from in21k.prep.tables import plain, read_table, table_writer, write_table
+from in21k.prep.tables import plain, table_writer, write_table
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location
 
 STAGE = "split"
@@ -119,7 +120,8 @@ def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
 
 def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, int]]:
     """Return the class index and number of raw images of each kept class."""
-    table = read_table(work / CLASSES, filters=[("kept", "=", True)]).to_pydict()
+    classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
+    table = classes.filter(classes["kept"]).to_pydict()
     kept = {
         wnid: (index, images)
         for wnid, index, images in zip(table["wnid"], table["class_index"], table["images"], strict=True)

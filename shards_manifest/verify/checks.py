@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.json_file import read_json_bytes
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, SAMPLES, SPLITS, is_intact, read_manifest
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import Location
@@ -112,7 +113,7 @@ def verify(
         DatasetError: there is no manifest, or it cannot be read at all.
     """
     files = dataset.files()
-    if MANIFEST in files and not is_intact((dataset / MANIFEST).read_bytes()):
+    if MANIFEST in files and not is_intact(read_json_bytes(dataset / MANIFEST)):
         return Verdict((Finding("E100", MANIFEST, "`in21k-prep repair` rewrites it"),), 0, 0)
     manifest = read_manifest(dataset)
     subject = Subject(dataset, manifest, files)

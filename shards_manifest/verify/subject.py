@@ -1,21 +1,44 @@
 """The dataset under verification, as its checks see it."""
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, Manifest
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.sample_summary import SampleSummary, summarize
 
 Observations: TypeAlias = Iterator[tuple[str, str] | tuple[str, str, int]]
 """What a check yields: the path of the file to blame, what was seen, and how often if it was seen several times."""
+
+_CLASSES = pa.schema(
+    [
+        pa.field("wnid", pa.string(), nullable=False),
+        pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("class_index", pa.int32(), nullable=False),
+        pa.field("images_train", pa.int64(), nullable=False),
+        pa.field("images_val", pa.int64(), nullable=False),
+    ]
+)
+_HIERARCHY = pa.schema(
+    [
+        pa.field("class_index", pa.int32(), nullable=False),
+        pa.field("wnid", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("parent_index", pa.int32(), nullable=False),
+        pa.field("parent_wnid", pa.string()),
+        pa.field("level", pa.int32(), nullable=False),
+        pa.field("path", pa.list_(pa.int32()), nullable=False),
+        pa.field("children", pa.list_(pa.int32()), nullable=False),
+        pa.field("images_train", pa.int64(), nullable=False),
+        pa.field("images_val", pa.int64(), nullable=False),
+    ]
+)
+"""The columns that checks compare."""
 
 
 @dataclass(eq=False)
@@ -32,12 +55,12 @@ class Subject:
     @cached_property
     def hierarchy(self) -> pa.Table:
         """`hierarchy.parquet`."""
-        return self._table(HIERARCHY)
+        return read_columns(self.location / HIERARCHY, _HIERARCHY)
 
     @cached_property
     def classes(self) -> pa.Table:
         """`classes.parquet`."""
-        return self._table(CLASSES)
+        return read_columns(self.location / CLASSES, _CLASSES)
 
     @cached_property
     def wnids(self) -> list[str]:
@@ -49,9 +72,3 @@ class Subject:
     def samples(self) -> SampleSummary:
         """The summary of `samples.parquet`."""
         return summarize(self.location, self.manifest, self.wnids)
-
-    def _table(self, name: str) -> pa.Table:
-        try:
-            return pq.read_table(io.BytesIO((self.location / name).read_bytes()))
-        except pa.ArrowException as error:
-            raise DatasetError(f"{name} cannot be read ({one_line(error)})") from error

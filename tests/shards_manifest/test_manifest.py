@@ -15,8 +15,8 @@ MANIFEST = Manifest(
     counts={"train": 15, "val": 4},
     versions={"in21k": "0.1.0"},
     splits={
-        "train": (Shard("train/a-0.tar", 10, 100, "0" * 64), Shard("train/a-1.tar", 5, 60, "1" * 64)),
-        "val": (Shard("val/v-0.tar", 4, 50, "2" * 64),),
+        "train": (Shard("train/a-0.tar", 10, 100_000, "0" * 64), Shard("train/a-1.tar", 5, 60_000, "1" * 64)),
+        "val": (Shard("val/v-0.tar", 4, 50_000, "2" * 64),),
     },
     tables={"hierarchy.parquet": TableFile(2, 30, "3" * 64)},
 )
@@ -42,7 +42,7 @@ def test_its_json_opens_with_its_version_and_ends_with_a_newline():
 
 
 def test_sums_are_those_of_the_shards():
-    assert (MANIFEST.samples("train"), MANIFEST.size("train"), MANIFEST.samples("val")) == (15, 160, 4)
+    assert (MANIFEST.samples("train"), MANIFEST.size("train"), MANIFEST.samples("val")) == (15, 160_000, 4)
 
 
 def test_parameters_that_an_old_manifest_lacks_have_their_defaults():

@@ -76,12 +76,11 @@ def test_a_table_with_the_wrong_number_of_shards_is_refused(dataset, copy):
     ids=["a-row-less", "negative-offset", "offset-past-the-end", "size-past-the-end"],
 )
 def test_rows_that_contradict_the_manifest_are_refused(dataset, copy, change):
-    rewrite(copy, change)
-    samples = SampleTable(locate(copy), dataset.manifest)
+    rewrite(copy, lambda table, at: change(table, at) if at == len(dataset.manifest.splits["train"]) else table)
     with pytest.raises(
         DatasetError, match=r"samples\.parquet contradicts the manifest's record of val/in21k-val-000000"
     ):
-        samples.index("val", 0)
+        SampleTable(locate(copy), dataset.manifest).index("val", 0)
 
 
 def test_a_table_without_a_column_is_one_line(dataset, copy):
