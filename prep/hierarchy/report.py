@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.source import SourceHierarchy, read_source
 from in21k.prep.hierarchy.thumbnails import sheet_samples, thumbnails
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA
