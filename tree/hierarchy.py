@@ -15,6 +15,9 @@ ROOT = -1
 MAX_LEVEL_WEIGHT = 20.0
 """Upper bound on a level's weight in the semantic losses; the reference code's, not the paper's."""
 
+MOST_LEVELS = 256
+"""Bound on L, since tables take C × L; WordNet has 20 levels."""
+
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
@@ -49,13 +52,16 @@ class Hierarchy:
         """int32 [C]: the number of ancestors of each class, 0 for roots.
 
         Raises:
-            TreeError: the parents form a cycle.
+            TreeError: the parents form a cycle, or a chain longer than any taxonomy's.
         """
         levels = np.zeros(len(self), np.int32)
         above = self.parents
         for _ in range(len(self) + 1):
             below = above != ROOT
             if not below.any():
+                if (deepest := levels.max(initial=0)) >= MOST_LEVELS:
+                    wnid = self.wnids[int(levels.argmax())]
+                    raise TreeError(f"{wnid} has {deepest} ancestors; a hierarchy has at most {MOST_LEVELS} levels")
                 return levels
             levels += below
             above = np.where(below, self.parents[above], ROOT)
