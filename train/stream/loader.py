@@ -8,7 +8,9 @@ what each process reads follows from the plan and its own number.
 
 import multiprocessing
 import os
+import select
 import signal
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
@@ -111,7 +113,7 @@ def _loader(pipeline: Any, workers: int) -> "DataLoader[Any]":
         collate_fn=_unchanged,
         num_workers=workers,
         prefetch_factor=PREFETCH if workers else None,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, os.getpid()),
         multiprocessing_context=_worker_context() if workers else None,
         generator=torch.Generator(),  # it draws a seed for its workers, which must not come from the model's randomness
     )
@@ -195,6 +197,24 @@ def _worker_context() -> Any:
     return context
 
 
-def _start_worker(_: int) -> None:
+def _start_worker(trainer: int, _: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process ends its loader processes
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(trainer,), daemon=True).start()
+
+
+def _end_with(trainer: int) -> None:
+    """Wait for the end of the training process, then end this one, which would outlive a trainer that was killed.
+
+    PyTorch's own watch looks for another parent, and ours is the fork server, which in turn waits for its children.
+    """
+    try:
+        descriptor = os.pidfd_open(trainer)
+    except ProcessLookupError:
+        os._exit(1)
+    except (AttributeError, OSError):  # a system without pidfds
+        return
+    watch = select.poll()
+    watch.register(descriptor, select.POLLIN)
+    watch.poll()
+    os._exit(1)

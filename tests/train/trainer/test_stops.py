@@ -27,6 +27,23 @@ def shared_memory() -> set[str]:
     }
 
 
+def test_loader_processes_end_with_a_trainer_that_is_killed(dataset_folder, tmp_path):
+    run = tmp_path / "run"
+    arguments = ["--output", run, "--workers", 2, *FIXED, "--epochs", 4000, "--batch-size", 12]
+    process = subprocess.Popen(train_command("pretrain", dataset_folder, *arguments), stderr=subprocess.DEVNULL)
+    below: set[int] = set()
+    try:
+        until(lambda: (run / "metrics.csv").exists() and max(train_losses(run), default=0) >= 3)
+        below = descendants(process.pid)
+        assert len(below) >= 3  # forkserver and workers
+        process.kill()
+        process.wait()
+        until(lambda: not any(map(is_running, below)), seconds=60)
+    finally:
+        for left in filter(is_running, {process.pid, *below}):
+            os.kill(left, signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     ("number", "processes"),
     [
