@@ -5,6 +5,10 @@ import signal
 from pathlib import Path
 from types import SimpleNamespace
 
+# Before anything imports torch: threads of several small runs only stand in each other's way, and losses in the last
+# digit depend on their number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from commands import call
 from dumps import HTML, KEPT, MIN_IMAGES, PIPELINE, TRUNCATED, images_of, make_dump, odd_images, read_dump

@@ -1,11 +1,8 @@
 """The datasets that tests of the trainer share."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several small runs only stand in each other's way
 
 import pytest
 from small_dataset import write_dataset
