@@ -1,5 +1,6 @@
 """The shard cache: bounded, shared by processes, intact after a kill."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,12 +60,17 @@ def lengths(source) -> list[int]:
 
 
 def used(cache: Path) -> int:
-    total = 0
-    for path in cache.rglob("*.tar"):
-        if not path.name.startswith(".lock"):
-            with suppress(FileNotFoundError):
-                total += path.stat().st_size
-    return total
+    """The bytes in a cache at one moment: no room is made under its lock, and a file that is renamed counts once."""
+    sizes: dict[int, int] = {}
+    with ExitStack() as stack:
+        for lock in cache.glob("in21k-cache/.lock"):
+            fcntl.flock(stack.enter_context(lock.open("rb")), fcntl.LOCK_EX)
+        for path in cache.rglob("*.tar"):
+            if not path.name.startswith(".lock"):
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    sizes[found.st_ino] = found.st_size
+    return sum(sizes.values())
 
 
 def fill(cache: ShardCache, source, number: int) -> None:
