@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from in21k.tree.edges import FIRST_PARENT
 from in21k.tree.parents import ParentRule, known_synset
 from in21k.tree.wordnet import load_wordnet
 
 WORDNET_SOURCE = "WordNet 3.0"
-FIRST_PARENT = "first"
-"""The rule for edge lists: a child with several parents keeps the one listed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,29 @@ def wordnet_class_names(wnids: Sequence[str], rule: ParentRule) -> ClassNames:
     )
 
 
-def edge_class_names(classes: Sequence[str], parents: Mapping[str, Sequence[str]], source: str) -> ClassNames:
+def edge_class_names(
+    classes: Sequence[str],
+    parents: Mapping[str, Sequence[str]],
+    source: str,
+    names: Mapping[str, str] = MappingProxyType({}),
+    rule: str = FIRST_PARENT,
+) -> ClassNames:
     """Return the names of an edge list's classes; classes that are wnids get WordNet's names.
 
     Args:
         classes: the classes as the edge list spells them.
         parents: all parents of each child.
         source: the name of the edge list's file.
+        names: what the edge list calls its classes, where it says so.
+        rule: how one of several parents was chosen.
     """
     wordnet = load_wordnet() if any(_looks_like_wnid(name) for name in classes) else {}
-    lemmas = [wordnet[name].lemmas if name in wordnet else (name,) for name in classes]
+    lemmas = [
+        (names[name],) if name in names else wordnet[name].lemmas if name in wordnet else (name,) for name in classes
+    ]
     return ClassNames(
         source=source,
-        rule=FIRST_PARENT,
+        rule=rule,
         names=[words[0] for words in lemmas],
         lemmas=lemmas,
         all_parents=[tuple(parents.get(name, ())) for name in classes],

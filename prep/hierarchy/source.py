@@ -13,7 +13,7 @@ from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.class_lists import PublishedList, published_class_list, read_class_list, read_wnid_list
 from in21k.tree.class_names import edge_class_names
-from in21k.tree.edges import edge_hierarchy, read_edges
+from in21k.tree.edges import edge_hierarchy, read_edges, rule_for_edges
 from in21k.tree.findings import HierarchyFinding
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.parents import ParentRule
@@ -48,7 +48,7 @@ def read_source(source: str | None, rule: ParentRule, edges: Path | None = None)
     Args:
         source: the folder or URI of a prepared dataset, a text file with one class per line, or the name of a published
             list; may be None with `edges`, whose names are then the classes.
-        rule: how a parent is chosen for a synset with several hypernyms; not used with `edges`.
+        rule: how a parent is chosen for a synset with several hypernyms, or for a child with several in `edges`.
         edges: a CSV of child and parent to use instead of WordNet.
 
     Raises:
@@ -63,8 +63,10 @@ def read_source(source: str | None, rule: ParentRule, edges: Path | None = None)
         return SourceHierarchy(hierarchy, hierarchy_table(hierarchy, rule, classes.images_train, classes.images_val))
     listed = read_source_classes(source, wnids_only=False) if source is not None else None
     edge_list = read_edges(edges)
-    hierarchy, findings = edge_hierarchy(edge_list, listed.wnids if listed else None)
-    class_names = edge_class_names(hierarchy.wnids, edge_list.parents, edge_list.name)
+    hierarchy, findings = edge_hierarchy(edge_list, listed.wnids if listed else None, rule)
+    class_names = edge_class_names(
+        hierarchy.wnids, edge_list.parents, edge_list.name, edge_list.names, rule_for_edges(rule)
+    )
     images = (listed.images_train, listed.images_val) if listed else ()
     return SourceHierarchy(hierarchy, named_table(hierarchy, class_names, *images), findings)
 

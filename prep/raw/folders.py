@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from in21k.prep.errors import PrepError
+from in21k.prep.raw.class_labels import PATHS, WNIDS, ClassLabels
 from in21k.prep.raw.dump import RawClass, RawDump
 from in21k.prep.raw.entries import Entry, entries_of
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_archive_file
 from in21k.prep.raw.members import Found, reject
-from in21k.prep.raw.names import GIVEN_SPLITS, GZIPPED_TARS, is_wnid, name_reject, printable, stored_path
+from in21k.prep.raw.names import GIVEN_SPLITS, GZIPPED_TARS, name_reject, printable, stored_path
 from in21k.prep.raw.tars import class_tar_images
 from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.storage.location import Location
@@ -31,10 +32,12 @@ class _Place:
     size: int
     is_tar: bool
     split: str = ""
+    by_path: bool = False
+    """Whether its path is its label, and the folders within it are classes of their own."""
 
     @property
     def wnid(self) -> str:
-        name = self.path.rpartition("/")[2]
+        name = self.path if self.by_path else self.path.rpartition("/")[2]
         return printable(_stem(name) if self.is_tar else name)
 
 
@@ -49,19 +52,22 @@ class _ClassesFolder:
     """What lies beside it and the folders around it."""
 
 
-def open_folder(location: Location, work: Location) -> RawDump:
+def open_folder(location: Location, work: Location, labels: ClassLabels = WNIDS) -> RawDump:
     """Return the dump in a folder.
 
     Args:
         location: the folder.
         work: the work folder, which stores the indices of gzipped class tars.
+        labels: how its folders and tars name classes.
 
     Raises:
         PrepError: it holds neither class tars nor class folders, or several folders with them.
     """
-    holder = _classes_folder(location, "", entries_of(location, ""), _DEEPEST)
+    if labels.by_path:
+        return _open_nested(location, work)
+    holder = _classes_folder(location, "", entries_of(location, ""), _DEEPEST, labels)
     prefix, entries = holder.prefix, holder.entries
-    places, others = _places(prefix, entries)
+    places, others = _places(prefix, entries, labels)
     layout = _layout(places)
     given = [entry for entry in entries if entry.is_folder and entry.name in GIVEN_SPLITS]
     if given and layout == "class-folders":
@@ -79,7 +85,40 @@ def open_folder(location: Location, work: Location) -> RawDump:
             f"{location.text} holds neither class tars (such as n02084071.tar) nor class folders; if its files are the "
             f"pieces of one dump, give them as a pattern ('{location.text.rstrip('/')}/*')"
         )
-    return FolderDump(location, work, layout, places, [_other_reject(entry) for entry in [*holder.beside, *others]])
+    rejects = [_other_reject(entry) for entry in [*holder.beside, *others]]
+    return FolderDump(location, work, layout, places, rejects, labels)
+
+
+def _open_nested(location: Location, work: Location) -> RawDump:
+    """Return the dump in nested folders, each of which is a class if it holds files; so is each tar.
+
+    Raises:
+        PrepError: no folder in it holds a file.
+    """
+    top = entries_of(location, "")
+    places = sorted(_nested_places(location, "", top), key=lambda place: place.path.encode("utf-8", "surrogateescape"))
+    if not places:
+        raise PrepError(f"{location.text} holds no folders with images; give the outermost folder of the taxonomy")
+    beside = [_other_reject(entry) for entry in top if not (entry.is_folder or _is_tar(entry))]
+    return FolderDump(location, work, "nested-class-folders", places, beside, PATHS)
+
+
+def _nested_places(location: Location, folder: str, entries: list[Entry]) -> Iterator[_Place]:
+    """Yield the classes below a folder: the tars, and the folders that hold anything but folders and tars."""
+    for entry in entries:
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        if _is_tar(entry):
+            yield _Place(path, entry.size, is_tar=True, by_path=True)
+        elif entry.is_folder and not (folder and entry.link):  # deeper links might lead back up
+            inner = entries_of(location, path)
+            if any(_is_in_class(each) for each in inner):
+                yield _Place(path, 0, is_tar=False, by_path=True)
+            yield from _nested_places(location, path, inner)
+
+
+def _is_in_class(entry: Entry) -> bool:
+    """Return whether an entry of a nested folder belongs to that folder's class, and is no class itself."""
+    return bool(entry.link) if entry.is_folder else not _is_tar(entry)
 
 
 class FolderDump:
@@ -88,10 +127,17 @@ class FolderDump:
     unit = "class"
 
     def __init__(
-        self, location: Location, work: Location, layout: str, places: Sequence[_Place], rejects: list[Reject]
+        self,
+        location: Location,
+        work: Location,
+        layout: str,
+        places: Sequence[_Place],
+        rejects: list[Reject],
+        labels: ClassLabels = WNIDS,
     ) -> None:
         self._location = location
         self._work = work
+        self._labels = labels
         self._places = places
         self._rejects = rejects
         self.layout = layout
@@ -134,8 +180,10 @@ class FolderDump:
         while folders:
             folder, wnid = folders.pop()
             for entry in entries_of(self._location, folder):
+                if place.by_path and not _is_in_class(entry):
+                    continue
                 if entry.is_folder and not entry.link:
-                    inner = entry.name if is_wnid(entry.name) else wnid
+                    inner = printable(entry.name) if self._labels.is_label(printable(entry.name)) else wnid
                     found.setdefault(inner, Found())
                     folders.append((f"{folder}/{entry.name}", inner))
                 else:
@@ -160,7 +208,9 @@ def _sort_file(entry: Entry, wnid: str, folder: str, split: str, found: Found) -
     )
 
 
-def _classes_folder(location: Location, prefix: str, entries: list[Entry], deepest: int) -> _ClassesFolder:
+def _classes_folder(
+    location: Location, prefix: str, entries: list[Entry], deepest: int, labels: ClassLabels
+) -> _ClassesFolder:
     """Return the folder that holds the classes: this one, or the only one below it that has any.
 
     Raises:
@@ -168,14 +218,14 @@ def _classes_folder(location: Location, prefix: str, entries: list[Entry], deepe
     """
     here = _ClassesFolder(prefix, entries, [])
     folders = [entry for entry in entries if entry.is_folder]
-    if not deepest or _holds(entries):
+    if not deepest or _holds(entries, labels):
         return here
     inner = [
-        (folder, _classes_folder(location, f"{prefix}{folder.name}/", below, deepest - 1))
+        (folder, _classes_folder(location, f"{prefix}{folder.name}/", below, deepest - 1, labels))
         for folder in folders[:_MOST_FOLDERS]
         for below in [entries_of(location, f"{prefix}{folder.name}")]
     ]
-    holding = [(folder, found) for folder, found in inner if _holds(found.entries)]
+    holding = [(folder, found) for folder, found in inner if _holds(found.entries, labels)]
     if len(holding) > 1:
         named = ", ".join(location.child(printable(found.prefix.rstrip("/"))).text for _, found in holding[:5])
         raise PrepError(f"{location.text} holds several folders of classes; give one of them: {named}")
@@ -185,16 +235,18 @@ def _classes_folder(location: Location, prefix: str, entries: list[Entry], deepe
     return replace(found, beside=[*(entry for entry in entries if entry is not around), *found.beside])
 
 
-def _holds(entries: list[Entry]) -> bool:
-    return any(_is_class(entry) or (entry.is_folder and entry.name in GIVEN_SPLITS) for entry in entries)
+def _holds(entries: list[Entry], labels: ClassLabels) -> bool:
+    return any(_is_class(entry, labels) or (entry.is_folder and entry.name in GIVEN_SPLITS) for entry in entries)
 
 
-def _is_class(entry: Entry) -> bool:
-    """Return whether an entry is a class tar or class folder, by a wnid in its name."""
-    return is_wnid(entry.name) if entry.is_folder else _is_tar(entry) and is_wnid(_stem(entry.name))
+def _is_class(entry: Entry, labels: ClassLabels) -> bool:
+    """Return whether an entry is a class tar or class folder, by the label in its name."""
+    if not (entry.is_folder or _is_tar(entry)):
+        return False
+    return labels.is_label(printable(entry.name if entry.is_folder else _stem(entry.name)))
 
 
-def _places(prefix: str, entries: list[Entry]) -> tuple[list[_Place], list[Entry]]:
+def _places(prefix: str, entries: list[Entry], labels: ClassLabels) -> tuple[list[_Place], list[Entry]]:
     """Return the class tars and class folders among entries, and the others.
 
     Beside class tars, only folders that are named as classes are class folders.
@@ -204,7 +256,7 @@ def _places(prefix: str, entries: list[Entry]) -> tuple[list[_Place], list[Entry
     for entry in entries:
         if _is_tar(entry):
             places.append(_Place(f"{prefix}{entry.name}", entry.size, is_tar=True))
-        elif entry.is_folder and (not has_tars or is_wnid(entry.name)):
+        elif entry.is_folder and (not has_tars or labels.is_label(printable(entry.name))):
             places.append(_Place(f"{prefix}{entry.name}", 0, is_tar=False))
         else:
             others.append(entry)

@@ -3,6 +3,7 @@
 import pyarrow.fs as pafs
 
 from in21k.prep.errors import PrepError
+from in21k.prep.raw.class_labels import WNIDS, ClassLabels
 from in21k.prep.raw.dump import RawDump
 from in21k.prep.raw.folders import open_folder
 from in21k.prep.raw.gzip_ranges import GZIP_INDEX, open_archive_file, open_tar
@@ -12,7 +13,7 @@ from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 
 
-def open_raw(raw: Location, work: Location) -> RawDump:
+def open_raw(raw: Location, work: Location, labels: ClassLabels = WNIDS) -> RawDump:
     """Return the dump at a location.
 
     Args:
@@ -20,6 +21,7 @@ def open_raw(raw: Location, work: Location) -> RawDump:
             official processed release, as a tar or unpacked; a pattern that names the pieces of a tar. Each may
             be local or at a URI that pyarrow.fs supports.
         work: the work folder, which stores the index of a gzipped dump.
+        labels: how its folders and tars name classes.
 
     Raises:
         PrepError: there is no dump, its layout is unknown, or it is truncated.
@@ -28,8 +30,8 @@ def open_raw(raw: Location, work: Location) -> RawDump:
     if kind == pafs.FileType.NotFound and not is_pattern(raw):
         raise PrepError(f"{raw.text}: there is no such file or folder")
     if kind == pafs.FileType.Directory:
-        return open_folder(raw, work)
-    return TarDump(raw, work / GZIP_INDEX)
+        return open_folder(raw, work, labels)
+    return TarDump(raw, work / GZIP_INDEX, labels)
 
 
 def open_archive(raw: Location, archive: str, work: Location) -> RangeReader:

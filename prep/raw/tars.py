@@ -3,16 +3,16 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
 
 from in21k.prep.errors import PrepError
+from in21k.prep.raw.class_labels import WNIDS, ClassLabels
 from in21k.prep.raw.dump import RawClass
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_tar
 from in21k.prep.raw.members import FOLDER, Found, HardLink, add_followed, followed, junk_reject, reject, sort_in
-from in21k.prep.raw.names import GIVEN_SPLITS, is_wnid, name_reject, printable
+from in21k.prep.raw.names import name_reject
 from in21k.prep.raw.pieces import open_pieces
 from in21k.prep.records import Reason
 from in21k.shards_manifest.storage.location import Location
@@ -29,7 +29,7 @@ class TarDump:
 
     unit = "B"
 
-    def __init__(self, location: Location, index: Location) -> None:
+    def __init__(self, location: Location, index: Location, labels: ClassLabels = WNIDS) -> None:
         """Look at the first members; of a plain tar of class tars, read all outer headers.
 
         Raises:
@@ -37,6 +37,7 @@ class TarDump:
         """
         self._location = location
         self._index = index
+        self._labels = labels
         compressed = open_pieces(location)
         self.size = compressed.size
         self._edges = hashlib.sha256(compressed.read(0, _EDGE) + compressed.read(max(0, self.size - _EDGE), _EDGE))
@@ -82,7 +83,7 @@ class TarDump:
         for outer in self._outer or read_joined_members(reader.read, 0, reader.size):
             at = self._position(reader, outer.end)
             if _is_class_tar(outer):
-                wnid = printable(PurePosixPath(outer.name).stem)
+                wnid = self._labels.of_tar(outer.name)
                 found = class_tar_images(reader, wnid, "", outer.offset, outer.offset + outer.size)
                 yield RawClass(wnid, found.images, found.rejects, self._position(reader, outer.end))
             elif outer.type == JUNK:
@@ -94,7 +95,7 @@ class TarDump:
     def _flat(self, reader: RangeReader) -> Iterator[RawClass]:
         files = (m for m in read_joined_members(reader.read, 0, reader.size) if m.type != FOLDER)
         links: list[HardLink] = []
-        for (split, wnid), members in groupby(files, key=lambda member: _folders(member.name)):
+        for (split, wnid), members in groupby(files, key=self._split_and_class):
             found = Found(links=links)
             end = 0
             for member in members:
@@ -106,6 +107,10 @@ class TarDump:
                 found = Found()
                 add_followed(link, file, "", found)
                 yield _of_class(link.wnid, found, self._position(reader, end))
+
+    def _split_and_class(self, member: TarMember) -> tuple[str, str]:
+        """Return a member's given split and its class, from the folders above it."""
+        return self._labels.of_folder(member.name.rpartition("/")[0])
 
     def _position(self, reader: RangeReader, end: int) -> int:
         return reader.compressed_position() if isinstance(reader, GzipRanges) else end
@@ -160,21 +165,6 @@ def _of_class(wnid: str, found: Found, end: int) -> RawClass:
         return RawClass(wnid, found.images, found.rejects, end)
     outside = [reject("", image.name, Reason.NOT_IN_A_CLASS, "beside the class folders") for image in found.images]
     return RawClass("", [], found.rejects + outside, end)
-
-
-def _folders(name: str) -> tuple[str, str]:
-    """Return a member's given split and its class, from the folders above it."""
-    return _split_and_class(name.rpartition("/")[0])
-
-
-@lru_cache(maxsize=1024)
-def _split_and_class(folder: str) -> tuple[str, str]:
-    """Return the given split and the class: the innermost folder that is named as one, or else the innermost."""
-    parts = PurePosixPath(folder).parts
-    if not parts:
-        return "", ""
-    at = next((at for at in reversed(range(len(parts))) if is_wnid(parts[at])), len(parts) - 1)
-    return GIVEN_SPLITS.get(parts[at - 1], "") if at else "", printable(parts[at])
 
 
 def _is_class_tar(member: TarMember) -> bool:
