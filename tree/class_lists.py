@@ -1,4 +1,4 @@
-"""Class lists: read from a text file, or published with ImageNet-21K-P; and the digest that identifies one."""
+"""Class lists: read from a text file, or published; and the digest that identifies one."""
 
 import hashlib
 from codecs import BOM_UTF8
@@ -13,17 +13,21 @@ from in21k.tree.wordnet import load_wordnet
 
 
 class PublishedList(StrEnum):
-    """A published release of ImageNet-21K-P, by its name on the command line."""
+    """A published class list, by its name on the command line: facts, packaged as timm (Apache-2.0) lists them."""
 
     FALL11 = "fall11-p"
     """The 11,221 classes kept from the fall 2011 release (timm's `imagenet21k_miil_synsets.txt`)."""
     WINTER21 = "winter21-p"
     """The 10,450 classes kept from the winter 2021 release (timm's `imagenet21k_miil_w21_synsets.txt`)."""
+    IN12K = "in12k"
+    """The 11,821 classes of ImageNet-12K, timm's subset of fall 2011 (timm's `imagenet12k_synsets.txt`)."""
+    IN1K = "in1k"
+    """The 1,000 classes of ILSVRC 2012, ImageNet-1K (timm's `imagenet_synsets.txt`)."""
 
 
 @cache
 def published_class_list(release: PublishedList) -> tuple[str, ...]:
-    """Return the wnids of a published release in order of class index, which is timm's order."""
+    """Return the wnids of a published list in order of class index, which is timm's order."""
     file = resources.files("in21k.tree.data").joinpath(f"{release.value}.csv")
     return tuple(file.read_text(encoding="ascii").split()[1:])  # below the header
 

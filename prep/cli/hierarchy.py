@@ -9,6 +9,7 @@ import click
 from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_hierarchy
+from in21k.prep.hierarchy.write_map import write_class_map
 from in21k.shards_manifest.errors import escaped
 from in21k.tree.errors import FindingsError
 from in21k.tree.findings import HierarchyFinding, count_codes
@@ -29,11 +30,14 @@ edges_option = click.option(
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("hierarchy.parquet"),
-    show_default=True,
-    help="The Parquet file to write.",
+    help="The file to write.  [default: hierarchy.parquet, or class-map.csv with --map-to]",
 )
 @edges_option
+@click.option(
+    "--map-to",
+    metavar="TARGET",
+    help="Write a CSV that maps each class to one of TARGET's instead: a list's name, a class list, or a dataset.",
+)
 @click.option(
     "--compare",
     metavar="OTHER",
@@ -42,12 +46,22 @@ edges_option = click.option(
 @parents_option
 @json_option
 def tree_command(
-    source: str | None, output: Path, edges: Path | None, compare: str | None, parents: str, as_json: bool
+    source: str | None,
+    output: Path | None,
+    edges: Path | None,
+    map_to: str | None,
+    compare: str | None,
+    parents: str,
+    as_json: bool,
 ) -> None:
     """Write just the hierarchy table, for a dataset, a class list or a file of edges.
 
     SOURCE is a prepared dataset's folder, a text file with one class per line, or the name of a published list:
-    fall11-p or winter21-p. With --edges it may be left out; the classes are then all those that the edges name.
+    fall11-p, winter21-p, in12k or in1k. With --edges it may be left out; the classes are then all those that the edges
+    name.
+
+    With --map-to, the classes are mapped to those of another list: to the same synset, the nearest ancestor, or the
+    nearest descendant. Under several hypernyms, all paths count.
 
     Findings have codes, explained in docs/hierarchy.md: E… are errors, W… are warnings.
 
@@ -56,10 +70,17 @@ def tree_command(
       in21k-prep tree fall11-p --output hierarchy.parquet
       in21k-prep tree --edges taxonomy.csv --output taxonomy.parquet
       in21k-prep tree fall11-p --compare imagenet21k_miil_tree.pth
+      in21k-prep tree fall11-p --map-to in1k --output 21k-to-1k.csv
       python -c "import pandas; print(pandas.read_parquet('hierarchy.parquet').path_names)"
     """
+    if map_to is not None:
+        if compare is not None:
+            raise click.UsageError("give --map-to or --compare, not both")
+        print_summary("tree", write_class_map(source, map_to, output or Path("class-map.csv"), edges), as_json)
+        return
     try:
-        summary, findings = write_hierarchy(source, output, ParentRule(parents), edges, compare)
+        table = output or Path("hierarchy.parquet")
+        summary, findings = write_hierarchy(source, table, ParentRule(parents), edges, compare)
     except FindingsError as error:
         if as_json:
             click.echo(json.dumps({"command": "tree", "findings": [found.to_json() for found in error.findings]}))

@@ -11,10 +11,13 @@ from in21k.tree.class_lists import (
     read_wnid_list,
 )
 from in21k.tree.errors import TreeError
+from in21k.tree.wordnet import load_wordnet
 
 TIMM = {
     PublishedList.FALL11: "imagenet21k_miil_synsets.txt",
     PublishedList.WINTER21: "imagenet21k_miil_w21_synsets.txt",
+    PublishedList.IN12K: "imagenet12k_synsets.txt",
+    PublishedList.IN1K: "imagenet_synsets.txt",
 }
 
 
@@ -74,3 +77,20 @@ def test_a_class_list_may_have_a_byte_order_mark_and_the_line_ends_of_windows(tm
 def test_errors_in_a_wnid_list_name_the_file_and_line(tmp_path, content, complaint):
     with pytest.raises(TreeError, match=complaint):
         read_wnid_list(write_list(tmp_path, content))
+
+
+def test_the_packaged_lists_are_what_they_were():
+    lists = {each.value: published_class_list(each) for each in PublishedList}
+    assert {name: (len(wnids), class_list_digest(wnids)[:16]) for name, wnids in lists.items()} == {
+        "fall11-p": (11221, "cd76d977daaa2f13"),
+        "winter21-p": (10450, "f49dde3d69946b86"),
+        "in12k": (11821, "f6483e79f18a9b67"),
+        "in1k": (1000, "70002b0ff5de60a3"),
+    }
+
+
+@pytest.mark.parametrize("release", PublishedList)
+def test_published_lists_are_synsets_in_byte_order(release):
+    wnids = published_class_list(release)
+    assert list(wnids) == sorted(set(wnids), key=str.encode)
+    assert all(wnid in load_wordnet() for wnid in wnids)

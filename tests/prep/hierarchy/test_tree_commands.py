@@ -113,3 +113,37 @@ def test_a_dataset_keeps_its_counts_in_a_new_table(output, dataset):
     assert pq.read_table(output, columns=columns).equals(
         pq.read_table(dataset.out / "hierarchy.parquet", columns=columns)
     )
+
+
+def test_classes_are_mapped_to_those_of_another_list(tmp_path, wnids):
+    output = tmp_path / "map.csv"
+    summary = call("tree", wnids, "--map-to", "in1k", "--output", output)
+    assert (summary["classes"], summary["targets"], summary["descendant"], summary["same"]) == (3, 1000, 3, 0)
+    rows = pd.read_csv(output).set_index("wnid")
+    assert rows.loc["n02084071", ["name", "relation", "target_wnid"]].tolist() == ["dog", "descendant", "n02110341"]
+    first = output.read_bytes()
+    call("tree", wnids, "--map-to", "in1k", "--output", output)
+    assert output.read_bytes() == first
+
+
+def test_labels_of_an_edge_list_are_mapped_too(tmp_path, edges):
+    (tmp_path / "targets.txt").write_text("animal\n")
+    call("tree", "--edges", edges, "--map-to", tmp_path / "targets.txt", "--output", tmp_path / "map.csv")
+    rows = pd.read_csv(tmp_path / "map.csv").set_index("wnid")
+    assert rows["relation"].to_dict() == {
+        "animal": "same",
+        "cat": "ancestor",
+        "dog": "ancestor",
+        "lone": "none",
+        "pet": "none",
+        "samoyed": "ancestor",
+    }
+    assert rows.loc["samoyed", "steps"] == 2
+
+
+def test_a_map_replaces_no_other_file(tmp_path, wnids):
+    output = tmp_path / "notes.csv"
+    output.write_text("mine\n")
+    with pytest.raises(RefusedError, match=r"notes\.csv exists and is not a class map"):
+        call("tree", wnids, "--map-to", "in1k", "--output", output)
+    assert output.read_text() == "mine\n"
