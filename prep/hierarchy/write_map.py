@@ -11,9 +11,8 @@ from in21k.prep.hierarchy.source import read_source_classes
 from in21k.shards_manifest.markers import FolderKind, require_file_place, require_place_for
 from in21k.shards_manifest.storage.location import locate
 from in21k.tree.class_map import Mapped, Relation, map_classes
-from in21k.tree.edges import EdgeList, read_edges
-from in21k.tree.subtree import Parents
-from in21k.tree.wordnet import load_wordnet
+from in21k.tree.edges import read_edges
+from in21k.tree.taxonomy import EdgeTaxonomy, Taxonomy, WordNet
 
 HEADER = ("class_index", "wnid", "name", "relation", "target_index", "target_wnid", "target_name", "steps", "ties")
 
@@ -33,39 +32,31 @@ def write_class_map(source: str | None, target: str, output: Path, edges: Path |
     """
     require_place_for(locate(output.parent), FolderKind.REPORT, option="--output")
     require_file_place(output, ",".join(HEADER).encode(), "a class map of in21k", option="--output")
-    taxonomy = None if edges is None else read_edges(edges)
-    if source is None and taxonomy is None:
+    edge_list = None if edges is None else read_edges(edges)
+    taxonomy = WordNet() if edge_list is None else EdgeTaxonomy(edge_list)
+    if source is not None:
+        classes = read_source_classes(source, wnids_only=edge_list is None).wnids
+    elif edge_list is not None:
+        classes = list(edge_list.nodes)
+    else:
         raise PrepError("name a source, whose classes are mapped, or pass --edges")
-    wnids_only = taxonomy is None
-    classes = list(taxonomy.nodes) if source is None and taxonomy else _classes(str(source), wnids_only)
-    targets = _classes(target, wnids_only)
-    mapped = map_classes(classes, targets, _parents(taxonomy))
-    locate(output).write_bytes(_csv(mapped, targets, wnids_only))
+    targets = read_source_classes(target, wnids_only=edge_list is None).wnids
+    mapped = map_classes(classes, targets, taxonomy.parents)
+    locate(output).write_bytes(_csv(mapped, targets, taxonomy))
     found = Counter(row.relation for row in mapped)
     counts = {relation.value: found[relation] for relation in Relation}
     return {"classes": len(mapped), "targets": len(targets), **counts, "map": str(output)}
 
 
-def _classes(source: str, wnids_only: bool) -> list[str]:
-    return read_source_classes(source, wnids_only).wnids
-
-
-def _parents(taxonomy: EdgeList | None) -> Parents:
-    """Return a function from a class to all its parents, in WordNet or in the edges."""
-    if taxonomy is not None:
-        return lambda name: taxonomy.parents.get(name, ())
-    wordnet = load_wordnet()
-    return lambda wnid: wordnet[wnid].hypernyms
-
-
-def _csv(mapped: list[Mapped], targets: list[str], in_wordnet: bool) -> bytes:
-    names = load_wordnet() if in_wordnet else {}
+def _csv(mapped: list[Mapped], targets: list[str], taxonomy: Taxonomy) -> bytes:
     index_of = {target: index for index, target in enumerate(targets)}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
     for index, row in enumerate(mapped):
-        name, target_name = (names[wnid].name if wnid in names else wnid for wnid in (row.wnid, row.target))
+        name, target_name = (
+            taxonomy.words(label)[0] if label in taxonomy else label for label in (row.wnid, row.target)
+        )
         target = (index_of.get(row.target, -1), row.target, target_name)
         writer.writerow((index, row.wnid, name, row.relation.value, *target, row.steps, " ".join(row.ties)))
     return text.getvalue().encode()
