@@ -6,6 +6,7 @@ UV := uv==0.13.9
 TYPES := build/types/in21k
 DEMO := build/demo
 DOCS := build/docs
+MUTATE := build/mutate
 PACKAGES := prep train tree shards_manifest
 
 # Demo training: a minute and a half on two busy CPU cores. The pictures are too plain for RandAugment.
@@ -15,7 +16,7 @@ DEMO_TRAIN := --model test_resnet --recipe semantic-softmax --epochs 12 --batch-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help deps setup demo test test-guard test-slow lint format docs bench lock clean
+.PHONY: help deps setup demo test test-guard test-slow mutate mutate-list lint format docs bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +62,17 @@ test-slow: setup ## the tests that the everyday suite leaves out
 test-guard: setup ## those of them that guard data and resume: kills, signals, restarts, faults
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m guard
 
+# The tool plants the faults in a copy of the tree, and has an environment of its own: see docs/testing.md.
+mutate: setup $(MUTATE)/.deps ## plant small faults and see which the tests notice (MODULE=tree/edges.py for one module)
+	@$(MUTATE)/venv/bin/python scripts/mutate.py $(MODULE)
+
+mutate-list: $(MUTATE)/.deps ## bring the list of those faults up to date after code has moved
+	@$(MUTATE)/venv/bin/python scripts/mutate.py --renew
+
+$(MUTATE)/.deps: requirements/mutate.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(MUTATE)/venv requirements/mutate.txt
+	@touch $@
+
 # The packages as in21k.*, for tools that read sources and know nothing of setuptools' package-dir.
 LINK_TYPES = mkdir -p $(TYPES); $(foreach package,$(PACKAGES),ln -sfn ../../../$(package) $(TYPES)/$(package);)
 
@@ -102,10 +114,11 @@ lock: ## resolve requirements/ anew from pyproject.toml
 	@build/lock/bin/python -m pip -qq --disable-pip-version-check install $(UV)
 	@$(COMPILE) --all-extras --no-emit-package pillow --output-file requirements/lock.txt pyproject.toml requirements/pins.in >/dev/null
 	@$(COMPILE) --group docs --output-file requirements/docs.txt >/dev/null
+	@$(COMPILE) --group mutate --output-file requirements/mutate.txt >/dev/null
 	@echo pillow-simd==12.1.1.post0 | $(COMPILE) --no-config --output-file requirements/pillow-simd.txt - >/dev/null
 	@echo pillow==12.1.1 | $(COMPILE) --no-config --output-file requirements/pillow.txt - >/dev/null
 	@sed -i '1i # Made by `make lock`. Install with pip install --no-deps --require-hashes -r: see scripts/setup.sh for why.' \
-		requirements/lock.txt requirements/docs.txt requirements/pillow-simd.txt requirements/pillow.txt
+		requirements/lock.txt requirements/docs.txt requirements/mutate.txt requirements/pillow-simd.txt requirements/pillow.txt
 	@echo "lock: requirements/ is up to date"
 
 clean: ## remove .venv, build/ and all caches

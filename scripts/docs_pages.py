@@ -1,13 +1,15 @@
-"""Writes what follows from the code in docs/: folder tree and import order in architecture.md, and settings.md.
+"""Writes what follows from the code in docs/: folder tree and import order, settings, and the table of planted faults.
 
-Run `python scripts/docs_pages.py` after a file, a caption, a setting or a recipe has changed; a test says when that was
-forgotten.
+Run `python scripts/docs_pages.py` after a file, a caption, a setting, a recipe or tests/faults.csv has changed; a test
+says when that was forgotten.
 """
 
 import ast
+import csv
 import re
 import textwrap
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +20,8 @@ from in21k.train.config.settings import SETTINGS, Config
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+TESTING = ROOT / "docs" / "testing.md"
+FAULTS = ROOT / "tests" / "faults.csv"
 RECIPES = ROOT / "train" / "recipes"
 PACKAGES = ("tree", "shards_manifest", "prep", "train")
 """From the ground up."""
@@ -145,12 +149,37 @@ def settings_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def read_faults() -> list[dict[str, str]]:
+    """Return the rows of tests/faults.csv; scripts/fault_list.py says what they mean."""
+    with FAULTS.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def fault_table() -> str:
+    """Return how many faults are planted in each module."""
+    counts = Counter(fault["module"] for fault in read_faults())
+    rows = [*((f"`{module}`", count) for module, count in counts.items()), ("**all**", counts.total())]
+    return "\n".join(["| module | planted |", "|---|---|", *(f"| {name} | {count} |" for name, count in rows)])
+
+
+def harmless_list() -> str:
+    """Return the faults that no test can notice, each with its reason."""
+    argued = [fault for fault in read_faults() if fault["harmless"]]
+    return "\n".join(
+        f"- `{fault['module']}`, `{fault['line']}`, {fault['operator'].removeprefix('core/')}: {fault['harmless']}"
+        for fault in argued
+    )
+
+
 def pages() -> dict[Path, str]:
     """Return the pages as they ought to be."""
     architecture = ARCHITECTURE.read_text(encoding="utf-8")
     return {
         ARCHITECTURE: with_blocks(architecture, {"tree": folder_tree(), "import order": order_block()}),
         SETTINGS_PAGE: settings_page(),
+        TESTING: with_blocks(
+            TESTING.read_text(encoding="utf-8"), {"faults": fault_table(), "harmless": harmless_list()}
+        ),
     }
 
 

@@ -1,0 +1,211 @@
+"""Plants small faults, one at a time, in a copy of the project, and says which ones the tests notice.
+
+    make mutate                          every fault of tests/faults.csv
+    make mutate MODULE=tree/edges.py     those of one module
+    make mutate-list                     bring the list up to date after code has moved
+
+Each fault is tried with its module's own tests, by tests/faults.toml. Results are kept in build/mutate/results, so that
+a run that was ended goes on where it stood; they hold until the module, its tests or its faults change. The exit status
+is 1 if a fault goes unnoticed that the list does not call harmless. See docs/testing.md.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
+
+from cosmic_ray.mutating import mutate_and_test  # noqa: E402
+from cosmic_ray.work_db import WorkDB, use_db  # noqa: E402
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem, WorkResult  # noqa: E402
+from fault_list import Fault, Module, Mutant, mutants, read_list, read_table, renew  # noqa: E402
+from processes import started_with  # noqa: E402
+
+BUILD = ROOT / "build" / "mutate"
+COPY = BUILD / "copy"
+PACKAGES = ("prep", "shards_manifest", "train", "tree")
+UNCHANGED = "unchanged"
+"""The name of the run without a fault, which comes first."""
+
+_LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".hypothesis", ".*_cache")
+_TEST_SECONDS, _SECONDS = 60, 300  # for one test, and for all of a module's
+
+
+def make_copy() -> None:
+    """Copy the working tree, and lay its packages out as in21k beside it."""
+    shutil.rmtree(BUILD / "packages", ignore_errors=True)
+    shutil.rmtree(COPY, ignore_errors=True)
+    shutil.copytree(ROOT, COPY, ignore=_LEFT_OUT, symlinks=True)
+    (BUILD / "packages" / "in21k").mkdir(parents=True)
+    for package in PACKAGES:
+        (BUILD / "packages" / "in21k" / package).symlink_to(COPY / package)
+
+
+def test_command(python: Path, row: Module) -> str:
+    """Return the command that tries one fault of a module."""
+    options = ["-q", "-x", "-p", "no:cacheprovider", f"--timeout={_TEST_SECONDS}", f"--basetemp={BUILD / 'tmp'}"]
+    return shlex.join([str(python), "-m", "pytest", *options, *row.tests])
+
+
+def results_file(module: str, row: Module, faults: list[Fault]) -> Path:
+    """Return where a module's results are kept: a name that changes with the module, its tests and its faults."""
+    digest = hashlib.sha256(repr((row.tests, [(f.line, f.operator, f.count) for f in faults])).encode())
+    paths = [ROOT / argument.partition("::")[0] for argument in row.tests if not argument.startswith("-")]
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
+    for file in [ROOT / module, *files]:
+        digest.update(file.read_bytes())
+    return BUILD / "results" / f"{module.replace('/', '-')}-{digest.hexdigest()[:16]}.sqlite"
+
+
+def found_again(module: str, faults: list[Fault]) -> Iterator[tuple[Fault, Mutant]]:
+    """Yield a module's faults with what they are in its code as it is now.
+
+    Raises:
+        SystemExit: the line of a fault is not in the module any more.
+    """
+    known = {(each.fault.line, each.fault.operator, each.fault.count): each for each in mutants(module)}
+    for fault in faults:
+        mutant = known.get((fault.line, fault.operator, fault.count))
+        if mutant is None:
+            sys.exit(f"mutate: {module} has no more line {fault.line!r} for {fault.operator}: run make mutate-list")
+        yield fault, mutant
+
+
+def work_items(found: list[tuple[Fault, Mutant]]) -> list[WorkItem]:
+    """Return what the tool has to do for a module: nothing at first, then each fault."""
+    return [
+        WorkItem(job_id=UNCHANGED, mutations=()),
+        *(
+            WorkItem.single(
+                job_id=str(at),
+                mutation=MutationSpec(
+                    module_path=Path(fault.module),
+                    operator_name=fault.operator,
+                    occurrence=mutant.occurrence,
+                    start_pos=mutant.start,
+                    end_pos=mutant.end,
+                ),
+            )
+            for at, (fault, mutant) in enumerate(found)
+        ),
+    ]
+
+
+def try_once(item: WorkItem, command: str) -> WorkResult:
+    """Return what a module's tests make of a fault; nothing that they started outlives it."""
+    result = mutate_and_test(item.mutations, command, _SECONDS)
+    end_leftovers()
+    return result
+
+
+def end_leftovers() -> None:
+    """End what tests of an earlier fault have left running."""
+    for process in started_with(IN21K_MUTATE=str(COPY)):
+        if process != os.getpid():
+            os.kill(process, signal.SIGKILL)
+
+
+def try_module(module: str, row: Module, faults: list[Fault], python: Path) -> list[Fault]:
+    """Try each fault of a module, print a line for each, and return those that went unnoticed.
+
+    Raises:
+        SystemExit: the tests fail without any fault, or the list does not fit the code.
+    """
+    found, command = list(found_again(module, faults)), test_command(python, row)
+    unnoticed = []
+    path = results_file(module, row, faults)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with use_db(path, WorkDB.Mode.create) as database:
+        if not database.num_work_items:
+            database.add_work_items(work_items(found))
+        results = dict(database.results)
+        for item in sorted(database.work_items, key=lambda item: -1 if item.job_id == UNCHANGED else int(item.job_id)):
+            began = time.monotonic()
+            if item.job_id not in results:
+                results[item.job_id] = result = try_once(item, command)
+                if item.job_id == UNCHANGED and result.test_outcome != TestOutcome.SURVIVED:
+                    sys.exit(
+                        f"{(result.output or '')[-3000:]}\nmutate: {module}: its tests fail without a fault: {command}"
+                    )
+                database.set_result(item.job_id, result)
+            if item.job_id != UNCHANGED:
+                fault, mutant = found[int(item.job_id)]
+                report(fault, mutant, results[item.job_id], time.monotonic() - began)
+                if results[item.job_id].test_outcome == TestOutcome.SURVIVED:
+                    unnoticed.append(fault)
+    return unnoticed
+
+
+def report(fault: Fault, mutant: Mutant, result: WorkResult, seconds: float) -> None:
+    """Print a line on a fault that was tried, and the change itself if none noticed it."""
+    where = f"{fault.module}:{mutant.start[0]}:{mutant.start[1]}"
+    outcome = outcome_of(fault, result)
+    print(f"{outcome:9} {seconds:4.0f} s  {where}  {fault.operator.removeprefix('core/')}  {fault.line}", flush=True)
+    if outcome == "UNNOTICED":
+        changes = re.findall(r"^[+-](?![+-]{2}).*", result.diff or "", re.MULTILINE)
+        print("\n".join(f"    {line}" for line in changes), flush=True)
+
+
+def outcome_of(fault: Fault, result: WorkResult) -> str:
+    """Return in a word what became of a fault: a test that hangs has noticed it, too."""
+    if not result.is_killed:
+        return "harmless" if fault.harmless else "UNNOTICED"
+    output = result.output or ""
+    return "hung" if output == "timeout" or "Failed: Timeout (>" in output else "noticed"
+
+
+def try_all(modules: list[str], python: Path) -> int:
+    """Try the faults of some modules and return the exit status."""
+    table, faults = read_table(), read_list()
+    unnoticed, tried = [], 0
+    for module in modules or table:
+        if module not in table:
+            sys.exit(f"mutate: tests/faults.toml has no module {module}")
+        own = [fault for fault in faults if fault.module == module]
+        if len(own) != table[module].faults:
+            sys.exit(
+                f"mutate: tests/faults.csv has not {table[module].faults} faults of {module}: run make mutate-list"
+            )
+        unnoticed += try_module(module, table[module], own, python)
+        tried += len(own)
+    open_ones = [fault for fault in unnoticed if not fault.harmless]
+    harmless = len(unnoticed) - len(open_ones)
+    print(f"{tried} faults: {tried - len(unnoticed)} noticed, {harmless} harmless, {len(open_ones)} unnoticed")
+    return int(bool(open_ones))
+
+
+def main() -> int:
+    """Parse the command line and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="path below the root; default: all")
+    parser.add_argument("--renew", action="store_true", help="bring the list up to date, and try nothing")
+    parser.add_argument("--python", type=Path, default=ROOT / ".venv/bin/python", help="the interpreter for the tests")
+    arguments = parser.parse_args()
+    if arguments.renew:
+        print("\n".join(renew()))
+        return 0
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("mutate: another run is under way")
+        os.environ |= {"IN21K_MUTATE": str(COPY), "PYTHONPATH": str(BUILD / "packages")}
+        end_leftovers()
+        make_copy()
+        os.chdir(COPY)
+        return try_all(arguments.modules, arguments.python)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
