@@ -16,6 +16,23 @@ class Kept(StrEnum):
     TOO_FEW_IMAGES = "too-few-images"
     UNKNOWN_WNID = "unknown-wnid"
     """Not a noun synset of WordNet 3.0, so it has no place in the hierarchy."""
+    NOT_LISTED = "not-listed"
+    """`--classes` does not name it."""
+    EXCLUDED = "excluded"
+    EXCLUDED_SUBTREE = "excluded-subtree"
+    """It is, or lies below, a class of `--exclude-subtree`."""
+    OUTSIDE_SUBTREE = "outside-subtree"
+    """It neither is nor lies below a class of `--only-subtree`."""
+
+    @property
+    def word(self) -> str:
+        """What the names of counts call it."""
+        return self.value.replace("-", "_")
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether it is the user's selection that drops the class."""
+        return self in (Kept.NOT_LISTED, Kept.EXCLUDED, Kept.EXCLUDED_SUBTREE, Kept.OUTSIDE_SUBTREE)
 
 
 class Reason(StrEnum):

@@ -1,6 +1,7 @@
 """Class lists: read from a text file, or published; and the digest that identifies one."""
 
 import hashlib
+import re
 from codecs import BOM_UTF8
 from collections.abc import Sequence
 from enum import StrEnum
@@ -10,6 +11,10 @@ from pathlib import Path
 
 from in21k.tree.errors import TreeError
 from in21k.tree.wordnet import load_wordnet
+
+_WNID_LINE = re.compile(r"(n[0-9]{8})(?:[\s,].*)?")
+"""A line that names a synset, and may go on with its words, as LOC_synset_mapping.txt and CSVs do."""
+_HEADER = re.compile(r"wnid(?:[\s,]|$)")
 
 
 class PublishedList(StrEnum):
@@ -51,6 +56,22 @@ def read_class_list(path: Path) -> list[str]:
     if not names:
         raise TreeError(f"{path} lists no classes; write one class name per line")
     return names
+
+
+def read_classes(path: Path) -> list[str]:
+    """Return the classes of a text file, one per line, each once; behind a wnid, a line may go on with its name.
+
+    A first line `wnid`, a CSV's header, is no class.
+
+    Raises:
+        TreeError: the file is not text, or is empty.
+        OSError: the file cannot be read.
+    """
+    lines = read_class_list(path)
+    if _HEADER.match(lines[0]):
+        lines = lines[1:]
+    found = [(match[1] if (match := _WNID_LINE.fullmatch(line)) else line) for line in lines]
+    return list(dict.fromkeys(found))
 
 
 def read_wnid_list(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The commands on a prepared dataset: verify, repair, sidecars, inspect, compare."""
+"""The commands on a prepared dataset: verify, repair, sidecars, inspect, compare, rejects."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ from in21k.prep.dataset.inspect import (
     inspect_sample,
     save_images,
 )
+from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
 from in21k.prep.dataset.repair import repair_dataset
 from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
@@ -182,6 +183,24 @@ def compare_command(context: click.Context, first: str, second: str, workers: in
     else:
         _print_comparison(comparison, same)
     context.exit(0 if same else 1)
+
+
+@click.command("rejects")
+@out_argument
+@click.option("--reason", default="", help="List only the rejects with this reason.")
+@json_option
+def rejects_command(out: str, reason: str, as_json: bool) -> None:
+    """List what is in the dump but not in the dataset OUT: one tab-separated line each, sorted by reason, then counts.
+
+    \b
+    Example:
+      in21k-prep rejects imagenet21k/ --reason truncated
+    """
+    rows = read_rejects(locate(out), reason)
+    if not as_json:
+        for line in lines(rows):
+            click.echo(line)
+    print_summary("rejects", {"rejected": len(rows), **counts_by_reason(rows)}, as_json)
 
 
 def _workers(count: int | None) -> Workers:

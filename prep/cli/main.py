@@ -37,7 +37,7 @@ for command in (
     cli_pipeline.resize_command,
     cli_pipeline.shard_command,
     cli_pipeline.run_command,
-    cli_pipeline.rejects_command,
+    cli_dataset.rejects_command,
     cli_pipeline.demo_command,
     cli_tree.tree_command,
     cli_tree.report_command,

@@ -1,4 +1,4 @@
-"""The commands from a raw dump to a dataset: filter, split, resize, shard, run, rejects, demo."""
+"""The commands from a raw dump to a dataset: filter, split, resize, shard, run, demo."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from in21k.prep.cli.selection import chosen_filter, selection_options
 from in21k.prep.cli.shared import Size, json_option, note, parents_option, print_summary
-from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
 from in21k.prep.demo.dump import draw_dump
 from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
@@ -45,6 +45,7 @@ def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Com
 
 filter_options = (
     click.option("--min-images", default=500, show_default=True, help="Reject classes with fewer images than this."),
+    *selection_options,
 )
 split_options = (
     click.option("--val-per-class", default=50, show_default=True, help="Images per class to hold out for validation."),
@@ -113,7 +114,7 @@ def with_options(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[
 @raw_argument
 @work_argument
 @with_options(filter_options, [json_option])
-def filter_command(raw: str, work: str, min_images: int, as_json: bool) -> None:
+def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
     """List what the dump RAW holds, and reject classes with too few images.
 
     RAW is the dump as it was downloaded: a tar of class tars (gzipped or not), a folder of class tars or class folders,
@@ -121,10 +122,11 @@ def filter_command(raw: str, work: str, min_images: int, as_json: bool) -> None:
     stage passes to the next.
 
     \b
-    Example:
+    Examples:
       in21k-prep filter fall11_whole.tar work/ --min-images 500
+      in21k-prep filter fall11_whole.tar work/ --classes in12k --exclude-subtree n00007846
     """
-    record = filter_stage.filter_classes(locate(raw), locate(work), filter_stage.FilterParameters(min_images))
+    record = filter_stage.filter_classes(locate(raw), locate(work), chosen_filter(chosen))
     print_summary("filter", record.counts, as_json)
 
 
@@ -192,14 +194,16 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     Examples:
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --dry-run
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --workers 16
+      in21k-prep run fall11_whole.tar work/ objects/ --exclude-subtree n00007846
     """
-    split, resize, shard, workers = _split(chosen), _resize(chosen), _shard(chosen), _workers(chosen)
+    filtering, split, resize = chosen_filter(chosen), _split(chosen), _resize(chosen)
+    shard, workers = _shard(chosen), _workers(chosen)
     dump, folder, output = locate(raw), locate(work), locate(out)
     require_output_place(dump, folder, output)
     _note_backend()
     if not chosen["dry_run"]:
         start_early(workers)
-    found = filter_stage.filter_classes(dump, folder, filter_stage.FilterParameters(chosen["min_images"]))
+    found = filter_stage.filter_classes(dump, folder, filtering)
     split_images(folder, split)
     if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
         seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
@@ -216,24 +220,6 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
         return write_shards(folder, output, shard, workers)
 
     print_summary("run", _dataset(with_sound_parts(stages, note), output), as_json)
-
-
-@click.command("rejects")
-@out_argument
-@click.option("--reason", default="", help="List only the rejects with this reason.")
-@json_option
-def rejects_command(out: str, reason: str, as_json: bool) -> None:
-    """List what is in the dump but not in the dataset OUT: one tab-separated line each, sorted by reason, then counts.
-
-    \b
-    Example:
-      in21k-prep rejects imagenet21k/ --reason truncated
-    """
-    rows = read_rejects(locate(out), reason)
-    if not as_json:
-        for line in lines(rows):
-            click.echo(line)
-    print_summary("rejects", {"rejected": len(rows), **counts_by_reason(rows)}, as_json)
 
 
 @click.command("demo")

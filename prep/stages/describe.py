@@ -121,10 +121,11 @@ def stored_parameters(output: Location) -> Mapping[str, Any]:
 
 def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Table) -> dict[str, int]:
     filtered, resized = stages["filter"].counts, stages["resize"].counts
+    found = set(classes["reason"].to_pylist()) - {Kept.KEPT.value}
     dropped = {
-        f"{what}_{reason.value.replace('-', '_')}": count
+        f"{what}_{reason.word}": count
         for reason in Kept
-        if reason is not Kept.KEPT
+        if reason in (Kept.TOO_FEW_IMAGES, Kept.UNKNOWN_WNID) or reason.value in found
         for what, count in _of_reason(classes, reason).items()
     }
     by_stage = rejects["stage"].to_pylist()

@@ -1,5 +1,8 @@
 """Subtrees and maps over all paths, against slow walks down from the top."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.class_map import Relation, map_classes
 from in21k.tree.subtree import ancestors, in_subtrees
@@ -85,3 +88,14 @@ def test_the_map_from_21k_to_1k_holds_against_a_slow_search():
         )
         assert row.relation is expected, row
         assert {row.target, *row.ties} <= (above | below | targets | {""})
+
+
+def test_the_person_subtree_of_the_lists_is_as_the_docs_say():
+    counts = {
+        each.value: len(list(in_subtrees(published_class_list(each), [PERSON], hypernyms))) for each in PublishedList
+    }
+    assert counts == {"fall11-p": 876, "winter21-p": 105, "in12k": 964, "in1k": 3}
+    spec = find_spec("timm")  # found but not imported, which would take seconds
+    if spec is not None:
+        whole = (Path(spec.origin).parent / "data" / "_info" / "imagenet22k_synsets.txt").read_text().split()
+        assert (len(whole), len(list(in_subtrees(whole, [PERSON], hypernyms)))) == (21_841, 2_833)
