@@ -30,6 +30,9 @@ from in21k.shards_manifest.errors import as_dataset_error, one_line, traceback_w
 FAILED, WRONG_USAGE = 1, 2
 INTERRUPTED, TERMINATED, OUTPUT_CLOSED = (128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE))
 
+_FROM_OUTSIDE = (OSError, MemoryError, RecursionError, pa.ArrowException, ImportError)
+"""What files and machines can bring about in a command, besides our own errors."""
+
 
 class CommandEnd(SystemExit):
     """A command ends with a line on stderr and an exit status; cleanup runs as it does for any exception."""
@@ -89,7 +92,7 @@ class Program:
         """
         try:
             yield
-        except (KeyboardInterrupt, OSError, pa.ArrowException, ImportError, *self.errors) as error:
+        except (KeyboardInterrupt, *_FROM_OUTSIDE, *self.errors) as error:
             end = self._end(error)
             if end is None:
                 raise
@@ -103,6 +106,10 @@ class Program:
             return self.stopped("interrupted", INTERRUPTED)
         if isinstance(error, BrokenPipeError) and _is_closed(sys.stdout):
             return CommandEnd("", OUTPUT_CLOSED)
+        if isinstance(error, MemoryError):
+            return CommandEnd("error: there is not enough memory; free some, or ask for less at a time", FAILED)
+        if isinstance(error, RecursionError):
+            return CommandEnd("error: what it reads is nested too deeply; --debug shows where", FAILED)
         if not isinstance(error, ImportError):
             return CommandEnd(f"error: {_message(error)}", FAILED)
         package = (error.name or "").partition(".")[0]

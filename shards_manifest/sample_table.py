@@ -45,6 +45,24 @@ class ShardIndex:
     """int64 [n]."""
 
 
+def require_plain_keys(keys: pa.ChunkedArray, text: str) -> None:
+    """Refuse keys that must not name files.
+
+    Args:
+        keys: strings.
+        text: where they stand, for the message.
+
+    Raises:
+        DatasetError: one is not plain.
+    """
+    odd = keys.filter(pc.invert(pc.match_substring_regex(keys, _PLAIN_KEY)))
+    if len(odd):
+        shown = odd[0].cast(pa.binary()).as_py()[:100]
+        raise DatasetError(
+            f"{text} has the key {shown!a}; a key is at most 100 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
+        )
+
+
 class SampleTable:
     """The sample table of a dataset, read one shard at a time."""
 
@@ -56,7 +74,7 @@ class SampleTable:
         """
         self._location = dataset.child(SAMPLES)
         self._first_group = {"train": 0, "val": len(manifest.splits["train"])}
-        self._shards = manifest.splits
+        self._shards, self._classes = manifest.splits, manifest.classes
         try:
             self._file: Any = pq.ParquetFile(self._location.open_input())
         except (pa.ArrowException, OSError) as error:
@@ -85,6 +103,21 @@ class SampleTable:
             DatasetError: the table contradicts the manifest.
         """
         return self._index(self._read(split, shard, ["offset", "size", "class_index"]), self._shards[split][shard])
+
+    def labeled_index(self, split: str, shard: int) -> ShardIndex:
+        """Return where the samples of a split's shard are, once it is clear that each label is a class index.
+
+        Raises:
+            DatasetError: the table contradicts the manifest.
+        """
+        index = self.index(split, shard)
+        labels = index.class_indices
+        if not (labels.min() >= 0 and labels.max() < self._classes):
+            raise DatasetError(
+                f"{self._location.text} has a label outside 0 to {self._classes - 1} in "
+                f"{self._shards[split][shard].path}; run `in21k-prep verify` for details"
+            )
+        return index
 
     def keys_and_index(self, split: str, shard: int) -> tuple[pa.StringArray, ShardIndex]:
         """Return the keys of a shard's samples as an Arrow array, and where the samples are.
@@ -136,20 +169,10 @@ class SampleTable:
         try:
             table = self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
             table = table.cast(pa.schema([SCHEMA.field(name) for name in columns]))
-            odd = None if "key" not in columns else _odd_key(table["key"])
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DatasetError(
                 f"{self._location.text}: row group {group} cannot be read ({one_line(error)})"
             ) from error
-        if odd is not None:
-            raise DatasetError(
-                f"{self._location.text} has the key {odd!a} in {self._shards[split][shard].path}; "
-                "a key is at most 100 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
-            )
+        if "key" in columns:
+            require_plain_keys(table["key"], f"{self._location.text}: {self._shards[split][shard].path}")
         return table
-
-
-def _odd_key(keys: pa.ChunkedArray) -> str | bytes | None:
-    """Return the first key that is not plain, as much as fits on a line; None if all are."""
-    odd = keys.filter(pc.invert(pc.match_substring_regex(keys, _PLAIN_KEY)))
-    return None if len(odd) == 0 else odd[0].cast(pa.binary()).as_py()[:100]

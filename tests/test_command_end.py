@@ -99,6 +99,29 @@ def test_a_bug_keeps_its_traceback(program, tmp_path):
     assert run.stderr.endswith("ImportError: a name is gone\n")
 
 
+@programs
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ("MemoryError", "there is not enough memory; free some, or ask for less at a time"),
+        ("pyarrow.ArrowMemoryError('malloc of size 1 failed')", "there is not enough memory; free some, or ask for"),
+        ("RecursionError('maximum')", "what it reads is nested too deeply; --debug shows where"),
+    ],
+)
+def test_what_takes_too_much_memory_or_depth_is_one_line(program, error, line):
+    package = program.removeprefix("in21k-")
+    code = (
+        f"import pyarrow\nfrom in21k.{package}.cli.main import main\n"
+        f"def callback(**options): raise {error}\n"
+        "command = next(iter(main.commands.values()))\ncommand.params, command.callback = [], callback\n"
+        "main([command.name])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"{program}: error: {line}")
+    assert run.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("package", "arguments", "message"),
     [

@@ -56,16 +56,25 @@ class Hierarchy:
         """
         levels = np.zeros(len(self), np.int32)
         above = self.parents
-        for _ in range(len(self) + 1):
+        for _ in range(MOST_LEVELS):
             below = above != ROOT
             if not below.any():
-                if (deepest := levels.max(initial=0)) >= MOST_LEVELS:
-                    wnid = self.wnids[int(levels.argmax())]
-                    raise TreeError(f"{wnid} has {deepest} ancestors; a hierarchy has at most {MOST_LEVELS} levels")
                 return levels
             levels += below
             above = np.where(below, self.parents[above], ROOT)
-        raise TreeError(f"the parents of {self.wnids[int(np.flatnonzero(below)[0])]} form a cycle")
+        raise self._too_deep(int(np.flatnonzero(below)[0]))
+
+    def _too_deep(self, index: int) -> TreeError:
+        """Return the error for a class that has no root within MOST_LEVELS levels."""
+        parents = self.parents.tolist()
+        above = parents[index]
+        for ancestors in range(len(parents)):
+            if above == ROOT:
+                return TreeError(
+                    f"{self.wnids[index]} has {ancestors} ancestors; a hierarchy has at most {MOST_LEVELS} levels"
+                )
+            above = parents[above]
+        return TreeError(f"the parents of {self.wnids[index]} form a cycle")
 
     @cached_property
     def level_sizes(self) -> Int32Array:

@@ -44,6 +44,16 @@ SCHEMA = pa.schema(
 )
 
 
+LATER_COLUMNS = ("ancestors", "leaves")
+"""What tables of format 1 lack."""
+
+ANY_SCHEMA = pa.schema([field.with_nullable(field.nullable or field.name in LATER_COLUMNS) for field in SCHEMA])
+"""The columns of a table of any format: those of SCHEMA, of which some may be missing."""
+
+READ_SCHEMA = pa.schema([SCHEMA.field(column) for column in ("class_index", "wnid", "parent_index", "level")])
+"""The columns that a hierarchy is read from."""
+
+
 def wordnet_hierarchy(wnids: Sequence[str], rule: ParentRule = ParentRule.PUBLISHED) -> Hierarchy:
     """Return the hierarchy of a list of wnids under WordNet 3.0.
 
@@ -129,13 +139,26 @@ def read_hierarchy(source: Path | BinaryIO, name: str) -> Hierarchy:
     Raises:
         TreeError: it is not a hierarchy table, or its rows contradict each other.
     """
-    wanted = pa.schema([SCHEMA.field(column) for column in ("class_index", "wnid", "parent_index", "level")])
     try:
-        table = pq.read_table(source, columns=wanted.names).select(wanted.names).cast(wanted)  # also rejects nulls
+        table = pq.read_table(source, columns=READ_SCHEMA.names).select(READ_SCHEMA.names)
+        table = table.cast(READ_SCHEMA)  # also rejects nulls
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise TreeError(
             f"{name} is not a hierarchy table ({_first_line(error)}); write it again with in21k-prep"
         ) from error
+    return hierarchy_of(table, name)
+
+
+def hierarchy_of(table: pa.Table, name: str) -> Hierarchy:
+    """Return the hierarchy in the columns of READ_SCHEMA.
+
+    Args:
+        table: the columns, with their types.
+        name: how to refer to the table in errors.
+
+    Raises:
+        TreeError: the rows contradict each other.
+    """
     indices = table["class_index"].to_numpy()
     if not np.array_equal(indices, np.arange(len(indices))):
         raise TreeError(f"{name}: the rows are not in order of class_index, 0 to {len(indices) - 1}")

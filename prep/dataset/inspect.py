@@ -120,7 +120,7 @@ def inspect_class(dataset: Location, named: str, limit: int) -> ClassFacts:
     """
     manifest = read_manifest(dataset)
     hierarchy = read_columns(dataset / HIERARCHY, _HIERARCHY)
-    row = hierarchy.slice(_class_index(dataset, hierarchy, named), 1).to_pylist()[0]
+    row = _class_row(dataset, hierarchy, _class_index(dataset, hierarchy, named))
     names = hierarchy["name"].to_pylist()
     return ClassFacts(
         class_index=row["class_index"],
@@ -152,7 +152,7 @@ def inspect_sample(dataset: Location, key: str) -> SampleFacts:
             break
     else:
         raise PrepError(f"{dataset.text}: no sample has the key {key!r}; keys are image names such as n02084071_1234")
-    row = read_columns(dataset / HIERARCHY, _HIERARCHY).slice(sample.class_index, 1).to_pylist()[0]
+    row = _class_row(dataset, read_columns(dataset / HIERARCHY, _HIERARCHY), sample.class_index)
     image, label = _members(dataset, sample)
     digest = hashlib.sha256(image).hexdigest()
     return SampleFacts(sample=sample, wnid=row["wnid"], path=row["path_names"], label=label, image=image, sha256=digest)
@@ -196,6 +196,22 @@ def _class_index(dataset: Location, hierarchy: pa.Table, named: str) -> int:
         meant = ", ".join(f"{wnids[index]} ({hierarchy['path_names'][index]})" for index in found)
         raise PrepError(f"{named!r} names {len(found)} classes: {meant}; give the wnid")
     raise PrepError(f"{dataset.text}: {_why_no_class(dataset, named)}")
+
+
+def _class_row(dataset: Location, hierarchy: pa.Table, class_index: int) -> dict[str, Any]:
+    """Return a class's row of the hierarchy table; its children are classes, too.
+
+    Raises:
+        PrepError: there is no such class, or a child is none.
+    """
+    classes = range(len(hierarchy))
+    rows: list[dict[str, Any]] = hierarchy.slice(class_index, 1).to_pylist() if class_index in classes else []
+    if not rows or not all(child in classes for child in rows[0]["children"]):
+        raise PrepError(
+            f"{dataset.text}: the tables name a class index outside 0 to {len(hierarchy) - 1}; "
+            "run `in21k-prep verify` for details"
+        )
+    return rows[0]
 
 
 def _why_no_class(dataset: Location, named: str) -> str:

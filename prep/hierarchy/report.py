@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.source import SourceHierarchy, read_source
@@ -19,13 +18,9 @@ from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.explorer import explorer_page
 from in21k.tree.parents import ParentRule
 from in21k.tree.plots import plot_images_per_class, plot_levels, plot_rejects, plot_samples, plot_val_per_class
-from in21k.tree.table import SCHEMA, read_hierarchy
+from in21k.tree.table import ANY_SCHEMA, READ_SCHEMA, hierarchy_of
 
 SAMPLES_PER_LEVEL = 32
-
-_LATER = ("ancestors", "leaves")
-_HIERARCHY = pa.schema([field.with_nullable(field.nullable or field.name in _LATER) for field in SCHEMA])
-"""The hierarchy table, in which older versions left out two columns."""
 
 _CAPTIONS = {
     "levels.png": "Classes and images per level",
@@ -57,7 +52,7 @@ def write_report(
     dataset = locate(source) if source is not None and edges is None else None
     if dataset is not None and dataset.child(MANIFEST).exists():
         manifest = read_manifest(dataset)
-        found = _dataset_hierarchy(dataset)
+        found = _dataset_hierarchy(dataset, manifest)
         plots = _dataset_plots(dataset, manifest, found)
         subtree = found.table["images_subtree"].to_numpy()
         pictures, side = thumbnails(dataset, manifest, subtree, budget)
@@ -86,12 +81,16 @@ def write_report(
     }
 
 
-def _dataset_hierarchy(dataset: Location) -> SourceHierarchy:
+def _dataset_hierarchy(dataset: Location, manifest: Manifest) -> SourceHierarchy:
     """Return the hierarchy stored in a dataset."""
     location = dataset.child(HIERARCHY)
-    with location.open_input() as file:
-        hierarchy = read_hierarchy(file, location.text)
-    return SourceHierarchy(hierarchy, read_columns(location, _HIERARCHY))
+    table = read_columns(location, ANY_SCHEMA)
+    if len(table) != manifest.classes:
+        raise PrepError(
+            f"{location.text} has {len(table)} classes, the manifest {manifest.classes}; "
+            "run `in21k-prep verify` for details"
+        )
+    return SourceHierarchy(hierarchy_of(table.select(READ_SCHEMA.names), location.text), table)
 
 
 def _dataset_plots(dataset: Location, manifest: Manifest, found: SourceHierarchy) -> dict[str, bytes]:

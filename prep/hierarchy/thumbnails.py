@@ -39,14 +39,14 @@ def choose_samples(dataset: Location, manifest: Manifest, per_class: int) -> lis
     """Return up to `per_class` rounds of samples, each with one more sample of every class that has it.
 
     Raises:
-        DatasetError: the sample table is missing or damaged.
+        DatasetError: the sample table is missing or damaged, or has a label that is not a class index.
     """
     table = SampleTable(dataset, manifest)
     shards = [(split, shard) for split in ("val", "train") for shard in range(len(manifest.splits[split]))]
     rounds: list[list[SamplePlace]] = [[] for _ in range(per_class)]
     seen = np.zeros(manifest.classes, np.int64)
     for split, shard in shards[:MOST_SHARDS]:
-        index = table.index(split, shard)
+        index = table.labeled_index(split, shard)
         for class_index, offset, size in zip(
             index.class_indices.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True
         ):

@@ -62,10 +62,10 @@ def resize_image(data: bytes, parameters: ResizeParameters, memory: int = MEMORY
     if picture.is_plain and picture.pixels.size == size == crop and parameters.format is ImageFormat.JPEG:
         return Resized(data, warned=False)
     _check_sides(picture.pixels.size, crop, parameters.format)
+    encode = encode_jpeg if parameters.format is ImageFormat.JPEG else write_webp
     with DecoderGuard(data):
         fitted = _fitted(picture.pixels, size, crop, parameters.filter, limits)
-    encode = encode_jpeg if parameters.format is ImageFormat.JPEG else write_webp
-    return Resized(encode(fitted, parameters.quality), warned=bool(picture.warning))
+        return Resized(encode(fitted, parameters.quality), warned=bool(picture.warning))
 
 
 def _fitted(

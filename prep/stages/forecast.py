@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import resize_image
 from in21k.prep.raw.read_ahead import read_ahead
+from in21k.prep.records import SPLIT_SCHEMA
+from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.part_plan import memory_for_one_image
 from in21k.prep.stages.parts import sample_bytes
 from in21k.prep.stages.record import PARTS, SPLIT, required
@@ -140,9 +141,9 @@ def summary(counts: Mapping[str, int], needed: Forecast) -> dict[str, Any]:
 def _random_rows(split: Location) -> Iterator[list[dict[str, Any]]]:
     """Yield small groups of rows from random places of the split table, the same ones every time."""
     rng = np.random.default_rng(0)
-    with pq.ParquetFile(split.open_input()) as file:
-        for group in rng.permutation(file.num_row_groups):
-            table = file.read_row_group(int(group))
+    with open_image_rows(split, SPLIT_SCHEMA) as file:
+        for group in rng.permutation(len(file)):
+            table = file.read(int(group))
             chosen = np.sort(rng.choice(len(table), min(256, len(table)), replace=False))
             rows: list[dict[str, Any]] = table.take(chosen).to_pylist()
             for start in range(0, len(rows), 64):

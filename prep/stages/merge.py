@@ -54,14 +54,22 @@ class MergeOrder:
             yield int(self.parts[at]), start, int(self.offsets[end]) + int(self.sizes[end]) - start
 
 
-def merge_orders(folder: Location, parts: int) -> dict[str, MergeOrder]:
+def merge_orders(folder: Location, parts: int, classes: int) -> dict[str, MergeOrder]:
     """Return the global order of each split over the parts in a folder: by shuffle key, then class, then rank.
 
     Sorting takes about 60 bytes of memory per sample.
+
+    Args:
+        folder: the folder of the parts.
+        parts: their number.
+        classes: the number of kept classes.
+
+    Raises:
+        DamagedPartError: the table of a part is damaged.
     """
     columns: dict[str, list[list[npt.NDArray[np.generic]]]] = {"train": [], "val": []}
     for number in range(parts):
-        table = read_part(folder, number)
+        table = read_part(folder, number, classes)
         split = np.asarray(table["split"])
         for name, chunks in columns.items():
             chosen = split == name

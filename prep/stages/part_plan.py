@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
+from in21k.prep.records import SPLIT_SCHEMA
+from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.record import PARTS, SPLIT, require_same
 from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.storage.location import Location
@@ -35,39 +36,58 @@ class Part:
     """Number of images."""
 
 
-def plan_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[str, Any], memory: int) -> list[Part]:
-    """Return the parts of a work folder: those that an earlier run planned, or new ones.
+def plan_parts(
+    work: Location, classes: int, parameters: Mapping[str, Any], inputs: Mapping[str, Any], memory: int
+) -> list[Part]:
+    """Return the parts of a work folder: those that an earlier run planned, or new ones. Each class is in one of them.
 
     Args:
         work: the work folder, with `split` done.
+        classes: the number of kept classes.
         parameters: those of resize, which the plan stores.
         inputs: those of resize, which the plan stores.
         memory: bytes that a worker may use.
 
     Raises:
-        PrepError: an earlier run had other parameters or inputs.
+        PrepError: an earlier run had other parameters or inputs, or `split.parquet` lacks a class.
     """
     path = work / PARTS / PLAN
     if path.exists():
-        try:
-            plan = parse_json(read_json_bytes(path))
-            parts = [Part(tuple(p["classes"]), tuple(p["row_groups"]), p["images"]) for p in plan["parts"]]
-            require_mapping("parameters", plan["parameters"])
-            require_mapping("inputs", plan["inputs"])
-            for part in parts:
-                if not all(map(is_count, (*part.classes, *part.row_groups, part.images))):
-                    raise ValueError(f"a part is {part}"[:200])
-        except (ValueError, KeyError, TypeError) as error:
-            raise PrepError(
-                f"{path.text} is not a plan of resize ({error}); delete the folder {path.parent.text}"
-            ) from error
+        plan, parts = _read_plan(path)
         for name, now in (("parameters", parameters), ("inputs", inputs)):
             require_same(f"{work.text}: resize was started", plan[name], now)
+        if not _are_all(classes, parts):
+            raise _damaged(path, "it does not have each class once")
         return parts
     parts = list(_group(_classes_in_order(work / SPLIT), _images_per_part(work, int(parameters["size"]), memory)))
+    if not _are_all(classes, parts):
+        raise PrepError(f"{(work / SPLIT).text} does not have each of the {classes} classes; use another work folder")
     plan = {"parameters": parameters, "inputs": inputs, "parts": [asdict(part) for part in parts]}
     path.write_bytes(json.dumps(plan).encode())
     return parts
+
+
+def _read_plan(path: Location) -> tuple[Mapping[str, Any], list[Part]]:
+    try:
+        plan = parse_json(read_json_bytes(path))
+        parts = [Part(tuple(p["classes"]), tuple(p["row_groups"]), p["images"]) for p in plan["parts"]]
+        require_mapping("parameters", plan["parameters"])
+        require_mapping("inputs", plan["inputs"])
+        for part in parts:
+            if not all(map(is_count, (*part.classes, *part.row_groups, part.images))):
+                raise ValueError(f"a part is {part}"[:200])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, str(error)) from error
+    return plan, parts
+
+
+def _damaged(path: Location, seen: str) -> PrepError:
+    return PrepError(f"{path.text} is not a plan of resize ({seen}); delete the folder {path.parent.text}")
+
+
+def _are_all(classes: int, parts: list[Part]) -> bool:
+    """Return whether each class is in one of the parts."""
+    return sorted(index for part in parts for index in part.classes) == list(range(classes))
 
 
 def memory_for_one_image(memory: int) -> int:
@@ -80,16 +100,16 @@ def memory_for_one_image(memory: int) -> int:
 
 def _images_per_part(work: Location, size: int, memory: int) -> int:
     of_memory = int(memory * _MEMORY_FOR_IMAGES / (size * size * _BYTES_PER_PIXEL + _BYTES_PER_SAMPLE))
-    with (work / SPLIT).open_input() as file:
-        images: int = pq.read_metadata(file).num_rows
+    with open_image_rows(work / SPLIT, SPLIT_SCHEMA) as file:
+        images = file.count
     return min(of_memory, images // _MIN_PARTS)
 
 
 def _classes_in_order(split: Location) -> Iterator[Part]:
     """Yield each class as a separate part, in the order of the split table."""
-    with pq.ParquetFile(split.open_input()) as file:
-        for group in range(file.num_row_groups):
-            column = file.read_row_group(group, columns=["class_index"])["class_index"].to_numpy()
+    with open_image_rows(split, SPLIT_SCHEMA) as file:
+        for group in range(len(file)):
+            column = file.read(group, names=["class_index"])["class_index"].to_numpy()
             indices, first, images = np.unique(column, return_index=True, return_counts=True)
             for at in np.argsort(first):
                 yield Part((int(indices[at]),), (group,), int(images[at]))

@@ -8,21 +8,28 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from in21k.prep.errors import DamagedPartError
 from in21k.prep.records import PART_SCHEMA, REJECTS_SCHEMA, Reject, rejects_table
+from in21k.prep.stages.held import HeldBytes, Place
 from in21k.prep.stages.record import PARTS, RESIZE_RECORD
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.errors import DamagedTableError, one_line
+from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sample_table import LABEL_SUFFIX
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import END, member_pieces
 
 _TABLE = re.compile(r"part-\d+\.parquet")
+
+_LARGEST = {"offset": (1 << 62), "size": (1 << 31) - 1}
+"""What a part's table may say in bytes; shards store sizes in 32 bits."""
 
 Result = TypeVar("Result")
 
@@ -35,8 +42,9 @@ class ResizedImage:
     shuffle_key: int
     class_index: int
     rank: int
-    sample: bytes
-    """Its members as in a shard: image and label, with headers and padding."""
+    key: str
+    image: Place
+    """Where its bytes are held."""
     warned: bool
     """Whether libjpeg decoded it with a warning."""
 
@@ -56,19 +64,30 @@ def part_path(folder: Location, number: int, suffix: str) -> Location:
     return folder / f"part-{number:05d}{suffix}"
 
 
-def write_part(folder: Location, number: int, images: list[ResizedImage], rejects: list[Reject]) -> None:
+def write_part(
+    folder: Location, number: int, images: list[ResizedImage], held: HeldBytes, suffix: str, rejects: list[Reject]
+) -> None:
     """Write a part; its table comes last and shows that the rest is complete.
+
+    Args:
+        folder: the folder of the parts.
+        number: of the part.
+        images: those of the part, in any order; they are sorted.
+        held: their bytes.
+        suffix: the ending of their names.
+        rejects: what is not in the part.
 
     Raises:
         DatasetError: the file system is full or refuses the write.
     """
     images.sort(key=ResizedImage.order)
-    offsets, position = [], 0
+    sizes, checksums = [], []
     with part_path(folder, number, ".tar").write() as tar:
         for image in images:
-            offsets.append(position)
-            position += len(image.sample)
-            tar.write(image.sample)
+            sample = sample_bytes(image.key, suffix, held.read(image.image), image.class_index)
+            sizes.append(len(sample))
+            checksums.append(zlib.crc32(sample))
+            tar.write(sample)
         tar.write(END)
     write_table(part_path(folder, number, ".rejects.parquet"), rejects_table(rejects), checked=True)
     columns = [
@@ -76,10 +95,10 @@ def write_part(folder: Location, number: int, images: list[ResizedImage], reject
         [image.shuffle_key for image in images],
         [image.class_index for image in images],
         [image.rank for image in images],
-        offsets,
-        [len(image.sample) for image in images],
+        list(accumulate(sizes[:-1], initial=0))[: len(images)],
+        sizes,
         [image.warned for image in images],
-        [zlib.crc32(image.sample) for image in images],
+        checksums,
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, PART_SCHEMA, strict=True)]
     write_table(part_path(folder, number, ".parquet"), pa.Table.from_arrays(arrays, schema=PART_SCHEMA), checked=True)
@@ -95,13 +114,25 @@ def count_parts(folder: Location) -> int:
     return sum(_TABLE.fullmatch(name) is not None for name in folder.names())
 
 
-def read_part(folder: Location, number: int) -> pa.Table:
+def read_part(folder: Location, number: int, classes: int) -> pa.Table:
     """Return a part's table, with PART_SCHEMA.
 
+    Args:
+        folder: the folder of the parts.
+        number: of the part.
+        classes: the number of kept classes.
+
     Raises:
-        DamagedPartError: it cannot be read.
+        DamagedPartError: it cannot be read, or says what no part does.
     """
-    return _read(folder, number, ".parquet", PART_SCHEMA)
+    table = _read(folder, number, ".parquet", PART_SCHEMA)
+    for name, most in {"class_index": classes - 1, **_LARGEST}.items():
+        found = pc.min_max(table[name]).as_py()
+        if len(table) and not 0 <= found["min"] <= found["max"] <= most:
+            raise damaged_part(folder, number, f"its {name} is {found['min']} to {found['max']}", ".parquet")
+    if odd := {*table["split"].unique().to_pylist()} - {*SPLITS}:
+        raise damaged_part(folder, number, f"it has the split {min(odd)[:60]!a}", ".parquet")
+    return table
 
 
 def read_part_rejects(folder: Location, number: int) -> pa.Table:

@@ -21,8 +21,12 @@ SPLIT = "split.parquet"
 PARTS = "parts"
 
 _REQUIRED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "filter": {"counts": ("classes", "images", "classes_kept", "images_kept"), "notes": ("raw",)},
-    "split": {"parameters": ("val_per_class",)},
+    "filter": {
+        "counts": ("classes", "images", "classes_kept", "images_kept"),
+        "outputs": (IMAGES, CLASSES),
+        "notes": ("raw",),
+    },
+    "split": {"parameters": ("val_per_class",), "outputs": (SPLIT,)},
     "resize": {"counts": ("train", "val", "damaged_kept", "classes_short_of_val"), "parameters": ("size",)},
 }
 """What later stages look up in the records of earlier ones."""

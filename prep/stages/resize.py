@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
@@ -16,7 +16,9 @@ from in21k.prep.images.resize_image import Resized, decoder_versions, resize_ima
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.open import open_raw
 from in21k.prep.raw.read_ahead import read_ahead
-from in21k.prep.records import CLASSES_SCHEMA, Reason, Reject
+from in21k.prep.records import CLASSES_SCHEMA, SPLIT_SCHEMA, Reason, Reject
+from in21k.prep.stages.held import HeldBytes, Place, holding
+from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.part_plan import Part, memory_for_one_image, plan_parts
 from in21k.prep.stages.parts import (
     ResizedImage,
@@ -24,7 +26,6 @@ from in21k.prep.stages.parts import (
     is_complete,
     read_part,
     read_part_rejects,
-    sample_bytes,
     write_part,
 )
 from in21k.prep.stages.record import (
@@ -38,12 +39,14 @@ from in21k.prep.stages.record import (
     required,
     write_record,
 )
-from in21k.prep.tables import plain
-from in21k.shards_manifest.images.faults import ImageError
+from in21k.shards_manifest.images.faults import ImageError, ImageFault
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 
 STAGE = "resize"
+
+_Decoded: TypeAlias = tuple[dict[str, Any], Place, bool]
+"""An image's row of the split table, where the resized image is held, and whether libjpeg warned."""
 
 DEFAULT_MEMORY = 600 << 20
 """Bytes that a worker may use."""
@@ -62,7 +65,7 @@ class PartTask:
     val_per_class: int
     parameters: ResizeParameters
     memory: int
-    """Bytes that the pixels of an image may take."""
+    """Bytes that the pixels of an image may take, together with the resized images that are in memory."""
 
     @property
     def name(self) -> str:
@@ -103,10 +106,14 @@ def resize_images(
         folder = work / PARTS
         folder.make_folder()
         folder.remove_temporaries()
-        parts, wnids = plan_parts(work, asdict(parameters), inputs, memory), _kept_wnids(work)
+        wnids = _kept_wnids(work)
+        parts = plan_parts(work, len(wnids), asdict(parameters), inputs, memory)
         val_per_class, room = int(split.parameters["val_per_class"]), memory_for_one_image(memory)
+        new_task = partial(
+            PartTask, work=work, raw=dump, val_per_class=val_per_class, parameters=parameters, memory=room
+        )
         todo = [
-            PartTask(work, dump, number, part, {at: wnids[at] for at in part.classes}, val_per_class, parameters, room)
+            new_task(number=number, part=part, wnids={at: wnids[at] for at in part.classes})
             for number, part in enumerate(parts)
             if not is_complete(folder, number)
         ]
@@ -127,32 +134,42 @@ def is_resized(work: Location) -> bool:
 def resize_part(task: PartTask) -> int:
     """Write one part and return the number of images that were read for it (a worker's task)."""
     rows = _rows(task)
-    decoded: dict[int, list[tuple[dict[str, Any], Resized]]] = {index: [] for index in task.part.classes}
+    decoded: dict[int, list[_Decoded]] = {index: [] for index in task.part.classes}
     rejects: list[Reject] = []
-    for row, data in read_ahead(task.raw, task.work, rows):
-        index = row["class_index"]
-        try:
-            image = resize_image(data, task.parameters, task.memory)
-        except ImageError as error:
-            rejects.append(
-                Reject(
-                    wnid=task.wnids[index],
-                    name=row["name"],
-                    stage=STAGE,
-                    reason=Reason(error.fault),
-                    detail=error.detail,
-                )
-            )
-        else:
-            decoded[index].append((row, image))
-    images = [image for of_class in decoded.values() for image in _with_splits(of_class, task)]
-    write_part(task.work / PARTS, task.number, images, rejects)
+    folder, suffix = task.work / PARTS, task.parameters.format.suffix
+    with holding(folder) as held:
+        for row, data in read_ahead(task.raw, task.work, rows):
+            index = row["class_index"]
+            try:
+                image = _resized(data, task, held)
+            except ImageError as error:
+                reason, wnid = Reason(error.fault), task.wnids[index]
+                rejects.append(Reject(wnid=wnid, name=row["name"], stage=STAGE, reason=reason, detail=error.detail))
+            else:
+                decoded[index].append((row, held.append(image.data), image.warned))
+        images = [image for of_class in decoded.values() for image in _with_splits(of_class, task)]
+        write_part(folder, task.number, images, held, suffix, rejects)
     return len(rows)
 
 
-def _with_splits(decoded: list[tuple[dict[str, Any], Resized]], task: PartTask) -> list[ResizedImage]:
+def _resized(data: bytes, task: PartTask, held: HeldBytes) -> Resized:
+    """Return a resized image; if it needs more memory than those that are held leave, they go to a file.
+
+    Raises:
+        ImageError: as `resize_image`.
+    """
+    if held.in_memory:
+        try:
+            return resize_image(data, task.parameters, task.memory - held.in_memory - len(data))
+        except ImageError as error:
+            if error.fault is not ImageFault.TOO_MANY_PIXELS:
+                raise
+        held.spill()
+    return resize_image(data, task.parameters, task.memory)
+
+
+def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
     """Return a class's images with their splits: those that the dump gives, or val for the lowest ranks that decode."""
-    suffix = task.parameters.format.suffix
     by_rank = sorted(decoded, key=lambda image: image[0]["rank"])
     return [
         ResizedImage(
@@ -160,19 +177,20 @@ def _with_splits(decoded: list[tuple[dict[str, Any], Resized]], task: PartTask) 
             shuffle_key=row["shuffle_key"],
             class_index=row["class_index"],
             rank=row["rank"],
-            sample=sample_bytes(row["key"], suffix, image.data, row["class_index"]),
-            warned=image.warned,
+            key=row["key"],
+            image=image,
+            warned=warned,
         )
-        for position, (row, image) in enumerate(by_rank)
+        for position, (row, image, warned) in enumerate(by_rank)
     ]
 
 
 def _rows(task: PartTask) -> list[dict[str, Any]]:
     """Return the rows of the split table for a part's classes, in the order of the dump."""
-    with pq.ParquetFile((task.work / SPLIT).open_input()) as file:
-        table = file.read_row_groups(list(task.part.row_groups), use_threads=False)
-    table = table.filter(pc.is_in(table["class_index"], value_set=pa.array(task.part.classes, pa.int32())))
-    rows: list[dict[str, Any]] = plain(table).to_pylist()
+    with open_image_rows(task.work / SPLIT, SPLIT_SCHEMA) as file:
+        table = file.read(*task.part.row_groups)
+    chosen = pc.is_in(table["class_index"], value_set=pa.array(task.part.classes, pa.int32()))
+    rows: list[dict[str, Any]] = table.filter(chosen).to_pylist()
     return sorted(rows, key=lambda row: (row["archive"], row["offset"]))
 
 
@@ -201,7 +219,7 @@ def _counts(folder: Location, parts: int, classes: int, val_per_class: int) -> d
     counts = {"train": 0, "val": 0, "rejected": 0, "damaged_kept": 0}
     val_of_class = np.zeros(classes, np.int64)
     for number in range(parts):
-        table = read_part(folder, number)
+        table = read_part(folder, number, classes)
         is_val = np.asarray(table["split"]) == "val"
         val_of_class += np.bincount(table["class_index"].to_numpy()[is_val], minlength=classes)
         counts["train"] += int((~is_val).sum())

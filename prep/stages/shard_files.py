@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
@@ -19,16 +20,12 @@ from in21k.shards_manifest.json_file import parse_json, read_json_bytes
 from in21k.shards_manifest.manifest import SAMPLES, SHARD_SUFFIX, SPLITS, Shard
 from in21k.shards_manifest.markers import UNFINISHED
 from in21k.shards_manifest.parquet_table import read_columns
-from in21k.shards_manifest.sample_table import SCHEMA
+from in21k.shards_manifest.sample_table import LABEL_SUFFIX, SCHEMA, require_plain_keys
 from in21k.shards_manifest.storage.location import Location
-from in21k.shards_manifest.storage.ranges import HashedStream
-from in21k.shards_manifest.tar import BLOCK, END, content_size, read_members
+from in21k.shards_manifest.tar import BLOCK, END, TarError, content_size, read_members
 
 _UNCHECKED = -1
 """Stands for the checksum of a sample that has none."""
-
-_CHUNK = 8 << 20
-"""Bytes read at a time from a shard that is only indexed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +111,7 @@ def plan_shards(work: Location, output: Location, samples_per_shard: int) -> Sha
     counts = required(work, "resize").counts
     folder = work / PARTS
     parts = count_parts(folder)
-    orders = merge_orders(folder, parts) if parts else {}
+    orders = merge_orders(folder, parts, required(work, "filter").counts["classes_kept"]) if parts else {}
     if any(split not in orders or len(orders[split]) != counts[split] for split in SPLITS):
         raise PrepError(
             f"{folder.text}: parts that `in21k-prep resize` wrote are missing; delete {work.text}/resize.json and run "
@@ -187,23 +184,33 @@ def write_shard(task: ShardTask) -> int:
 
 
 def index_shard(task: ShardTask) -> None:
-    """Write the rows of the sample table for a shard that exists and is sound."""
-    reader = (task.output / task.path).open_ranges()
+    """Write the rows of the sample table for a shard that exists and is sound.
+
+    Raises:
+        DatasetError: the shard is not a tar of the task's samples.
+    """
+    location = task.output / task.path
+    content = location.read_bytes()
     try:
-        members = list(read_members(HashedStream(reader, _CHUNK).read, 0, reader.size))
-    finally:
-        reader.close()
-    images = members[::2]
-    _write_rows(
-        task,
-        [image.name.partition(".")[0] for image in images],
-        [image.offset - BLOCK for image in images],
-        [image.size for image in images],
-    )
+        members = list(read_members(lambda at, size: content[at : at + size], 0, len(content)))
+    except TarError as error:
+        raise PrepError(f"{location.text} is not a shard ({one_line(error)}); delete it and repair again") from error
+    images, labels = members[::2], members[1::2]
+    keys = [image.name.partition(".")[0] for image in images]
+    offsets = [image.offset - BLOCK for image in images]
+    samples = [content[start : label.end] for start, label in zip(offsets, labels, strict=False)]
+    if (
+        [label.name for label in labels] != [f"{key}{LABEL_SUFFIX}" for key in keys]
+        or list(map(len, samples)) != task.samples.sizes.tolist()
+        or not all(map(_is_sound, samples, task.samples.checksums.tolist()))
+    ):
+        raise PrepError(f"{location.text} does not hold the samples of its parts; delete it and repair again")
+    _write_rows(task, keys, offsets, [image.size for image in images])
 
 
 def _write_rows(task: ShardTask, keys: list[str], offsets: list[int], image_bytes: list[int]) -> None:
     count = len(task.samples)
+    require_plain_keys(pa.chunked_array([keys], pa.string()), (task.output / task.path).text)
     with table_writer(task.rows, SCHEMA) as table:
         table.extend(
             [task.split] * count,
@@ -216,6 +223,11 @@ def _write_rows(task: ShardTask, keys: list[str], offsets: list[int], image_byte
         )
 
 
+def _is_sound(sample: bytes, checksum: int) -> bool:
+    """Return whether a sample has the CRC-32 that `resize` stored, if it stored one."""
+    return checksum in (_UNCHECKED, zlib.crc32(sample))
+
+
 def _merged(task: ShardTask) -> Iterator[bytes]:
     """Yield the bytes of a shard's samples in order; reads one range per part and holds them all meanwhile."""
     ranges: dict[int, tuple[int, bytes]] = {}
@@ -225,6 +237,6 @@ def _merged(task: ShardTask) -> Iterator[bytes]:
     for part, offset, size, checksum in zip(*(column.tolist() for column in columns), strict=True):
         start, data = ranges[part]
         sample = data[offset - start : offset - start + size]
-        if checksum not in (_UNCHECKED, zlib.crc32(sample)):
+        if not _is_sound(sample, checksum):
             raise damaged_part(task.parts, part, f"the sample at byte {offset} has another CRC-32 than resize wrote")
         yield sample

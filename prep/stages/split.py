@@ -13,11 +13,11 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.progress_bar import progress_bar
-from in21k.prep.records import CLASSES_SCHEMA, SPLIT_SCHEMA, RawImage, Reason, Reject, rejects_table
+from in21k.prep.records import CLASSES_SCHEMA, IMAGES_SCHEMA, SPLIT_SCHEMA, RawImage, Reason, Reject, rejects_table
+from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.record import (
     CLASSES,
     IMAGES,
@@ -29,7 +29,7 @@ from in21k.prep.stages.record import (
     required,
     write_record,
 )
-from in21k.prep.tables import plain, table_writer, write_table
+from in21k.prep.tables import table_writer, write_table
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location
 
@@ -136,19 +136,27 @@ def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, in
 
 
 def _images_by_class(table: Location, counts: dict[str, int]) -> Iterator[tuple[str, list[RawImage]]]:
-    """Yield each kept class with all its images, as soon as the last of them has been read."""
+    """Yield each kept class with all its images, as soon as the last of them has been read.
+
+    Raises:
+        DatasetError: the table is damaged, or does not have as many images of each class.
+    """
     pending: dict[str, list[RawImage]] = {}
-    file = pq.ParquetFile(table.open_input())
-    for group in range(file.num_row_groups):
-        columns = plain(file.read_row_group(group)).to_pydict()
-        rows = map(RawImage, *(columns[name] for name in RawImage._fields))
-        for wnid, run in groupby(zip(columns["wnid"], rows, strict=True), key=itemgetter(0)):
-            if wnid not in counts:
-                continue
-            images = pending.setdefault(wnid, [])
-            images.extend(image for _, image in run)
-            if len(images) == counts[wnid]:
-                yield wnid, pending.pop(wnid)
+    waiting = dict(counts)
+    with open_image_rows(table, IMAGES_SCHEMA) as file:
+        for group in range(len(file)):
+            columns = file.read(group).to_pydict()
+            rows = map(RawImage, *(columns[name] for name in RawImage._fields))
+            for wnid, run in groupby(zip(columns["wnid"], rows, strict=True), key=itemgetter(0)):
+                if wnid not in counts:
+                    continue
+                images = pending.setdefault(wnid, [])
+                images.extend(image for _, image in run)
+                if len(images) == waiting.get(wnid):
+                    del waiting[wnid]
+                    yield wnid, pending.pop(wnid)
+    if odd := [*waiting, *pending]:
+        raise PrepError(f"{table.text} and {CLASSES} differ in the images of {odd[0]}; use another work folder")
 
 
 def _split_class(

@@ -15,6 +15,7 @@ import pyarrow.fs as pafs
 from in21k.shards_manifest.errors import DatasetError, errors_naming, without_secrets
 from in21k.shards_manifest.storage import remote
 from in21k.shards_manifest.storage.local_files import (
+    TEMPORARY_PREFIX,
     atomic_path,
     first_link,
     make_folder,
@@ -179,6 +180,17 @@ class Location:
         with errors_naming(self.text), tempfile.TemporaryFile() as file:
             yield file
             remote.upload(self.filesystem, self.path, file)
+
+    def unnamed_file(self) -> IO[bytes]:
+        """Return a file to write and read that ends with the process; in this folder if it is on this machine.
+
+        Raises:
+            DatasetError: the file system refuses it.
+        """
+        with errors_naming(self.text):
+            if not self.is_local:
+                return tempfile.TemporaryFile()
+            return tempfile.TemporaryFile(dir=self.path, prefix=f"{TEMPORARY_PREFIX}0-")  # named where it must be
 
     def write_bytes(self, content: bytes) -> None:
         """Write a whole file atomically.

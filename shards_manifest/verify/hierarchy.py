@@ -9,6 +9,9 @@ import numpy.typing as npt
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY
 from in21k.shards_manifest.verify.subject import Observations, Subject
 
+_MOST_LEVELS = 256
+"""As in the package `tree`: of a hierarchy that goes deeper, paths are not compared."""
+
 
 def other_classes(subject: Subject) -> Observations:
     """Yield how the hierarchy's classes differ from the manifest's."""
@@ -35,7 +38,7 @@ def broken_parents(subject: Subject) -> Observations:
     for index in np.flatnonzero((parents < -1) | (parents >= count)).tolist():
         yield HIERARCHY, f"{subject.wnids[index]} has the parent {parents[index]}, which is not a class index"
     if len(parents) and _levels(parents) is None and (parents < count).all():
-        yield HIERARCHY, "the parents form a cycle"
+        yield HIERARCHY, f"the parents form a cycle, or a chain of over {_MOST_LEVELS} levels"
     for index, wnid in enumerate(subject.hierarchy["parent_wnid"].to_pylist()):
         parent = int(parents[index])
         if -1 <= parent < count and wnid != (subject.wnids[parent] if parent >= 0 else None):
@@ -69,12 +72,15 @@ def _parents(subject: Subject) -> npt.NDArray[np.int64]:
 
 
 def _levels(parents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
-    """Return each class's number of ancestors; None if a parent is out of range or the parents form a cycle."""
+    """Return each class's number of ancestors.
+
+    None if a parent is out of range, or the parents form a cycle or a chain of over _MOST_LEVELS levels.
+    """
     if len(parents) and not (parents.min() >= -1 and parents.max() < len(parents)):
         return None
     levels = np.zeros(len(parents), np.int64)
     above = parents
-    for _ in range(len(parents) + 1):
+    for _ in range(_MOST_LEVELS):
         below = above >= 0
         if not below.any():
             return levels

@@ -1,27 +1,40 @@
 """The peak memory of a command with all that it starts."""
 
+import re
 import subprocess
-import sys
+import threading
+from pathlib import Path
 
-_BETWEEN = """
-import resource, subprocess, sys
-status = subprocess.run(sys.argv[1:]).returncode
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
-sys.exit(status)
-"""
-"""Between us and the command, because Linux counts what a process was before it became another program."""
+from processes import descendants
+
+_EVERY = 0.02
+"""Seconds between looks: Linux keeps each process's peak, so only what happens right before an end can be missed."""
 
 
 def with_peak(*command, **options) -> tuple[subprocess.CompletedProcess[str], int]:
-    """Run a command; return how it ended, and the memory of its largest process in MiB."""
-    run = subprocess.run(
-        [sys.executable, "-c", _BETWEEN, *map(str, command)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        **options,
-    )
-    *lines, peak = run.stderr.splitlines(keepends=True)
-    run.stderr = "".join(lines)
-    return run, int(peak) >> 10
+    """Run a command; return how it ended, and the memory of its largest process in MiB, workers included."""
+    run = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    peaks, ended = [0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_EVERY):
+            peaks.extend(map(peak_of, (run.pid, *descendants(run.pid))))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        output, errors = run.communicate(timeout=600)
+    finally:
+        ended.set()
+        watcher.join()
+        run.kill()
+    return subprocess.CompletedProcess(run.args, run.returncode, output, errors), max(peaks) >> 10
+
+
+def peak_of(process: int) -> int:
+    """Return the most memory that a process has had so far, in KiB; 0 once it is gone."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(found[1]) if found else 0

@@ -19,5 +19,5 @@ def test_a_chain_is_as_long_as_the_bound_and_no_longer():
 def test_a_chain_of_edges_that_is_too_long_is_one_line(tmp_path):
     edges = tmp_path / "edges.csv"
     edges.write_text("child,parent\n" + "".join(f"c{at + 1},c{at}\n" for at in range(8000)))
-    with pytest.raises(RefusedError, match="has 8000 ancestors; a hierarchy has at most 256 levels"):
+    with pytest.raises(RefusedError, match=r"has \d+ ancestors; a hierarchy has at most 256 levels"):
         call("tree", "--edges", edges, "--output", tmp_path / "h.parquet")

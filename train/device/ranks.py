@@ -98,6 +98,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
 
     Raises:
         TrainError: the device is unknown, missing or out of memory, or the ranks cannot connect or lose each other.
+        MemoryError: the memory of this machine does not suffice.
     """
     chosen = _device(device)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -114,6 +115,10 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     dist.destroy_process_group()
 
 
+_ON_THE_CPU = "DefaultCPUAllocator"
+"""In the RuntimeError of PyTorch where others raise MemoryError."""
+
+
 @contextmanager
 def _device_errors() -> Iterator[None]:
     """Turn errors of devices and process groups into errors of one line."""
@@ -124,6 +129,8 @@ def _device_errors() -> Iterator[None]:
             f"out of GPU memory; try a smaller --batch-size or --image-size ({one_line(error)})"
         ) from error
     except RuntimeError as error:
+        if _ON_THE_CPU in str(error):
+            raise MemoryError(one_line(error)) from error
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         raise TrainError(f"another rank failed, see its error ({one_line(error)})") from error

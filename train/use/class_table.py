@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST, read_manifest
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.shards_manifest.tables import read_recorded
 from in21k.train.errors import TrainError
 from in21k.tree.class_lists import class_list_digest
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.table import read_hierarchy
+from in21k.tree.table import READ_SCHEMA, SCHEMA, hierarchy_of
+
+_COLUMNS = pa.schema([*READ_SCHEMA, SCHEMA.field("name"), SCHEMA.field("lemmas")])
 
 _ABOVE = 3
 """How many folders above a model file may hold its table: the checkpoint's, `checkpoints`, the run's."""
@@ -49,16 +51,11 @@ def read_class_table(location: Location) -> ClassTable:
     """Return the classes of a hierarchy table.
 
     Raises:
-        DatasetError: there is no such file.
-        TreeError: it is not a hierarchy table.
+        DatasetError: there is no such file, or it is not a hierarchy table.
+        TreeError: its rows contradict each other.
     """
-    with location.open_input() as file:
-        hierarchy = read_hierarchy(file, location.text)
-    try:
-        with location.open_input() as file:
-            columns = pq.read_table(file, columns=["name", "lemmas"])
-    except (pa.ArrowException, KeyError) as error:
-        raise TrainError(f"{location.text} lacks the names of its classes ({error})") from error
+    columns = read_columns(location, _COLUMNS)
+    hierarchy = hierarchy_of(columns.select(READ_SCHEMA.names), location.text)
     return ClassTable(location, hierarchy, columns["name"].to_pylist(), columns["lemmas"].to_pylist())
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call
-from damage import reseal, write_manifest
+from damage import change_samples, change_table, reseal, write_manifest
 
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA
 from in21k.shards_manifest.errors import DatasetError
@@ -19,6 +19,9 @@ from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.checks import verify
 from in21k.shards_manifest.verify.findings import Depth
+from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.use.class_table import read_class_table
+from in21k.tree.table import write_table
 
 MANY = 1 << 21
 
@@ -26,6 +29,15 @@ MANY = 1 << 21
 @pytest.fixture
 def copy(dataset, tmp_path):
     return shutil.copytree(dataset.out, tmp_path / "copy")
+
+
+def column(name, value):
+    """Return what gives the first row another value."""
+
+    def change(columns):
+        columns[name][0] = value
+
+    return change
 
 
 def repeat_rows(path, times):
@@ -48,17 +60,59 @@ def test_a_table_is_read_with_the_schema_that_it_was_written_with(dataset):
 def test_a_table_of_more_rows_than_its_length_allows_is_refused(copy, monkeypatch, name):
     repeat_rows(copy / name, MANY)
     reseal(copy)
-    read = pq.ParquetFile.read
+    read = pq.ParquetFile.read_row_groups
 
     def few(file, *arguments, **options):
         assert file.metadata.num_rows < MANY
         return read(file, *arguments, **options)
 
-    monkeypatch.setattr(pq.ParquetFile, "read", few)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", few)
     command = ("rejects", copy) if name == REJECTS else ("inspect", copy, "--class", "unicorn")
     with pytest.raises(RefusedError, match=rf"{name} is not a table of the expected kind \(2,097,152 rows in"):
         call(*command)
     assert ("E106", name) in {(found.code, found.path) for found in verify(locate(copy), Depth.QUICK).findings}
+
+
+def test_training_and_predicting_refuse_such_a_hierarchy_too(copy):
+    repeat_rows(copy / HIERARCHY, MANY)
+    reseal(copy)
+    for read in (lambda: open_dataset(str(copy)), lambda: read_class_table(locate(copy / HIERARCHY))):
+        with pytest.raises(DatasetError, match=rf"{HIERARCHY} is not a table of the expected kind \(2,097,152 rows"):
+            read()
+
+
+def test_a_runs_copy_of_the_hierarchy_is_the_datasets(dataset, tmp_path):
+    write_table(open_dataset(str(dataset.out)).hierarchy_table(), tmp_path / HIERARCHY)
+    assert (tmp_path / HIERARCHY).read_bytes() == (dataset.out / HIERARCHY).read_bytes()
+
+
+def test_a_hierarchy_of_an_older_version_is_copied_as_it_is(copy):
+    older = pq.read_table(copy / HIERARCHY).drop_columns(["ancestors", "leaves"])
+    pq.write_table(older, copy / HIERARCHY)
+    reseal(copy)
+    assert open_dataset(str(copy)).hierarchy_table().equals(older)
+
+
+@pytest.mark.parametrize("label", [99, -1])
+def test_a_label_that_is_no_class_index_is_one_line(copy, tmp_path, label):
+    change_samples(column("class_index", label))(copy)
+    key = pq.read_table(copy / SAMPLES)["key"][0].as_py()
+    with pytest.raises(RefusedError, match=rf"{SAMPLES} has a label outside 0 to 4 in train/in21k-train-000000"):
+        call("report", copy, "--output", tmp_path / "report")
+    with pytest.raises(RefusedError, match="the tables name a class index outside 0 to 4"):
+        call("inspect", copy, "--key", key)
+
+
+def test_a_child_that_is_no_class_index_is_one_line(copy):
+    change_table(copy, HIERARCHY, column("children", [99]))
+    with pytest.raises(RefusedError, match="the tables name a class index outside 0 to 4"):
+        call("inspect", copy, "--class", 0)
+
+
+def test_a_report_of_a_hierarchy_of_other_classes_is_one_line(copy, tmp_path):
+    pq.write_table(pq.read_table(copy / HIERARCHY).slice(0, 1), copy / HIERARCHY)
+    with pytest.raises(RefusedError, match=rf"{HIERARCHY} has 1 classes, the manifest 5"):
+        call("report", copy, "--output", tmp_path / "report")
 
 
 def test_a_sample_table_of_other_lengths_than_the_manifests_is_refused_before_it_is_read(copy):

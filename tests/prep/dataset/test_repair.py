@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from commands import RefusedError, call, digests
-from damage import reseal, write_manifest
+from damage import change_shard, reseal, write_manifest
 from dumps import SIZE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -189,3 +189,24 @@ def test_the_sample_table_comes_back_from_the_shards(dataset, copy):
     (copy / TRAIN).unlink()
     assert call("repair", dataset.work, copy)["written"] == [TRAIN, SAMPLES]
     assert digests(copy) == digests(dataset.out)
+
+
+def with_another_key(members):
+    (image, picture), (label, number), *others = members
+    return [(f"..{image[2:]}".replace("_", "/", 1), picture), (label, number), *others]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (with_another_key, r"does not hold the samples of its parts"),
+        (lambda members: members[2:], r"does not hold the samples of its parts"),
+        (lambda members: [*members[2:], *members[:2]], r"does not hold the samples of its parts"),
+    ],
+    ids=["another key", "one less", "another order"],
+)
+def test_a_shard_that_is_not_its_parts_gives_no_rows(dataset, copy, change, line):
+    change_shard("train/in21k-train-000000.tar", change)(copy)
+    (copy / SAMPLES).unlink()
+    with pytest.raises(RefusedError, match=rf"in21k-train-000000.tar {line}"):
+        call("repair", dataset.work, copy)

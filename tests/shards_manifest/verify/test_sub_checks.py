@@ -3,12 +3,15 @@
 import dataclasses
 import re
 import shutil
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from damage import change_samples, change_shard, change_table, reseal, write_manifest
 
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, SAMPLES, read_manifest
 from in21k.shards_manifest.storage.location import locate
+from in21k.shards_manifest.verify import hierarchy as verify_hierarchy
 from in21k.shards_manifest.verify.checks import verify
 from in21k.shards_manifest.verify.findings import Depth
 
@@ -107,6 +110,29 @@ BROKEN = [
     ("E301", TRAIN, r"the label b'x' is not a class index", without_samples),
 ]
 """Code, file to blame, what is said of it, and what breaks a sound dataset so."""
+
+
+def chain(classes, parents):
+    wnids = [f"n{index:08d}" for index in range(classes)]
+    parent_wnids = [None if parent < 0 else wnids[parent] for parent in parents]
+    return SimpleNamespace(
+        wnids=wnids, hierarchy=pa.table({"parent_index": pa.array(parents, pa.int32()), "parent_wnid": parent_wnids})
+    )
+
+
+@pytest.mark.parametrize(("classes", "found"), [(256, 0), (257, 1), (10**5, 1)])
+def test_chains_of_over_256_levels_are_one_finding_and_paths_are_not_compared(classes, found):
+    subject = chain(classes, [*range(-1, classes - 1)])
+    assert len(list(verify_hierarchy.broken_parents(subject))) == found
+    if found:
+        assert list(verify_hierarchy.contradictions(subject)) == []
+
+
+def test_a_long_cycle_is_one_finding():
+    subject = chain(10**5, [*range(1, 10**5), 0])
+    assert list(verify_hierarchy.broken_parents(subject)) == [
+        (HIERARCHY, "the parents form a cycle, or a chain of over 256 levels")
+    ]
 
 
 def add_zeros(folder):

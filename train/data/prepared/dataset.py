@@ -1,15 +1,14 @@
 """A prepared dataset as training sees it: manifest, hierarchy, images per class."""
 
 import hashlib
-import io
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from in21k.shards_manifest.manifest import HIERARCHY, SAMPLES, Manifest, read_manifest
+from in21k.shards_manifest.parquet_table import columns_of
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.shards_manifest.tables import read_recorded, require_recorded_length
 from in21k.train.arrays import IntArray
@@ -19,7 +18,9 @@ from in21k.train.data.prepared.reader import ShardReaders
 from in21k.train.errors import TrainError
 from in21k.tree.class_lists import class_list_digest
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.table import read_hierarchy
+from in21k.tree.table import ANY_SCHEMA, LATER_COLUMNS, READ_SCHEMA, SCHEMA, hierarchy_of
+
+_COLUMNS = pa.schema([*READ_SCHEMA, SCHEMA.field("images_train"), SCHEMA.field("images_val")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +106,10 @@ class Dataset:
             DatasetError: it cannot be read.
         """
         content = read_recorded(self.location, self.manifest, HIERARCHY)
-        try:
-            return pq.read_table(io.BytesIO(content))
-        except pa.ArrowException as error:
-            raise TrainError(f"{self.location.child(HIERARCHY).text} cannot be read ({error})") from error
+        table = columns_of(content, self.location.child(HIERARCHY).text, ANY_SCHEMA)
+        there = [field for field in SCHEMA if field.name not in LATER_COLUMNS or not table[field.name].null_count]
+        schema = pa.schema(there, metadata=table.schema.metadata)
+        return table.select(schema.names).cast(schema)
 
 
 def open_dataset(location: str) -> Dataset:
@@ -123,14 +124,11 @@ def open_dataset(location: str) -> Dataset:
     table = root.child(HIERARCHY)
     content = read_recorded(root, manifest, HIERARCHY)
     require_recorded_length(root, manifest, SAMPLES)
-    hierarchy = read_hierarchy(io.BytesIO(content), table.text)
+    columns = columns_of(content, table.text, _COLUMNS)
+    hierarchy = hierarchy_of(columns.select(READ_SCHEMA.names), table.text)
     if class_list_digest(hierarchy.wnids) != manifest.class_list_sha256 or len(hierarchy) != manifest.classes:
         raise TrainError(
             f"{table.text} lists {len(hierarchy)} classes, which are not the {manifest.classes} of the manifest"
         )
-    try:
-        counts = pq.read_table(io.BytesIO(content), columns=["images_train", "images_val"])
-    except pa.ArrowInvalid as error:
-        raise TrainError(f"{table.text} lacks the number of images per class ({error})") from error
-    train, val = (counts[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
+    train, val = (columns[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
     return Dataset(location=root, manifest=manifest, hierarchy=hierarchy, images_train=train, images_val=val)
