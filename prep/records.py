@@ -16,6 +16,11 @@ class Kept(StrEnum):
     TOO_FEW_IMAGES = "too-few-images"
     UNKNOWN_WNID = "unknown-wnid"
     """Not a noun synset of WordNet 3.0, so it has no place in the hierarchy."""
+    UNKNOWN_LABEL = "unknown-label"
+    """Likewise in a taxonomy that is not WordNet: not among its labels."""
+    ANCESTOR = "ancestor"
+    """Kept as a class without images of its own, because a class below it is kept; only where the taxonomy is not
+    WordNet. Its images, fewer than a class must have, are dropped."""
     NOT_LISTED = "not-listed"
     """`--classes` does not name it."""
     EXCLUDED = "excluded"
@@ -110,7 +115,10 @@ CLASSES_SCHEMA = pa.schema(
         pa.field("class_index", pa.int32(), nullable=False),  # rank among kept wnids in byte order; -1 if not kept
     ]
 )
-"""`classes.parquet` of a work folder: a row per raw class, in byte order of wnid."""
+"""`classes.parquet` of a work folder: a row per raw class and per ancestor, in byte order of wnid.
+
+`wnid` holds the class's label, which is a wnid only where the taxonomy is WordNet.
+"""
 
 SPLIT_SCHEMA = pa.schema(
     [

@@ -3,6 +3,7 @@
 Its text is compared by `verify`: rewording it makes every existing dataset differ from its manifest (E602).
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ _STEPS = (
     ("Dropped: excluded", "classes_excluded", "images_excluded"),
     ("Dropped: in an excluded subtree", "classes_excluded_subtree", "images_excluded_subtree"),
     ("Dropped: outside the chosen subtree", "classes_outside_subtree", "images_outside_subtree"),
+    ("Dropped: label not in the taxonomy", "classes_unknown_label", "images_unknown_label"),
     ("Kept by `filter`", "classes_kept", "images_kept"),
     ("Rejected by `split`", None, "rejected_split"),
     ("Rejected by `resize`", None, "rejected_resize"),
@@ -31,6 +33,7 @@ _STEPS = (
 _OTHER_COUNTS = (
     ("rejected_filter", "things in the dump that are no images of a class, listed with their reasons"),
     ("damaged_kept", "images that decode with a warning and were kept"),
+    ("classes_ancestor", "further classes without images of their own, because they lie above others in the taxonomy"),
     ("classes_short_of_val", "classes with fewer validation samples than asked for, because not enough images decode"),
 )
 
@@ -44,36 +47,51 @@ The names and the hierarchy come from WordNet 3.0, © Princeton University, unde
 <https://wordnet.princeton.edu/license-and-commercial-use>.
 """
 
-_CITATION = """\
-```bibtex
+_OWN_TERMS = """\
+Whatever terms the images came under still hold: resizing changes nothing of them. Write them down here before you hand
+these shards on, in a copy of this file under another name.
+"""
+
+_METHOD = """\
 @inproceedings{ridnik2021imagenet21k,
   title     = {{ImageNet-21K} Pretraining for the Masses},
   author    = {Ridnik, Tal and Ben-Baruch, Emanuel and Noy, Asaf and Zelnik-Manor, Lihi},
   booktitle = {Proceedings of the NeurIPS Track on Datasets and Benchmarks},
   year      = {2021}
 }
+"""
 
-@inproceedings{deng2009imagenet,
-  title     = {{ImageNet}: A Large-Scale Hierarchical Image Database},
-  author    = {Deng, Jia and Dong, Wei and Socher, Richard and Li, Li-Jia and Li, Kai and Fei-Fei, Li},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
-  year      = {2009}
-}
+_OWN_CITATION = f"""\
+Whoever made the images; and for the preparation:
 
-@article{miller1995wordnet,
-  title   = {{WordNet}: A Lexical Database for {English}},
-  author  = {Miller, George A.},
-  journal = {Communications of the ACM},
-  volume  = {38},
-  number  = {11},
-  year    = {1995}
-}
+```bibtex
+{_METHOD}```
+"""
+
+_CITATION = f"""\
+```bibtex
+{_METHOD}
+@inproceedings{{deng2009imagenet,
+  title     = {{{{ImageNet}}: A Large-Scale Hierarchical Image Database}},
+  author    = {{Deng, Jia and Dong, Wei and Socher, Richard and Li, Li-Jia and Li, Kai and Fei-Fei, Li}},
+  booktitle = {{IEEE Conference on Computer Vision and Pattern Recognition}},
+  year      = {{2009}}
+}}
+
+@article{{miller1995wordnet,
+  title   = {{{{WordNet}}: A Lexical Database for {{English}}}},
+  author  = {{Miller, George A.}},
+  journal = {{Communications of the ACM}},
+  volume  = {{38}},
+  number  = {{11}},
+  year    = {{1995}}
+}}
 ```
 """
 
 _INTEGRITY = """\
 `in21k-prep verify DATASET` compares every file with `manifest.json`. SHA-256 of the manifest, without its own last key,
-and of the class list, a wnid a line in order of class index:
+and of the class list, a {label} a line in order of class index:
 
 | What | SHA-256 |
 | --- | --- |
@@ -104,7 +122,9 @@ def datasheet(manifest: Manifest) -> bytes:
 
 def _sections(manifest: Manifest) -> Iterator[str]:
     yield _front_matter(manifest)
-    yield f"# ImageNet-21K, prepared: {_plain(manifest.source.get('name', 'unknown dump'))}\n"
+    own = _has_own_taxonomy(manifest)
+    name = _plain(manifest.source.get("name", "unknown dump"))
+    yield f"# {name}, prepared\n" if own else f"# ImageNet-21K, prepared: {name}\n"
     yield _summary(manifest)
     yield "## Source\n"
     yield _table(("", ""), ((_words(name), _value(value)) for name, value in manifest.source.items()))
@@ -122,20 +142,36 @@ def _sections(manifest: Manifest) -> Iterator[str]:
     yield "## Reading it\n"
     yield _READING.replace("EXT", manifest.images.suffix[1:])
     yield "## Licence and terms\n"
-    yield _LICENCE
+    yield _OWN_TERMS if own else _LICENCE
     yield "## How to cite\n"
-    yield _CITATION
+    yield _OWN_CITATION if own else _CITATION
     yield "## Integrity\n"
     yield _INTEGRITY.format(
-        manifest=manifest.digest(), classes=manifest.class_list_sha256, version=manifest.schema_version
+        manifest=manifest.digest(),
+        classes=manifest.class_list_sha256,
+        version=manifest.schema_version,
+        label="label" if own else "wnid",
     )
 
 
+def _has_own_taxonomy(manifest: Manifest) -> bool:
+    """Return whether the labels are of another taxonomy than WordNet."""
+    return "taxonomy" in manifest.parameters.get("filter", {})
+
+
 def _front_matter(manifest: Manifest) -> str:
-    lines = ["---", "pretty_name: ImageNet-21K, prepared", "license: other", "license_name: imagenet-terms-of-access"]
-    lines += ["license_link: https://www.image-net.org/download.php", "task_categories:", "- image-classification"]
+    own = _has_own_taxonomy(manifest)
+    if own:
+        name = json.dumps(f"{manifest.source.get('name', 'unknown dump')}, prepared")  # which YAML reads, too
+        lines = ["---", f"pretty_name: {name}", "license: unknown"]
+    else:
+        lines = ["---", "pretty_name: ImageNet-21K, prepared", "license: other"]
+        lines += ["license_name: imagenet-terms-of-access"]
+        lines += ["license_link: https://www.image-net.org/download.php"]
+    lines += ["task_categories:", "- image-classification"]
     lines += ["size_categories:", f"- {_size_category(sum(map(manifest.samples, SPLITS)))}"]
-    lines += ["tags:", "- imagenet", "- webdataset", "configs:", "- config_name: default", "  data_files:"]
+    lines += ["tags:", *([] if own else ["- imagenet"]), "- webdataset"]
+    lines += ["configs:", "- config_name: default", "  data_files:"]
     for split in filter(manifest.splits.get, SPLITS):
         lines += [f"  - split: {_SPLIT_NAMES[split]}", f"    path: {split}/*.tar"]
     return "\n".join([*lines, "---", ""])
@@ -151,13 +187,16 @@ def _millions(samples: int) -> str:
 
 def _summary(manifest: Manifest) -> str:
     images = manifest.images
+    labels, tree = "WordNet 3.0 wnids", "semantic tree"
+    if _has_own_taxonomy(manifest):
+        labels, tree = "labels", "tree"
     return (
         f"{manifest.samples('train'):,} training and {manifest.samples('val'):,} validation images of "
         f"{manifest.classes:,} classes as\n"
         f"WebDataset shards: RGB, {images.format.upper()}, {images.dimensions} pixels.\n\n"
         "Each sample is an image and its class index (`.cls`, ASCII). Class indices are the ranks of the classes'\n"
-        "WordNet 3.0 wnids in byte order: line by line in `synsets.txt`, their names in `classes.txt`. The samples of\n"
-        "a split are shuffled over all of its shards. `hierarchy.parquet` holds the classes' semantic tree,\n"
+        f"{labels} in byte order: line by line in `synsets.txt`, their names in `classes.txt`. The samples of\n"
+        f"a split are shuffled over all of its shards. `hierarchy.parquet` holds the classes' {tree},\n"
         "`samples.parquet` where each sample lies.\n"
     )
 

@@ -1,5 +1,7 @@
 """The sample table: where each sample is in its shard, a row group per shard, so that one read gets any sample."""
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,13 @@ LABEL_SUFFIX = ".cls"
 _PLAIN_KEY = r"\A[A-Za-z0-9._-]{1,100}\z"
 """Keys name files, in shards and where images are saved; others are refused (RE2)."""
 
+_WNID = re.compile(r"n[0-9]{8}")
+_PLAIN = re.compile(r"[a-z0-9-]{1,32}")
+_OTHERWISE = re.compile(r"[^A-Za-z0-9]+")
+_DIGESTED = re.compile(r".*-[0-9a-f]{10}")
+_READABLE = 24
+"""How many characters of a label are kept where its keys need a digest."""
+
 SCHEMA = pa.schema(
     [
         pa.field("split", pa.dictionary(pa.int8(), pa.string()), nullable=False),
@@ -31,6 +40,19 @@ SCHEMA = pa.schema(
         pa.field("image_bytes", pa.int32(), nullable=False),  # of the image file, which begins 512 bytes after `offset`
     ]
 )
+
+
+def key_prefix(label: str) -> str:
+    """Return what the keys of a class begin with, up to and including their first `_`.
+
+    It is the label, if that consists of up to 32 of `a-z 0-9 -` (as wnids do), else what can be kept of the label's
+    end and a digest of all of it. No two labels share one, nor do two differ only in the case of letters.
+    """
+    if _WNID.fullmatch(label) or (_PLAIN.fullmatch(label) and not _DIGESTED.fullmatch(label)):
+        return f"{label}_"
+    digest = hashlib.blake2b(label.encode(), digest_size=5).hexdigest()
+    readable = _OTHERWISE.sub("-", label).strip("-")[-_READABLE:].strip("-")
+    return f"{readable or 'class'}-{digest}_"
 
 
 @dataclass(frozen=True, eq=False)

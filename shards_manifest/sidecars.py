@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from in21k.shards_manifest.datasheet import datasheet
-from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.errors import DatasetError, escaped
 from in21k.shards_manifest.manifest import HIERARCHY, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sample_table import LABEL_SUFFIX, SampleTable
@@ -38,8 +38,8 @@ def sidecars(manifest: Manifest, classes: Sequence[tuple[str, str]]) -> dict[str
     """
     files = {
         TIMM_INFO: timm_info(manifest),
-        SYNSETS: "".join(f"{wnid}\n" for wnid, _ in classes).encode(),
-        CLASS_NAMES: "".join(f"{name}\n" for _, name in classes).encode(),
+        SYNSETS: "".join(f"{escaped(wnid)}\n" for wnid, _ in classes).encode(),  # a class, a line, whatever its text
+        CLASS_NAMES: "".join(f"{escaped(name)}\n" for _, name in classes).encode(),
         CARD: datasheet(manifest),
     }
     for split in filter(manifest.splits.get, SPLITS):

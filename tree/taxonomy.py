@@ -109,6 +109,7 @@ class EdgeTaxonomy:
         """Choose each label's parent by a rule, where several are listed: the first, or the one nearest to a root."""
         self.source = edges.name
         self.rule = rule_for_edges(rule)
+        self.parent_rule = rule
         self.edges = edges
         self._parent = chosen_parents(edges, rule)
 

@@ -1,28 +1,17 @@
 """The commands on the hierarchy: tree, report."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
+from in21k.prep.cli.taxonomy import edges_option, print_findings
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_hierarchy
 from in21k.prep.hierarchy.write_map import write_class_map
-from in21k.shards_manifest.errors import escaped
 from in21k.tree.errors import FindingsError
-from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.parents import ParentRule
-
-SHOWN = 20
-"""How many findings are printed; the rest are counted, and --json lists all."""
-
-edges_option = click.option(
-    "--edges",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A CSV with the header child,parent that replaces WordNet, for any other taxonomy.",
-)
 
 
 @click.command("tree")
@@ -89,7 +78,7 @@ def tree_command(
         print_summary("tree", {**summary, "findings": [found.to_json() for found in findings]}, as_json)
         return
     print_summary("tree", summary, as_json)
-    _print_findings(findings)
+    print_findings(findings)
 
 
 @click.command("report")
@@ -125,18 +114,3 @@ def report_command(
       in21k-prep report fall11-p --output report/
     """
     print_summary("report", write_report(source, output, ParentRule(parents), edges, budget), as_json)
-
-
-def _print_findings(findings: Sequence[HierarchyFinding]) -> None:
-    """Print how many findings each code has, and a table of the first ones."""
-    if not findings:
-        return
-    shown = findings[:SHOWN]
-    subjects = [escaped(finding.subject) for finding in shown]
-    width = max(map(len, subjects))
-    counts = ", ".join(f"{count:,} {code}" for code, count in count_codes(findings).items())
-    click.echo(f"findings: {counts}")
-    for finding, subject in zip(shown, subjects, strict=True):
-        click.echo(f"  {finding.code}  {subject:<{width}}  {escaped(finding.message)}")
-    if len(findings) > SHOWN:
-        click.echo(f"  and {len(findings) - SHOWN:,} more; --json lists all")

@@ -3,6 +3,7 @@
 import click
 
 from in21k.prep.cli import dataset as cli_dataset
+from in21k.prep.cli import demo as cli_demo
 from in21k.prep.cli import hierarchy as cli_tree
 from in21k.prep.cli import pipeline as cli_pipeline
 from in21k.prep.cli.shared import PROGRAM, PrepGroup
@@ -38,7 +39,7 @@ for command in (
     cli_pipeline.shard_command,
     cli_pipeline.run_command,
     cli_dataset.rejects_command,
-    cli_pipeline.demo_command,
+    cli_demo.demo_command,
     cli_tree.tree_command,
     cli_tree.report_command,
     cli_dataset.verify_command,

@@ -1,23 +1,24 @@
-"""The commands from a raw dump to a dataset: filter, split, resize, shard, run, demo."""
+"""The commands from a raw dump to a dataset: filter, split, resize, shard, run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from in21k.prep.cli.selection import chosen_filter, selection_options
 from in21k.prep.cli.shared import Size, json_option, note, parents_option, print_summary
-from in21k.prep.demo.dump import draw_dump
+from in21k.prep.cli.taxonomy import print_findings, taxonomy_options
 from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
 from in21k.prep.images.resize_image import is_simd
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
 from in21k.prep.stages.forecast import summary as forecast_summary
+from in21k.prep.stages.labels import taxonomy_findings
 from in21k.prep.stages.parts import with_sound_parts
 from in21k.prep.stages.places import require_output_place
+from in21k.prep.stages.record import StageRecord
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
@@ -113,7 +114,7 @@ def with_options(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[
 @click.command("filter")
 @raw_argument
 @work_argument
-@with_options(filter_options, [json_option])
+@with_options(filter_options, taxonomy_options, [parents_option, json_option])
 def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
     """List what the dump RAW holds, and reject classes with too few images.
 
@@ -121,13 +122,20 @@ def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
     or the official processed release. It is a path or an s3:// URI, and it is only read. WORK is a folder for what one
     stage passes to the next.
 
+    Classes are named by wnids, unless --edges, --edges-from-folders or --flat says otherwise (docs/own-taxonomy.md).
+
     \b
     Examples:
       in21k-prep filter fall11_whole.tar work/ --min-images 500
       in21k-prep filter fall11_whole.tar work/ --classes in12k --exclude-subtree n00007846
+      in21k-prep filter products/ work/ --edges taxonomy.csv --min-images 50
     """
     record = filter_stage.filter_classes(locate(raw), locate(work), chosen_filter(chosen))
-    print_summary("filter", record.counts, as_json)
+    found = taxonomy_findings(locate(work))
+    listed = {"findings": [finding.to_json() for finding in found]} if found and as_json else {}
+    print_summary("filter", {**record.counts, **listed}, as_json)
+    if not as_json:
+        print_findings(found)
 
 
 @click.command("split")
@@ -183,7 +191,7 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
 @out_argument
 @click.option("--dry-run", is_flag=True, help="Filter and split, then estimate what the rest needs.")
 @click.option("--force", is_flag=True, help="Start even if the disk seems too small.")
-@with_options(filter_options, split_options, resize_options, shard_options, worker_options)
+@with_options(filter_options, taxonomy_options, split_options, resize_options, shard_options, worker_options)
 def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> None:
     """Filter, split, resize and shard, one after the other.
 
@@ -195,6 +203,9 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --dry-run
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --workers 16
       in21k-prep run fall11_whole.tar work/ objects/ --exclude-subtree n00007846
+      in21k-prep run products/ work/ products21/ --edges taxonomy.csv --min-images 50 --val-per-class 5
+      in21k-prep run inaturalist/ work/ inat/ --edges-from-folders --min-images 50 --val-per-class 5
+      in21k-prep run photos/ work/ dataset/ --flat --min-images 50 --val-per-class 5
     """
     filtering, split, resize = chosen_filter(chosen), _split(chosen), _resize(chosen)
     shard, workers = _shard(chosen), _workers(chosen)
@@ -204,6 +215,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     if not chosen["dry_run"]:
         start_early(workers)
     found = filter_stage.filter_classes(dump, folder, filtering)
+    print_findings(taxonomy_findings(folder), note)
     split_images(folder, split)
     if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
         seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
@@ -222,19 +234,6 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     print_summary("run", _dataset(with_sound_parts(stages, note), output), as_json)
 
 
-@click.command("demo")
-@click.argument("output", metavar="RAW", type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True, help="Seed of the drawn pictures.")
-@json_option
-def demo_command(output: Path, seed: int, as_json: bool) -> None:
-    """Draw a small raw dump to try everything with: a tar of class tars with drawn pictures.
-
-    \b
-    Example:
-      in21k-prep demo raw.tar
-      in21k-prep run raw.tar work/ dataset/ --min-images 20 --val-per-class 8 --size 64
-    """
-    print_summary("demo", draw_dump(output, seed=seed).summary(), as_json)
 
 
 def _split(chosen: Mapping[str, Any]) -> SplitParameters:

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
+from in21k.prep.cli.taxonomy import chosen_taxonomy
 from in21k.prep.stages.filter import FilterParameters
 from in21k.prep.stages.select import select
-from in21k.tree.taxonomy import WordNet
 
 selection_options = (
     click.option(
@@ -37,8 +37,9 @@ def chosen_filter(chosen: Mapping[str, Any]) -> FilterParameters:
     Raises:
         DatasetError, TreeError: one has a value that it cannot have.
     """
+    taxonomy = chosen_taxonomy(chosen)
     selection = select(
         **{name: chosen[name] for name in ("classes", "exclude", "exclude_subtree", "only_subtree")},
-        taxonomy=WordNet(),
+        taxonomy=taxonomy,
     )
-    return FilterParameters(chosen["min_images"], selection)
+    return FilterParameters(chosen["min_images"], selection, taxonomy)

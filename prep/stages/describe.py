@@ -15,6 +15,7 @@ from in21k.prep.errors import PrepError
 from in21k.prep.records import CLASSES_SCHEMA, DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages import split as split_stage
+from in21k.prep.stages.labels import work_taxonomy
 from in21k.prep.stages.merge import IntArray, MergeOrder
 from in21k.prep.stages.parts import count_parts, read_part_rejects
 from in21k.prep.stages.record import CLASSES as WORK_CLASSES
@@ -27,9 +28,10 @@ from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
 from in21k.tree.class_lists import class_list_digest
+from in21k.tree.hierarchy import build_hierarchy
 from in21k.tree.parents import ParentRule
-from in21k.tree.table import hierarchy_table, wordnet_hierarchy
-from in21k.tree.wordnet import load_wordnet
+from in21k.tree.table import named_table
+from in21k.tree.taxonomy import Taxonomy, class_names
 
 WORDNET_VERSION = "3.0"
 
@@ -71,7 +73,7 @@ def describe(
             "in21k": version("in21k"),
             "python": platform.python_version(),
             "pyarrow": pa.__version__,
-            "wordnet": WORDNET_VERSION,
+            **({} if "taxonomy" in filtered.parameters else {"wordnet": WORDNET_VERSION}),
             **{name: found for name, found in resized.inputs.items() if not name.endswith(".parquet")},
         },
         splits=plan.shards(),
@@ -94,11 +96,12 @@ def dataset_tables(
     classes = read_columns(work / WORK_CLASSES, CLASSES_SCHEMA)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
     train, val = (np.bincount(orders[split].class_indices, minlength=len(wnids)) for split in ("train", "val"))
-    rule = ParentRule(parameters["parents"])
+    taxonomy = work_taxonomy(work, ParentRule(parameters["parents"]))
+    hierarchy = build_hierarchy(wnids, taxonomy.parent)
     rejects = _rejects(work)
-    described = _dataset_classes(classes, rejects, train, val)
+    described = _dataset_classes(classes, rejects, train, val, taxonomy)
     return {
-        HIERARCHY: hierarchy_table(wordnet_hierarchy(wnids, rule), rule, train, val),
+        HIERARCHY: named_table(hierarchy, class_names(taxonomy, wnids), train, val),
         CLASSES: described.replace_schema_metadata({SHARD_PARAMETERS: json.dumps(dict(parameters))}),
         REJECTS: rejects,
     }
@@ -122,10 +125,11 @@ def stored_parameters(output: Location) -> Mapping[str, Any]:
 def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Table) -> dict[str, int]:
     filtered, resized = stages["filter"].counts, stages["resize"].counts
     found = set(classes["reason"].to_pylist()) - {Kept.KEPT.value}
+    own = (Kept.UNKNOWN_LABEL, Kept.ANCESTOR) if "taxonomy" in stages["filter"].parameters else (Kept.UNKNOWN_WNID,)
     dropped = {
         f"{what}_{reason.word}": count
         for reason in Kept
-        if reason in (Kept.TOO_FEW_IMAGES, Kept.UNKNOWN_WNID) or reason.value in found
+        if reason in (Kept.TOO_FEW_IMAGES, *own) or reason.value in found
         for what, count in _of_reason(classes, reason).items()
     }
     by_stage = rejects["stage"].to_pylist()
@@ -158,16 +162,17 @@ def _rejects(work: Location) -> pa.Table:
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in REJECTS_SCHEMA.names])
 
 
-def _dataset_classes(classes: pa.Table, rejects: pa.Table, train: IntArray, val: IntArray) -> pa.Table:
+def _dataset_classes(
+    classes: pa.Table, rejects: pa.Table, train: IntArray, val: IntArray, taxonomy: Taxonomy
+) -> pa.Table:
     """Return the work folder's class table with columns for what became of the images."""
-    wordnet = load_wordnet()
     after_filter = rejects.filter(pc.not_equal(rejects["stage"], filter_stage.STAGE))
     counted = after_filter.group_by("wnid").aggregate([([], "count_all")]).to_pydict()
     rejected = dict(zip(counted["wnid"], counted["count_all"], strict=True))
     wnids = classes["wnid"].to_pylist()
     indices = classes["class_index"].to_numpy()
     columns = [
-        [wordnet[wnid].name if wnid in wordnet else None for wnid in wnids],
+        [taxonomy.words(wnid)[0] if wnid in taxonomy else None for wnid in wnids],
         np.where(indices >= 0, train[indices], 0),
         np.where(indices >= 0, val[indices], 0),
         [rejected.get(wnid, 0) for wnid in wnids],

@@ -1,7 +1,7 @@
 """Stage 1, filter: list the images of the dump, and keep the classes with enough of them (paper, section 2.1)."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
@@ -12,12 +12,13 @@ from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.dump import RawDump
 from in21k.prep.raw.open import open_raw
 from in21k.prep.records import CLASSES_SCHEMA, IMAGES_SCHEMA, Kept, Reject, rejects_table
+from in21k.prep.stages.labels import class_labels, taxonomy_parameters, write_taxonomy
 from in21k.prep.stages.places import require_work_place
 from in21k.prep.stages.record import CLASSES, IMAGES, StageRecord, digests, finished, locked, write_record
 from in21k.prep.stages.select import EVERYTHING, Selection
 from in21k.prep.tables import table_writer, write_table
 from in21k.shards_manifest.storage.location import Location
-from in21k.tree.taxonomy import WordNet
+from in21k.tree.taxonomy import Taxonomy, TaxonomyKind, WordNet, labels_above
 
 STAGE = "filter"
 REJECTS = "filter-rejects.parquet"
@@ -31,10 +32,17 @@ class FilterParameters:
     """Number of raw images from which on a class is kept; 500 in the paper (section 2.1)."""
     selection: Selection = EVERYTHING
     """Which classes and images are wanted."""
+    taxonomy: Taxonomy = field(default_factory=WordNet)
+    """What the labels of the dump's classes are."""
+
+    @property
+    def is_wordnet(self) -> bool:
+        """Whether labels are wnids."""
+        return self.taxonomy.kind is TaxonomyKind.WORDNET
 
     def recorded(self) -> dict[str, Any]:
         """Return what the stage's record stores."""
-        return {"min_images": self.min_images, **self.selection.recorded()}
+        return {"min_images": self.min_images, **taxonomy_parameters(self.taxonomy), **self.selection.recorded()}
 
 
 def filter_classes(raw: Location, work: Location, parameters: FilterParameters) -> StageRecord:
@@ -55,7 +63,7 @@ def filter_classes(raw: Location, work: Location, parameters: FilterParameters) 
             f"min_images {parameters.min_images}: a class needs at least one image to be kept; give 1 or more"
         )
     require_work_place(raw, work)
-    dump = open_raw(raw, work)
+    dump = open_raw(raw, work, class_labels(parameters.taxonomy))
     identity = dump.identity()
     with locked(work):
         record = finished(work, STAGE, parameters.recorded(), identity)
@@ -64,7 +72,7 @@ def filter_classes(raw: Location, work: Location, parameters: FilterParameters) 
             images, rejects = _list_images(dump, work)
             counts = {**_write_classes(images, parameters, work, raw.text), "rejected": len(rejects)}
             write_table(work / REJECTS, rejects_table(rejects))
-            outputs = digests(work, IMAGES, CLASSES, REJECTS)
+            outputs = digests(work, IMAGES, CLASSES, REJECTS, *write_taxonomy(parameters.taxonomy, work))
         elif record.notes["raw"] == where:
             return record
         else:
@@ -102,54 +110,70 @@ def _list_images(dump: RawDump, work: Location) -> tuple[Counter[str], list[Reje
 
 def _write_classes(images: Counter[str], parameters: FilterParameters, work: Location, raw: str) -> dict[str, int]:
     """Decide which classes are kept, write a row per class, and return the stage's counts."""
-    wnids = sorted(images, key=str.encode)
-    reasons = _reasons(wnids, images, parameters)
-    kept = [reason is Kept.KEPT for reason in reasons]
-    if not any(kept):
-        raise _nothing_kept(images, dict(zip(wnids, reasons, strict=True)), parameters.min_images, raw)
-    indices = iter(range(len(wnids)))
+    reasons = _reasons(images, parameters)
+    kept = [label for label, reason in reasons.items() if reason is Kept.KEPT]
+    if not kept:
+        raise _nothing_kept(images, reasons, parameters, raw)
+    if not parameters.is_wordnet:
+        reasons |= dict.fromkeys(_ancestors(kept, parameters), Kept.ANCESTOR)
+    labels = sorted(reasons, key=str.encode)
+    is_class = [reasons[label] in (Kept.KEPT, Kept.ANCESTOR) for label in labels]
+    indices = iter(range(len(labels)))
     columns = [
-        wnids,
-        [images[wnid] for wnid in wnids],
-        kept,
-        [reason.value for reason in reasons],
-        [next(indices) if is_kept else -1 for is_kept in kept],
+        labels,
+        [images[label] for label in labels],
+        is_class,
+        [reasons[label].value for label in labels],
+        [next(indices) if has_index else -1 for has_index in is_class],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, CLASSES_SCHEMA, strict=True)]
     write_table(work / CLASSES, pa.Table.from_arrays(arrays, schema=CLASSES_SCHEMA))
+    found = list(reasons.values())
     return {
-        "classes": len(wnids),
+        "classes": len(images),
         "images": images.total(),
-        "classes_kept": sum(kept),
-        "images_kept": sum(images[wnid] for wnid, is_kept in zip(wnids, kept, strict=True) if is_kept),
-        "classes_unknown": reasons.count(Kept.UNKNOWN_WNID),
-        **_selection_counts(wnids, reasons, parameters.selection),
+        "classes_kept": len(kept),
+        "images_kept": sum(images[label] for label in kept),
+        "classes_unknown": found.count(Kept.UNKNOWN_WNID) + found.count(Kept.UNKNOWN_LABEL),
+        **({} if parameters.is_wordnet else {"classes_ancestor": found.count(Kept.ANCESTOR)}),
+        **_selection_counts(list(images), found, parameters.selection),
     }
 
 
-def _reasons(wnids: list[str], images: Counter[str], parameters: FilterParameters) -> list[Kept]:
-    """Return for each class whether it is kept, or why not."""
-    taxonomy = WordNet()
-    dropped = parameters.selection.dropped([wnid for wnid in wnids if wnid in taxonomy], taxonomy)
-    enough = {wnid for wnid in wnids if images[wnid] >= parameters.min_images}
-    return [
-        dropped.get(wnid, Kept.KEPT if wnid in enough else Kept.TOO_FEW_IMAGES)
-        if wnid in taxonomy
-        else Kept.UNKNOWN_WNID
-        for wnid in wnids
-    ]
+def _reasons(images: Counter[str], parameters: FilterParameters) -> dict[str, Kept]:
+    """Return for each class of the dump whether it is kept, or why not."""
+    taxonomy = parameters.taxonomy
+    unknown = Kept.UNKNOWN_WNID if parameters.is_wordnet else Kept.UNKNOWN_LABEL
+    dropped = parameters.selection.dropped([label for label in images if label in taxonomy], taxonomy)
+    return {
+        label: dropped.get(label, Kept.KEPT if count >= parameters.min_images else Kept.TOO_FEW_IMAGES)
+        if label in taxonomy
+        else unknown
+        for label, count in images.items()
+    }
 
 
-def _nothing_kept(images: Counter[str], reasons: dict[str, Kept], min_images: int, raw: str) -> PrepError:
+def _ancestors(kept: list[str], parameters: FilterParameters) -> list[str]:
+    """Return the labels above the classes that are kept, without those that the user excludes."""
+    above = sorted(labels_above(parameters.taxonomy, kept))
+    dropped = parameters.selection.dropped(above, parameters.taxonomy)
+    return [label for label in above if dropped.get(label, Kept.NOT_LISTED) is Kept.NOT_LISTED]
+
+
+def _nothing_kept(
+    images: Counter[str], reasons: dict[str, Kept], parameters: FilterParameters, raw: str
+) -> PrepError:
     """Return the error that says why no class is kept, and what to do."""
-    small = [images[wnid] for wnid, reason in reasons.items() if reason is Kept.TOO_FEW_IMAGES]
+    small = [images[label] for label, reason in reasons.items() if reason is Kept.TOO_FEW_IMAGES]
     is_chosen = any(reason.is_choice for reason in reasons.values())
     if is_chosen and not small:
         return PrepError(f"{raw}: none of its {len(reasons)} classes is selected; select others, or exclude fewer")
+    name = "wnid" if parameters.is_wordnet else "label"
     most = max(small, default=0)
-    remedy = f"(the largest has {most}); lower --min-images" if most else "(none has both an image and such a wnid)"
+    remedy = f"(the largest has {most}); lower --min-images" if most else f"(none has both an image and such a {name})"
     which = f"{len(small)} selected classes" if is_chosen else f"{len(reasons)} classes"
-    return PrepError(f"{raw}: none of its {which} has {min_images} images and a wnid of WordNet 3.0 {remedy}")
+    source = parameters.taxonomy.source
+    return PrepError(f"{raw}: none of its {which} has {parameters.min_images} images and a {name} of {source} {remedy}")
 
 
 def _selection_counts(wnids: list[str], reasons: list[Kept], selection: Selection) -> dict[str, int]:

@@ -19,6 +19,7 @@ from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.records import CLASSES_SCHEMA, SPLIT_SCHEMA, Reason, Reject
 from in21k.prep.stages.held import HeldBytes, Place, holding
 from in21k.prep.stages.image_rows import open_image_rows
+from in21k.prep.stages.labels import class_labels, work_taxonomy
 from in21k.prep.stages.part_plan import Part, memory_for_one_image, plan_parts
 from in21k.prep.stages.parts import (
     ResizedImage,
@@ -123,6 +124,7 @@ def resize_images(
             for images in run_tasks(resize_part, todo, workers):
                 bar.update(images)
         counts = _counts(folder, len(parts), len(wnids), val_per_class)
+        counts["classes_short_of_val"] -= _ancestors(work) if val_per_class else 0
         return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts))
 
 
@@ -202,7 +204,7 @@ def _unchanged_dump(work: Location, given: Location | None) -> Location:
     """
     record = required(work, "filter")
     raw = given or locate(record.notes["raw"])
-    if open_raw(raw, work).identity() != record.inputs:
+    if open_raw(raw, work, class_labels(work_taxonomy(work))).identity() != record.inputs:
         raise PrepError(f"{raw.text} has changed since `in21k-prep filter` read it; use another work folder")
     return raw
 
@@ -212,6 +214,11 @@ def _kept_wnids(work: Location) -> list[str]:
     classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
     return wnids
+
+
+def _ancestors(work: Location) -> int:
+    """Return the number of classes that have no images of their own."""
+    return required(work, "filter").counts.get("classes_ancestor", 0)
 
 
 def _counts(folder: Location, parts: int, classes: int, val_per_class: int) -> dict[str, int]:

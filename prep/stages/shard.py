@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.stages.describe import describe
+from in21k.prep.stages.labels import require_rule
 from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.record import StageRecord, require_same, required
 from in21k.prep.stages.shard_files import plan_shards, write_shard, writing
@@ -56,6 +57,7 @@ def write_shards(work: Location, output: Location, parameters: ShardParameters, 
     if parameters.samples_per_shard < 1:
         raise PrepError(f"--samples-per-shard {parameters.samples_per_shard}: give 1 or more")
     stages = _finished_stages(work)
+    parameters = replace(parameters, parents=require_rule(work, parameters.parents))
     identity = _run_identity(stages, parameters)
     manifest = _finished(output, identity)
     if manifest is not None:

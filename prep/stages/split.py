@@ -13,10 +13,20 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
 from in21k.prep.progress_bar import progress_bar
-from in21k.prep.records import CLASSES_SCHEMA, IMAGES_SCHEMA, SPLIT_SCHEMA, RawImage, Reason, Reject, rejects_table
+from in21k.prep.records import (
+    CLASSES_SCHEMA,
+    IMAGES_SCHEMA,
+    SPLIT_SCHEMA,
+    Kept,
+    RawImage,
+    Reason,
+    Reject,
+    rejects_table,
+)
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.record import (
     CLASSES,
@@ -31,6 +41,7 @@ from in21k.prep.stages.record import (
 )
 from in21k.prep.tables import table_writer, write_table
 from in21k.shards_manifest.parquet_table import read_columns
+from in21k.shards_manifest.sample_table import key_prefix
 from in21k.shards_manifest.storage.location import Location
 
 STAGE = "split"
@@ -38,6 +49,8 @@ REJECTS = "split-rejects.parquet"
 
 _CONVENTIONAL = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _OTHERWISE = re.compile(r"[^A-Za-z0-9_-]+")
+_READABLE = 70
+"""How many characters of a key are not its digest."""
 
 
 class Order(StrEnum):
@@ -97,18 +110,20 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
         return write_record(work, record)
 
 
-def sample_key(wnid: str, name: str) -> str:
+def sample_key(label: str, name: str) -> str:
     """Return the WebDataset key of an image: the stem of its name if that is `<wnid>_…`, as in ImageNet.
 
-    Keys consist of letters, digits, `_` and `-`, at most 96 of them. Other names become `<wnid>_`, what can be kept of
-    the stem, and a digest of the whole name, so that no two images of a class get the same key.
+    Keys consist of letters, digits, `_` and `-`, at most 96 of them. Other names become the class's prefix (`<wnid>_`,
+    or what `key_prefix` makes of any other label), what can be kept of the stem, and a digest of the whole name, so
+    that no two images get the same key.
     """
+    prefix = key_prefix(label)
     stem = name.rpartition(".")[0] or name
-    if stem.startswith(f"{wnid}_") and _CONVENTIONAL.fullmatch(stem):
+    if stem.startswith(prefix) and prefix == f"{label}_" and _CONVENTIONAL.fullmatch(stem):
         return stem
     digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
-    readable = _OTHERWISE.sub("-", stem.removeprefix(f"{wnid}_"))[:60]
-    return f"{wnid}_{readable}-{digest}"
+    readable = _OTHERWISE.sub("-", stem.removeprefix(f"{label}_"))[: _READABLE - len(prefix)]
+    return f"{prefix}{readable}-{digest}"
 
 
 def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
@@ -119,9 +134,9 @@ def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
 
 
 def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, int]]:
-    """Return the class index and number of raw images of each kept class."""
+    """Return the class index and number of raw images of each class that is kept for its images."""
     classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
-    table = classes.filter(classes["kept"]).to_pydict()
+    table = classes.filter(pc.equal(classes["reason"], Kept.KEPT.value)).to_pydict()
     kept = {
         wnid: (index, images)
         for wnid, index, images in zip(table["wnid"], table["class_index"], table["images"], strict=True)

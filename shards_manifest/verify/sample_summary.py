@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.shards_manifest.manifest import SPLITS, Manifest
-from in21k.shards_manifest.sample_table import SampleTable
+from in21k.shards_manifest.sample_table import SampleTable, key_prefix
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.repeated_keys import OddSamples, repeated_keys
 
@@ -43,7 +43,7 @@ def summarize(location: Location, manifest: Manifest, wnids: list[str]) -> Sampl
     """
     table = SampleTable(location, manifest)
     classes = len(wnids)
-    prefixes = pa.array([f"{wnid}_" for wnid in wnids], pa.string()).cast(pa.binary())
+    prefixes = pa.array(map(key_prefix, wnids), pa.string()).cast(pa.binary())
     images = {split: np.zeros(classes, np.int64) for split in SPLITS}
     no_classes: list[OddSamples] = []
     misnamed: list[OddSamples] = []

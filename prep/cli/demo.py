@@ -1,0 +1,45 @@
+"""The command that draws a dump to try everything with: demo."""
+
+from pathlib import Path
+
+import click
+
+from in21k.prep.cli.shared import json_option, print_summary
+from in21k.prep.demo.dump import draw_dump
+from in21k.prep.demo.shapes import MOST_SPECIES, draw_shapes
+
+
+@click.command("demo")
+@click.argument("output", metavar="RAW", type=click.Path(path_type=Path))
+@click.option(
+    "--tree",
+    type=click.Choice(["wordnet", "taxonomy"]),
+    default="wordnet",
+    show_default=True,
+    help="Draw wnids in a tar of class tars, or shapes in nested folders with their own taxonomy.",
+)
+@click.option(
+    "--species",
+    type=click.IntRange(2, MOST_SPECIES),
+    default=16,
+    show_default=True,
+    help="With --tree taxonomy, how many classes have pictures.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the drawn pictures.")
+@json_option
+def demo_command(output: Path, tree: str, species: int, seed: int, as_json: bool) -> None:
+    """Draw a small raw dump to try everything with.
+
+    By default it is a tar of class tars, named by wnids. With --tree taxonomy it is a folder of nested class folders,
+    or a tar of them if RAW ends in .tar: realms, families, genera and species of drawn shapes. Their taxonomy is
+    written beside it, as RAW.csv.
+
+    \b
+    Examples:
+      in21k-prep demo raw.tar
+      in21k-prep run raw.tar work/ dataset/ --min-images 20 --val-per-class 8 --size 64
+      in21k-prep demo shapes --tree taxonomy
+      in21k-prep run shapes work/ dataset/ --edges shapes.csv --min-images 20 --val-per-class 8 --size 64
+    """
+    drawn = draw_shapes(output, seed=seed, species=species) if tree == "taxonomy" else draw_dump(output, seed=seed)
+    print_summary("demo", drawn.summary(), as_json)

@@ -1,0 +1,68 @@
+"""The options that put another taxonomy in the place of WordNet, and the findings about it as they are printed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from in21k.shards_manifest.errors import escaped
+from in21k.tree.edges import edge_hierarchy, read_edges
+from in21k.tree.findings import HierarchyFinding, count_codes
+from in21k.tree.parents import ParentRule
+from in21k.tree.taxonomy import EdgeTaxonomy, FlatTaxonomy, FolderTaxonomy, Taxonomy, WordNet
+
+SHOWN = 20
+"""How many findings are printed; the rest are counted, and --json lists all."""
+
+edges_option = click.option(
+    "--edges",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A CSV with the header child,parent or child,parent,name that replaces WordNet, for any other taxonomy.",
+)
+taxonomy_options = (
+    edges_option,
+    click.option(
+        "--edges-from-folders",
+        "from_folders",
+        is_flag=True,
+        help="Replace WordNet by the folders around the images: a class is labeled with its folder's path.",
+    ),
+    click.option("--flat", is_flag=True, help="Take the names of folders or tars as labels, without any hierarchy."),
+)
+
+
+def chosen_taxonomy(chosen: Mapping[str, Any]) -> Taxonomy:
+    """Return the taxonomy that the options ask for.
+
+    Raises:
+        UsageError: they exclude each other.
+        TreeError: the file of edges is unusable.
+    """
+    given = {"--edges": chosen["edges"], "--edges-from-folders": chosen["from_folders"], "--flat": chosen["flat"]}
+    named = [name for name, value in given.items() if value]
+    if len(named) > 1:
+        raise click.UsageError(f"{' and '.join(named)} exclude each other: give one of them")
+    rule = ParentRule(chosen["parents"])
+    if chosen["edges"]:
+        edges = read_edges(chosen["edges"])
+        edge_hierarchy(edges, rule=rule)  # raises on cycles and malformed rows
+        return EdgeTaxonomy(edges, rule)
+    if chosen["from_folders"] or chosen["flat"]:
+        return FolderTaxonomy() if chosen["from_folders"] else FlatTaxonomy()
+    return WordNet(rule)
+
+
+def print_findings(findings: Sequence[HierarchyFinding], write: Callable[[str], object] = click.echo) -> None:
+    """Print how many findings each code has, and a table of the first ones."""
+    if not findings:
+        return
+    shown = findings[:SHOWN]
+    subjects = [escaped(finding.subject) for finding in shown]
+    width = max(map(len, subjects))
+    counts = ", ".join(f"{count:,} {code}" for code, count in count_codes(findings).items())
+    write(f"findings: {counts}")
+    for finding, subject in zip(shown, subjects, strict=True):
+        write(f"  {finding.code}  {subject:<{width}}  {escaped(finding.message)}")
+    if len(findings) > SHOWN:
+        write(f"  and {len(findings) - SHOWN:,} more; --json lists all")

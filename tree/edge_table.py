@@ -1,0 +1,59 @@
+"""A file of edges as a Parquet table, which a work folder keeps, and the digest that identifies its content."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from in21k.tree.edges import EdgeList
+from in21k.tree.errors import TreeError
+
+SCHEMA = pa.schema(
+    [
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("name", pa.string()),  # null where the file gives none
+        pa.field("parents", pa.list_(pa.string()), nullable=False),  # all of them, in the file's order
+    ]
+)
+
+_SOURCE = b"in21k.source"
+
+
+def edge_table(edges: EdgeList) -> pa.Table:
+    """Return the labels of an edge list, their names and their parents, a row each, sorted."""
+    columns = [edges.nodes, [edges.names.get(label) for label in edges.nodes], map(edges.parents.get, edges.nodes)]
+    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({_SOURCE: edges.name.encode()}))
+
+
+def read_edge_table(source: Path | BinaryIO, name: str) -> EdgeList:
+    """Return the edge list in a table that `edge_table` made, without findings.
+
+    Args:
+        source: a path or an open file.
+        name: how to refer to it in errors.
+
+    Raises:
+        TreeError: it is no such table.
+    """
+    try:
+        table = pq.read_table(source, columns=SCHEMA.names).select(SCHEMA.names)
+        file = (table.schema.metadata or {})[_SOURCE].decode()
+        columns = table.cast(SCHEMA).to_pydict()
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise TreeError(f"{name} is not a table of labels and parents ({error})".splitlines()[0]) from error
+    labels = columns["label"]
+    parents = dict(zip(labels, map(tuple, columns["parents"]), strict=True))
+    names = {label: called for label, called in zip(labels, columns["name"], strict=True) if called is not None}
+    return EdgeList(file, tuple(labels), parents, (), names)
+
+
+def edges_digest(edges: EdgeList) -> str:
+    """Return the SHA-256 of the labels, names and parents in a file of edges, whatever the order of its rows."""
+    digest = hashlib.sha256()
+    for label in edges.nodes:
+        digest.update(json.dumps([label, edges.names.get(label), edges.parents[label]]).encode() + b"\n")
+    return digest.hexdigest()
