@@ -18,7 +18,6 @@ from in21k.prep.stages.forecast import summary as forecast_summary
 from in21k.prep.stages.labels import taxonomy_findings
 from in21k.prep.stages.parts import with_sound_parts
 from in21k.prep.stages.places import require_output_place
-from in21k.prep.stages.record import StageRecord
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
@@ -232,8 +231,6 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
         return write_shards(folder, output, shard, workers)
 
     print_summary("run", _dataset(with_sound_parts(stages, note), output), as_json)
-
-
 
 
 def _split(chosen: Mapping[str, Any]) -> SplitParameters:

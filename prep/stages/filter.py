@@ -160,9 +160,7 @@ def _ancestors(kept: list[str], parameters: FilterParameters) -> list[str]:
     return [label for label in above if dropped.get(label, Kept.NOT_LISTED) is Kept.NOT_LISTED]
 
 
-def _nothing_kept(
-    images: Counter[str], reasons: dict[str, Kept], parameters: FilterParameters, raw: str
-) -> PrepError:
+def _nothing_kept(images: Counter[str], reasons: dict[str, Kept], parameters: FilterParameters, raw: str) -> PrepError:
     """Return the error that says why no class is kept, and what to do."""
     small = [images[label] for label, reason in reasons.items() if reason is Kept.TOO_FEW_IMAGES]
     is_chosen = any(reason.is_choice for reason in reasons.values())
@@ -172,8 +170,9 @@ def _nothing_kept(
     most = max(small, default=0)
     remedy = f"(the largest has {most}); lower --min-images" if most else f"(none has both an image and such a {name})"
     which = f"{len(small)} selected classes" if is_chosen else f"{len(reasons)} classes"
-    source = parameters.taxonomy.source
-    return PrepError(f"{raw}: none of its {which} has {parameters.min_images} images and a {name} of {source} {remedy}")
+    any_label = parameters.taxonomy.kind in (TaxonomyKind.FOLDERS, TaxonomyKind.FLAT)
+    what = "" if any_label else f" and a {name} of {parameters.taxonomy.source}"
+    return PrepError(f"{raw}: none of its {which} has {parameters.min_images} images{what} {remedy}")
 
 
 def _selection_counts(wnids: list[str], reasons: list[Kept], selection: Selection) -> dict[str, int]:

@@ -123,8 +123,7 @@ def resize_images(
         with progress_bar(STAGE, "img", total, done) as bar:
             for images in run_tasks(resize_part, todo, workers):
                 bar.update(images)
-        counts = _counts(folder, len(parts), len(wnids), val_per_class)
-        counts["classes_short_of_val"] -= _ancestors(work) if val_per_class else 0
+        counts = _counts(work, len(parts), len(wnids), val_per_class)
         return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts))
 
 
@@ -216,15 +215,11 @@ def _kept_wnids(work: Location) -> list[str]:
     return wnids
 
 
-def _ancestors(work: Location) -> int:
-    """Return the number of classes that have no images of their own."""
-    return required(work, "filter").counts.get("classes_ancestor", 0)
-
-
-def _counts(folder: Location, parts: int, classes: int, val_per_class: int) -> dict[str, int]:
+def _counts(work: Location, parts: int, classes: int, val_per_class: int) -> dict[str, int]:
     """Return the stage's counts over all parts."""
     counts = {"train": 0, "val": 0, "rejected": 0, "damaged_kept": 0}
     val_of_class = np.zeros(classes, np.int64)
+    folder = work / PARTS
     for number in range(parts):
         table = read_part(folder, number, classes)
         is_val = np.asarray(table["split"]) == "val"
@@ -233,4 +228,6 @@ def _counts(folder: Location, parts: int, classes: int, val_per_class: int) -> d
         counts["val"] += int(is_val.sum())
         counts["damaged_kept"] += pc.sum(table["warned"]).as_py() or 0
         counts["rejected"] += len(read_part_rejects(folder, number))
-    return {**counts, "classes_short_of_val": int((val_of_class < val_per_class).sum())}
+    ancestors = required(work, "filter").counts.get("classes_ancestor", 0)  # classes without images of their own
+    short = int((val_of_class < val_per_class).sum()) - (ancestors if val_per_class else 0)
+    return {**counts, "classes_short_of_val": short}
