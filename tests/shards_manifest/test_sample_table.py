@@ -47,6 +47,11 @@ def test_all_rows_are_those_of_the_whole_table(dataset):
             assert samples.keys(split, shard) == [row["key"] for row in expected]
 
 
+def test_no_column_of_the_table_may_be_null(dataset):
+    table = pq.ParquetFile(dataset.out / SAMPLES)
+    assert [name for name in table.schema_arrow.names if table.schema_arrow.field(name).nullable] == []
+
+
 def test_a_missing_table_is_one_line(dataset, tmp_path):
     with pytest.raises(DatasetError, match=r"samples\.parquet: there is no such file"):
         SampleTable(locate(tmp_path), dataset.manifest)

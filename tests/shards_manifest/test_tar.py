@@ -129,6 +129,20 @@ def test_a_folder_of_a_tar_before_posix_is_not_a_file():
     assert [m.is_file for m in members_of(data)] == [False, True]
 
 
+def test_the_times_in_a_header_of_gnu_tar_are_no_part_of_the_name():
+    data = tar_bytes([("a.JPEG", b"1")], tarfile.GNU_FORMAT)
+    data = patched(data[:512], 345, b"15010101010\0") + data[512:]
+    assert [member.name for member in members_of(data)] == ["a.JPEG"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_what_has_no_content_is_followed_by_the_next_header_whatever_its_size_says(kind):
+    link = patched(tar_bytes([(tar_member("link", kind=kind, linkname="a.JPEG"), b"")])[:512], 124, b"00000001234\0")
+    data = link + tar_bytes([("a.JPEG", b"1")])
+    assert ours(data) == theirs(data)
+    assert [(member.name, member.size) for member in members_of(data)] == [("link", 0), ("a.JPEG", 1)]
+
+
 def test_a_tar_within_a_tar_is_read_in_place():
     inner = tar_bytes([("a.JPEG", b"1" * 600), ("b.JPEG", b"2")])
     outer = tar_bytes([("before", b"x"), ("n01.tar", inner), ("after", b"y")])

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.manifest import MANIFEST, SAMPLES, Manifest, TableFile, read_manifest
+from in21k.shards_manifest.sidecars import rewrite_sidecars
 from in21k.shards_manifest.storage.location import locate
-from in21k.shards_manifest.tar import END, member_bytes, read_members
+from in21k.shards_manifest.tar import END, member_bytes, padded, read_members
 
 Members = list[tuple[str, bytes]]
 
@@ -79,3 +80,18 @@ def change_shard(path: str, change: Callable[[Members], Members | None]) -> Call
         reseal(folder)
 
     return damage
+
+
+def with_first_image(folder: Path, data: bytes) -> None:
+    """Replace the first training sample's image, and let all that speaks of it follow: table, manifest, sidecars."""
+    shard = read_manifest(locate(folder)).splits["train"][0].path
+    change_shard(shard, lambda old: [(old[0][0], data), *old[1:]])(folder)
+    images = members(folder / shard)[::2]
+
+    def follow(columns: dict) -> None:
+        columns["image_bytes"] = [len(image) for _, image in images]
+        columns["size"] = [512 + padded(size) + 1024 for size in columns["image_bytes"]]
+        columns["offset"] = [sum(columns["size"][:number]) for number in range(len(images))]
+
+    change_samples(follow)(folder)
+    rewrite_sidecars(locate(folder))

@@ -84,6 +84,15 @@ def test_the_message_shows_the_first_error_and_counts_the_rest():
     assert count_codes(error.findings) == {"E701": 3, "W702": 1}
 
 
+@pytest.mark.parametrize(
+    ("length", "shown"),
+    [(8, "n0 > n1 > n2 > n3 > n4 > n5 > n6 > n7 > n0"), (9, "n0 > n1 > n2 > n3 > n4 > n5 > n6 > … > n0")],
+)
+def test_up_to_eight_nodes_of_a_cycle_are_shown(length, shown):
+    ring = [(f"n{at}", f"n{(at + 1) % length}") for at in range(length)]
+    assert str(refusal(ring)).endswith(f"a cycle of {length}: {shown}")
+
+
 def test_a_long_cycle_is_abbreviated():
     ring = [(f"node{i}", f"node{(i + 1) % 5000}") for i in range(5000)]
     assert len(str(refusal(ring))) < 200

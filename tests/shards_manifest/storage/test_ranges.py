@@ -6,7 +6,7 @@ import pytest
 
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.storage import remote
-from in21k.shards_manifest.storage.ranges import LocalRanges, RemoteRanges
+from in21k.shards_manifest.storage.ranges import LocalRanges, RangeFile, RemoteRanges
 
 CONTENT = os.urandom(1 << 20)
 
@@ -19,6 +19,14 @@ def test_a_local_read_goes_on_where_the_system_stopped(tmp_path, monkeypatch):
     assert ranges.read(5, 1_000_000) == CONTENT[5:1_000_005]
     assert ranges.read(1_000_000, 1 << 20) == CONTENT[1_000_000:]
     ranges.close()
+
+
+@pytest.mark.parametrize("size", [(), (-1,), (None,), (1 << 30,)])
+def test_the_rest_of_a_file_is_what_follows_its_position(tmp_path, size):
+    (tmp_path / "file").write_bytes(b"0123456789")
+    with RangeFile(LocalRanges(str(tmp_path / "file"), "file")) as file:
+        file.seek(-4, os.SEEK_END)
+        assert (file.read(1), file.read(*size), file.read(*size)) == (b"6", b"789", b"")
 
 
 class Backoff:
@@ -109,6 +117,8 @@ def test_a_retry_time_that_is_no_number_of_seconds_is_one_line(monkeypatch, text
 
 def test_a_retry_time_of_nothing_is_one_try(monkeypatch):
     monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, "0")
-    assert not remote.Backoff().wait()
+    backoff = remote.Backoff()
+    assert not backoff.wait()
+    assert backoff.tries == 1
     monkeypatch.setenv(remote.RETRY_SECONDS_VARIABLE, "")
     assert remote.retry_seconds() == remote.RETRY_SECONDS
