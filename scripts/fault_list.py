@@ -92,15 +92,19 @@ def write_list(faults: list[Fault]) -> None:
         writer.writerows(astuple(fault) for fault in faults)
 
 
-def mutants(module: str) -> list[Mutant]:
+def mutants(path: Path, module: str) -> list[Mutant]:
     """Return every change that the tool can make to a module and that a test could notice, in the tool's order.
 
     Left out are annotations, messages, and the like: see `exempt_parts`.
+
+    Args:
+        path: the module's file.
+        module: what to call it in the list.
     """
-    source = (ROOT / module).read_text(encoding="utf-8")
+    source = path.read_text(encoding="utf-8")
     lines, spans = source.splitlines(), list(exempt_spans(source))
     with use_db(":memory:", WorkDB.Mode.create) as database:
-        init([ROOT / module], database, {})
+        init([path], database, {})
         (changes,) = zip(*(item.mutations for item in database.work_items), strict=True)
     found, seen = [], Counter[tuple[str, str]]()
     for change in sorted(changes, key=lambda change: (change.operator_name, change.occurrence)):
@@ -173,7 +177,7 @@ def sample(module: str, count: int, kept: list[Fault]) -> list[Fault]:
     The draw takes places, not changes: a comparison can be changed in a dozen ways, a number in two.
     """
     places: dict[Position, list[Mutant]] = {}
-    for mutant in mutants(module):
+    for mutant in mutants(ROOT / module, module):
         places.setdefault(mutant.start, []).append(mutant)
     wanted = {key_of(fault): fault for fault in kept}
     taken = {place: [each for each in found if key_of(each.fault) in wanted] for place, found in places.items()}

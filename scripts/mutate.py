@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ COPY = BUILD / "copy"
 PACKAGES = ("prep", "shards_manifest", "train", "tree")
 UNCHANGED = "unchanged"
 """The name of the run without a fault, which comes first."""
+UNNOTICED, BROKEN = "UNNOTICED", "not tried: the tests fail without a fault"
 
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".hypothesis", ".*_cache")
 _TEST_SECONDS, _SECONDS = 60, 300  # for one test, and for all of a module's
@@ -70,9 +72,9 @@ def test_command(python: Path, row: Module) -> str:
 def results_file(module: str, row: Module, faults: list[Fault]) -> Path:
     """Return where a module's results are kept: a name that changes with the module, its tests and its faults."""
     digest = hashlib.sha256(repr((row.tests, [(f.line, f.operator, f.count) for f in faults])).encode())
-    paths = [ROOT / argument.partition("::")[0] for argument in row.tests if not argument.startswith("-")]
+    paths = [COPY / test.partition("::")[0] for test in row.tests]
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
-    for file in [ROOT / module, *files]:
+    for file in [COPY / module, *files]:
         digest.update(file.read_bytes())
     return BUILD / "results" / f"{module.replace('/', '-')}-{digest.hexdigest()[:16]}.sqlite"
 
@@ -83,7 +85,7 @@ def found_again(module: str, faults: list[Fault]) -> Iterator[tuple[Fault, Mutan
     Raises:
         SystemExit: the line of a fault is not in the module any more.
     """
-    known = {(each.fault.line, each.fault.operator, each.fault.count): each for each in mutants(module)}
+    known = {(each.fault.line, each.fault.operator, each.fault.count): each for each in mutants(COPY / module, module)}
     for fault in faults:
         mutant = known.get((fault.line, fault.operator, fault.count))
         if mutant is None:
@@ -125,51 +127,50 @@ def end_leftovers() -> None:
             os.kill(process, signal.SIGKILL)
 
 
-def try_module(module: str, row: Module, faults: list[Fault], python: Path) -> list[Fault]:
-    """Try each fault of a module, print a line for each, and return those that went unnoticed.
+def try_module(module: str, row: Module, faults: list[Fault], python: Path) -> Iterator[str]:
+    """Try each fault of a module, print a line for each, and yield what became of it.
 
     Raises:
-        SystemExit: the tests fail without any fault, or the list does not fit the code.
+        SystemExit: the list does not fit the code.
     """
     found, command = list(found_again(module, faults)), test_command(python, row)
-    unnoticed = []
     path = results_file(module, row, faults)
     path.parent.mkdir(parents=True, exist_ok=True)
     with use_db(path, WorkDB.Mode.create) as database:
         if not database.num_work_items:
             database.add_work_items(work_items(found))
         results = dict(database.results)
-        for item in sorted(database.work_items, key=lambda item: -1 if item.job_id == UNCHANGED else int(item.job_id)):
-            began = time.monotonic()
-            if item.job_id not in results:
-                results[item.job_id] = result = try_once(item, command)
-                if item.job_id == UNCHANGED and result.test_outcome != TestOutcome.SURVIVED:
-                    sys.exit(
-                        f"{(result.output or '')[-3000:]}\nmutate: {module}: its tests fail without a fault: {command}"
-                    )
-                database.set_result(item.job_id, result)
-            if item.job_id != UNCHANGED:
-                fault, mutant = found[int(item.job_id)]
-                report(fault, mutant, results[item.job_id], time.monotonic() - began)
-                if results[item.job_id].test_outcome == TestOutcome.SURVIVED:
-                    unnoticed.append(fault)
-    return unnoticed
+        items = {item.job_id: item for item in database.work_items}
+        if UNCHANGED not in results:
+            result = try_once(items[UNCHANGED], command)
+            if result.test_outcome != TestOutcome.SURVIVED:
+                print(f"{(result.output or '')[-3000:]}\n{BROKEN}  {module}: {command}", flush=True)
+                yield from [BROKEN] * len(found)
+                return
+            database.set_result(UNCHANGED, result)
+        for number, (fault, mutant) in enumerate(found):
+            began, name = time.monotonic(), str(number)
+            if name not in results:
+                results[name] = try_once(items[name], command)
+                database.set_result(name, results[name])
+            yield report(fault, mutant, results[name], time.monotonic() - began)
 
 
-def report(fault: Fault, mutant: Mutant, result: WorkResult, seconds: float) -> None:
-    """Print a line on a fault that was tried, and the change itself if none noticed it."""
+def report(fault: Fault, mutant: Mutant, result: WorkResult, seconds: float) -> str:
+    """Print a line on a fault that was tried, and the change itself if none noticed it; return what became of it."""
     where = f"{fault.module}:{mutant.start[0]}:{mutant.start[1]}"
     outcome = outcome_of(fault, result)
     print(f"{outcome:9} {seconds:4.0f} s  {where}  {fault.operator.removeprefix('core/')}  {fault.line}", flush=True)
-    if outcome == "UNNOTICED":
+    if outcome == UNNOTICED:
         changes = re.findall(r"^[+-](?![+-]{2}).*", result.diff or "", re.MULTILINE)
         print("\n".join(f"    {line}" for line in changes), flush=True)
+    return outcome
 
 
 def outcome_of(fault: Fault, result: WorkResult) -> str:
     """Return in a word what became of a fault: a test that hangs has noticed it, too."""
     if not result.is_killed:
-        return "harmless" if fault.harmless else "UNNOTICED"
+        return "harmless" if fault.harmless else UNNOTICED
     output = result.output or ""
     return "hung" if output == "timeout" or "Failed: Timeout (>" in output else "noticed"
 
@@ -177,7 +178,7 @@ def outcome_of(fault: Fault, result: WorkResult) -> str:
 def try_all(modules: list[str], python: Path) -> int:
     """Try the faults of some modules and return the exit status."""
     table, faults = read_table(), read_list()
-    unnoticed, tried = [], 0
+    outcomes: Counter[str] = Counter()
     for module in modules or table:
         if module not in table:
             sys.exit(f"mutate: tests/faults.toml has no module {module}")
@@ -186,12 +187,9 @@ def try_all(modules: list[str], python: Path) -> int:
             sys.exit(
                 f"mutate: tests/faults.csv has not {table[module].faults} faults of {module}: run make mutate-list"
             )
-        unnoticed += try_module(module, table[module], own, python)
-        tried += len(own)
-    open_ones = [fault for fault in unnoticed if not fault.harmless]
-    harmless = len(unnoticed) - len(open_ones)
-    print(f"{tried} faults: {tried - len(unnoticed)} noticed, {harmless} harmless, {len(open_ones)} unnoticed")
-    return int(bool(open_ones))
+        outcomes.update(try_module(module, table[module], own, python))
+    print(f"{outcomes.total()} faults: {', '.join(f'{count} {outcome}' for outcome, count in outcomes.most_common())}")
+    return int(bool(outcomes[UNNOTICED] or outcomes[BROKEN]))
 
 
 def main() -> int:
