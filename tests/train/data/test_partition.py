@@ -39,6 +39,10 @@ def test_an_epoch_is_a_permutation(lengths, seed, epoch, window, block):
     assert sorted(order.samples(0, len(order)).tolist()) == list(range(sum(lengths)))
 
 
+def test_an_epoch_of_no_samples_is_empty():
+    assert len(epoch_order([], 0, 0)) == 0
+
+
 @given(LENGTHS, st.integers(0, 9), st.data())
 def test_part_of_an_epochs_order_is_a_slice_of_it(lengths, seed, data):
     order = epoch_order(lengths, seed, 3)

@@ -206,6 +206,12 @@ def test_without_teacher_logits_it_is_the_hard_label_loss(scheme):
     torch.testing.assert_close(alone, other(logits, labels, valid))
 
 
+@pytest.mark.parametrize("scheme", ALL)
+def test_it_adds_nothing_to_a_models_weights(scheme):
+    hierarchy = cached()
+    assert not build_loss(LossConfig(scheme), level_order(hierarchy)).state_dict()
+
+
 @pytest.mark.parametrize("name", ["gamma_negative", "gamma_positive"])
 def test_a_focusing_without_a_bounded_gradient_is_refused(name):
     hierarchy = cached()

@@ -12,7 +12,7 @@ from slow_semantic_softmax import slow_hits, slow_loss, smoothed_minimum
 
 from in21k.train.config.settings import LossConfig
 from in21k.train.errors import TrainError
-from in21k.train.evaluation.semantic_top1 import SemanticCounter, majority_guess
+from in21k.train.evaluation.semantic_top1 import SemanticCounter, SemanticTop1, majority_guess
 from in21k.train.losses.schemes import build_loss
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
 from in21k.train.model.level_order import LevelOrder, flat_order, level_order
@@ -139,6 +139,11 @@ def test_the_metric_equals_the_slow_version(hierarchy, size, seed):
     assert counter.result().levels == expected
     pairs = sum(count for _, count in expected.values())
     assert counter.result().micro == (sum(hits for hits, _ in expected.values()) / pairs if pairs else 0)
+
+
+def test_without_pairs_the_metric_is_zero():
+    assert SemanticTop1({0: (0, 0), 1: (3, 4)}).level(0) == 0
+    assert SemanticTop1({0: (0, 0)}).micro == 0
 
 
 def test_the_majority_guess_is_the_most_frequent_class_of_each_level():

@@ -15,6 +15,7 @@ from small_dataset import WNIDS, write_dataset
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config, DataConfig, ModelConfig, RunConfig
+from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.model.level_order import level_order
@@ -43,6 +44,7 @@ TINY = {
     "run.log_steps": 1,
     "run.device": "cpu",
 }
+RAW: dict[str, dict[str, bool]] = {"ema.safetensors": {}, MODEL: {"raw": True}}
 CPU = RunConfig(device="cpu", workers=0)
 
 
@@ -131,6 +133,14 @@ def test_evaluate_repeats_the_runs_last_val_pass(run, dataset_folder):
         assert scores["val_semantic_top1"] == summary["val_semantic_top1"]
         assert scores["val_images"] == 17
         assert scores["majority_semantic_top1"] == summary["majority_semantic_top1"]
+
+
+def test_the_ema_is_evaluated_unless_the_weights_are_asked_for(run, dataset_folder, tmp_path):
+    shutil.copy(latest_checkpoint(run) / MODEL, tmp_path / MODEL)
+    shutil.copy(latest_checkpoint(run) / MODEL, tmp_path / "ema.safetensors")
+    data = open_dataset(dataset_folder)
+    opened = {name: trained_model(tmp_path, **raw)(data, 0).names["checkpoint"] for name, raw in RAW.items()}
+    assert opened == {name: str(tmp_path / name) for name in RAW}
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_a_sample_without_its_label_is_an_error_that_names_the_shard(tmp_path, a
     ("at", "content", "message"),
     [
         (0, b"x", "wrong checksum"),  # the image's header
-        (-512, b"d", "invalid literal"),  # its label
+        (-512, b"d", "its label is b'd', not a number"),
         (700, np.random.default_rng(0).integers(1, 256, 5000).astype(np.uint8).tobytes(), "no tar header at"),
         (0, bytes(5000), "its first header is empty"),  # a lost block of a disk
     ],

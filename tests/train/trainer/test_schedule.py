@@ -29,6 +29,10 @@ def test_it_is_torchs_one_cycle(total, pct_start, div, final):
             schedule.step()
 
 
+def test_a_rise_of_one_step_begins_at_the_peak():
+    assert [one_cycle(step, 10, 1.0, 0.1, 20, 1e4) for step in (0, 9)] == [1.0, pytest.approx(1 / 20 / 1e4)]
+
+
 @pytest.mark.parametrize("total", [1, 2, 10])
 @pytest.mark.parametrize("pct_start", [0.0, 0.1, 1.0])
 def test_it_is_defined_where_torchs_divides_by_zero(total, pct_start):

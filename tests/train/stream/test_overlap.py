@@ -1,0 +1,130 @@
+"""What overlaps with computation on a GPU, with a CUDA of our own that notes what it is asked."""
+
+import gc
+import weakref
+from contextlib import nullcontext
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from in21k.train.config.settings import Config
+from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.images.augment_draws import Augmentation
+from in21k.train.stream.batch import Batch, BatchLabels
+from in21k.train.stream.buffers import BatchRing, RingShape, page_locked
+from in21k.train.stream.prefetch import AHEAD, on_device
+from in21k.train.stream.source import train_source
+
+CUDA = torch.device("cuda")
+
+
+class Event:
+    """The end of a copy, which comes when the test says so."""
+
+    complete = False
+
+    def record(self, stream: object) -> None:
+        pass
+
+    def query(self) -> bool:
+        return Event.complete
+
+
+class Original:
+    """A batch on the CPU that notes how it is copied."""
+
+    def __init__(self, number: int, asked: list[bool]) -> None:
+        self.number, self.asked = number, asked
+
+    def to(self, device: torch.device, *, non_blocking: bool) -> SimpleNamespace:
+        self.asked.append(non_blocking)
+        return SimpleNamespace(number=self.number, tensors=lambda: [SimpleNamespace(record_stream=lambda stream: None)])
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    monkeypatch.setattr(Event, "complete", False)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(wait_event=lambda event: None))
+
+
+@pytest.mark.parametrize(("device", "augments"), [("cpu", True), ("gpu", False)])
+def test_either_the_loader_augments_or_the_gpu(dataset_folder, device, augments):
+    config = Config()
+    config = replace(config, data=replace(config.data, augment_device=device))
+    source = train_source(open_dataset(dataset_folder), config)
+    assert source.augmentation == (Augmentation(0, 0.5, 2, 9) if augments else None)
+    assert source.decoding.crop_seed == 0
+
+
+@pytest.mark.usefixtures("cuda")
+def test_copies_run_ahead_and_originals_are_held_until_their_copy_is_complete():
+    asked: list[bool] = []
+    originals: list[weakref.ref[Original]] = []
+
+    def batches():
+        for number in range(6):
+            batch = Original(number, asked)
+            originals.append(weakref.ref(batch))
+            yield batch
+            del batch
+
+    copies = on_device(batches(), CUDA)
+    assert [next(copies).number for _ in range(3)] == [0, 1, 2]
+    assert len(originals) == 2 + AHEAD
+    gc.collect()
+    assert all(original() is not None for original in originals)
+    Event.complete = True
+    assert next(copies).number == 3
+    gc.collect()
+    assert [original() is not None for original in originals] == [False] * 4 + [True]
+    assert [copy.number for copy in copies] == [4, 5]
+    assert asked == [True] * 6
+
+
+def test_a_batch_moves_without_overlap_unless_asked(monkeypatch):
+    asked: list[bool] = []
+
+    def to(tensor: torch.Tensor, device: torch.device, *, non_blocking: bool) -> torch.Tensor:
+        asked.append(non_blocking)
+        return tensor
+
+    labels = BatchLabels(torch.zeros(2), torch.zeros(2), (), 0, 0)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    labels.to(CUDA)
+    Batch(torch.zeros(2), labels).to(CUDA)
+    assert asked == [False] * 5
+    Batch(torch.zeros(2), labels).to(CUDA, non_blocking=True)
+    assert asked[5:] == [True] * 3
+
+
+def test_a_ring_is_locked_within_the_block_and_released_after_the_gpu_is_done(monkeypatch):
+    calls = []
+    runtime = SimpleNamespace(
+        cudaHostRegister=lambda address, size, flags: calls.append(("lock", address, size, flags)) or 0,
+        cudaHostUnregister=lambda address: calls.append(("release", address)),
+    )
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: calls.append(("wait",)))
+    ring = BatchRing(RingShape(2, 3, (4, 5)))
+    address = ring.memory.ctypes.data
+    with page_locked(ring):
+        assert calls == [("lock", address, ring.shape.total, 0)]
+    assert calls[1:] == [("wait",), ("release", address)]
+
+
+def test_a_ring_has_a_page_for_its_flags_and_whole_pages_for_each_batch():
+    shape = RingShape(3, 4, (5, 1000))
+    ring = BatchRing(shape)
+    assert shape.batch_bytes == 8192
+    assert shape.total == 4096 + 3 * 4 * 8192
+    arrays = {(worker, slot): ring.array(worker, slot) for worker in range(3) for slot in range(4)}
+    for number, array in enumerate(arrays.values()):
+        array[:] = number + 1
+    assert [array.min() for array in arrays.values()] == [array.max() for array in arrays.values()] == [*range(1, 13)]
+    assert not ring.memory[:4096].any()
+    assert [[ring.take(worker) for _ in range(5)] for worker in range(3)] == [[0, 1, 2, 3, None]] * 3
