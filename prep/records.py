@@ -104,7 +104,7 @@ IMAGES_SCHEMA = pa.schema(
         pa.field("given_split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # empty if the dump brings none
     ]
 )
-"""`images.parquet`: a row per raw image, in the order of the dump."""
+"""`images.parquet`: a row per raw image, in the order of the dump; of a mixed dump, class by class."""
 
 CLASSES_SCHEMA = pa.schema(
     [
@@ -134,11 +134,12 @@ SPLIT_SCHEMA = pa.schema(
         pa.field("given_split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # by the dump; usually empty
     ]
 )
-"""`split.parquet`: a row per image of a kept class; a class is never divided between row groups."""
+"""`split.parquet`: a row per image of a kept class. A class is never divided between row groups; but where classes lie
+mixed, the rows are in the order of the dump."""
 
 PART_SCHEMA = pa.schema(
     [
-        pa.field("split", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        pa.field("split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # or as PROVISIONAL says
         pa.field("shuffle_key", pa.uint64(), nullable=False),
         pa.field("class_index", pa.int32(), nullable=False),
         pa.field("rank", pa.int32(), nullable=False),
@@ -149,6 +150,10 @@ PART_SCHEMA = pa.schema(
     ]
 )
 """`parts/part-NNNNN.parquet`: a row per resized image in the order of the part's tar: by split, then shuffle key."""
+
+PROVISIONAL = {"train": "train?", "val": "val?"}
+"""What a part of a mixed dump calls the split of an image that the dump gives none: which images of a class are val
+shows only when it is known which of them decode, and they lie in all parts."""
 
 REJECTS_SCHEMA = pa.schema(
     [

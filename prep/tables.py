@@ -1,6 +1,6 @@
 """Parquet tables: read from any location, written atomically, and row by row in bounded memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -70,10 +70,31 @@ def write_table(location: Location, table: pa.Table, *, checked: bool = False) -
         pq.write_table(table, file, compression="zstd", write_page_checksum=checked)
 
 
+def write_tables(location: Location, schema: pa.Schema, tables: Iterable[pa.Table], rows_per_group: int) -> None:
+    """Write tables atomically as one, in row groups of a length; `schema` may have dictionaries where they have texts.
+
+    Raises:
+        DatasetError: the file system is full or refuses the write.
+    """
+    with location.write() as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        held = schema.empty_table()
+        for table in tables:
+            held = pa.concat_tables([held, table.cast(schema)])
+            whole = len(held) - len(held) % rows_per_group
+            if whole:
+                writer.write_table(held.slice(0, whole), row_group_size=rows_per_group)
+                held = held.slice(whole)
+        if len(held):
+            writer.write_table(held)
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """Return a schema with the values' types in place of dictionaries."""
+    return pa.schema(
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in schema
+    )
+
+
 def plain(table: pa.Table) -> pa.Table:
     """Return a table without dictionary encoding, which makes conversion to Python objects a hundred times slower."""
-    fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))
+    return table.cast(plain_schema(table.schema))

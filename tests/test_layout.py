@@ -24,7 +24,7 @@ ORDER = {
     ],
     "prep": [
         ["errors", "records", "without_pandas", "progress_bar"],
-        ["tables", "executor"],
+        ["tables", "executor", "bucket_sort"],
         ["raw", "images", "demo", "hierarchy"],
         ["stages"],
         ["dataset"],

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from in21k.prep.cli.selection import chosen_filter, selection_options
-from in21k.prep.cli.shared import Size, json_option, note, parents_option, print_summary
+from in21k.prep.cli.shared import Size, json_option, note, parents_option, print_summary, source_options
 from in21k.prep.cli.taxonomy import print_findings, taxonomy_options
 from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
@@ -46,6 +46,7 @@ def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Com
 filter_options = (
     click.option("--min-images", default=500, show_default=True, help="Reject classes with fewer images than this."),
     *selection_options,
+    *source_options,
 )
 split_options = (
     click.option("--val-per-class", default=50, show_default=True, help="Images per class to hold out for validation."),

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from in21k.prep.cli.shared import chosen_source
 from in21k.prep.cli.taxonomy import chosen_taxonomy
 from in21k.prep.stages.filter import FilterParameters
 from in21k.prep.stages.select import select
@@ -42,4 +43,4 @@ def chosen_filter(chosen: Mapping[str, Any]) -> FilterParameters:
         **{name: chosen[name] for name in ("classes", "exclude", "exclude_subtree", "only_subtree")},
         taxonomy=taxonomy,
     )
-    return FilterParameters(chosen["min_images"], selection, taxonomy)
+    return FilterParameters(chosen["min_images"], selection, taxonomy, chosen_source(chosen))

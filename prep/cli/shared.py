@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from in21k.prep.errors import USER_ERRORS
+from in21k.prep.raw.choices import SourceChoices
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
 from in21k.shards_manifest.errors import escaped, one_line
@@ -28,6 +29,15 @@ parents_option = click.option(
     default=ParentRule.PUBLISHED.value,
     show_default=True,
     help="Which hypernym becomes the parent of a synset that has several.",
+)
+source_options = (
+    click.option(
+        "--class-list",
+        default="",
+        metavar="FILE|NAME",
+        help="The classes that numbers stand for, where images are labeled with numbers alone: one per line, in order.",
+    ),
+    click.option("--resplit", is_flag=True, help="Pool the train and val images of the dump, and hold out val anew."),
 )
 
 
@@ -88,3 +98,8 @@ def print_summary(command: str, facts: Mapping[str, Any], as_json: bool) -> None
     for name, value in facts.items():
         shown = f"{value:,}" if isinstance(value, int) else escaped(str(value))
         click.echo(f"  {name.replace('_', ' '):<{width}}  {shown}")
+
+
+def chosen_source(chosen: Mapping[str, Any]) -> SourceChoices:
+    """Return the user's choices about the dump."""
+    return SourceChoices(chosen["class_list"], chosen["resplit"])

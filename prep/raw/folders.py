@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.class_labels import PATHS, WNIDS, ClassLabels
@@ -85,7 +85,7 @@ def open_folder(location: Location, work: Location, labels: ClassLabels = WNIDS)
             f"{location.text} holds neither class tars (such as n02084071.tar) nor class folders; if its files are the "
             f"pieces of one dump, give them as a pattern ('{location.text.rstrip('/')}/*')"
         )
-    rejects = [_other_reject(entry) for entry in [*holder.beside, *others]]
+    rejects = [beside_reject(entry) for entry in [*holder.beside, *others]]
     return FolderDump(location, work, layout, places, rejects, labels)
 
 
@@ -99,7 +99,7 @@ def _open_nested(location: Location, work: Location) -> RawDump:
     places = sorted(_nested_places(location, "", top), key=lambda place: place.path.encode("utf-8", "surrogateescape"))
     if not places:
         raise PrepError(f"{location.text} holds no folders with images; give the outermost folder of the taxonomy")
-    beside = [_other_reject(entry) for entry in top if not (entry.is_folder or _is_tar(entry))]
+    beside = [beside_reject(entry) for entry in top if not (entry.is_folder or is_tar(entry))]
     return FolderDump(location, work, "nested-class-folders", places, beside, PATHS)
 
 
@@ -107,7 +107,7 @@ def _nested_places(location: Location, folder: str, entries: list[Entry]) -> Ite
     """Yield the classes below a folder: the tars, and the folders that hold anything but folders and tars."""
     for entry in entries:
         path = f"{folder}/{entry.name}" if folder else entry.name
-        if _is_tar(entry):
+        if is_tar(entry):
             yield _Place(path, entry.size, is_tar=True, by_path=True)
         elif entry.is_folder and not (folder and entry.link):  # deeper links might lead back up
             inner = entries_of(location, path)
@@ -118,12 +118,13 @@ def _nested_places(location: Location, folder: str, entries: list[Entry]) -> Ite
 
 def _is_in_class(entry: Entry) -> bool:
     """Return whether an entry of a nested folder belongs to that folder's class, and is no class itself."""
-    return bool(entry.link) if entry.is_folder else not _is_tar(entry)
+    return bool(entry.link) if entry.is_folder else not is_tar(entry)
 
 
 class FolderDump:
     """A folder of class tars and class folders."""
 
+    is_mixed: Literal[False] = False
     unit = "class"
 
     def __init__(
@@ -241,7 +242,7 @@ def _holds(entries: list[Entry], labels: ClassLabels) -> bool:
 
 def _is_class(entry: Entry, labels: ClassLabels) -> bool:
     """Return whether an entry is a class tar or class folder, by the label in its name."""
-    if not (entry.is_folder or _is_tar(entry)):
+    if not (entry.is_folder or is_tar(entry)):
         return False
     return labels.is_label(printable(entry.name if entry.is_folder else _stem(entry.name)))
 
@@ -251,10 +252,10 @@ def _places(prefix: str, entries: list[Entry], labels: ClassLabels) -> tuple[lis
 
     Beside class tars, only folders that are named as classes are class folders.
     """
-    has_tars = any(_is_tar(entry) for entry in entries)
+    has_tars = any(is_tar(entry) for entry in entries)
     places, others = [], []
     for entry in entries:
-        if _is_tar(entry):
+        if is_tar(entry):
             places.append(_Place(f"{prefix}{entry.name}", entry.size, is_tar=True))
         elif entry.is_folder and (not has_tars or labels.is_label(printable(entry.name))):
             places.append(_Place(f"{prefix}{entry.name}", 0, is_tar=False))
@@ -268,7 +269,8 @@ def _layout(places: Sequence[_Place]) -> str:
     return {(True,): "class-tars", (False, True): "class-tars-and-folders"}.get(tuple(sorted(kinds)), "class-folders")
 
 
-def _other_reject(entry: Entry) -> Reject:
+def beside_reject(entry: Entry) -> Reject:
+    """Return the reject for what lies beside the classes of a dump."""
     if entry.link and not entry.is_file:
         detail = f"a link to {printable(entry.link)}"
     else:
@@ -277,7 +279,8 @@ def _other_reject(entry: Entry) -> Reject:
     return reject("", entry.name, Reason.NOT_IN_A_CLASS if is_image else Reason.NOT_A_CLASS_TAR, detail)
 
 
-def _is_tar(entry: Entry) -> bool:
+def is_tar(entry: Entry) -> bool:
+    """Return whether an entry is a file that is named as a tar, gzipped or not."""
     return entry.is_file and entry.name.lower().endswith(_TAR_SUFFIXES) and not entry.name.startswith("._")
 
 

@@ -69,11 +69,19 @@ def open_pieces(location: Location) -> RangeReader:
     """
     if not is_pattern(location):
         return location.open_ranges()
-    folder = location.parent
-    names = [name for name in folder.names() if fnmatchcase(name, location.name)]
+    return JoinedRanges([location.parent.child(name).open_ranges() for name in matching(location)])
+
+
+def matching(pattern: Location) -> list[str]:
+    """Return the names that fit a pattern, in the order of the numbers and letters in them.
+
+    Raises:
+        PrepError: there are none.
+    """
+    names = [name for name in pattern.parent.names() if fnmatchcase(name, pattern.name)]
     if not names:
-        raise PrepError(f"{location.text}: no file has such a name")
-    return JoinedRanges([folder.child(name).open_ranges() for name in sorted(names, key=_natural)])
+        raise PrepError(f"{pattern.text}: no file has such a name")
+    return sorted(names, key=_natural)
 
 
 def without_padding(reader: RangeReader) -> RangeReader:

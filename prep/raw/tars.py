@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.class_labels import WNIDS, ClassLabels
@@ -27,6 +27,7 @@ _EDGE = 1 << 20
 class TarDump:
     """A tar of class tars or of class folders, gzipped or not; its first file shows which."""
 
+    is_mixed: Literal[False] = False
     unit = "B"
 
     def __init__(self, location: Location, index: Location, labels: ClassLabels = WNIDS) -> None:

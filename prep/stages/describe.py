@@ -139,6 +139,7 @@ def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Ta
         **dropped,
         "classes_kept": filtered["classes_kept"],
         "images_kept": filtered["images_kept"],
+        **{name: count for name, count in filtered.items() if name == "images_given_split"},
         "train": resized["train"],
         "val": resized["val"],
         "rejected": len(rejects),

@@ -2,21 +2,21 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
 
 from in21k.prep.errors import PrepError
-from in21k.prep.progress_bar import progress_bar
-from in21k.prep.raw.dump import RawDump
+from in21k.prep.raw.choices import AS_GIVEN, SourceChoices
+from in21k.prep.raw.dump import identity_of
 from in21k.prep.raw.open import open_raw
-from in21k.prep.records import CLASSES_SCHEMA, IMAGES_SCHEMA, Kept, Reject, rejects_table
+from in21k.prep.records import CLASSES_SCHEMA, Kept, rejects_table
 from in21k.prep.stages.labels import class_labels, taxonomy_parameters, write_taxonomy
+from in21k.prep.stages.listing import list_images
 from in21k.prep.stages.places import require_work_place
 from in21k.prep.stages.record import CLASSES, IMAGES, StageRecord, digests, finished, locked, write_record
 from in21k.prep.stages.select import EVERYTHING, Selection
-from in21k.prep.tables import table_writer, write_table
+from in21k.prep.tables import write_table
 from in21k.shards_manifest.storage.location import Location
 from in21k.tree.taxonomy import Taxonomy, TaxonomyKind, WordNet, labels_above
 
@@ -35,6 +35,9 @@ class FilterParameters:
     taxonomy: Taxonomy = field(default_factory=WordNet)
     """What the labels of the dump's classes are."""
 
+    source: SourceChoices = AS_GIVEN
+    """What is said of the dump."""
+
     @property
     def is_wordnet(self) -> bool:
         """Whether labels are wnids."""
@@ -42,13 +45,14 @@ class FilterParameters:
 
     def recorded(self) -> dict[str, Any]:
         """Return what the stage's record stores."""
-        return {"min_images": self.min_images, **taxonomy_parameters(self.taxonomy), **self.selection.recorded()}
+        choices = {**taxonomy_parameters(self.taxonomy), **self.source.recorded(), **self.selection.recorded()}
+        return {"min_images": self.min_images, **choices}
 
 
 def filter_classes(raw: Location, work: Location, parameters: FilterParameters) -> StageRecord:
     """List the images of a raw dump, decide which classes are kept, and return the stage's record.
 
-    Writes `images.parquet`, `classes.parquet` and the rejects to `work`. Memory is bounded by the largest class.
+    Writes `images.parquet`, `classes.parquet` and the rejects to `work`. Memory is bounded, by the largest class.
 
     Args:
         raw: the dump, which is only read.
@@ -63,15 +67,18 @@ def filter_classes(raw: Location, work: Location, parameters: FilterParameters) 
             f"min_images {parameters.min_images}: a class needs at least one image to be kept; give 1 or more"
         )
     require_work_place(raw, work)
-    dump = open_raw(raw, work, class_labels(parameters.taxonomy))
-    identity = dump.identity()
+    recorded = parameters.recorded()
+    dump = open_raw(raw, work, class_labels(parameters.taxonomy), parameters.source.classes())
+    identity = identity_of(dump)
     with locked(work):
-        record = finished(work, STAGE, parameters.recorded(), identity)
+        record = finished(work, STAGE, recorded, identity)
         where = raw.text if "://" in raw.text else raw.path
         if record is None:
-            images, rejects = _list_images(dump, work)
-            counts = {**_write_classes(images, parameters, work, raw.text), "rejected": len(rejects)}
-            write_table(work / REJECTS, rejects_table(rejects))
+            listed = list_images(dump, work, STAGE, resplit=parameters.source.resplit)
+            counts = {**_write_classes(listed.images, parameters, work, raw.text), "rejected": len(listed.rejects)}
+            if listed.given:
+                counts["images_given_split"] = listed.given
+            write_table(work / REJECTS, rejects_table(listed.rejects))
             outputs = digests(work, IMAGES, CLASSES, REJECTS, *write_taxonomy(parameters.taxonomy, work))
         elif record.notes["raw"] == where:
             return record
@@ -81,31 +88,13 @@ def filter_classes(raw: Location, work: Location, parameters: FilterParameters) 
             work,
             StageRecord(
                 stage=STAGE,
-                parameters=parameters.recorded(),
+                parameters=recorded,
                 inputs=identity,
                 counts=counts,
                 outputs=outputs,
                 notes={"raw": where},
             ),
         )
-
-
-def _list_images(dump: RawDump, work: Location) -> tuple[Counter[str], list[Reject]]:
-    """Write a row per image; return the number of images of each class, and the rejects."""
-    images: Counter[str] = Counter()
-    rejects: list[Reject] = []
-    with (
-        table_writer(work / IMAGES, IMAGES_SCHEMA) as writer,
-        progress_bar(STAGE, dump.unit, dump.size) as bar,
-    ):
-        for found in dump.classes():
-            if found.wnid:
-                images[found.wnid] += len(found.images)
-            rejects += found.rejects
-            if found.images:
-                writer.extend(list(repeat(found.wnid, len(found.images))), *zip(*found.images, strict=True))
-            bar.update(found.end - bar.n)
-    return images, rejects
 
 
 def _write_classes(images: Counter[str], parameters: FilterParameters, work: Location, raw: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import numpy as np
 from in21k.prep.errors import PrepError
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import resize_image
+from in21k.prep.raw.open import open_source
 from in21k.prep.raw.read_ahead import read_ahead
+from in21k.prep.raw.source import require_bytes
 from in21k.prep.records import SPLIT_SCHEMA
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.part_plan import memory_for_one_image
@@ -72,16 +75,17 @@ def forecast(
     images = sum(required(work, "split").counts[split] for split in SPLITS)
     started = time.perf_counter()
     sampled = written = 0
-    for rows in _random_rows(work / SPLIT):
-        for row, data in read_ahead(raw, work, rows):
-            sampled += 1
-            try:
-                image = resize_image(data, parameters, memory_for_one_image(memory)).data
-            except ImageError:
-                continue
-            written += len(sample_bytes(row["key"], parameters.format.suffix, image, row["class_index"]))
-        if time.perf_counter() - started >= seconds:
-            break
+    with closing(open_source(raw, work, required(work, "filter").inputs["layout"])) as source:
+        for rows in _random_rows(work / SPLIT):
+            for row, content in read_ahead(source, rows):
+                sampled += 1
+                try:
+                    image = resize_image(require_bytes(content), parameters, memory_for_one_image(memory)).data
+                except ImageError:
+                    continue
+                written += len(sample_bytes(row["key"], parameters.format.suffix, image, row["class_index"]))
+            if time.perf_counter() - started >= seconds:
+                break
     if not written:
         raise PrepError(f"{raw.text}: none of {sampled} randomly chosen images can be decoded")
     whole = int(images * (written / sampled + _TABLE_BYTES_PER_IMAGE) * _MARGIN)

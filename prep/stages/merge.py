@@ -1,16 +1,32 @@
-"""The global shuffle as a merge: which byte ranges of which parts make up each shard."""
+"""The global shuffle as a merge: which images are val, and which byte ranges of which parts make up each shard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from in21k.prep.records import PROVISIONAL
 from in21k.prep.stages.parts import read_part
+from in21k.prep.stages.record import PARTS, is_mixed, required
 from in21k.shards_manifest.storage.location import Location
 
 IntArray = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
+
+_RANKS_HELD = 1 << 22
+"""Ranks in memory before all but the lowest of each class are dropped."""
+
+
+class Run(NamedTuple):
+    """A range of a part's tar."""
+
+    part: int
+    """The part's number."""
+    offset: int
+    size: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,38 +57,115 @@ class MergeOrder:
             self.checksums[start:stop],
         )
 
-    def ranges(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (part, offset, size) of the one range per part that contains its samples, by part number.
+    def runs(self) -> tuple[list[Run], IntArray]:
+        """Return the ranges of parts that contain these samples and nothing else, and int64 [n], each sample's range.
 
-        Parts are sorted in the global order, so consecutive samples from one part are adjacent in it.
+        Parts are sorted in the global order, so that consecutive samples from one part are adjacent in it. A gap, where
+        a sample between them belongs to the other split, begins a new range.
         """
-        by_part = np.argsort(self.parts, kind="stable")
-        first = np.flatnonzero(np.diff(self.parts[by_part], prepend=-1))
-        last = np.append(first[1:], len(by_part)) - 1
-        for at, end in zip(by_part[first], by_part[last], strict=True):
-            start = int(self.offsets[at])
-            yield int(self.parts[at]), start, int(self.offsets[end]) + int(self.sizes[end]) - start
+        order = np.lexsort((self.offsets, self.parts))
+        parts, offsets = self.parts[order], self.offsets[order]
+        ends = offsets + self.sizes[order]
+        begins = np.append(True, (parts[1:] != parts[:-1]) | (offsets[1:] != ends[:-1]))[: len(order)]
+        first = np.flatnonzero(begins)
+        last = np.append(first[1:], len(order))[: len(first)] - 1
+        runs = [
+            Run(part, offset, end - offset)
+            for part, offset, end in zip(
+                parts[first].tolist(), offsets[first].tolist(), ends[last].tolist(), strict=True
+            )
+        ]
+        run_of = np.empty(len(order), np.int64)
+        run_of[order] = np.cumsum(begins) - 1
+        return runs, run_of
 
 
-def merge_orders(folder: Location, parts: int, classes: int) -> dict[str, MergeOrder]:
-    """Return the global order of each split over the parts in a folder: by shuffle key, then class, then rank.
+@dataclass(frozen=True, eq=False)
+class Settlement:
+    """Which images of a mixed dump are val, once it is known which of them decode; of any other dump, what parts say.
+
+    As where a class lies in one part, an image that the dump gives no split is val if fewer than `val_per_class`
+    images of its class decode and have a lower rank.
+    """
+
+    classes: int
+    """The number of kept classes."""
+    limits: IntArray | None
+    """int64 [classes]: the rank from which on images of a class are no val images; None if nothing is provisional."""
+
+    @classmethod
+    def of(cls, work: Location, parts: int) -> "Settlement":
+        """Return the settlement of all parts of a work folder.
+
+        Raises:
+            DamagedPartError: a part's table cannot be read.
+            PrepError: `filter` or `split` has not been done.
+        """
+        filtered = required(work, "filter")
+        classes = filtered.counts["classes_kept"] + filtered.counts.get("classes_ancestor", 0)
+        if not is_mixed(filtered):
+            return cls(classes, None)
+        val_per_class = int(required(work, "split").parameters["val_per_class"])
+        tables = (read_part(work / PARTS, number, classes) for number in range(parts))
+        ranks = ((table["class_index"].to_numpy(), table["rank"].to_numpy()) for table in tables)
+        return cls(classes, val_limits(ranks, classes, val_per_class))
+
+    def is_val(self, table: pa.Table) -> npt.NDArray[np.bool_]:
+        """Return bool [rows]: whether each row of a part's table is val; the others are train."""
+        split = np.asarray(table["split"])
+        is_val: npt.NDArray[np.bool_] = split == "val"
+        if self.limits is not None:
+            is_open = np.isin(split, list(PROVISIONAL.values()))
+            is_val |= is_open & (table["rank"].to_numpy() < self.limits[table["class_index"].to_numpy()])
+        return is_val
+
+
+def val_limits(ranks: Iterable[tuple[Int32Array, Int32Array]], classes: int, val_per_class: int) -> IntArray:
+    """Return int64 [classes], for each class the rank below which `val_per_class` of its images lie, if it has as many.
+
+    Args:
+        ranks: class index and rank of each image, int32 [n] both, in pieces of any length.
+        classes: the number of classes.
+        val_per_class: how many images of a class are val; memory is bounded by as many of each class.
+    """
+    held = np.empty((2, 0), np.int64)
+    for class_indices, found in ranks:
+        held = np.concatenate([held, np.stack([class_indices, found]).astype(np.int64)], axis=1)
+        if held.shape[1] > _RANKS_HELD + 2 * classes * val_per_class:
+            held = _lowest(held, val_per_class)
+    held = _lowest(held, val_per_class)
+    limits = np.zeros(classes, np.int64)
+    np.maximum.at(limits, held[0], held[1] + 1)
+    return limits
+
+
+def _lowest(ranks: IntArray, count: int) -> IntArray:
+    """Return int64 [2, m], of class indices and ranks the `count` lowest ranks of each class."""
+    ranks = ranks[:, np.lexsort((ranks[1], ranks[0]))]
+    begins = np.searchsorted(ranks[0], ranks[0])
+    lowest: IntArray = ranks[:, np.arange(ranks.shape[1]) - begins < count]
+    return lowest
+
+
+def merge_orders(work: Location, parts: int) -> dict[str, MergeOrder]:
+    """Return the global order of each split over the parts of a work folder: by shuffle key, then class, then rank.
 
     Sorting takes about 60 bytes of memory per sample.
 
     Args:
-        folder: the folder of the parts.
-        parts: their number.
-        classes: the number of kept classes.
+        work: the work folder.
+        parts: the number of its parts.
 
     Raises:
         DamagedPartError: the table of a part is damaged.
+        PrepError: `filter` or `split` has not been done.
     """
     columns: dict[str, list[list[npt.NDArray[np.generic]]]] = {"train": [], "val": []}
+    settlement = Settlement.of(work, parts)
     for number in range(parts):
-        table = read_part(folder, number, classes)
-        split = np.asarray(table["split"])
-        for name, chunks in columns.items():
-            chosen = split == name
+        table = read_part(work / PARTS, number, settlement.classes)
+        is_val = settlement.is_val(table)
+        for chunks, chosen in ((columns["train"], ~is_val), (columns["val"], is_val)):
             keys = [table[column].to_numpy()[chosen] for column in ("shuffle_key", "class_index", "rank", "offset")]
             sizes = table["size"].to_numpy()[chosen].astype(np.int32)
             checksums = table["crc32"].cast(pa.int64()).fill_null(-1).to_numpy()[chosen]

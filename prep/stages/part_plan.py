@@ -26,10 +26,10 @@ _MIN_PARTS = 64  # so that small dumps keep all workers busy, too
 
 @dataclass(frozen=True)
 class Part:
-    """A group of classes that is resized by one task."""
+    """A group of classes that is resized by one task; of a mixed dump, a piece of it."""
 
     classes: tuple[int, ...]
-    """Class indices."""
+    """Class indices; none of a mixed dump, where the images are those of the row groups."""
     row_groups: tuple[int, ...]
     """The row groups of the split table that contain them."""
     images: int
@@ -37,9 +37,17 @@ class Part:
 
 
 def plan_parts(
-    work: Location, classes: int, parameters: Mapping[str, Any], inputs: Mapping[str, Any], memory: int
+    work: Location,
+    classes: int,
+    parameters: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    memory: int,
+    *,
+    mixed: bool = False,
 ) -> list[Part]:
-    """Return the parts of a work folder: those that an earlier run planned, or new ones. Each class is in one of them.
+    """Return the parts of a work folder: those that an earlier run planned, or new ones.
+
+    Each class is in one of them; of a mixed dump, each row group of the split table.
 
     Args:
         work: the work folder, with `split` done.
@@ -47,20 +55,23 @@ def plan_parts(
         parameters: those of resize, which the plan stores.
         inputs: those of resize, which the plan stores.
         memory: bytes that a worker may use.
+        mixed: whether the split table is in the order of the dump, and not class by class.
 
     Raises:
         PrepError: an earlier run had other parameters or inputs, or `split.parquet` lacks a class.
     """
     path = work / PARTS / PLAN
+    wanted = _row_group_count(work / SPLIT) if mixed else classes
     if path.exists():
         plan, parts = _read_plan(path)
         for name, now in (("parameters", parameters), ("inputs", inputs)):
             require_same(f"{work.text}: resize was started", plan[name], now)
-        if not _are_all(classes, parts):
-            raise _damaged(path, "it does not have each class once")
+        if not _are_all(wanted, parts, mixed):
+            raise _damaged(path, f"it does not have each {'row group' if mixed else 'class'} once")
         return parts
-    parts = list(_group(_classes_in_order(work / SPLIT), _images_per_part(work, int(parameters["size"]), memory)))
-    if not _are_all(classes, parts):
+    pieces = _row_groups(work / SPLIT) if mixed else _classes_in_order(work / SPLIT)
+    parts = list(_group(pieces, _images_per_part(work, int(parameters["size"]), memory)))
+    if not _are_all(wanted, parts, mixed):
         raise PrepError(f"{(work / SPLIT).text} does not have each of the {classes} classes; use another work folder")
     plan = {"parameters": parameters, "inputs": inputs, "parts": [asdict(part) for part in parts]}
     path.write_bytes(json.dumps(plan).encode())
@@ -85,9 +96,15 @@ def _damaged(path: Location, seen: str) -> PrepError:
     return PrepError(f"{path.text} is not a plan of resize ({seen}); delete the folder {path.parent.text}")
 
 
-def _are_all(classes: int, parts: list[Part]) -> bool:
-    """Return whether each class is in one of the parts."""
-    return sorted(index for part in parts for index in part.classes) == list(range(classes))
+def _are_all(wanted: int, parts: list[Part], mixed: bool) -> bool:
+    """Return whether each class is in one of the parts, or each row group if the dump is mixed."""
+    indices = sorted(index for part in parts for index in (part.row_groups if mixed else part.classes))
+    return indices == list(range(wanted)) and not (mixed and any(part.classes for part in parts))
+
+
+def _row_group_count(split: Location) -> int:
+    with open_image_rows(split, SPLIT_SCHEMA) as file:
+        return len(file)
 
 
 def memory_for_one_image(memory: int) -> int:
@@ -115,8 +132,15 @@ def _classes_in_order(split: Location) -> Iterator[Part]:
                 yield Part((int(indices[at]),), (group,), int(images[at]))
 
 
+def _row_groups(split: Location) -> Iterator[Part]:
+    """Yield each row group of the split table as a separate part."""
+    with open_image_rows(split, SPLIT_SCHEMA) as file:
+        for group in range(len(file)):
+            yield Part((), (group,), len(file.read(group, names=["class_index"])))
+
+
 def _group(classes: Iterator[Part], images_per_part: int) -> Iterator[Part]:
-    """Yield adjacent classes as one part, up to `images_per_part` images; a larger class becomes its own part."""
+    """Yield adjacent classes or row groups as one part, of up to `images_per_part` images; larger ones stay single."""
     group: Part | None = None
     for part in classes:
         if group is None:

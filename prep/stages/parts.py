@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from in21k.prep.errors import DamagedPartError
-from in21k.prep.records import PART_SCHEMA, REJECTS_SCHEMA, Reject, rejects_table
+from in21k.prep.records import PART_SCHEMA, PROVISIONAL, REJECTS_SCHEMA, Reject, rejects_table
 from in21k.prep.stages.held import HeldBytes, Place
 from in21k.prep.stages.record import PARTS, RESIZE_RECORD
 from in21k.prep.tables import write_table
@@ -130,7 +130,7 @@ def read_part(folder: Location, number: int, classes: int) -> pa.Table:
         found = pc.min_max(table[name]).as_py()
         if len(table) and not 0 <= found["min"] <= found["max"] <= most:
             raise damaged_part(folder, number, f"its {name} is {found['min']} to {found['max']}", ".parquet")
-    if odd := {*table["split"].unique().to_pylist()} - {*SPLITS}:
+    if odd := {*table["split"].unique().to_pylist()} - {*SPLITS, *PROVISIONAL.values()}:
         raise damaged_part(folder, number, f"it has the split {min(odd)[:60]!a}", ".parquet")
     return table
 

@@ -142,6 +142,11 @@ def write_record(work: Location, record: StageRecord) -> StageRecord:
     return record
 
 
+def is_mixed(filtered: StageRecord) -> bool:
+    """Return whether the images of a class lie anywhere in the dump, by the record of filter."""
+    return filtered.inputs.get("mixed") is True
+
+
 def digests(work: Location, *names: str) -> dict[str, str]:
     """Return the SHA-256 of files in the work folder, by name."""
     return {name: (work / name).sha256() for name in names}

@@ -1,8 +1,9 @@
 """Stage 3, resize: decode, resize and encode each image once, a group of classes per task (paper, section 2.1)."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,12 +15,15 @@ from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import Resized, decoder_versions, resize_image
 from in21k.prep.progress_bar import progress_bar
-from in21k.prep.raw.open import open_raw
+from in21k.prep.raw.dump import identity_of
+from in21k.prep.raw.open import open_raw, open_source
 from in21k.prep.raw.read_ahead import read_ahead
-from in21k.prep.records import CLASSES_SCHEMA, SPLIT_SCHEMA, Reason, Reject
+from in21k.prep.raw.source import Content, Row, require_bytes
+from in21k.prep.records import CLASSES_SCHEMA, PROVISIONAL, SPLIT_SCHEMA, Reason, Reject
 from in21k.prep.stages.held import HeldBytes, Place, holding
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.labels import class_labels, work_taxonomy
+from in21k.prep.stages.merge import Settlement
 from in21k.prep.stages.part_plan import Part, memory_for_one_image, plan_parts
 from in21k.prep.stages.parts import (
     ResizedImage,
@@ -35,6 +39,7 @@ from in21k.prep.stages.record import (
     SPLIT,
     StageRecord,
     finished,
+    is_mixed,
     locked,
     read_record,
     required,
@@ -62,7 +67,9 @@ class PartTask:
     number: int
     part: Part
     wnids: Mapping[int, str]
-    """The wnids of its classes, by class index."""
+    """The wnids of its classes, by class index; all wnids if the dump is mixed."""
+    layout: str
+    """That of the dump."""
     val_per_class: int
     parameters: ResizeParameters
     memory: int
@@ -70,7 +77,9 @@ class PartTask:
 
     @property
     def name(self) -> str:
-        """What to call it in an error: its classes."""
+        """What to call it in an error: its classes, or its place in a mixed dump."""
+        if not self.part.classes:
+            return f"part {self.number} of the dump"
         wnids = list(self.wnids.values())
         return f"classes {wnids[0]} to {wnids[-1]}" if len(wnids) > 1 else f"class {wnids[0]}"
 
@@ -107,23 +116,16 @@ def resize_images(
         folder = work / PARTS
         folder.make_folder()
         folder.remove_temporaries()
-        wnids = _kept_wnids(work)
-        parts = plan_parts(work, len(wnids), asdict(parameters), inputs, memory)
-        val_per_class, room = int(split.parameters["val_per_class"]), memory_for_one_image(memory)
-        new_task = partial(
-            PartTask, work=work, raw=dump, val_per_class=val_per_class, parameters=parameters, memory=room
-        )
-        todo = [
-            new_task(number=number, part=part, wnids={at: wnids[at] for at in part.classes})
-            for number, part in enumerate(parts)
-            if not is_complete(folder, number)
-        ]
+        mixed, wnids = is_mixed(required(work, "filter")), _kept_wnids(work)
+        parts = plan_parts(work, len(wnids), asdict(parameters), inputs, memory, mixed=mixed)
+        tasks = _tasks(work, dump, parts, wnids, parameters, memory)
+        todo = [task for task in tasks if not is_complete(folder, task.number)]
         total = sum(part.images for part in parts)
         done = total - sum(task.part.images for task in todo)
         with progress_bar(STAGE, "img", total, done) as bar:
             for images in run_tasks(resize_part, todo, workers):
                 bar.update(images)
-        counts = _counts(work, len(parts), len(wnids), val_per_class)
+        counts = _counts(work, len(parts), len(wnids))
         return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts))
 
 
@@ -135,30 +137,29 @@ def is_resized(work: Location) -> bool:
 def resize_part(task: PartTask) -> int:
     """Write one part and return the number of images that were read for it (a worker's task)."""
     rows = _rows(task)
-    decoded: dict[int, list[_Decoded]] = {index: [] for index in task.part.classes}
+    decoded: list[_Decoded] = []
     rejects: list[Reject] = []
     folder, suffix = task.work / PARTS, task.parameters.format.suffix
-    with holding(folder) as held:
-        for row, data in read_ahead(task.raw, task.work, rows):
-            index = row["class_index"]
+    with holding(folder) as held, closing(open_source(task.raw, task.work, task.layout)) as source:
+        for row, content in read_ahead(source, rows):
             try:
-                image = _resized(data, task, held)
+                image = _resized(content, task, held)
             except ImageError as error:
-                reason, wnid = Reason(error.fault), task.wnids[index]
+                reason, wnid = Reason(error.fault), task.wnids[row["class_index"]]
                 rejects.append(Reject(wnid=wnid, name=row["name"], stage=STAGE, reason=reason, detail=error.detail))
             else:
-                decoded[index].append((row, held.append(image.data), image.warned))
-        images = [image for of_class in decoded.values() for image in _with_splits(of_class, task)]
-        write_part(folder, task.number, images, held, suffix, rejects)
+                decoded.append((row, held.append(image.data), image.warned))
+        write_part(folder, task.number, _with_splits(decoded, task), held, suffix, rejects)
     return len(rows)
 
 
-def _resized(data: bytes, task: PartTask, held: HeldBytes) -> Resized:
+def _resized(content: Content, task: PartTask, held: HeldBytes) -> Resized:
     """Return a resized image; if it needs more memory than those that are held leave, they go to a file.
 
     Raises:
-        ImageError: as `resize_image`.
+        ImageError: as `resize_image`, or the dump does not give it.
     """
+    data = require_bytes(content)
     if held.in_memory:
         try:
             return resize_image(data, task.parameters, task.memory - held.in_memory - len(data))
@@ -170,11 +171,11 @@ def _resized(data: bytes, task: PartTask, held: HeldBytes) -> Resized:
 
 
 def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
-    """Return a class's images with their splits: those that the dump gives, or val for the lowest ranks that decode."""
-    by_rank = sorted(decoded, key=lambda image: image[0]["rank"])
+    """Return images with their splits."""
+    splits = _splits([row for row, _, _ in decoded], task)
     return [
         ResizedImage(
-            split=row["given_split"] or ("val" if position < task.val_per_class else "train"),
+            split=split,
             shuffle_key=row["shuffle_key"],
             class_index=row["class_index"],
             rank=row["rank"],
@@ -182,16 +183,58 @@ def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
             image=image,
             warned=warned,
         )
-        for position, (row, image, warned) in enumerate(by_rank)
+        for (row, image, warned), split in zip(decoded, splits, strict=True)
     ]
 
 
-def _rows(task: PartTask) -> list[dict[str, Any]]:
-    """Return the rows of the split table for a part's classes, in the order of the dump."""
+def _splits(rows: list[Row], task: PartTask) -> list[str]:
+    """Return the split of each image that decodes: that which the dump gives, or val for the lowest ranks of its class.
+
+    A part of a mixed dump does not hold whole classes, so that these are provisional.
+    """
+    if not task.part.classes:
+        return [
+            row["given_split"] or PROVISIONAL["val" if row["rank"] < task.val_per_class else "train"] for row in rows
+        ]
+    splits = [row["given_split"] for row in rows]
+    seen: Counter[int] = Counter()
+    for at in sorted(range(len(rows)), key=lambda at: rows[at]["rank"]):
+        index = rows[at]["class_index"]
+        splits[at] = splits[at] or ("val" if seen[index] < task.val_per_class else "train")
+        seen[index] += 1
+    return splits
+
+
+def _tasks(
+    work: Location, raw: Location, parts: list[Part], wnids: list[str], parameters: ResizeParameters, memory: int
+) -> Iterator[PartTask]:
+    """Yield a task for each part."""
+    layout, val_per_class = (
+        required(work, "filter").inputs["layout"],
+        required(work, "split").parameters["val_per_class"],
+    )
+    all_wnids = dict(enumerate(wnids))
+    for number, part in enumerate(parts):
+        yield PartTask(
+            work=work,
+            raw=raw,
+            number=number,
+            part=part,
+            wnids={at: wnids[at] for at in part.classes} or all_wnids,
+            layout=layout,
+            val_per_class=val_per_class,
+            parameters=parameters,
+            memory=memory_for_one_image(memory),
+        )
+
+
+def _rows(task: PartTask) -> list[Row]:
+    """Return the rows of the split table for a part, in the order of the dump."""
     with open_image_rows(task.work / SPLIT, SPLIT_SCHEMA) as file:
         table = file.read(*task.part.row_groups)
-    chosen = pc.is_in(table["class_index"], value_set=pa.array(task.part.classes, pa.int32()))
-    rows: list[dict[str, Any]] = table.filter(chosen).to_pylist()
+    if task.part.classes:
+        table = table.filter(pc.is_in(table["class_index"], value_set=pa.array(task.part.classes, pa.int32())))
+    rows: list[Row] = table.to_pylist()
     return sorted(rows, key=lambda row: (row["archive"], row["offset"]))
 
 
@@ -203,7 +246,7 @@ def _unchanged_dump(work: Location, given: Location | None) -> Location:
     """
     record = required(work, "filter")
     raw = given or locate(record.notes["raw"])
-    if open_raw(raw, work, class_labels(work_taxonomy(work))).identity() != record.inputs:
+    if identity_of(open_raw(raw, work, class_labels(work_taxonomy(work)))) != record.inputs:
         raise PrepError(f"{raw.text} has changed since `in21k-prep filter` read it; use another work folder")
     return raw
 
@@ -215,14 +258,15 @@ def _kept_wnids(work: Location) -> list[str]:
     return wnids
 
 
-def _counts(work: Location, parts: int, classes: int, val_per_class: int) -> dict[str, int]:
+def _counts(work: Location, parts: int, classes: int) -> dict[str, int]:
     """Return the stage's counts over all parts."""
+    folder, settlement = work / PARTS, Settlement.of(work, parts)
+    val_per_class = int(required(work, "split").parameters["val_per_class"])
     counts = {"train": 0, "val": 0, "rejected": 0, "damaged_kept": 0}
     val_of_class = np.zeros(classes, np.int64)
-    folder = work / PARTS
     for number in range(parts):
         table = read_part(folder, number, classes)
-        is_val = np.asarray(table["split"]) == "val"
+        is_val = settlement.is_val(table)
         val_of_class += np.bincount(table["class_index"].to_numpy()[is_val], minlength=classes)
         counts["train"] += int((~is_val).sum())
         counts["val"] += int(is_val.sum())

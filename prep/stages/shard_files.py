@@ -111,7 +111,7 @@ def plan_shards(work: Location, output: Location, samples_per_shard: int) -> Sha
     counts = required(work, "resize").counts
     folder = work / PARTS
     parts = count_parts(folder)
-    orders = merge_orders(folder, parts, required(work, "filter").counts["classes_kept"]) if parts else {}
+    orders = merge_orders(work, parts) if parts else {}
     if any(split not in orders or len(orders[split]) != counts[split] for split in SPLITS):
         raise PrepError(
             f"{folder.text}: parts that `in21k-prep resize` wrote are missing; delete {work.text}/resize.json and run "
@@ -229,14 +229,15 @@ def _is_sound(sample: bytes, checksum: int) -> bool:
 
 
 def _merged(task: ShardTask) -> Iterator[bytes]:
-    """Yield the bytes of a shard's samples in order; reads one range per part and holds them all meanwhile."""
-    ranges: dict[int, tuple[int, bytes]] = {}
-    for part, offset, size in task.samples.ranges():
-        ranges[part] = offset, read_samples(task.parts, part, offset, size)
-    columns = (task.samples.parts, task.samples.offsets, task.samples.sizes, task.samples.checksums)
-    for part, offset, size, checksum in zip(*(column.tolist() for column in columns), strict=True):
-        start, data = ranges[part]
-        sample = data[offset - start : offset - start + size]
+    """Yield the bytes of a shard's samples in order; reads a part's in few ranges and holds them all meanwhile."""
+    runs, run_of = task.samples.runs()
+    content = [read_samples(task.parts, *run) for run in runs]
+    columns = (run_of, task.samples.offsets, task.samples.sizes, task.samples.checksums)
+    for at, offset, size, checksum in zip(*(column.tolist() for column in columns), strict=True):
+        start = offset - runs[at].offset
+        sample = content[at][start : start + size]
         if not _is_sound(sample, checksum):
-            raise damaged_part(task.parts, part, f"the sample at byte {offset} has another CRC-32 than resize wrote")
+            raise damaged_part(
+                task.parts, runs[at].part, f"the sample at byte {offset} has another CRC-32 than resize wrote"
+            )
         yield sample

@@ -5,7 +5,8 @@ The paper holds out 50 images per class for validation (section 2.1).
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import groupby, repeat
@@ -28,6 +29,7 @@ from in21k.prep.records import (
     rejects_table,
 )
 from in21k.prep.stages.image_rows import open_image_rows
+from in21k.prep.stages.mixed_order import split_in_dump_order
 from in21k.prep.stages.record import (
     CLASSES,
     IMAGES,
@@ -35,6 +37,7 @@ from in21k.prep.stages.record import (
     StageRecord,
     digests,
     finished,
+    is_mixed,
     locked,
     required,
     write_record,
@@ -97,10 +100,10 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
         rejects: list[Reject] = []
         total = sum(count for _, count in kept.values())
         val = 0
-        with table_writer(work / SPLIT, SPLIT_SCHEMA) as writer, progress_bar(STAGE, "img", total) as bar:
+        with _split_table(work, total, is_mixed(before)) as add, progress_bar(STAGE, "img", total) as bar:
             for wnid, images in _images_by_class(work / IMAGES, {wnid: count for wnid, (_, count) in kept.items()}):
                 columns = _split_class(wnid, kept[wnid][0], images, parameters, rejects)
-                writer.extend(*columns)
+                add(*columns)
                 val += columns[3].count("val")
                 bar.update(len(images))
         write_table(work / REJECTS, rejects_table(rejects))
@@ -108,6 +111,17 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
         outputs = digests(work, SPLIT, REJECTS)
         record = StageRecord(stage=STAGE, parameters=asdict(parameters), inputs=inputs, counts=counts, outputs=outputs)
         return write_record(work, record)
+
+
+@contextmanager
+def _split_table(work: Location, images: int, mixed: bool) -> Iterator[Callable[..., None]]:
+    """Yield what adds columns of rows to the split table, which is there when the block ends without an exception."""
+    if mixed:
+        with split_in_dump_order(work, images) as rows:
+            yield rows.extend
+    else:
+        with table_writer(work / SPLIT, SPLIT_SCHEMA) as writer:
+            yield writer.extend
 
 
 def sample_key(label: str, name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, SAMPLES, SPLITS
+from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, SAMPLES, SPLITS, Manifest
 from in21k.shards_manifest.verify.subject import Observations, Subject
 
 
@@ -37,8 +37,8 @@ def val_counts(subject: Subject) -> Observations:
     """Yield the classes with more val samples than asked for, or fewer while they have train samples."""
     manifest = subject.manifest
     wanted: Any = manifest.parameters.get("split", {}).get("val_per_class")
-    if not isinstance(wanted, int) or manifest.source.get("layout") == "processed-release":
-        return  # the release brings its own split
+    if not isinstance(wanted, int) or _has_given_split(manifest):
+        return
     val, train = subject.samples.images["val"], subject.samples.images["train"]
     for index in np.flatnonzero((val > wanted) | ((val < wanted) & (train > 0))):
         yield SAMPLES, f"{subject.wnids[index]} has {val[index]} val samples, not {wanted}"
@@ -47,6 +47,13 @@ def val_counts(subject: Subject) -> Observations:
     allowed = int(manifest.counts.get("classes_short_of_val", 0))
     if short != allowed:
         yield SAMPLES, f"{short} classes have fewer than {wanted} val samples, the manifest says {allowed}"
+
+
+def _has_given_split(manifest: Manifest) -> bool:
+    """Return whether the dump brought its own split, which the dataset keeps."""
+    resplit = manifest.parameters.get("filter", {}).get("resplit", False)
+    is_release = manifest.source.get("layout") == "processed-release"
+    return bool(manifest.counts.get("images_given_split")) or (is_release and not resplit)
 
 
 def counts_in_classes(subject: Subject) -> Observations:

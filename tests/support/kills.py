@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from commands import PREP, digests, prep
-from dumps import jpeg, make_dump
+from dumps import jpeg, make_dump, read_dump
+from forms import hub_shards
 
 from in21k.tree.wordnet import load_wordnet
 
@@ -72,11 +73,13 @@ def run_and_kill(arguments: tuple, folder: Path, chance: random.Random) -> bool:
     return False
 
 
-def endure(scratch: Path, kills: int, seed: int) -> dict[str, int]:
+def endure(scratch: Path, kills: int, seed: int, *, mixed: bool = False) -> dict[str, int]:
     """Kill runs until there were enough kills, then let the last one end; every dataset must be the undisturbed one."""
     chance = random.Random(seed)
     raw = draw_dump(scratch / "raw.tar")
     calm = scratch / "calm"
+    if mixed:
+        raw = hub_shards(scratch / "hub", {wnid: list(files.items()) for wnid, files in read_dump(raw).items()})
     assert prep("run", raw, calm / "work", calm / "out", *OPTIONS).returncode == 0
     wanted = digests(calm / "out")
     killed = runs = 0

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from in21k.prep.raw.open import open_archive, open_raw
+from in21k.prep.raw.open import open_raw
+from in21k.prep.raw.source import open_archive
 from in21k.prep.records import Reject
 from in21k.shards_manifest.storage.location import locate
 

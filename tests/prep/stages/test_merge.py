@@ -27,11 +27,13 @@ def merges(draw):
 def test_the_ranges_of_a_shard_cover_its_samples_exactly_and_once(order, start, length):
     start %= len(order)
     shard = order.slice(start, start + length)
-    covered = {(part, at) for part, offset, size in shard.ranges() for at in range(offset, offset + size)}
+    runs, run_of = shard.runs()
+    covered = {(part, at) for part, offset, size in runs for at in range(offset, offset + size)}
     samples = list(zip(shard.parts.tolist(), shard.offsets.tolist(), shard.sizes.tolist(), strict=True))
     assert covered == {(part, at) for part, offset, size in samples for at in range(offset, offset + size)}
-    parts = [part for part, _, _ in shard.ranges()]
+    parts = [run.part for run in runs]
     assert parts == sorted(set(parts))
+    assert [runs[at].part for at in run_of] == shard.parts.tolist()
 
 
 @given(merges(), st.integers(1, 41))

@@ -1,0 +1,120 @@
+"""Dumps that are WebDataset shards, as timm publishes ImageNet-21K: tars in which images of all classes lie mixed."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from in21k.prep.errors import PrepError
+from in21k.prep.raw.dump import RawBatch
+from in21k.prep.raw.names import path_of
+from in21k.prep.raw.samples import Labeled, Labels, samples
+from in21k.prep.records import Reject
+from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.storage.ranges import RangeReader
+from in21k.shards_manifest.tar import TarError, read_joined_members
+
+LAYOUT = "webdataset-shards"
+
+_WINDOW = 4 << 10
+"""Bytes read at a time: the label, its neighbors, and the header of the next image."""
+_FAR_WINDOW = 8 << 20
+"""The same in an object store, where a request costs more than bytes."""
+_SAMPLES_AT_ONCE = 1 << 13
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """A shard of a dump."""
+
+    archive: str
+    """Its path in the dump, as tables store it; empty if the dump is a single shard."""
+    size: int
+    split: str = ""
+    """`train` or `val` if its name says so, and other shards are of the other split."""
+
+
+class ShardsDump:
+    """WebDataset shards in a folder, or a single one."""
+
+    is_mixed: Literal[True] = True
+    layout = LAYOUT
+    unit = "B"
+
+    def __init__(
+        self, location: Location, files: Sequence[ShardFile], class_list: Sequence[str], rejects: Sequence[Reject] = ()
+    ) -> None:
+        """Keep what is known.
+
+        Args:
+            location: the folder that holds the shards, or the only shard.
+            files: the shards.
+            class_list: the classes that numbers in `.cls` stand for; may be empty.
+            rejects: what lies beside them.
+        """
+        self._location = location
+        self._files = files
+        self._labels = Labels(location.text, class_list)
+        self._rejects = list(rejects)
+        self.size = sum(file.size for file in files)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the layout, the number and length of the shards, and a digest of their names and lengths."""
+        names = "".join(f"{file.archive}\0{file.size}\n" for file in self._files)
+        digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+        return {"layout": self.layout, "shards": len(self._files), "bytes": self.size, "names_sha256": digest}
+
+    def batches(self) -> Iterator[RawBatch]:
+        """Yield the images of each shard, some thousand at once.
+
+        Raises:
+            PrepError: a shard is truncated or damaged, or labels are numbers without a class list.
+        """
+        if self._rejects:
+            yield RawBatch([], [], self._rejects, 0)
+        before = 0
+        for file in self._files:
+            location = self._location.child(path_of(file.archive)) if file.archive else self._location
+            reader = location.open_ranges()
+            try:
+                yield from self._of_shard(file, Window(reader, _WINDOW if location.is_local else _FAR_WINDOW), before)
+            except TarError as error:
+                raise PrepError(
+                    f"{location.text} is cut short or damaged after {reader.size} bytes ({error}); download it again"
+                ) from error
+            finally:
+                reader.close()
+            before += file.size
+
+    def _of_shard(self, file: ShardFile, window: "Window", before: int) -> Iterator[RawBatch]:
+        rejects: list[Reject] = []
+        found = samples(read_joined_members(window.read, 0, window.size), rejects)
+        while batch := list(islice(found, _SAMPLES_AT_ONCE)):
+            labeled = Labeled(rejects=rejects)
+            for sample in batch:
+                self._labels.add(sample, file.archive, file.split, window.read, labeled)
+            yield RawBatch(labeled.wnids, labeled.images, list(rejects), before + window.position)
+            rejects.clear()
+        if rejects:
+            yield RawBatch([], [], rejects, before + file.size)
+
+
+class Window:
+    """A file read mostly forwards, a few bytes at a time, of which a window stays in memory."""
+
+    def __init__(self, reader: RangeReader, length: int) -> None:
+        self._reader = reader
+        self._length = length
+        self._held = b""
+        self.position = 0
+        """Where the window begins."""
+        self.size = reader.size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, fewer only at the end of the file."""
+        start = offset - self.position
+        if start < 0 or start + size > len(self._held):
+            self._held = self._reader.read(offset, max(size, self._length))
+            self.position, start = offset, 0
+        return self._held[start : start + size]
