@@ -8,7 +8,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from in21k.tree.edges import EdgeList
+from in21k.tree.edges import EdgeList, edges_of
 from in21k.tree.errors import TreeError
 
 SCHEMA = pa.schema(
@@ -30,7 +30,7 @@ def edge_table(edges: EdgeList) -> pa.Table:
 
 
 def read_edge_table(source: Path | BinaryIO, name: str) -> EdgeList:
-    """Return the edge list in a table that `edge_table` made, without findings.
+    """Return the edge list in a table that `edge_table` made, without findings about the file's rows.
 
     Args:
         source: a path or an open file.
@@ -45,10 +45,12 @@ def read_edge_table(source: Path | BinaryIO, name: str) -> EdgeList:
         columns = table.cast(SCHEMA).to_pydict()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise TreeError(f"{name} is not a table of labels and parents ({error})".splitlines()[0]) from error
-    labels = columns["label"]
-    parents = dict(zip(labels, map(tuple, columns["parents"]), strict=True))
-    names = {label: called for label, called in zip(labels, columns["name"], strict=True) if called is not None}
-    return EdgeList(file, tuple(labels), parents, (), names)
+    rows = [
+        (label, parent, called or "")
+        for label, called, parents in zip(*columns.values(), strict=True)
+        for parent in parents or [""]
+    ]
+    return edges_of(rows, file, columns=3)
 
 
 def edges_digest(edges: EdgeList) -> str:

@@ -158,8 +158,11 @@ class FolderDump:
                 found = self._of_tar(place)
                 yield RawClass(place.wnid, found.images, found.rejects, number)
             else:
-                for wnid, found in self._of_folder(place).items():
-                    yield RawClass(wnid, found.images, found.rejects, number)
+                of_folder = self._of_folder(place)
+                for wnid, found in of_folder.items():
+                    holds = found.images or found.rejects or len(of_folder) == 1
+                    if holds or self._labels is WNIDS:  # a folder around classes alone is none, except by its wnid
+                        yield RawClass(wnid, found.images, found.rejects, number)
 
     def _of_tar(self, place: _Place) -> Found:
         archive = stored_path(place.path)

@@ -1,7 +1,7 @@
 """The plan of resize: which classes make up which part; the first run fixes it, and later runs resume it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Part:
 
 def plan_parts(
     work: Location,
-    classes: int,
+    classes: Collection[int],
     parameters: Mapping[str, Any],
     inputs: Mapping[str, Any],
     memory: int,
@@ -51,7 +51,7 @@ def plan_parts(
 
     Args:
         work: the work folder, with `split` done.
-        classes: the number of kept classes.
+        classes: the indices of the classes that have images.
         parameters: those of resize, which the plan stores.
         inputs: those of resize, which the plan stores.
         memory: bytes that a worker may use.
@@ -61,7 +61,7 @@ def plan_parts(
         PrepError: an earlier run had other parameters or inputs, or `split.parquet` lacks a class.
     """
     path = work / PARTS / PLAN
-    wanted = _row_group_count(work / SPLIT) if mixed else classes
+    wanted = range(_row_group_count(work / SPLIT)) if mixed else classes
     if path.exists():
         plan, parts = _read_plan(path)
         for name, now in (("parameters", parameters), ("inputs", inputs)):
@@ -72,7 +72,9 @@ def plan_parts(
     pieces = _row_groups(work / SPLIT) if mixed else _classes_in_order(work / SPLIT)
     parts = list(_group(pieces, _images_per_part(work, int(parameters["size"]), memory)))
     if not _are_all(wanted, parts, mixed):
-        raise PrepError(f"{(work / SPLIT).text} does not have each of the {classes} classes; use another work folder")
+        raise PrepError(
+            f"{(work / SPLIT).text} does not have each of the {len(classes)} classes; use another work folder"
+        )
     plan = {"parameters": parameters, "inputs": inputs, "parts": [asdict(part) for part in parts]}
     path.write_bytes(json.dumps(plan).encode())
     return parts
@@ -96,10 +98,10 @@ def _damaged(path: Location, seen: str) -> PrepError:
     return PrepError(f"{path.text} is not a plan of resize ({seen}); delete the folder {path.parent.text}")
 
 
-def _are_all(wanted: int, parts: list[Part], mixed: bool) -> bool:
+def _are_all(wanted: Collection[int], parts: list[Part], mixed: bool) -> bool:
     """Return whether each class is in one of the parts, or each row group if the dump is mixed."""
     indices = sorted(index for part in parts for index in (part.row_groups if mixed else part.classes))
-    return indices == list(range(wanted)) and not (mixed and any(part.classes for part in parts))
+    return indices == sorted(wanted) and not (mixed and any(part.classes for part in parts))
 
 
 def _row_group_count(split: Location) -> int:

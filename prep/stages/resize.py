@@ -19,7 +19,7 @@ from in21k.prep.raw.dump import identity_of
 from in21k.prep.raw.open import open_raw, open_source
 from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.raw.source import Content, Row, require_bytes
-from in21k.prep.records import CLASSES_SCHEMA, PROVISIONAL, SPLIT_SCHEMA, Reason, Reject
+from in21k.prep.records import CLASSES_SCHEMA, PROVISIONAL, SPLIT_SCHEMA, Kept, Reason, Reject
 from in21k.prep.stages.held import HeldBytes, Place, holding
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.labels import class_labels, work_taxonomy
@@ -116,8 +116,8 @@ def resize_images(
         folder = work / PARTS
         folder.make_folder()
         folder.remove_temporaries()
-        mixed, wnids = is_mixed(required(work, "filter")), _kept_wnids(work)
-        parts = plan_parts(work, len(wnids), asdict(parameters), inputs, memory, mixed=mixed)
+        mixed, wnids = is_mixed(required(work, "filter")), _wnids_with_images(work)
+        parts = plan_parts(work, wnids, asdict(parameters), inputs, memory, mixed=mixed)
         tasks = _tasks(work, dump, parts, wnids, parameters, memory)
         todo = [task for task in tasks if not is_complete(folder, task.number)]
         total = sum(part.images for part in parts)
@@ -125,7 +125,7 @@ def resize_images(
         with progress_bar(STAGE, "img", total, done) as bar:
             for images in run_tasks(resize_part, todo, workers):
                 bar.update(images)
-        counts = _counts(work, len(parts), len(wnids))
+        counts = _counts(work, len(parts), list(wnids))
         return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts))
 
 
@@ -206,21 +206,25 @@ def _splits(rows: list[Row], task: PartTask) -> list[str]:
 
 
 def _tasks(
-    work: Location, raw: Location, parts: list[Part], wnids: list[str], parameters: ResizeParameters, memory: int
+    work: Location,
+    raw: Location,
+    parts: list[Part],
+    wnids: Mapping[int, str],
+    parameters: ResizeParameters,
+    memory: int,
 ) -> Iterator[PartTask]:
     """Yield a task for each part."""
     layout, val_per_class = (
         required(work, "filter").inputs["layout"],
         required(work, "split").parameters["val_per_class"],
     )
-    all_wnids = dict(enumerate(wnids))
     for number, part in enumerate(parts):
         yield PartTask(
             work=work,
             raw=raw,
             number=number,
             part=part,
-            wnids={at: wnids[at] for at in part.classes} or all_wnids,
+            wnids={at: wnids[at] for at in part.classes} or wnids,
             layout=layout,
             val_per_class=val_per_class,
             parameters=parameters,
@@ -251,27 +255,26 @@ def _unchanged_dump(work: Location, given: Location | None) -> Location:
     return raw
 
 
-def _kept_wnids(work: Location) -> list[str]:
-    """Return the wnids of the kept classes in order of class index."""
+def _wnids_with_images(work: Location) -> dict[int, str]:
+    """Return the wnids of the classes that are kept for their images, by class index."""
     classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
-    wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
-    return wnids
+    kept = classes.filter(pc.equal(classes["reason"], Kept.KEPT.value))
+    return dict(zip(kept["class_index"].to_pylist(), kept["wnid"].to_pylist(), strict=True))
 
 
-def _counts(work: Location, parts: int, classes: int) -> dict[str, int]:
+def _counts(work: Location, parts: int, classes: list[int]) -> dict[str, int]:
     """Return the stage's counts over all parts."""
     folder, settlement = work / PARTS, Settlement.of(work, parts)
     val_per_class = int(required(work, "split").parameters["val_per_class"])
     counts = {"train": 0, "val": 0, "rejected": 0, "damaged_kept": 0}
-    val_of_class = np.zeros(classes, np.int64)
+    size = max(classes) + 1
+    val_of_class = np.zeros(size, np.int64)
     for number in range(parts):
-        table = read_part(folder, number, classes)
+        table = read_part(folder, number, size)
         is_val = settlement.is_val(table)
-        val_of_class += np.bincount(table["class_index"].to_numpy()[is_val], minlength=classes)
+        val_of_class += np.bincount(table["class_index"].to_numpy()[is_val], minlength=size)
         counts["train"] += int((~is_val).sum())
         counts["val"] += int(is_val.sum())
         counts["damaged_kept"] += pc.sum(table["warned"]).as_py() or 0
         counts["rejected"] += len(read_part_rejects(folder, number))
-    ancestors = required(work, "filter").counts.get("classes_ancestor", 0)  # classes without images of their own
-    short = int((val_of_class < val_per_class).sum()) - (ancestors if val_per_class else 0)
-    return {**counts, "classes_short_of_val": short}
+    return {**counts, "classes_short_of_val": int((val_of_class[classes] < val_per_class).sum())}
