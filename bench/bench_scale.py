@@ -177,6 +177,7 @@ def write_tables(folder: Path, wnids: list[str], splits: dict[str, int]) -> None
         counts["train"],
         counts["val"],
         [0] * len(wnids),
+        [None] * len(wnids),
     ]
     arrays = [pa.array(row, field.type) for row, field in zip(rows, DATASET_CLASSES_SCHEMA, strict=True)]
     tables = {

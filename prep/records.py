@@ -22,7 +22,7 @@ class Kept(StrEnum):
     """Kept as a class without images of its own, because a class below it is kept; only where the taxonomy is not
     WordNet. Its images, fewer than a class must have, are dropped."""
     NOT_LISTED = "not-listed"
-    """`--classes` does not name it."""
+    """`--classes` does not name it, or `--split-file` no image of it."""
     EXCLUDED = "excluded"
     EXCLUDED_SUBTREE = "excluded-subtree"
     """It is, or lies below, a class of `--exclude-subtree`."""
@@ -57,6 +57,8 @@ class Reason(StrEnum):
     MACOS_METADATA = "macos-metadata"
     # split: by name within the class
     DUPLICATE_NAME = "duplicate-name"
+    IN_NO_LIST = "in-no-list"
+    """Neither list of `--split-file` names it."""
     # resize: by decoding, in the words of the image gateway
     EMPTY = ImageFault.EMPTY.value
     NOT_AN_IMAGE = ImageFault.NOT_AN_IMAGE.value
@@ -64,6 +66,7 @@ class Reason(StrEnum):
     DAMAGED = ImageFault.DAMAGED.value
     TOO_MANY_PIXELS = ImageFault.TOO_MANY_PIXELS.value
     TOO_MANY_SCANS = ImageFault.TOO_MANY_SCANS.value
+    TOO_SMALL = ImageFault.TOO_SMALL.value
 
 
 class RawImage(NamedTuple):
@@ -137,6 +140,9 @@ SPLIT_SCHEMA = pa.schema(
 """`split.parquet`: a row per image of a kept class. A class is never divided between row groups; but where classes lie
 mixed, the rows are in the order of the dump."""
 
+SPARE = "spare"
+"""The split, in `split.parquet`, of an image that is not selected, but is next in line to take a val image's place."""
+
 PART_SCHEMA = pa.schema(
     [
         pa.field("split", pa.dictionary(pa.int8(), pa.string()), nullable=False),  # or as PROVISIONAL says
@@ -151,7 +157,7 @@ PART_SCHEMA = pa.schema(
 )
 """`parts/part-NNNNN.parquet`: a row per resized image in the order of the part's tar: by split, then shuffle key."""
 
-PROVISIONAL = {"train": "train?", "val": "val?"}
+PROVISIONAL = {"train": "train?", "val": "val?", SPARE: "spare?"}
 """What a part of a mixed dump calls the split of an image that the dump gives none: which images of a class are val
 shows only when it is known which of them decode, and they lie in all parts."""
 
@@ -173,6 +179,7 @@ DATASET_CLASSES_SCHEMA = pa.schema(
         pa.field("images_train", pa.int64(), nullable=False),
         pa.field("images_val", pa.int64(), nullable=False),
         pa.field("images_rejected", pa.int64(), nullable=False),  # by split and resize
+        pa.field("images_unselected", pa.int64()),  # of kept classes; no such column where all images were wanted
     ]
 )
 """`classes.parquet` of a dataset: the columns of the work folder's, and what became of the images."""

@@ -25,6 +25,7 @@ _STEPS = (
     ("Kept by `filter`", "classes_kept", "images_kept"),
     ("Rejected by `split`", None, "rejected_split"),
     ("Rejected by `resize`", None, "rejected_resize"),
+    ("Not selected", None, "images_unselected"),
     ("Training samples", None, "train"),
     ("Validation samples", None, "val"),
 )

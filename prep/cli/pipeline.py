@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from in21k.prep.cli.selection import chosen_filter, selection_options
+from in21k.prep.cli.selection import chosen_filter, export_option, note_unmatched, selection_options
 from in21k.prep.cli.shared import Size, json_option, note, parents_option, print_summary, source_options
 from in21k.prep.cli.taxonomy import print_findings, taxonomy_options
 from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
 from in21k.prep.images.resize_image import is_simd
 from in21k.prep.stages import filter as filter_stage
+from in21k.prep.stages.export_lists import write_lists
 from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
 from in21k.prep.stages.forecast import summary as forecast_summary
 from in21k.prep.stages.labels import taxonomy_findings
@@ -140,15 +142,19 @@ def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
 
 @click.command("split")
 @work_argument
-@with_options(split_options, [json_option])
-def split_command(work: str, as_json: bool, **chosen: Any) -> None:
+@with_options(split_options, [export_option, json_option])
+def split_command(work: str, export_lists: Path | None, as_json: bool, **chosen: Any) -> None:
     """Choose the validation images of each class, and the position of every image in the global shuffle.
 
     \b
-    Example:
+    Examples:
       in21k-prep split work/ --val-per-class 50 --order hash --seed 1
+      in21k-prep split work/ --export-lists lists/
     """
-    print_summary("split", split_images(locate(work), _split(chosen)).counts, as_json)
+    record = split_images(locate(work), _split(chosen))
+    note_unmatched(record)
+    exported = {} if export_lists is None else write_lists(locate(work), export_lists)
+    print_summary("split", {**record.counts, **exported}, as_json)
 
 
 @click.command("resize")
@@ -202,7 +208,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     Examples:
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --dry-run
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --workers 16
-      in21k-prep run fall11_whole.tar work/ objects/ --exclude-subtree n00007846
+      in21k-prep run fall11_whole.tar work/ tenth/ --fraction 0.1 --exclude-subtree n00007846
       in21k-prep run products/ work/ products21/ --edges taxonomy.csv --min-images 50 --val-per-class 5
       in21k-prep run inaturalist/ work/ inat/ --edges-from-folders --min-images 50 --val-per-class 5
       in21k-prep run photos/ work/ dataset/ --flat --min-images 50 --val-per-class 5
@@ -216,7 +222,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
         start_early(workers)
     found = filter_stage.filter_classes(dump, folder, filtering)
     print_findings(taxonomy_findings(folder), note)
-    split_images(folder, split)
+    note_unmatched(split_images(folder, split))
     if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
         seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
         needed = forecast(dump, folder, output, resize, workers.count, seconds, chosen["memory"])

@@ -1,14 +1,16 @@
-"""The options that choose classes of a dump."""
+"""The options that choose classes and images of a dump."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import chosen_source
+from in21k.prep.cli.shared import chosen_source, note
 from in21k.prep.cli.taxonomy import chosen_taxonomy
 from in21k.prep.stages.filter import FilterParameters
-from in21k.prep.stages.select import select
+from in21k.prep.stages.record import StageRecord
+from in21k.prep.stages.select import ImageSelection, select
 
 selection_options = (
     click.option(
@@ -29,7 +31,40 @@ selection_options = (
     click.option(
         "--only-subtree", multiple=True, metavar="CLASS", help="Drop all but a class and those below it. Repeatable."
     ),
+    click.option(
+        "--max-images-per-class",
+        default=0,
+        metavar="N",
+        help="Train on at most N images of each class; those of a smaller N are among them.",
+    ),
+    click.option(
+        "--fraction",
+        default=1.0,
+        metavar="F",
+        help="Train on this share of each class's images; those of 0.1 are among those of 0.2.",
+    ),
+    click.option("--min-side", default=0, metavar="PX", help="Reject images with a side shorter than this."),
+    click.option(
+        "--split-file",
+        nargs=2,
+        type=click.Path(path_type=Path),
+        metavar="TRAIN VAL",
+        help="Take the split from two lists, a path and maybe a label per line; images in neither are rejected.",
+    ),
 )
+
+export_option = click.option(
+    "--export-lists",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write the split as train.txt and val.txt to this folder, for --split-file.",
+)
+
+
+def note_unmatched(record: StageRecord) -> None:
+    """Print how many lines of the lists name nothing in the dump, and the first of them."""
+    if named := record.notes.get("unmatched"):
+        note(f"{record.counts['lines_without_image']:,} lines of --split-file name nothing in the dump: {named}")
 
 
 def chosen_filter(chosen: Mapping[str, Any]) -> FilterParameters:
@@ -39,8 +74,13 @@ def chosen_filter(chosen: Mapping[str, Any]) -> FilterParameters:
         DatasetError, TreeError: one has a value that it cannot have.
     """
     taxonomy = chosen_taxonomy(chosen)
+    images = ImageSelection(
+        max_images_per_class=chosen["max_images_per_class"], fraction=chosen["fraction"], min_side=chosen["min_side"]
+    )
     selection = select(
         **{name: chosen[name] for name in ("classes", "exclude", "exclude_subtree", "only_subtree")},
+        images=images,
+        lists=chosen["split_file"],
         taxonomy=taxonomy,
     )
     return FilterParameters(chosen["min_images"], selection, taxonomy, chosen_source(chosen))

@@ -130,7 +130,8 @@ def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
     with locked(work), discarding_damaged(work):
         plan = plan_shards(work, output, parameters.samples_per_shard)
         tables = dataset_tables(work, asdict(parameters), plan.orders)
-    if not tables[CLASSES].equals(read_columns(output / CLASSES, DATASET_CLASSES_SCHEMA)):
+    found = read_columns(output / CLASSES, DATASET_CLASSES_SCHEMA).select(tables[CLASSES].column_names)
+    if not tables[CLASSES].equals(found):
         raise PrepError(f"{output.text}: it has no sound {MANIFEST}, and was not made from {work.text}")
     reopen(output)
     (output / MANIFEST).delete_file()

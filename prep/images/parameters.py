@@ -1,7 +1,8 @@
 """What users of `resize` can choose, and the valid ranges."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.shards_manifest.images.limits import Limits
@@ -40,6 +41,8 @@ class ResizeParameters:
     """`reference` for the authors' pixels (OpenCV, bilinear, not antialiased; small images copied), empty for ours."""
     max_pixels: int = 128_000_000
     """Images with more pixels than this are rejected before they are decoded."""
+    min_side: int = 0
+    """Images with a side of fewer pixels than this are, too."""
 
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 4096:
@@ -59,4 +62,8 @@ class ResizeParameters:
 
     def limits(self, memory: int) -> Limits:
         """Return how large an image may be where its pixels may take so many bytes of memory."""
-        return Limits(pixels=self.max_pixels, memory=memory)
+        return Limits(pixels=self.max_pixels, memory=memory, min_side=self.min_side)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what the stage's record stores: without `min_side` where it is 0, as before there was one."""
+        return {name: value for name, value in asdict(self).items() if name != "min_side" or value}

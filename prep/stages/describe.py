@@ -19,7 +19,8 @@ from in21k.prep.stages.labels import work_taxonomy
 from in21k.prep.stages.merge import IntArray, MergeOrder
 from in21k.prep.stages.parts import count_parts, read_part_rejects
 from in21k.prep.stages.record import CLASSES as WORK_CLASSES
-from in21k.prep.stages.record import PARTS, StageRecord
+from in21k.prep.stages.record import PARTS, StageRecord, required
+from in21k.prep.stages.select import ImageSelection
 from in21k.prep.stages.shard_files import ShardPlan
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.errors import one_line, without_secrets
@@ -100,6 +101,8 @@ def dataset_tables(
     hierarchy = build_hierarchy(wnids, taxonomy.parent)
     rejects = _rejects(work)
     described = _dataset_classes(classes, rejects, train, val, taxonomy)
+    if not ImageSelection.of(required(work, "filter").parameters).thins_out:
+        described = described.drop_columns("images_unselected")
     return {
         HIERARCHY: named_table(hierarchy, class_names(taxonomy, wnids), train, val),
         CLASSES: described.replace_schema_metadata({SHARD_PARAMETERS: json.dumps(dict(parameters))}),
@@ -144,9 +147,16 @@ def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Ta
         "val": resized["val"],
         "rejected": len(rejects),
         **{f"rejected_{stage}": by_stage.count(stage) for stage in ("filter", "split", "resize")},
+        **_unselected(classes),
         "damaged_kept": resized["damaged_kept"],
         "classes_short_of_val": resized["classes_short_of_val"],
     }
+
+
+def _unselected(classes: pa.Table) -> dict[str, int]:
+    """Return the number of images that the selection left out; nothing where there was none."""
+    column = classes["images_unselected"]
+    return {} if column.null_count else {"images_unselected": sum(column.to_pylist())}
 
 
 def _of_reason(classes: pa.Table, reason: Kept) -> dict[str, int]:
@@ -172,11 +182,15 @@ def _dataset_classes(
     rejected = dict(zip(counted["wnid"], counted["count_all"], strict=True))
     wnids = classes["wnid"].to_pylist()
     indices = classes["class_index"].to_numpy()
+    counted_images = [np.where(indices >= 0, split[indices], 0) for split in (train, val)]
+    lost = np.array([rejected.get(wnid, 0) for wnid in wnids], np.int64)
     columns = [
         [taxonomy.words(wnid)[0] if wnid in taxonomy else None for wnid in wnids],
-        np.where(indices >= 0, train[indices], 0),
-        np.where(indices >= 0, val[indices], 0),
-        [rejected.get(wnid, 0) for wnid in wnids],
+        *counted_images,
+        lost,
+        np.where(
+            pc.equal(classes["reason"], Kept.KEPT.value), classes["images"].to_numpy() - sum(counted_images) - lost, 0
+        ),
     ]
     fields = list(DATASET_CLASSES_SCHEMA)[len(classes.schema) :]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]

@@ -1,5 +1,6 @@
 """Stage 1, filter: list the images of the dump, and keep the classes with enough of them (paper, section 2.1)."""
 
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from in21k.prep.stages.listing import list_images
 from in21k.prep.stages.places import require_work_place
 from in21k.prep.stages.record import CLASSES, IMAGES, StageRecord, digests, finished, locked, write_record
 from in21k.prep.stages.select import EVERYTHING, Selection
+from in21k.prep.stages.split_lists import LISTS, listed_classes
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.storage.location import Location
 from in21k.tree.taxonomy import Taxonomy, TaxonomyKind, WordNet, labels_above
@@ -75,11 +77,12 @@ def filter_classes(raw: Location, work: Location, parameters: FilterParameters) 
         where = raw.text if "://" in raw.text else raw.path
         if record is None:
             listed = list_images(dump, work, STAGE, resplit=parameters.source.resplit)
+            copies = _copy_lists(parameters.selection, work)
             counts = {**_write_classes(listed.images, parameters, work, raw.text), "rejected": len(listed.rejects)}
             if listed.given:
                 counts["images_given_split"] = listed.given
             write_table(work / REJECTS, rejects_table(listed.rejects))
-            outputs = digests(work, IMAGES, CLASSES, REJECTS, *write_taxonomy(parameters.taxonomy, work))
+            outputs = digests(work, IMAGES, CLASSES, REJECTS, *write_taxonomy(parameters.taxonomy, work), *copies)
         elif record.notes["raw"] == where:
             return record
         else:
@@ -97,9 +100,19 @@ def filter_classes(raw: Location, work: Location, parameters: FilterParameters) 
         )
 
 
+def _copy_lists(selection: Selection, work: Location) -> list[str]:
+    """Copy the lists of a split to the work folder, for `split`, and return the copies' names."""
+    if selection.lists is None:
+        return []
+    for path, name in zip(selection.lists, LISTS.values(), strict=True):
+        with path.open("rb") as source, (work / name).write() as copy:
+            shutil.copyfileobj(source, copy)
+    return list(LISTS.values())
+
+
 def _write_classes(images: Counter[str], parameters: FilterParameters, work: Location, raw: str) -> dict[str, int]:
     """Decide which classes are kept, write a row per class, and return the stage's counts."""
-    reasons = _reasons(images, parameters)
+    reasons = _reasons(images, parameters, work)
     kept = [label for label, reason in reasons.items() if reason is Kept.KEPT]
     if not kept:
         raise _nothing_kept(images, reasons, parameters, raw)
@@ -129,11 +142,13 @@ def _write_classes(images: Counter[str], parameters: FilterParameters, work: Loc
     }
 
 
-def _reasons(images: Counter[str], parameters: FilterParameters) -> dict[str, Kept]:
+def _reasons(images: Counter[str], parameters: FilterParameters, work: Location) -> dict[str, Kept]:
     """Return for each class of the dump whether it is kept, or why not."""
     taxonomy = parameters.taxonomy
     unknown = Kept.UNKNOWN_WNID if parameters.is_wordnet else Kept.UNKNOWN_LABEL
     dropped = parameters.selection.dropped([label for label in images if label in taxonomy], taxonomy)
+    if parameters.selection.lists is not None:
+        dropped = dict.fromkeys(images.keys() - listed_classes(work, images), Kept.NOT_LISTED) | dropped
     return {
         label: dropped.get(label, Kept.KEPT if count >= parameters.min_images else Kept.TOO_FEW_IMAGES)
         if label in taxonomy

@@ -21,7 +21,7 @@ from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.part_plan import memory_for_one_image
 from in21k.prep.stages.parts import sample_bytes
 from in21k.prep.stages.record import PARTS, SPLIT, required
-from in21k.prep.stages.resize import DEFAULT_MEMORY
+from in21k.prep.stages.resize import DEFAULT_MEMORY, with_selection
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.storage.location import Location
@@ -72,6 +72,7 @@ def forecast(
     Raises:
         PrepError: an earlier stage is missing, or none of the sampled images decodes.
     """
+    parameters = with_selection(parameters, work)
     images = sum(required(work, "split").counts[split] for split in SPLITS)
     started = time.perf_counter()
     sampled = written = 0

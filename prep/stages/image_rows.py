@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from in21k.prep.records import SPARE
 from in21k.prep.tables import plain
 from in21k.shards_manifest.errors import DamagedTableError
 from in21k.shards_manifest.manifest import SPLITS
@@ -15,7 +16,7 @@ from in21k.shards_manifest.storage.location import Location
 
 _COUNTS = ("class_index", "rank", "offset", "size")
 """Columns that hold no negative number."""
-_SPLITS = {"split": {*SPLITS}, "given_split": {*SPLITS, ""}}
+_SPLITS = {"split": {*SPLITS, SPARE}, "given_split": {*SPLITS, ""}}
 
 
 class ImageRows:

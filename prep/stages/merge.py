@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from in21k.prep.records import PROVISIONAL
+from in21k.prep.records import PROVISIONAL, SPARE
 from in21k.prep.stages.parts import read_part
 from in21k.prep.stages.record import PARTS, is_mixed, required
 from in21k.shards_manifest.storage.location import Location
@@ -110,14 +110,14 @@ class Settlement:
         ranks = ((table["class_index"].to_numpy(), table["rank"].to_numpy()) for table in tables)
         return cls(classes, val_limits(ranks, classes, val_per_class))
 
-    def is_val(self, table: pa.Table) -> npt.NDArray[np.bool_]:
-        """Return bool [rows]: whether each row of a part's table is val; the others are train."""
+    def train_and_val(self, table: pa.Table) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return two bool [rows]: which rows of a part's table are train, and which val; a spare may be neither."""
         split = np.asarray(table["split"])
         is_val: npt.NDArray[np.bool_] = split == "val"
         if self.limits is not None:
             is_open = np.isin(split, list(PROVISIONAL.values()))
             is_val |= is_open & (table["rank"].to_numpy() < self.limits[table["class_index"].to_numpy()])
-        return is_val
+        return ~is_val & (split != PROVISIONAL[SPARE]), is_val
 
 
 def val_limits(ranks: Iterable[tuple[Int32Array, Int32Array]], classes: int, val_per_class: int) -> IntArray:
@@ -164,12 +164,11 @@ def merge_orders(work: Location, parts: int) -> dict[str, MergeOrder]:
     settlement = Settlement.of(work, parts)
     for number in range(parts):
         table = read_part(work / PARTS, number, settlement.classes)
-        is_val = settlement.is_val(table)
-        for chunks, chosen in ((columns["train"], ~is_val), (columns["val"], is_val)):
+        for name, chosen in zip(("train", "val"), settlement.train_and_val(table), strict=True):
             keys = [table[column].to_numpy()[chosen] for column in ("shuffle_key", "class_index", "rank", "offset")]
             sizes = table["size"].to_numpy()[chosen].astype(np.int32)
             checksums = table["crc32"].cast(pa.int64()).fill_null(-1).to_numpy()[chosen]
-            chunks.append([*keys, sizes, np.full(int(chosen.sum()), number, np.int32), checksums])
+            columns[name].append([*keys, sizes, np.full(int(chosen.sum()), number, np.int32), checksums])
     return {name: _order(chunks) for name, chunks in columns.items()}
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from in21k.prep.errors import PrepError
+from in21k.prep.stages.select import ImageSelection
 from in21k.shards_manifest.errors import errors_naming, one_line
 from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.manifest import ImageSpec
@@ -131,6 +132,7 @@ def read_record(work: Location, stage: str) -> StageRecord | None:
         if not is_count(record.parameters.get("val_per_class", 0)):
             raise ValueError(f"val_per_class is {record.parameters['val_per_class']!r:.60}")
         ImageSpec.of(record.parameters if stage == "resize" else {})
+        ImageSelection.of(record.parameters if stage == "filter" else {})
     except (ValueError, TypeError) as error:
         raise PrepError(f"{path.text} is not a stage record ({one_line(error)}); use another work folder") from error
     return record

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from in21k.prep.raw.dump import identity_of
 from in21k.prep.raw.open import open_raw, open_source
 from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.raw.source import Content, Row, require_bytes
-from in21k.prep.records import CLASSES_SCHEMA, PROVISIONAL, SPLIT_SCHEMA, Kept, Reason, Reject
+from in21k.prep.records import CLASSES_SCHEMA, PROVISIONAL, SPARE, SPLIT_SCHEMA, Kept, Reason, Reject
 from in21k.prep.stages.held import HeldBytes, Place, holding
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.labels import class_labels, work_taxonomy
@@ -45,6 +45,7 @@ from in21k.prep.stages.record import (
     required,
     write_record,
 )
+from in21k.prep.stages.select import ImageSelection
 from in21k.shards_manifest.images.faults import ImageError, ImageFault
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
@@ -106,10 +107,10 @@ def resize_images(
     Raises:
         PrepError: an earlier stage is missing, the dump is gone or changed, or `work` was made with other parameters.
     """
-    split = required(work, "split")
+    split, parameters = required(work, "split"), with_selection(parameters, work)
     with locked(work), discarding_damaged(work):
         inputs = {SPLIT: split.outputs[SPLIT], **decoder_versions(parameters.format)}
-        record = finished(work, STAGE, asdict(parameters), inputs)
+        record = finished(work, STAGE, parameters.recorded(), inputs)
         if record is not None:
             return record
         dump = _unchanged_dump(work, raw)
@@ -117,7 +118,7 @@ def resize_images(
         folder.make_folder()
         folder.remove_temporaries()
         mixed, wnids = is_mixed(required(work, "filter")), _wnids_with_images(work)
-        parts = plan_parts(work, wnids, asdict(parameters), inputs, memory, mixed=mixed)
+        parts = plan_parts(work, wnids, parameters.recorded(), inputs, memory, mixed=mixed)
         tasks = _tasks(work, dump, parts, wnids, parameters, memory)
         todo = [task for task in tasks if not is_complete(folder, task.number)]
         total = sum(part.images for part in parts)
@@ -126,7 +127,12 @@ def resize_images(
             for images in run_tasks(resize_part, todo, workers):
                 bar.update(images)
         counts = _counts(work, len(parts), list(wnids))
-        return write_record(work, StageRecord(STAGE, asdict(parameters), inputs, counts))
+        return write_record(work, StageRecord(STAGE, parameters.recorded(), inputs, counts))
+
+
+def with_selection(parameters: ResizeParameters, work: Location) -> ResizeParameters:
+    """Return the parameters of resize with what `filter` notes about the images that are wanted."""
+    return replace(parameters, min_side=ImageSelection.of(required(work, "filter").parameters).min_side)
 
 
 def is_resized(work: Location) -> bool:
@@ -171,7 +177,7 @@ def _resized(content: Content, task: PartTask, held: HeldBytes) -> Resized:
 
 
 def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
-    """Return images with their splits."""
+    """Return images with their splits, without the spares that do not become val."""
     splits = _splits([row for row, _, _ in decoded], task)
     return [
         ResizedImage(
@@ -184,23 +190,24 @@ def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
             warned=warned,
         )
         for (row, image, warned), split in zip(decoded, splits, strict=True)
+        if split
     ]
 
 
 def _splits(rows: list[Row], task: PartTask) -> list[str]:
     """Return the split of each image that decodes: that which the dump gives, or val for the lowest ranks of its class.
 
-    A part of a mixed dump does not hold whole classes, so that these are provisional.
+    A part of a mixed dump does not hold whole classes, so that these are provisional. A spare that does not become val
+    has none.
     """
     if not task.part.classes:
-        return [
-            row["given_split"] or PROVISIONAL["val" if row["rank"] < task.val_per_class else "train"] for row in rows
-        ]
+        return [row["given_split"] or PROVISIONAL[row["split"]] for row in rows]
     splits = [row["given_split"] for row in rows]
     seen: Counter[int] = Counter()
     for at in sorted(range(len(rows)), key=lambda at: rows[at]["rank"]):
         index = rows[at]["class_index"]
-        splits[at] = splits[at] or ("val" if seen[index] < task.val_per_class else "train")
+        others = "" if rows[at]["split"] == SPARE else "train"
+        splits[at] = splits[at] or ("val" if seen[index] < task.val_per_class else others)
         seen[index] += 1
     return splits
 
@@ -271,10 +278,10 @@ def _counts(work: Location, parts: int, classes: list[int]) -> dict[str, int]:
     val_of_class = np.zeros(size, np.int64)
     for number in range(parts):
         table = read_part(folder, number, size)
-        is_val = settlement.is_val(table)
+        is_train, is_val = settlement.train_and_val(table)
         val_of_class += np.bincount(table["class_index"].to_numpy()[is_val], minlength=size)
-        counts["train"] += int((~is_val).sum())
+        counts["train"] += int(is_train.sum())
         counts["val"] += int(is_val.sum())
-        counts["damaged_kept"] += pc.sum(table["warned"]).as_py() or 0
+        counts["damaged_kept"] += int(table["warned"].to_numpy()[is_train | is_val].sum())
         counts["rejected"] += len(read_part_rejects(folder, number))
     return {**counts, "classes_short_of_val": int((val_of_class[classes] < val_per_class).sum())}

@@ -1,7 +1,7 @@
 """Which classes and images of a dump are wanted: the user's choice, and what it says of each class."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,17 @@ class ImageSelection:
         """Whether some training images are left out without a row for each."""
         return self.fraction < 1 or self.max_images_per_class > 0
 
+    @property
+    def of_split(self) -> dict[str, Any]:
+        """What `split` takes from it, where that differs from the default."""
+        return {name: value for name, value in self.recorded().items() if name != "min_side"}
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what differs from the default."""
+        default = ImageSelection()
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in values.items() if value != getattr(default, name)}
+
     def wanted(self, images: int) -> int:
         """Return how many of a class's training images are wanted: more, the larger the fraction; one at least."""
         share = max(min(images, 1), round(self.fraction * images))
@@ -88,20 +99,20 @@ class Selection:
     only_subtree: frozenset[str] = frozenset()
     """If there are any: only these classes are wanted, and what lies below them on any path."""
     images: ImageSelection = ImageSelection()
+    lists: tuple[Path, Path] | None = None
+    """The lists of training and of validation images whose digests `images` has."""
 
     def recorded(self) -> dict[str, Any]:
         """Return what a stage's record stores: what differs from the default, so that older records stay the same."""
-        default = ImageSelection()
         chosen: dict[str, Any] = {"classes": self.classes_name} if self.classes is not None else {}
         sets = {name: getattr(self, name) for name in ("exclude", "exclude_subtree", "only_subtree")}
         chosen |= {name: named(labels) for name, labels in sets.items() if labels}
-        images = {name: getattr(self.images, name) for name in ImageSelection.__dataclass_fields__}
-        return chosen | {name: value for name, value in images.items() if value != getattr(default, name)}
+        return chosen | self.images.recorded()
 
     def rules(self) -> list[Kept]:
         """Return the reasons for which classes may be dropped."""
         rules = {
-            Kept.NOT_LISTED: self.classes is not None,
+            Kept.NOT_LISTED: self.classes is not None or self.lists is not None,
             Kept.EXCLUDED: self.exclude,
             Kept.EXCLUDED_SUBTREE: self.exclude_subtree,
             Kept.OUTSIDE_SUBTREE: self.only_subtree,
@@ -138,7 +149,8 @@ def select(
     exclude: Sequence[str] = (),
     exclude_subtree: Sequence[str] = (),
     only_subtree: Sequence[str] = (),
-    images: ImageSelection | None = None,
+    images: ImageSelection = ImageSelection(),
+    lists: tuple[Path, Path] | None = None,
     taxonomy: Taxonomy,
 ) -> Selection:
     """Return the selection that a user describes.
@@ -149,6 +161,7 @@ def select(
         exclude_subtree: classes to leave out with all that lies below them.
         only_subtree: classes to which, with all that lies below them, the choice is confined.
         images: which of their images.
+        lists: lists of training and of validation images.
         taxonomy: knows the classes.
 
     Raises:
@@ -172,8 +185,14 @@ def select(
         exclude=frozenset(excluded),
         exclude_subtree=frozenset(exclude_subtree),
         only_subtree=frozenset(only_subtree),
-        images=images or ImageSelection(),
+        images=images if lists is None else _with_lists(images, lists),
+        lists=lists,
     )
+
+
+def spares(val_per_class: int) -> int:
+    """Return how many images behind the val images of a class may take the place of one, selected or not."""
+    return 10 + val_per_class // 5 if val_per_class else 0
 
 
 def named(labels: Iterable[str]) -> str:
@@ -182,6 +201,14 @@ def named(labels: Iterable[str]) -> str:
     if len(ordered) <= _SHOWN:
         return ", ".join(ordered)
     return f"{len(ordered)} classes, sha256 {class_list_digest(ordered)}"
+
+
+def _with_lists(images: ImageSelection, lists: tuple[Path, Path]) -> ImageSelection:
+    for path in lists:
+        if not path.is_file():
+            raise PrepError(f"--split-file {path}: there is no such file")
+    train, val = (locate(path).sha256() for path in lists)
+    return replace(images, train_list=train, val_list=val)
 
 
 def _listed(classes: str) -> Sequence[str]:

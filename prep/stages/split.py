@@ -3,13 +3,12 @@
 The paper holds out 50 images per class for validation (section 2.1).
 """
 
-import hashlib
-import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from itertools import groupby, repeat
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -21,6 +20,7 @@ from in21k.prep.progress_bar import progress_bar
 from in21k.prep.records import (
     CLASSES_SCHEMA,
     IMAGES_SCHEMA,
+    SPARE,
     SPLIT_SCHEMA,
     Kept,
     RawImage,
@@ -29,6 +29,7 @@ from in21k.prep.records import (
     rejects_table,
 )
 from in21k.prep.stages.image_rows import open_image_rows
+from in21k.prep.stages.keys import keyed_hash, sample_key
 from in21k.prep.stages.mixed_order import split_in_dump_order
 from in21k.prep.stages.record import (
     CLASSES,
@@ -42,18 +43,14 @@ from in21k.prep.stages.record import (
     required,
     write_record,
 )
+from in21k.prep.stages.select import ImageSelection, spares
+from in21k.prep.stages.split_lists import SplitLists, read_split_lists
 from in21k.prep.tables import table_writer, write_table
 from in21k.shards_manifest.parquet_table import read_columns
-from in21k.shards_manifest.sample_table import key_prefix
 from in21k.shards_manifest.storage.location import Location
 
 STAGE = "split"
 REJECTS = "split-rejects.parquet"
-
-_CONVENTIONAL = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_OTHERWISE = re.compile(r"[^A-Za-z0-9_-]+")
-_READABLE = 70
-"""How many characters of a key are not its digest."""
 
 
 class Order(StrEnum):
@@ -91,25 +88,38 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
         PrepError: `filter` has not been done, a class is too small, or `work` was made with other parameters.
     """
     before = required(work, "filter")
+    selection = ImageSelection.of(before.parameters)
+    if selection.is_listed:
+        parameters = replace(parameters, val_per_class=0)
     with locked(work):
-        inputs = {name: before.outputs[name] for name in (IMAGES, CLASSES)}
+        inputs = {name: before.outputs[name] for name in (IMAGES, CLASSES)} | selection.of_split
         record = finished(work, STAGE, asdict(parameters), inputs)
         if record is not None:
             return record
+        lists = _lists(work) if selection.is_listed else None
+        choice = _Choice(parameters, selection, lists, rejects=[])
         kept = _kept_classes(work, parameters.val_per_class)
-        rejects: list[Reject] = []
         total = sum(count for _, count in kept.values())
-        val = 0
+        splits: Counter[str] = Counter()
         with _split_table(work, total, is_mixed(before)) as add, progress_bar(STAGE, "img", total) as bar:
             for wnid, images in _images_by_class(work / IMAGES, {wnid: count for wnid, (_, count) in kept.items()}):
-                columns = _split_class(wnid, kept[wnid][0], images, parameters, rejects)
+                columns = _split_class(wnid, kept[wnid][0], images, choice)
+                if not columns[0]:
+                    raise PrepError(f"--split-file: no line names an image of {wnid} that the dump has; --exclude it")
                 add(*columns)
-                val += columns[3].count("val")
+                splits.update(columns[3])
                 bar.update(len(images))
-        write_table(work / REJECTS, rejects_table(rejects))
-        counts = {"classes": len(kept), "train": total - len(rejects) - val, "val": val, "rejected": len(rejects)}
+        write_table(work / REJECTS, rejects_table(choice.rejects))
+        counts = {
+            "classes": len(kept),
+            "train": splits["train"],
+            "val": splits["val"],
+            "rejected": len(choice.rejects),
+            **choice.counts(total, splits),
+        }
         outputs = digests(work, SPLIT, REJECTS)
-        record = StageRecord(stage=STAGE, parameters=asdict(parameters), inputs=inputs, counts=counts, outputs=outputs)
+        notes = {"unmatched": "; ".join(lists.first_unmatched(work))} if lists and lists.unmatched else {}
+        record = StageRecord(STAGE, asdict(parameters), inputs, counts, outputs, notes)
         return write_record(work, record)
 
 
@@ -124,27 +134,35 @@ def _split_table(work: Location, images: int, mixed: bool) -> Iterator[Callable[
             yield writer.extend
 
 
-def sample_key(label: str, name: str) -> str:
-    """Return the WebDataset key of an image: the stem of its name if that is `<wnid>_…`, as in ImageNet.
+@dataclass(frozen=True)
+class _Choice:
+    """What decides about the images of each class, and what was rejected so far."""
 
-    Keys consist of letters, digits, `_` and `-`, at most 96 of them. Other names become the class's prefix (`<wnid>_`,
-    or what `key_prefix` makes of any other label), what can be kept of the stem, and a digest of the whole name, so
-    that no two images get the same key.
-    """
-    prefix = key_prefix(label)
-    stem = name.rpartition(".")[0] or name
-    if stem.startswith(prefix) and prefix == f"{label}_" and _CONVENTIONAL.fullmatch(stem):
-        return stem
-    digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
-    readable = _OTHERWISE.sub("-", stem.removeprefix(f"{label}_"))[: _READABLE - len(prefix)]
-    return f"{prefix}{readable}-{digest}"
+    parameters: SplitParameters
+    selection: ImageSelection
+    lists: SplitLists | None
+    rejects: list[Reject]
+
+    def counts(self, images: int, splits: Mapping[str, int]) -> dict[str, int]:
+        """Return what there is to count beside train, val and rejects."""
+        counts = {}
+        if self.selection.thins_out:
+            counts["unselected"] = images - splits["train"] - splits["val"] - len(self.rejects)
+        if self.lists is not None:
+            counts["lines_without_image"] = self.lists.unmatched
+            counts["lines_of_dropped_classes"] = self.lists.dropped
+        return counts
 
 
-def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
-    """Return a 64-bit hash of a key, independent for each seed and purpose."""
-    return int.from_bytes(
-        hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode(), person=purpose).digest(), "big"
-    )
+def _lists(work: Location) -> SplitLists:
+    """Return the lists that `filter` copied to the work folder."""
+    classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
+    kept = dict(zip(classes["wnid"].to_pylist(), classes["kept"].to_pylist(), strict=True))
+    return read_split_lists(work, kept, _list_hash)
+
+
+def _list_hash(label: str, name: str) -> int:
+    return keyed_hash(0, b"list", sample_key(label, name))
 
 
 def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, int]]:
@@ -188,10 +206,25 @@ def _images_by_class(table: Location, counts: dict[str, int]) -> Iterator[tuple[
         raise PrepError(f"{table.text} and {CLASSES} differ in the images of {odd[0]}; use another work folder")
 
 
-def _split_class(
-    wnid: str, class_index: int, images: list[RawImage], parameters: SplitParameters, rejects: list[Reject]
-) -> list[Any]:
-    """Return the rows of a class as columns of SPLIT_SCHEMA, in the order of the dump; reject duplicate names."""
+def _split_class(wnid: str, class_index: int, images: list[RawImage], choice: _Choice) -> list[Any]:
+    """Return the rows of a class as columns of SPLIT_SCHEMA, in the order of the dump.
+
+    Duplicate names, and what lists do not name, are rejected. Of the training images that are not selected, those that
+    may have to take the place of a val image are spares; the others have no row.
+    """
+    unique = _listed(wnid, _unique(wnid, images, choice.rejects), choice)
+    ranks = _ranks(unique, choice.parameters)
+    splits = _splits(unique, ranks, choice)
+    rows = [
+        (class_index, key, rank, split, keyed_hash(choice.parameters.seed, b"shuffle", key), *image)
+        for (key, image), rank, split in zip(unique.items(), ranks, splits, strict=True)
+        if split
+    ]
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in SPLIT_SCHEMA]
+
+
+def _unique(wnid: str, images: list[RawImage], rejects: list[Reject]) -> dict[str, RawImage]:
+    """Return a class's images by key; reject those whose key an earlier one has."""
     unique: dict[str, RawImage] = {}
     for image in images:
         key = sample_key(wnid, image.name)
@@ -199,19 +232,42 @@ def _split_class(
         if first is not image:
             detail = f"{first.name} comes first" if first.name != image.name else "comes before in the class"
             rejects.append(Reject(wnid=wnid, name=image.name, stage=STAGE, reason=Reason.DUPLICATE_NAME, detail=detail))
-    ranks = _ranks(unique, parameters)
-    count = len(unique)
-    return [
-        list(repeat(class_index, count)),
-        list(unique),
-        ranks,
-        [
-            image.given_split or ("val" if rank < parameters.val_per_class else "train")
-            for image, rank in zip(unique.values(), ranks, strict=True)
-        ],
-        [keyed_hash(parameters.seed, b"shuffle", key) for key in unique],
-        *(list(column) for column in zip(*unique.values(), strict=True)),
+    return unique
+
+
+def _listed(wnid: str, images: dict[str, RawImage], choice: _Choice) -> dict[str, RawImage]:
+    """Return the images that the lists name, with the splits that these give them; all where there are no lists."""
+    if choice.lists is None:
+        return images
+    splits = choice.lists.splits([_list_hash(wnid, image.name) for image in images.values()])
+    choice.rejects.extend(
+        Reject(wnid=wnid, name=image.name, stage=STAGE, reason=Reason.IN_NO_LIST, detail="")
+        for image, split in zip(images.values(), splits, strict=True)
+        if not split
+    )
+    named = zip(images.items(), splits, strict=True)
+    return {key: image._replace(given_split=split) for (key, image), split in named if split}
+
+
+def _splits(images: dict[str, RawImage], ranks: list[int], choice: _Choice) -> list[str]:
+    """Return the split of each image of a class: train, val, SPARE, or empty for one that is not selected.
+
+    Val does not depend on the selection. Training images are selected in the order of a keyed hash, so that of two
+    selections with the same seed the smaller is part of the larger.
+    """
+    held_out, seed = choice.parameters.val_per_class, choice.parameters.seed
+    splits = [
+        image.given_split or ("val" if rank < held_out else "train")
+        for image, rank in zip(images.values(), ranks, strict=True)
     ]
+    if not choice.selection.thins_out:
+        return splits
+    keys, given = list(images), [image.given_split for image in images.values()]
+    train = [at for at, split in enumerate(splits) if split == "train"]
+    train.sort(key=lambda at: (keyed_hash(seed, b"select", keys[at]), keys[at]))
+    for at in train[choice.selection.wanted(len(train)) :]:
+        splits[at] = SPARE if not given[at] and ranks[at] < held_out + spares(held_out) else ""
+    return splits
 
 
 def _ranks(unique: dict[str, RawImage], parameters: SplitParameters) -> list[int]:

@@ -17,6 +17,8 @@ class ImageFault(StrEnum):
     """More pixels, or more memory for them, than the limits, the machine or the written format allow."""
     TOO_MANY_SCANS = "too-many-scans"
     """A JPEG that takes unreasonably long to decode."""
+    TOO_SMALL = "too-small"
+    """A side shorter than the limits ask for."""
 
 
 class ImageError(Exception):

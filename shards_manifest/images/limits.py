@@ -23,13 +23,17 @@ class Limits:
     pixels: int
     memory: int = MEMORY
     """Bytes that its pixels may take together, as they are decoded, turned, converted and resized."""
+    min_side: int = 0
+    """Pixels that its shorter side must have."""
 
     def check(self, width: int, height: int, bytes_per_pixel: int) -> None:
         """Check a picture's size.
 
         Raises:
-            ImageError: it has too many pixels, or they would take too much memory.
+            ImageError: it has too many pixels, they would take too much memory, or a side is too short.
         """
+        if min(width, height) < self.min_side:
+            raise ImageError(ImageFault.TOO_SMALL, f"{width} × {height} pixels")
         if width * height > self.pixels:
             raise ImageError(ImageFault.TOO_MANY_PIXELS, f"{width} × {height} pixels")
         if width * height * bytes_per_pixel > self.memory:

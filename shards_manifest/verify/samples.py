@@ -50,10 +50,11 @@ def val_counts(subject: Subject) -> Observations:
 
 
 def _has_given_split(manifest: Manifest) -> bool:
-    """Return whether the dump brought its own split, which the dataset keeps."""
-    resplit = manifest.parameters.get("filter", {}).get("resplit", False)
+    """Return whether the dump brought its own split, which the dataset keeps, or lists gave it one."""
+    chosen = manifest.parameters.get("filter", {})
+    resplit = chosen.get("resplit", False)
     is_release = manifest.source.get("layout") == "processed-release"
-    return bool(manifest.counts.get("images_given_split")) or (is_release and not resplit)
+    return bool(manifest.counts.get("images_given_split")) or "val_list" in chosen or (is_release and not resplit)
 
 
 def counts_in_classes(subject: Subject) -> Observations:

@@ -80,7 +80,7 @@ def test_parts_of_a_mixed_dump_settle_the_splits_as_whole_classes_do(dump, val_p
     found = {}
     for table in tables:
         for index, rank, is_val in zip(
-            table["class_index"].to_pylist(), table["rank"].to_pylist(), settlement.is_val(table), strict=True
+            table["class_index"].to_pylist(), table["rank"].to_pylist(), settlement.train_and_val(table)[1], strict=True
         ):
             found[index, rank] = "val" if is_val else "train"
     assert found == slow_splits(rows, val_per_class)

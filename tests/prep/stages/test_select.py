@@ -111,13 +111,17 @@ def wrong(tmp_path):
         "empty": (["--classes", tmp_path / "empty.txt"], "empty.txt lists no classes"),
         "nothing-left": (["--only-subtree", "n03001627"], "none of its 7 classes is selected"),
         "too-small": (["--only-subtree", COW], "none of its 1 selected classes has 3 images"),
+        "fraction": (["--fraction", "0"], "--fraction 0.0: give more than 0, and at most 1"),
+        "no-number": (["--fraction", "nan"], "--fraction nan: give more than 0"),
+        "bound": (["--max-images-per-class", "-1"], "--max-images-per-class -1: give 1 or more"),
+        "side": (["--min-side", "-3"], "--min-side -3: give 0 to 65536 pixels"),
     }
 
 
 CASES = ["no-subtree", "no-only-subtree", "no-class", "no-list", "empty", "nothing-left", "too-small"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, "fraction", "no-number", "bound", "side"])
 def test_a_wrong_choice_is_one_line_that_names_it(raw, tmp_path, case):
     options, complaint = wrong(tmp_path)[case]
     with pytest.raises(RefusedError) as refused:

@@ -1,0 +1,34 @@
+"""Keys of samples, and the keyed hashes that shuffle and choose them."""
+
+import hashlib
+import re
+
+from in21k.shards_manifest.sample_table import key_prefix
+
+_CONVENTIONAL = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_OTHERWISE = re.compile(r"[^A-Za-z0-9_-]+")
+_READABLE = 70
+"""How many characters of a key are not its digest."""
+
+
+def sample_key(label: str, name: str) -> str:
+    """Return the WebDataset key of an image: the stem of its name if that is `<wnid>_…`, as in ImageNet.
+
+    Keys consist of letters, digits, `_` and `-`, at most 96 of them. Other names become the class's prefix (`<wnid>_`,
+    or what `key_prefix` makes of any other label), what can be kept of the stem, and a digest of the whole name, so
+    that no two images get the same key.
+    """
+    prefix = key_prefix(label)
+    stem = name.rpartition(".")[0] or name
+    if stem.startswith(prefix) and prefix == f"{label}_" and _CONVENTIONAL.fullmatch(stem):
+        return stem
+    digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
+    readable = _OTHERWISE.sub("-", stem.removeprefix(f"{label}_"))[: _READABLE - len(prefix)]
+    return f"{prefix}{readable}-{digest}"
+
+
+def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
+    """Return a 64-bit hash of a key, independent for each seed and purpose."""
+    return int.from_bytes(
+        hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode(), person=purpose).digest(), "big"
+    )

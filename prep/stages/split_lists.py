@@ -1,0 +1,174 @@
+"""Published splits: which images two lists name for train and for val, a path and perhaps a label per line."""
+
+import io
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from in21k.prep.errors import PrepError
+from in21k.shards_manifest.storage.location import Location
+
+LISTS = {"train": "train-list.txt", "val": "val-list.txt"}
+"""The copies in the work folder, by split."""
+_LABELED = re.compile(r"(.*\S)\s+-?[0-9]+")
+_LONGEST_LINE = 1 << 14
+_SHOWN = 5
+
+Hash = Callable[[str, str], int]
+"""Returns 64 bits by which an image is known, of its class and its file name."""
+
+
+@dataclass
+class SplitLists:
+    """The images of two lists, by hash; remembers which of them the dump has."""
+
+    hashes: npt.NDArray[np.uint64]
+    """uint64 [n]: by which the listed images are known, ascending."""
+    lines: npt.NDArray[np.int64]
+    """int64 [n]: the line of each, from 1; negative in the val list."""
+    dropped: int = 0
+    """Lines whose class is in the dump, but not kept."""
+    unknown: list[str] = field(default_factory=list)
+    """The first lines that name no class of the dump, in words."""
+    without_class: int = 0
+    """The number of those lines."""
+
+    def __post_init__(self) -> None:
+        self._found = np.zeros(len(self.hashes), np.bool_)
+
+    def splits(self, hashes: Sequence[int]) -> list[str]:
+        """Return the split of each of some images, empty for one that neither list names."""
+        wanted = np.array(hashes, np.uint64)
+        if not len(self.hashes):
+            return [""] * len(wanted)
+        at = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
+        is_listed = self.hashes[at] == wanted
+        self._found[at[is_listed]] = True
+        splits: list[str] = np.where(is_listed, np.where(self.lines[at] < 0, "val", "train"), "").tolist()
+        return splits
+
+    @property
+    def unmatched(self) -> int:
+        """The number of lines that name nothing in the dump."""
+        return self.without_class + int((~self._found).sum())
+
+    def first_unmatched(self, work: Location) -> list[str]:
+        """Return the first lines that name nothing in the dump, in words."""
+        lost = np.sort(np.abs(self.lines[~self._found]))
+        named = list(self.unknown)
+        for split, sign in (("train", 1), ("val", -1)):
+            wanted = {int(line) * sign for line in self.lines[~self._found & (self.lines * sign > 0)]}
+            if not wanted or len(named) >= _SHOWN:
+                continue
+            named += [
+                _words(split, number, line)
+                for number, line in _lines(work / LISTS[split])
+                if number in wanted and number <= lost[-1]
+            ][: _SHOWN - len(named)]
+        return named[:_SHOWN]
+
+
+def read_split_lists(work: Location, kept: Mapping[str, bool], hash_of: Hash) -> SplitLists:
+    """Return what the lists in a work folder name.
+
+    Args:
+        work: the work folder, with both lists.
+        kept: the classes of the dump, and whether each is kept.
+        hash_of: by which an image is known.
+
+    Raises:
+        PrepError: a file is not such a list, or both name the same image.
+    """
+    hashes, numbers = array("Q"), array("q")
+    lists = SplitLists(np.empty(0, np.uint64), np.empty(0, np.int64))
+    for split, sign in (("train", 1), ("val", -1)):
+        for number, line in _lines(work / LISTS[split]):
+            found = image_of(path_of(line), kept)
+            if found is None:
+                lists.without_class += 1
+                if len(lists.unknown) < _SHOWN:
+                    lists.unknown.append(_words(split, number, line))
+            elif kept[found[0]]:
+                hashes.append(hash_of(*found))
+                numbers.append(sign * number)
+            else:
+                lists.dropped += 1
+    known, lines = np.array(hashes, np.uint64), np.array(numbers, np.int64)
+    order = np.argsort(known, kind="stable")
+    known, lines = known[order], lines[order]
+    _require_apart(known, lines)
+    first = np.append(True, known[1:] != known[:-1])[: len(known)]
+    return SplitLists(known[first], lines[first], lists.dropped, lists.unknown, lists.without_class)
+
+
+def listed_classes(work: Location, classes: Iterable[str]) -> set[str]:
+    """Return those of a dump's classes of which the lists in a work folder name an image.
+
+    Raises:
+        PrepError: a file is not such a list.
+    """
+    known = dict.fromkeys(classes, True)
+    found = (image_of(path_of(line), known) for split in LISTS for _, line in _lines(work / LISTS[split]))
+    return {image[0] for image in found if image is not None}
+
+
+def path_of(line: str) -> str:
+    """Return the path of a line, without a label: what stands behind a tab, or a number in the end."""
+    if "\t" in line:
+        return line.partition("\t")[0]
+    match = _LABELED.fullmatch(line)
+    return match[1] if match else line
+
+
+def image_of(path: str, classes: Mapping[str, bool]) -> tuple[str, str] | None:
+    """Return the class and the file name of an image; None if no class of the dump is in its path.
+
+    The class is the longest run of folders that is one, the innermost of equals; without such folders, what stands
+    before the name's first underscore, as in ImageNet's names.
+    """
+    *folders, name = path.replace("\\", "/").split("/")
+    for length in range(len(folders), 0, -1):
+        for start in range(len(folders) - length, -1, -1):
+            label = "/".join(folders[start : start + length])
+            if label in classes:
+                return label, name
+    label = name.partition("_")[0]
+    return (label, name) if label in classes else None
+
+
+def _require_apart(hashes: npt.NDArray[np.uint64], lines: npt.NDArray[np.int64]) -> None:
+    """Refuse lists of which both name the same image."""
+    clash = np.flatnonzero((hashes[1:] == hashes[:-1]) & ((lines[1:] < 0) != (lines[:-1] < 0)))
+    if len(clash):
+        first, second = (int(lines[clash[0] + step]) for step in (0, 1))
+        train, val = max(first, second), -min(first, second)
+        raise PrepError(
+            f"--split-file: line {train} of the first list and line {val} of the second name the same image; "
+            "an image is in one split"
+        )
+
+
+def _lines(location: Location) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a list that are not blank, with their numbers from 1."""
+    with location.open_input() as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n")
+        number = 0
+        try:
+            while line := text.readline(_LONGEST_LINE):
+                number += 1
+                if len(line) == _LONGEST_LINE or "\0" in line:
+                    raise PrepError(f"--split-file: {location.text}, line {number} is no path and label")
+                if line := line.strip("\r\n \t"):
+                    yield number, line
+        except UnicodeDecodeError:
+            raise PrepError(
+                f"--split-file: {location.text}, line {number + 1} is no text; give lists with a path per line"
+            ) from None
+
+
+def _words(split: str, number: int, line: str) -> str:
+    return f"{split} list, line {number}: {line[:100]!r}"
