@@ -42,15 +42,16 @@ def stray_shards(subject: Subject) -> Observations:
 
 
 def table_digests(subject: Subject) -> Observations:
-    """Yield the tables whose digest differs from the manifest's."""
+    """Yield the tables whose digest differs from the manifest's, or that can be opened and not read."""
     for name, table in subject.manifest.tables.items():
         if name in subject.files and name not in subject.unsound:
             try:
                 digest = (subject.location / name).sha256()
-            except DatasetError:
-                continue  # reported as E107
-            if digest != table.sha256:
-                yield name, f"{digest[:16]}…, the manifest says {table.sha256[:16]}…"
+            except DatasetError as error:
+                yield name, str(error)
+            else:
+                if digest != table.sha256:
+                    yield name, f"{digest[:16]}…, the manifest says {table.sha256[:16]}…"
 
 
 def unreadable_tables(subject: Subject) -> Observations:

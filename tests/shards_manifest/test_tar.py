@@ -226,6 +226,18 @@ def test_hostile_sizes_are_an_error_not_an_endless_loop(size):
         members_of(data + bytes(512) + END)
 
 
+@pytest.mark.parametrize(("size", "is_read"), [(1 << 20, True), ((1 << 20) + 1, False)])
+def test_an_extension_of_more_than_a_mebibyte_is_refused(size, is_read):
+    name = b"n" * (size - 1) + b"\0"
+    long = patched(patched(member_bytes("@", b"")[:512], 156, b"L"), 124, b"%011o\0" % size)
+    data = long + name + bytes(-size % 512) + member_bytes("a.JPEG", b"1") + END
+    if is_read:
+        assert [member.name for member in members_of(data)] == ["n" * (size - 1)]
+    else:
+        with pytest.raises(TarError, match="an extension header of 1048577 bytes"):
+            members_of(data)
+
+
 def test_an_enormous_extension_is_refused_unread():
     header = patched(tar_bytes([("a", b"")])[:512], 124, b"77777777777\0")
     reads = []

@@ -86,6 +86,16 @@ def test_a_map_without_holes_is_a_plain_file():
     assert (member.name, member.type, member.size) == ("b.JPEG", "0", 5)
 
 
+@pytest.mark.parametrize("padding", [b"", b"1\n2\n3\n", b"junk"])
+def test_what_pads_the_map_of_holes_is_no_part_of_it(padding):
+    header = pax_header({"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"})
+    content = (b"1\n4\n5\n" + padding).ljust(512, b"\0") + b"12345"
+    data = header + tar_bytes([("a.JPEG", content), ("b.JPEG", b"")])
+    found = members_of(data)
+    assert [(member.name, member.type, member.size) for member in found] == [("a.JPEG", "S", 5), ("b.JPEG", "0", 0)]
+    assert data[found[0].offset : found[0].offset + 5] == b"12345"
+
+
 def test_the_map_of_holes_of_a_header_that_never_ends_is_an_error():
     header = bytearray(tar_bytes([("a.JPEG", b"")])[:512])
     header[156:157], header[482] = b"S", 1

@@ -3,12 +3,18 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call, digests
 from dumps import SAMPLES_PER_SHARD
 
-from in21k.shards_manifest.storage.location import Location
+from in21k.prep.errors import PrepError
+from in21k.prep.executor import Workers
+from in21k.prep.stages.shard import ShardParameters, write_shards
+from in21k.prep.stages.shard_files import index_shard, plan_shards
+from in21k.shards_manifest.storage.location import Location, locate
+from in21k.shards_manifest.storage.ranges import LocalRanges
 
 pytestmark = pytest.mark.usefixtures("inline")
 
@@ -97,3 +103,23 @@ def test_a_repair_marks_the_folder_before_it_deletes_the_manifest(dataset, tmp_p
     (out / "manifest.json").write_bytes(b"{}")
     call("repair", dataset.work, out, "--workers", 1)
     assert events == ["write repair", "delete manifest.json", "write manifest.json", "delete .unfinished"]
+
+
+def test_a_dataset_is_indexed_in_a_few_large_reads(dataset, tmp_path, monkeypatch):
+    out = shutil.copytree(dataset.out, tmp_path / "out")
+    (out / ".unfinished").mkdir()
+    reads = []
+    read = LocalRanges.read
+    monkeypatch.setattr(LocalRanges, "read", lambda self, *where: reads.append(self) or read(self, *where))
+    for task in plan_shards(locate(dataset.work), locate(out), SAMPLES_PER_SHARD).tasks:
+        reads.clear()
+        index_shard(task)
+        assert len(reads) <= 2
+    indexed = [pq.read_table(path) for path in sorted((out / ".unfinished").glob("*.parquet"))]
+    assert pa.concat_tables(indexed).to_pylist() == pq.read_table(out / "samples.parquet").to_pylist()
+
+
+def test_no_samples_per_shard_are_refused(dataset, tmp_path):
+    with pytest.raises(PrepError, match="--samples-per-shard 0: give 1 or more"):
+        write_shards(locate(dataset.work), locate(tmp_path / "out"), ShardParameters(0), Workers(1))
+    assert not (tmp_path / "out").exists()

@@ -4,7 +4,13 @@ import os
 import pytest
 
 from in21k.shards_manifest.errors import DatasetError
-from in21k.shards_manifest.storage.local_files import atomic_path, make_folder, remove_temporaries, write_atomic
+from in21k.shards_manifest.storage.local_files import (
+    atomic_path,
+    make_folder,
+    regular_files,
+    remove_temporaries,
+    write_atomic,
+)
 from in21k.shards_manifest.storage.location import locate
 
 
@@ -15,6 +21,16 @@ def test_a_file_appears_whole_under_its_name(tmp_path):
         assert temporary.name.startswith(".tmp-")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_folder_lists_the_files_in_its_own_folders_alone(tmp_path):
+    for name in ("a", "below/b", "below/deep/c", "other/d"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"xyz"[: len(name)])
+    (tmp_path / "in" / "linked").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "in" / "pipe")
+    assert regular_files(tmp_path / "in") == {"a": 1, "below/b": 3, "below/deep/c": 3, "other/d": 3}
+    assert regular_files(tmp_path / "nowhere") == {}
 
 
 def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path):

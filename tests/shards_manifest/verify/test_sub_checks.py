@@ -6,6 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from damage import change_samples, change_shard, change_table, reseal, write_manifest
 
@@ -16,6 +17,7 @@ from in21k.shards_manifest.verify.checks import verify
 from in21k.shards_manifest.verify.findings import Depth
 
 TRAIN = "train/in21k-train-000000.tar"
+INDEX = "train/in21k-train-000000.idx"
 
 
 def manifest_with(change):
@@ -72,6 +74,18 @@ def table(name, *columns):
     return damage
 
 
+def next_index_if_kept(columns):
+    columns["class_index"] = [index + kept for index, kept in zip(columns["class_index"], columns["kept"], strict=True)]
+
+
+def without_column(name, column):
+    def damage(folder):
+        pq.write_table(pq.read_table(folder / name).drop_columns([column]), folder / name)
+        reseal(folder)
+
+    return damage
+
+
 def without_samples(folder):
     change_shard(TRAIN, lambda old: [old[0], (old[1][0], b"x"), *old[2:]])(folder)
     (folder / SAMPLES).unlink()
@@ -93,6 +107,14 @@ BROKEN = [
     ("E501", HIERARCHY, r"not in order of class_index", table(HIERARCHY, column("class_index", [1, 0]))),
     ("E501", HIERARCHY, r"its wnids do not have", manifest_with(lambda _: {"class_list_sha256": "0" * 64})),
     ("E505", CLASSES, r"the kept wnids do not have", manifest_with(lambda _: {"class_list_sha256": "0" * 64})),
+    ("E505", CLASSES, r"of kept classes are not 0 to 4", table(CLASSES, next_index_if_kept)),
+    *(
+        ("E106", HIERARCHY, f"it has no column {name}", without_column(HIERARCHY, name))
+        for name in ("class_index", "name", "level", "path", "children", "images_val")
+    ),
+    ("E106", CLASSES, "it has no column images_train", without_column(CLASSES, "images_train")),
+    ("E602", INDEX, "rewrites it", lambda out: (out / INDEX).write_bytes((out / INDEX).read_bytes()[:-9])),
+    ("E602", INDEX, "rewrites it", lambda out: (out / INDEX).write_bytes((out / INDEX).read_bytes() + b"more")),
     ("E502", HIERARCHY, r"has the parent 99", table(HIERARCHY, column("parent_index", [99]))),
     ("E502", HIERARCHY, r"has the parent -2", table(HIERARCHY, column("parent_index", [-2]))),
     ("E502", HIERARCHY, r"the parents form a cycle", table(HIERARCHY, column("parent_index", [1, 0]))),
