@@ -55,6 +55,8 @@ class Reason(StrEnum):
     NOT_AN_IMAGE_NAME = "not-an-image-name"
     UNSAFE_NAME = "unsafe-name"
     MACOS_METADATA = "macos-metadata"
+    UNREADABLE_MEMBER = "unreadable-member"
+    """A member of a zip that is encrypted, packed in an unusual way, absurdly large, or not where it should be."""
     # split: by name within the class
     DUPLICATE_NAME = "duplicate-name"
     IN_NO_LIST = "in-no-list"

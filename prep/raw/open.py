@@ -1,21 +1,36 @@
 """Opening a raw dump, whose layout is recognized by its content; nothing is unpacked or changed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import pyarrow.fs as pafs
 
 from in21k.prep.errors import PrepError
+from in21k.prep.raw import parquet, zips
 from in21k.prep.raw.class_labels import WNIDS, ClassLabels
 from in21k.prep.raw.dump import MixedDump, RawDump
 from in21k.prep.raw.folders import open_folder
 from in21k.prep.raw.gzip_ranges import GZIP_INDEX
+from in21k.prep.raw.parquet import parquet_by_pattern, parquet_in_folder, single_parquet
+from in21k.prep.raw.parquet_source import ParquetSource
 from in21k.prep.raw.pieces import is_pattern
 from in21k.prep.raw.shard_files import shards_by_pattern, shards_in_folder, single_shard
 from in21k.prep.raw.source import ImageSource, RangeSource
 from in21k.prep.raw.tars import TarDump
+from in21k.prep.raw.zips import ZipSource, open_zip
 from in21k.shards_manifest.storage.location import Location
 
-_SOURCES: Mapping[str, Callable[[Location, Location], ImageSource]] = {}
+_Finder: TypeAlias = Callable[[Location, Sequence[str]], MixedDump | None]
+
+_FILES: Sequence[_Finder] = (single_shard, single_parquet)
+_FOLDERS: Sequence[_Finder] = (shards_in_folder, parquet_in_folder)
+_PATTERNS: Sequence[_Finder] = (shards_by_pattern, parquet_by_pattern)
+"""What recognizes mixed dumps of each form, where a file, a folder or a pattern is given."""
+
+_SOURCES: Mapping[str, Callable[[Location, Location], ImageSource]] = {
+    parquet.LAYOUT: lambda raw, _work: ParquetSource(raw),
+    zips.LAYOUT: ZipSource,
+}
 """By layout, where the bytes of a dump's images come from if they are no ranges of its files."""
 
 
@@ -36,13 +51,17 @@ def open_raw(
         PrepError: there is no dump, its layout is unknown, or it is truncated.
     """
     kind = raw.filesystem.get_file_info(raw.path).type
-    if kind == pafs.FileType.Directory:
-        return shards_in_folder(raw, class_list) or open_folder(raw, work, labels)
-    if kind != pafs.FileType.NotFound:
-        return single_shard(raw, class_list) or TarDump(raw, work / GZIP_INDEX, labels)
-    if not is_pattern(raw):
+    is_there = kind != pafs.FileType.NotFound
+    if not is_there and not is_pattern(raw):
         raise PrepError(f"{raw.text}: there is no such file or folder")
-    return shards_by_pattern(raw, class_list) or TarDump(raw, work / GZIP_INDEX, labels)
+    is_folder = kind == pafs.FileType.Directory
+    for find in _FOLDERS if is_folder else _FILES if is_there else _PATTERNS:
+        found = find(raw, class_list)
+        if found is not None:
+            return found
+    if is_folder:
+        return open_folder(raw, work, labels)
+    return open_zip(raw, labels) or TarDump(raw, work / GZIP_INDEX, labels)
 
 
 def open_source(raw: Location, work: Location, layout: str) -> ImageSource:

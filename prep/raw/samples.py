@@ -90,7 +90,7 @@ class Labels:
         if not sample.images:
             found.rejects.extend(_refusal(member) for member in sample.others.values())
             return
-        wnid = _wnid_of(sample.key) or self._label(sample, read)
+        wnid = wnid_in(sample.key) or self._label(sample, read)
         for member in sample.images:
             if not wnid:
                 detail = "neither its key nor a .json or .cls beside it names its class"
@@ -111,7 +111,7 @@ class Labels:
         except (ValueError, RecursionError):
             return ""
         name = described.get("class_name") if isinstance(described, dict) else None
-        return _fit(name) if isinstance(name, str) else ""
+        return fit_class(name) if isinstance(name, str) else ""
 
     def _of_cls(self, sample: Sample, read: Read) -> str:
         member = sample.others.get("cls")
@@ -119,7 +119,7 @@ class Labels:
             return ""
         text = read(member.offset, member.size).decode("utf-8", "replace").strip()
         if not re.fullmatch(r"[0-9]{1,9}", text):
-            return _fit(text)
+            return fit_class(text)
         if not self._class_list:
             raise PrepError(
                 f"{self._text}: {printable(sample.key)} is of class {text}, and nothing says which that is; give the "
@@ -129,12 +129,13 @@ class Labels:
         return self._class_list[number] if number < len(self._class_list) else ""
 
 
-def _wnid_of(key: str) -> str:
+def wnid_in(key: str) -> str:
+    """Return the wnid that a key or path begins with or has as a folder, empty if there is none."""
     found = _WNID_IN_KEY.search(key)
     return found[1] if found else ""
 
 
-def _fit(name: str) -> str:
+def fit_class(name: str) -> str:
     """Return a class's name if it may be one, else an empty text."""
     name = name.strip()
     return name if len(name) <= _LONGEST_NAME and name.isprintable() else ""

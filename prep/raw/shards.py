@@ -1,14 +1,12 @@
 """Dumps that are WebDataset shards, as timm publishes ImageNet-21K: tars in which images of all classes lie mixed."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawBatch
-from in21k.prep.raw.names import path_of
+from in21k.prep.raw.dump_files import DumpFile, files_identity
 from in21k.prep.raw.samples import Labeled, Labels, samples
 from in21k.prep.records import Reject
 from in21k.shards_manifest.storage.location import Location
@@ -24,17 +22,6 @@ _FAR_WINDOW = 8 << 20
 _SAMPLES_AT_ONCE = 1 << 13
 
 
-@dataclass(frozen=True)
-class ShardFile:
-    """A shard of a dump."""
-
-    archive: str
-    """Its path in the dump, as tables store it; empty if the dump is a single shard."""
-    size: int
-    split: str = ""
-    """`train` or `val` if its name says so, and other shards are of the other split."""
-
-
 class ShardsDump:
     """WebDataset shards in a folder, or a single one."""
 
@@ -43,7 +30,7 @@ class ShardsDump:
     unit = "B"
 
     def __init__(
-        self, location: Location, files: Sequence[ShardFile], class_list: Sequence[str], rejects: Sequence[Reject] = ()
+        self, location: Location, files: Sequence[DumpFile], class_list: Sequence[str], rejects: Sequence[Reject] = ()
     ) -> None:
         """Keep what is known.
 
@@ -60,10 +47,8 @@ class ShardsDump:
         self.size = sum(file.size for file in files)
 
     def identity(self) -> dict[str, Any]:
-        """Return the layout, the number and length of the shards, and a digest of their names and lengths."""
-        names = "".join(f"{file.archive}\0{file.size}\n" for file in self._files)
-        digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
-        return {"layout": self.layout, "shards": len(self._files), "bytes": self.size, "names_sha256": digest}
+        """Return the layout, the number and length of the shards, and a digest."""
+        return files_identity(self._location, self._files, self.layout)
 
     def batches(self) -> Iterator[RawBatch]:
         """Yield the images of each shard, some thousand at once.
@@ -75,7 +60,7 @@ class ShardsDump:
             yield RawBatch([], [], self._rejects, 0)
         before = 0
         for file in self._files:
-            location = self._location.child(path_of(file.archive)) if file.archive else self._location
+            location = file.within(self._location)
             reader = location.open_ranges()
             try:
                 yield from self._of_shard(file, Window(reader, _WINDOW if location.is_local else _FAR_WINDOW), before)
@@ -87,7 +72,7 @@ class ShardsDump:
                 reader.close()
             before += file.size
 
-    def _of_shard(self, file: ShardFile, window: "Window", before: int) -> Iterator[RawBatch]:
+    def _of_shard(self, file: DumpFile, window: "Window", before: int) -> Iterator[RawBatch]:
         rejects: list[Reject] = []
         found = samples(read_joined_members(window.read, 0, window.size), rejects)
         while batch := list(islice(found, _SAMPLES_AT_ONCE)):
