@@ -2,6 +2,7 @@
 
 import click
 
+from in21k.prep.cli import classes as cli_classes
 from in21k.prep.cli import dataset as cli_dataset
 from in21k.prep.cli import demo as cli_demo
 from in21k.prep.cli import hierarchy as cli_tree
@@ -40,6 +41,7 @@ for command in (
     cli_pipeline.run_command,
     cli_dataset.rejects_command,
     cli_demo.demo_command,
+    cli_classes.classes_command,
     cli_tree.tree_command,
     cli_tree.report_command,
     cli_dataset.verify_command,

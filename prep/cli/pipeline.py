@@ -1,14 +1,23 @@
 """The commands from a raw dump to a dataset: filter, split, resize, shard, run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from in21k.prep.cli.selection import chosen_filter, export_option, note_unmatched, selection_options
-from in21k.prep.cli.shared import Size, json_option, note, parents_option, print_summary, source_options
+from in21k.prep.cli.shared import (
+    Command,
+    Size,
+    json_option,
+    note,
+    parents_option,
+    print_summary,
+    source_options,
+    with_options,
+)
 from in21k.prep.cli.taxonomy import print_findings, taxonomy_options
 from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
@@ -27,8 +36,6 @@ from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.parents import ParentRule
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
 _SLOW_PILLOW = (
     "stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/decisions.md says how to install it"
 )
@@ -39,7 +46,7 @@ work_argument = click.argument("work", metavar="WORK")
 out_argument = click.argument("out", metavar="OUT")
 
 
-def _choice(name: str, default: StrEnum, text: str) -> Callable[[_Command], _Command]:
+def _choice(name: str, default: StrEnum, text: str) -> Callable[[Command], Command]:
     """Return an option that takes the values of the default's enumeration."""
     values = click.Choice([member.value for member in type(default)])
     return click.option(name, type=values, default=default.value, show_default=True, help=text)
@@ -100,17 +107,6 @@ worker_options = (
     click.option("--scheduler", default="", help="Address of the Dask scheduler, such as tcp://host:8786."),
     json_option,
 )
-
-
-def with_options(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds groups of options, in order."""
-
-    def add(command: _Command) -> _Command:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
-
-    return add
 
 
 @click.command("filter")

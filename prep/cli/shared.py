@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -14,6 +14,8 @@ from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
 from in21k.shards_manifest.errors import escaped, one_line
 from in21k.shards_manifest.sizes import SizeError, parse_size
 from in21k.tree.parents import ParentRule
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 PROGRAM = Program(
     name="in21k-prep",
@@ -103,3 +105,14 @@ def print_summary(command: str, facts: Mapping[str, Any], as_json: bool) -> None
 def chosen_source(chosen: Mapping[str, Any]) -> SourceChoices:
     """Return the user's choices about the dump."""
     return SourceChoices(chosen["class_list"], chosen["resplit"])
+
+
+def with_options(*groups: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Return a decorator that adds groups of options, in order."""
+
+    def add(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return add

@@ -1,0 +1,61 @@
+"""The command that lists classes: classes."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from in21k.prep.cli.shared import json_option, parents_option, print_summary, source_options, with_options
+from in21k.prep.cli.taxonomy import chosen_taxonomy, taxonomy_options
+from in21k.prep.dataset.classes import ClassRow, list_classes, write_classes
+from in21k.prep.raw.choices import SourceChoices
+from in21k.shards_manifest.errors import escaped
+
+
+@click.command("classes")
+@click.argument("source", metavar="SOURCE")
+@click.option(
+    "--subtree", multiple=True, metavar="CLASS", help="List only a class and those below it, on any path. Repeatable."
+)
+@click.option("--kept", "which", flag_value="kept", help="List only classes that are kept.")
+@click.option("--dropped", "which", flag_value="dropped", help="List only classes that are dropped.")
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the classes to a file too: a .csv with all columns, or a list for --classes and --exclude.",
+)
+@with_options(taxonomy_options, source_options[:1], [parents_option, json_option])
+def classes_command(
+    source: str, subtree: tuple[str, ...], which: str | None, export: Path | None, as_json: bool, **chosen: Any
+) -> None:
+    """List classes with their names, images and levels, and why some are dropped: a tab-separated line each.
+
+    SOURCE is a raw dump, a work folder, a prepared dataset, or the name of a published list: fall11-p, winter21-p,
+    in12k or in1k. In a dump and a list nothing is dropped yet, and levels count all its classes.
+
+    \b
+    Examples:
+      in21k-prep classes imagenet21k/ --dropped
+      in21k-prep classes fall11-p --subtree n00007846 --export people.txt
+      in21k-prep run fall11_whole.tar work/ out/ --exclude people.txt
+    """
+    rows = list_classes(source, chosen_taxonomy(chosen), subtree, SourceChoices(chosen["class_list"]))
+    rows = [row for row in rows if which is None or row.is_kept == (which == "kept")]
+    if export is not None:
+        write_classes(rows, export)
+    if as_json:
+        click.echo(json.dumps({"command": "classes", **_counts(rows, export), "list": [asdict(row) for row in rows]}))
+        return
+    for row in rows:
+        click.echo("\t".join(escaped("" if value is None else str(value)) for value in asdict(row).values()))
+    print_summary("classes", _counts(rows, export), as_json=False)
+
+
+def _counts(rows: list[ClassRow], export: Path | None) -> dict[str, Any]:
+    reasons = Counter(row.reason.replace("-", "_") for row in rows if row.reason)
+    images = sum(row.images or 0 for row in rows)
+    return {"classes": len(rows), "images": images, **reasons, **({"exported": str(export)} if export else {})}
