@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from in21k.shards_manifest.images.faults import ImageFault
+from in21k.shards_manifest.sample_table import FINGERPRINTS
 
 
 class Kept(StrEnum):
@@ -155,6 +156,7 @@ PART_SCHEMA = pa.schema(
         pa.field("size", pa.int64(), nullable=False),  # of all its members with headers and padding
         pa.field("warned", pa.bool_(), nullable=False),  # libjpeg decoded it with a warning
         pa.field("crc32", pa.uint32()),  # of those bytes; null in parts of older versions
+        *FINGERPRINTS,
     ]
 )
 """`parts/part-NNNNN.parquet`: a row per resized image in the order of the part's tar: by split, then shuffle key."""

@@ -15,6 +15,8 @@ UNFINISHED = ".unfinished"
 CONFIG = "config.json"
 """The record of a run, which has a configuration, or of an exported model, which has an architecture."""
 REPORT_PAGE = "report.html"
+DUPLICATES_PAGE = "duplicates.html"
+"""The page of a search for duplicates, which may stand in the report's folder."""
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PARQUET_START = b"PAR1"
@@ -41,6 +43,7 @@ _MARKERS = {
     "metrics.csv": FolderKind.RUN,
     "checkpoints": FolderKind.RUN,
     REPORT_PAGE: FolderKind.REPORT,
+    DUPLICATES_PAGE: FolderKind.REPORT,
 }
 """Files and folders by name, apart from `CONFIG`, whose content decides."""
 

@@ -41,6 +41,20 @@ SCHEMA = pa.schema(
     ]
 )
 
+"""The columns that every sample table has."""
+
+FINGERPRINTS = pa.schema(
+    [
+        pa.field("phash", pa.uint64()),  # the signs of the whole picture's lowest frequencies; 0: of a single color
+        pa.field("crop_phashes", pa.binary(40)),  # of five windows of it, 8 bytes each, big-endian
+        pa.field("file_digest", pa.uint64()),  # XXH3 of the image's file in the dump
+    ]
+)
+"""The columns by which copies of a picture are found; null for an image that an older version resized, and left out
+where that is so for all."""
+
+_EVERY = pa.schema([*SCHEMA, *FINGERPRINTS])
+
 
 def key_prefix(label: str) -> str:
     """Return what the keys of a class begin with, up to and including their first `_`.
@@ -186,11 +200,21 @@ class SampleTable:
         ]
         return self._read(split, shard, columns)
 
+    def fingerprints(self, split: str, shard: int) -> pa.Table | None:
+        """Return the columns of FINGERPRINTS of a shard's samples, None if an older version wrote the table.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        if not set(FINGERPRINTS.names) <= set(self._file.schema_arrow.names):
+            return None
+        return self._read(split, shard, FINGERPRINTS.names)
+
     def _read(self, split: str, shard: int, columns: list[str]) -> pa.Table:
         group = self._first_group[split] + shard
         try:
             table = self._file.read_row_group(group, columns=columns, use_threads=False).select(columns)
-            table = table.cast(pa.schema([SCHEMA.field(name) for name in columns]))
+            table = table.cast(pa.schema([_EVERY.field(name) for name in columns]))
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise DatasetError(
                 f"{self._location.text}: row group {group} cannot be read ({one_line(error)})"

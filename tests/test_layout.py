@@ -26,6 +26,7 @@ ORDER = {
         ["errors", "records", "without_pandas", "progress_bar"],
         ["tables", "executor", "bucket_sort"],
         ["raw", "images", "demo", "hierarchy"],
+        ["duplicates"],
         ["stages"],
         ["dataset"],
         ["cli"],

@@ -5,6 +5,7 @@ import click
 from in21k.prep.cli import classes as cli_classes
 from in21k.prep.cli import dataset as cli_dataset
 from in21k.prep.cli import demo as cli_demo
+from in21k.prep.cli import duplicates as cli_duplicates
 from in21k.prep.cli import hierarchy as cli_tree
 from in21k.prep.cli import pipeline as cli_pipeline
 from in21k.prep.cli.shared import PROGRAM, PrepGroup
@@ -49,5 +50,6 @@ for command in (
     cli_dataset.sidecars_command,
     cli_dataset.inspect_command,
     cli_dataset.compare_command,
+    cli_duplicates.duplicates_command,
 ):
     main.add_command(command)

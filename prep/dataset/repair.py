@@ -13,7 +13,7 @@ from in21k.prep.stages.describe import dataset_tables, stored_parameters
 from in21k.prep.stages.parts import count_parts, discarding_damaged
 from in21k.prep.stages.record import PARTS, locked, required
 from in21k.prep.stages.shard import ShardParameters, require_made_from, write_shards
-from in21k.prep.stages.shard_files import ShardTask, index_shard, plan_shards, reopen, write_shard, writing
+from in21k.prep.stages.shard_files import ShardPlan, ShardTask, index_shard, plan_shards, reopen, write_shard, writing
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.json_file import read_json_bytes
@@ -95,7 +95,7 @@ def _rewrite(
         list(pool.map(write_shard, broken))
         if SAMPLES in damaged:
             list(pool.map(index_shard, (task for task in plan.tasks if task.path not in damaged)))
-            plan.write_sample_table()
+            _write_sample_table(plan, manifest)
     written = [task.path for task in broken] + sorted(damaged & {SAMPLES})
     if lost := sorted(damaged & set(manifest.tables) - {SAMPLES}):
         tables = dataset_tables(work, asdict(parameters), plan.orders)
@@ -104,6 +104,13 @@ def _rewrite(
         written += lost
     _require_same_bytes(output, manifest, broken, written)
     return written + write_sidecars(output, manifest)
+
+
+def _write_sample_table(plan: ShardPlan, manifest: Manifest) -> None:
+    """Write the sample table, without fingerprints if the dataset was written before there were any."""
+    plan.write_sample_table()
+    if (plan.output / SAMPLES).sha256() != manifest.tables[SAMPLES].sha256:
+        plan.write_sample_table(fingerprints=False)
 
 
 def _require_same_bytes(output: Location, manifest: Manifest, shards: list[ShardTask], written: list[str]) -> None:

@@ -9,6 +9,7 @@ import simplejpeg
 from PIL import Image, features
 
 from in21k.prep.images.encode import encode_jpeg
+from in21k.prep.images.fingerprint import Fingerprint, fingerprint
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
 from in21k.shards_manifest.images.decode import decode
 from in21k.shards_manifest.images.faults import DecoderGuard, ImageError, ImageFault
@@ -32,6 +33,8 @@ class Resized:
     """A JPEG or WebP."""
     warned: bool
     """Whether libjpeg decoded over damage."""
+    fingerprint: Fingerprint
+    """Of the image as it was, whole even where only its middle is kept."""
 
 
 def resize_image(data: bytes, parameters: ResizeParameters, memory: int = MEMORY) -> Resized:
@@ -53,25 +56,27 @@ def resize_image(data: bytes, parameters: ResizeParameters, memory: int = MEMORY
     if parameters.compat:
         from in21k.prep.images.reference_pixels import resize_as_reference
 
-        return Resized(resize_as_reference(data, parameters, limits), warned=False)
+        resized, pixels = resize_as_reference(data, parameters, limits)
+        return Resized(resized, warned=False, fingerprint=fingerprint(data, pixels))
     picture = decode(data, limits)
     if picture.warning and parameters.on_warning is OnWarning.REJECT:
         raise ImageError(ImageFault.DAMAGED, picture.warning)
     size = _target(picture.pixels.size, parameters)
     crop = (parameters.size, parameters.size) if parameters.mode is ResizeMode.CENTER_CROP else size
     if picture.is_plain and picture.pixels.size == size == crop and parameters.format is ImageFormat.JPEG:
-        return Resized(data, warned=False)
+        return Resized(data, warned=False, fingerprint=fingerprint(data, picture.pixels))
     _check_sides(picture.pixels.size, crop, parameters.format)
     encode = encode_jpeg if parameters.format is ImageFormat.JPEG else write_webp
     with DecoderGuard(data):
-        fitted = _fitted(picture.pixels, size, crop, parameters.filter, limits)
-        return Resized(encode(fitted, parameters.quality), warned=bool(picture.warning))
+        fitted, whole = _fitted(picture.pixels, size, crop, parameters.filter, limits)
+        found = fingerprint(data, whole)
+        return Resized(encode(fitted, parameters.quality), warned=bool(picture.warning), fingerprint=found)
 
 
 def _fitted(
     image: Image.Image, size: tuple[int, int], crop: tuple[int, int], chosen: Filter, limits: Limits
-) -> Image.Image:
-    """Return an image resized to a size, of which the middle is kept.
+) -> tuple[Image.Image, Image.Image]:
+    """Return an image resized to a size, of which the middle is kept; and the whole, as small as there is one.
 
     Where the resized image would be large, its middle alone is computed; elsewhere the whole is, because the middle
     alone is rounded otherwise in a few of its pixels.
@@ -82,10 +87,10 @@ def _fitted(
         across, down = image.width / size[0], image.height / size[1]
         limits.check_resized(image.size, crop)
         box = (left * across, top * down, (left + crop[0]) * across, (top + crop[1]) * down)
-        return image.resize(crop, resampling, box)
+        return image.resize(crop, resampling, box), image
     limits.check_resized(image.size, size)
     fitted = image.resize(size, resampling)
-    return fitted if crop == size else fitted.crop((left, top, left + crop[0], top + crop[1]))
+    return fitted if crop == size else fitted.crop((left, top, left + crop[0], top + crop[1])), fitted
 
 
 def _check_sides(size: tuple[int, int], target: tuple[int, int], written: ImageFormat) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from in21k.prep.errors import DamagedPartError
+from in21k.prep.images.fingerprint import Fingerprint
 from in21k.prep.records import PART_SCHEMA, PROVISIONAL, REJECTS_SCHEMA, Reject, rejects_table
 from in21k.prep.stages.held import HeldBytes, Place
 from in21k.prep.stages.record import PARTS, RESIZE_RECORD
@@ -22,7 +23,7 @@ from in21k.prep.tables import write_table
 from in21k.shards_manifest.errors import DamagedTableError, one_line
 from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.parquet_table import read_columns
-from in21k.shards_manifest.sample_table import LABEL_SUFFIX
+from in21k.shards_manifest.sample_table import FINGERPRINTS, LABEL_SUFFIX
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import END, member_pieces
 
@@ -47,6 +48,7 @@ class ResizedImage:
     """Where its bytes are held."""
     warned: bool
     """Whether libjpeg decoded it with a warning."""
+    fingerprint: Fingerprint
 
     def order(self) -> tuple[str, int, int, int]:
         """Return the sort key of parts and shards."""
@@ -99,6 +101,7 @@ def write_part(
         sizes,
         [image.warned for image in images],
         checksums,
+        *([getattr(image.fingerprint, name) for image in images] for name in FINGERPRINTS.names),
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, PART_SCHEMA, strict=True)]
     write_table(part_path(folder, number, ".parquet"), pa.Table.from_arrays(arrays, schema=PART_SCHEMA), checked=True)
@@ -133,6 +136,24 @@ def read_part(folder: Location, number: int, classes: int) -> pa.Table:
     if odd := {*table["split"].unique().to_pylist()} - {*SPLITS, *PROVISIONAL.values()}:
         raise damaged_part(folder, number, f"it has the split {min(odd)[:60]!a}", ".parquet")
     return table
+
+
+def part_has_fingerprints(folder: Location, number: int) -> bool:
+    """Return whether a part's table has the columns of FINGERPRINTS, which those of older versions lack.
+
+    Raises:
+        DamagedPartError: it cannot be read.
+    """
+    return any(column.null_count < len(column) for column in read_part_fingerprints(folder, number).columns)
+
+
+def read_part_fingerprints(folder: Location, number: int) -> pa.Table:
+    """Return the columns of FINGERPRINTS of a part's table, null where an older version wrote it.
+
+    Raises:
+        DamagedPartError: it cannot be read.
+    """
+    return _read(folder, number, ".parquet", FINGERPRINTS)
 
 
 def read_part_rejects(folder: Location, number: int) -> pa.Table:

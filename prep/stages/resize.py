@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
+from in21k.prep.images.fingerprint import Fingerprint
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import Resized, decoder_versions, resize_image
 from in21k.prep.progress_bar import progress_bar
@@ -52,7 +53,7 @@ from in21k.shards_manifest.storage.location import Location, locate
 
 STAGE = "resize"
 
-_Decoded: TypeAlias = tuple[dict[str, Any], Place, bool]
+_Decoded: TypeAlias = tuple[dict[str, Any], Place, bool, Fingerprint]
 """An image's row of the split table, where the resized image is held, and whether libjpeg warned."""
 
 DEFAULT_MEMORY = 600 << 20
@@ -154,7 +155,7 @@ def resize_part(task: PartTask) -> int:
                 reason, wnid = Reason(error.fault), task.wnids[row["class_index"]]
                 rejects.append(Reject(wnid=wnid, name=row["name"], stage=STAGE, reason=reason, detail=error.detail))
             else:
-                decoded.append((row, held.append(image.data), image.warned))
+                decoded.append((row, held.append(image.data), image.warned, image.fingerprint))
         write_part(folder, task.number, _with_splits(decoded, task), held, suffix, rejects)
     return len(rows)
 
@@ -178,7 +179,7 @@ def _resized(content: Content, task: PartTask, held: HeldBytes) -> Resized:
 
 def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
     """Return images with their splits, without the spares that do not become val."""
-    splits = _splits([row for row, _, _ in decoded], task)
+    splits = _splits([row for row, *_ in decoded], task)
     return [
         ResizedImage(
             split=split,
@@ -188,8 +189,9 @@ def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
             key=row["key"],
             image=image,
             warned=warned,
+            fingerprint=found,
         )
-        for (row, image, warned), split in zip(decoded, splits, strict=True)
+        for (row, image, warned, found), split in zip(decoded, splits, strict=True)
         if split
     ]
 

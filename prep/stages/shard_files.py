@@ -8,18 +8,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
 from in21k.prep.stages.merge import MergeOrder, merge_orders
 from in21k.prep.stages.parts import count_parts, damaged_part, discarding_damaged, read_samples
 from in21k.prep.stages.record import PARTS, locked, required
+from in21k.prep.stages.sample_rows import write_sample_rows
 from in21k.prep.tables import table_writer
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.json_file import parse_json, read_json_bytes
 from in21k.shards_manifest.manifest import SAMPLES, SHARD_SUFFIX, SPLITS, Shard
 from in21k.shards_manifest.markers import UNFINISHED
-from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sample_table import LABEL_SUFFIX, SCHEMA, require_plain_keys
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, END, TarError, content_size, read_members
@@ -85,6 +84,8 @@ class ShardTask:
 class ShardPlan:
     """All shards of a dataset."""
 
+    parts: Location
+    """The folder of the parts."""
     output: Location
     orders: Mapping[str, MergeOrder]
     """The samples of each split, in the order in which the shards hold them."""
@@ -95,11 +96,14 @@ class ShardPlan:
         """Return the manifest's entries by split; every shard must be complete."""
         return {split: tuple(task.shard() for task in self.tasks if task.split == split) for split in SPLITS}
 
-    def write_sample_table(self) -> None:
-        """Write the dataset's sample table, a row group per shard; every shard's rows must exist."""
-        with (self.output / SAMPLES).write() as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-            for task in self.tasks:
-                writer.write_table(read_columns(task.rows, SCHEMA))
+    def write_sample_table(self, *, fingerprints: bool = True) -> None:
+        """Write the dataset's sample table, a row group per shard; every shard's rows must exist.
+
+        Args:
+            fingerprints: whether to write those that the parts' tables hold.
+        """
+        shards = [(task.rows, task.samples) for task in self.tasks]
+        write_sample_rows(self.output / SAMPLES, self.parts if fingerprints else None, shards)
 
 
 def plan_shards(work: Location, output: Location, samples_per_shard: int) -> ShardPlan:
@@ -128,7 +132,7 @@ def plan_shards(work: Location, output: Location, samples_per_shard: int) -> Sha
         for split in SPLITS
         for number, start in enumerate(range(0, len(orders[split]), samples_per_shard))
     )
-    return ShardPlan(output, orders, tuple(tasks))
+    return ShardPlan(folder, output, orders, tuple(tasks))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ def merges(draw):
         np.array(sizes, np.int32),
         np.array([0] * len(parts), np.int32),
         np.array([-1] * len(parts), np.int64),
+        np.arange(len(parts), dtype=np.int32),
     )
 
 

@@ -1,0 +1,72 @@
+"""The command on copies of pictures: duplicates; and the options by which `run` and `shard` drop them."""
+
+from pathlib import Path
+
+import click
+
+from in21k.prep.cli.dataset import out_argument
+from in21k.prep.cli.shared import json_option, print_summary
+from in21k.prep.duplicates.find import SearchParameters, find_duplicates
+from in21k.prep.duplicates.twins import DISTANCE
+from in21k.prep.executor import Workers, available_cores
+from in21k.shards_manifest.errors import escaped
+from in21k.shards_manifest.storage.location import locate
+
+against_option = click.option(
+    "--against",
+    metavar="SET",
+    multiple=True,
+    help="Other images: a folder, a prepared dataset, or a tar. May be given several times.",
+)
+distance_option = click.option(
+    "--distance",
+    type=int,
+    default=DISTANCE,
+    show_default=True,
+    help="In how many of their 64 bits the hashes of two pictures may differ, 0 to 12.",
+)
+
+
+@click.command("duplicates")
+@out_argument
+@against_option
+@distance_option
+@click.option("--no-crops", is_flag=True, help="Do not look for crops, which take most of the time.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("duplicates"),
+    show_default=True,
+    help="The folder to write to; it may be that of a report.",
+)
+@click.option("--workers", type=int, help="Processes and threads.  [default: the CPUs available]")
+@json_option
+def duplicates_command(
+    out: str, against: tuple[str, ...], distance: int, no_crops: bool, output: Path, workers: int | None, as_json: bool
+) -> None:
+    """Find pictures that occur more than once in a prepared dataset, or in it and in other sets.
+
+    Copies are found that were encoded or scaled anew, mirrored, or cropped by about 5 %: within a class, across
+    classes, across train and val, and in the sets that --against names. The output is duplicates.parquet, a row per
+    pair, and duplicates.html, which shows some of each kind. Nothing is written to the dataset OUT.
+
+    \b
+    Example:
+      in21k-prep duplicates imagenet21k/
+      in21k-prep duplicates imagenet21k/ --against imagenet1k/val --against customer.tar --output leaks/
+    """
+    count = available_cores() if workers is None else workers
+    found = find_duplicates(
+        locate(out),
+        [locate(other) for other in against],
+        output,
+        SearchParameters(distance, not no_crops),
+        Workers(count),
+    )
+    if as_json:
+        print_summary("duplicates", found, as_json)
+        return
+    findings = found.pop("findings")
+    print_summary("duplicates", found, as_json)
+    for finding in findings:
+        click.echo(f"finding: {escaped(finding)}")
