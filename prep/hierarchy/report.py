@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.source import SourceHierarchy, read_source
 from in21k.prep.hierarchy.thumbnails import sheet_samples, thumbnails
-from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA
+from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
+from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, Manifest, read_manifest
 from in21k.shards_manifest.markers import REPORT_PAGE as PAGE
 from in21k.shards_manifest.markers import FolderKind, require_place_for
@@ -99,6 +101,8 @@ def _dataset_plots(dataset: Location, manifest: Manifest, found: SourceHierarchy
         read_columns(dataset / name, schema)
         for name, schema in ((CLASSES, DATASET_CLASSES_SCHEMA), (REJECTS, REJECTS_SCHEMA))
     )
+    classes = classes.filter(pc.not_equal(classes["reason"], Kept.ANCESTOR.value))  # they have no images to count
+    indices = classes.filter(classes["kept"])["class_index"].to_numpy()
     train, val = (found.table[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
     counted = rejects.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist()
     reasons: Mapping[tuple[str, str], int] = {(row["stage"], row["reason"]): row["count_all"] for row in counted}
@@ -107,14 +111,14 @@ def _dataset_plots(dataset: Location, manifest: Manifest, found: SourceHierarchy
         "images-per-class.png": plot_images_per_class(
             classes["images"].to_numpy().astype(np.int64),
             classes["kept"].to_numpy().astype(np.bool_),
-            train + val,
+            (train + val)[indices],
             int(manifest.parameters["filter"]["min_images"]),
         ),
-        "val-per-class.png": plot_val_per_class(val),
+        "val-per-class.png": plot_val_per_class(val[indices]),
         "rejects.png": plot_rejects(reasons),
     }
     names = found.table["name"].to_pylist()
     for level, pictures in sheet_samples(dataset, manifest, found.hierarchy.levels, SAMPLES_PER_LEVEL).items():
-        sheet = [(names[index], picture) for index, picture in pictures]
+        sheet = [(escaped(names[index]), picture) for index, picture in pictures]
         plots[f"samples-level-{level:02d}.png"] = plot_samples(level, sheet)
     return plots

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
@@ -70,6 +71,7 @@ def train_on(
         start = find_start(run, config, dataset, resume=resume)
         _check_same_start(start, ranks)
         _tell_unusable(start, ranks)
+        _tell_one_level(config, dataset, ranks)
         session = open_session(config, dataset, ranks, start)
         began = time.perf_counter()
         with dataset.cached(read_options(config.data)):
@@ -218,6 +220,14 @@ def _tell_unusable(start: Start, ranks: Ranks) -> None:
     """Say on stderr which newer checkpoints are left alone because they are broken."""
     for reason in start.unusable if ranks.is_first else ():
         print(f"note: {reason}; resuming from {start.checkpoint} instead", file=sys.stderr, flush=True)
+
+
+def _tell_one_level(config: Config, dataset: TrainingData, ranks: Ranks) -> None:
+    """Say on stderr what a softmax per level comes to where all classes are on one level."""
+    scheme = config.loss.scheme
+    if ranks.is_first and scheme.startswith("semantic-") and dataset.hierarchy.num_levels == 1:
+        told = f"the classes of {dataset.name} have one level, so loss.scheme={scheme} is a softmax over all of them"
+        print(f"note: {one_line(told, None)}", file=sys.stderr, flush=True)
 
 
 def _check_same_start(start: Start, ranks: Ranks) -> None:

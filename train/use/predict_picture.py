@@ -1,9 +1,11 @@
 """A picture of predictions: each image beside its levels, with a bar per class."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.markers import PNG_START, require_file_place
 from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.errors import TrainError
@@ -59,7 +61,8 @@ def draw_picture(predictions: Sequence[Prediction], path: Path) -> None:
     for (left, right), prediction in zip(grid, shown, strict=True):
         _draw_image(left, prediction)
         _draw_bars(right, prediction)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # a name in another script: boxes
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
@@ -75,7 +78,7 @@ def _bars(prediction: Prediction) -> list[tuple[str, Guess]]:
 def _draw_image(axes: "Axes", prediction: Prediction) -> None:
     axes.imshow(read_pixels(Path(prediction.image).read_bytes()))
     axes.set_axis_off()
-    axes.set_title(Path(prediction.image).name, fontsize=10, parse_math=False)
+    axes.set_title(escaped(Path(prediction.image).name), fontsize=10, parse_math=False)
 
 
 def _draw_bars(axes: "Axes", prediction: Prediction) -> None:
@@ -92,7 +95,7 @@ def _draw_bars(axes: "Axes", prediction: Prediction) -> None:
     for row, (_, guess) in enumerate(bars):
         inside = guess.probability > SURE
         axes.annotate(
-            f"{guess.name}  {guess.probability:.2f}",
+            f"{escaped(guess.name)}  {guess.probability:.2f}",
             (guess.probability, row),
             xytext=(-5 if inside else 5, 0),
             textcoords="offset points",
@@ -102,4 +105,5 @@ def _draw_bars(axes: "Axes", prediction: Prediction) -> None:
             color="white" if inside else "black",
             parse_math=False,
         )
-    axes.set_title(" · ".join(prediction.labels) or f"no label is more probable than {SURE}", fontsize=10)
+    title = " · ".join(prediction.labels) or f"no label is more probable than {SURE}"
+    axes.set_title(escaped(title), fontsize=10, parse_math=False)

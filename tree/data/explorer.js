@@ -271,7 +271,13 @@
   window.addEventListener("hashchange", fromHash);
   const parts = [`${number.format(wnids.length)} classes`, `${number.format(weights.length)} levels`];
   if (hasImages) parts.push(`${number.format(roots.reduce((sum, i) => sum + images[i], 0))} images`);
-  byId("summary").textContent = [...parts, data.source, `parents: ${data.rule}`].join(" \u00b7 ");
+  if (data.source !== "none") parts.push(data.source);
+  if (data.rule !== "none") parts.push(`parents: ${data.rule}`);
+  byId("summary").textContent = parts.join(" \u00b7 ");
+  if (!data.source.startsWith("WordNet")) {
+    byId("search").placeholder = "Search by name or label";
+    byId("search").setAttribute("aria-label", "Search by name or label");
+  }
   drawTree();
   drawHint();
   fromHash();
