@@ -119,13 +119,19 @@ def open_tar(location: Location, index: Location) -> RangeReader:
 
 
 def open_archive_file(dump: Location, archive: str, work: Location) -> RangeReader:
-    """Open a file within a dump, by its stored path; a gzipped class tar gives its content.
+    """Open a file within a dump, by its stored path, which may be a pattern; a gzipped tar gives its content.
 
     Raises:
         DatasetError: it does not exist.
     """
     path = path_of(archive)
-    if not path.lower().endswith(GZIPPED_TARS):
-        return dump.child(path).open_ranges()
+    location = dump.child(path)
+    if not path.lower().endswith((".tar", *GZIPPED_TARS)) and not is_pattern(location):
+        return location.open_ranges()
+    return open_tar(location, archive_index(work, archive))
+
+
+def archive_index(work: Location, archive: str) -> Location:
+    """Return where the index of a file within a dump is kept, if the file is gzipped."""
     name = hashlib.blake2b(archive.encode(), digest_size=16).hexdigest()
-    return open_tar(dump.child(path), work / _ARCHIVE_INDICES / f"{name}.{GZIP_INDEX}")
+    return work / _ARCHIVE_INDICES / f"{name}.{GZIP_INDEX}"

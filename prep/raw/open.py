@@ -16,6 +16,7 @@ from in21k.prep.raw.parquet_source import ParquetSource
 from in21k.prep.raw.pieces import is_pattern
 from in21k.prep.raw.shard_files import shards_by_pattern, shards_in_folder, single_shard
 from in21k.prep.raw.source import ImageSource, RangeSource
+from in21k.prep.raw.streams import open_streams
 from in21k.prep.raw.tars import TarDump
 from in21k.prep.raw.zips import ZipSource, open_zip
 from in21k.shards_manifest.storage.location import Location
@@ -60,7 +61,7 @@ def open_raw(
         if found is not None:
             return found
     if is_folder:
-        return open_folder(raw, work, labels)
+        return open_streams(raw, work, labels, class_list) or open_folder(raw, work, labels)
     return open_zip(raw, labels) or TarDump(raw, work / GZIP_INDEX, labels)
 
 

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.gzip_ranges import GZIP_INDEX, open_archive_file, open_tar
+from in21k.prep.raw.names import GZIPPED_TARS
 from in21k.prep.raw.pieces import is_pattern
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.storage.location import Location
@@ -15,6 +17,9 @@ from in21k.shards_manifest.storage.ranges import RangeReader
 _READ_SIZE = 8 << 20
 _MAX_GAP = 64 << 10
 """Bytes between two images that are cheaper to read than to skip."""
+
+_MOST_OPEN = 8
+"""Files that stay open."""
 
 Row = dict[str, Any]
 """Where an image is: at least its `name`, `archive`, `offset` and `size`, as in `images.parquet`."""
@@ -69,7 +74,8 @@ def require_bytes(content: Content) -> bytes:
 class RangeSource:
     """Images that are byte ranges of the dump's files, or of the content of those that are gzipped.
 
-    A dump that is a single file stays open; the files of a folder are opened for each run.
+    A dump that is a single file stays open, and so do a few that take long to open; other files of a folder are opened
+    for each run.
     """
 
     threads = 4
@@ -79,7 +85,7 @@ class RangeSource:
         self._raw = raw
         self._work = work
         self._lock = threading.Lock()
-        self._dump: RangeReader | None = None
+        self._open: dict[str, RangeReader] = {}
 
     def runs(self, rows: Sequence[Row]) -> Iterator[Run]:
         """Yield the images in runs of neighbors, each of which one read covers."""
@@ -107,24 +113,23 @@ class RangeSource:
         return [data[row["offset"] - start : row["offset"] - start + row["size"]] for row in run.rows]
 
     def close(self) -> None:
-        """Close the dump if it is a single file."""
-        if self._dump is not None:
-            self._dump.close()
+        """Close the files that are open."""
+        for reader in self._open.values():
+            reader.close()
 
     def _range(self, archive: str, start: int, size: int) -> bytes:
-        if not archive:
-            return self._opened_dump().read(start, size)
-        reader = open_archive(self._raw, archive, self._work)
+        reader = self._open.get(archive)
+        if reader is not None:
+            return reader.read(start, size)
+        with self._lock if _is_costly(archive) else nullcontext():
+            reader = self._open.get(archive) or open_archive(self._raw, archive, self._work)
+            if _is_costly(archive) and len(self._open) < _MOST_OPEN:
+                self._open[archive] = reader
         try:
             return reader.read(start, size)
         finally:
-            reader.close()
-
-    def _opened_dump(self) -> RangeReader:
-        with self._lock:
-            if self._dump is None:
-                self._dump = open_archive(self._raw, "", self._work)
-            return self._dump
+            if archive not in self._open:
+                reader.close()
 
 
 def open_archive(raw: Location, archive: str, work: Location) -> RangeReader:
@@ -136,6 +141,11 @@ def open_archive(raw: Location, archive: str, work: Location) -> RangeReader:
     if archive:
         return open_archive_file(raw.parent if is_pattern(raw) else raw, archive, work)
     return open_tar(raw, work / GZIP_INDEX)
+
+
+def _is_costly(archive: str) -> bool:
+    """Return whether a file takes long to open: the dump itself, one in pieces, one that is gzipped."""
+    return not archive or archive.lower().endswith(GZIPPED_TARS) or any(letter in archive for letter in "*?[")
 
 
 def _belongs(row: Row, run: list[Row]) -> bool:

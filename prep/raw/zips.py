@@ -114,7 +114,7 @@ class ZipSource(RangeSource):
 
     def __init__(self, raw: Location, work: Location) -> None:
         super().__init__(raw, work)
-        self._dump = open_pieces(raw)
+        self._open[""] = open_pieces(raw)
 
     def read(self, run: Run) -> list[Content]:
         """Return the content of each image, unpacked, or why it cannot be unpacked.

@@ -46,9 +46,9 @@ def test_a_pattern_that_names_no_file_is_one_line(tmp_path):
         call("filter", tmp_path / "raw.*", tmp_path / "work")
 
 
-def test_a_folder_of_pieces_is_one_line_that_gives_the_pattern(tmp_path):
+def test_a_folder_of_files_of_no_known_name_is_one_line_that_gives_the_pattern(tmp_path):
     (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "raw.tar.00").write_bytes(dump(tmp_path))
+    (tmp_path / "raw" / "one-of-some.bin").write_bytes(dump(tmp_path))
     with pytest.raises(RefusedError, match=r"raw holds neither .* give them as a pattern \('.*raw/\*'\)"):
         call("filter", tmp_path / "raw", tmp_path / "work")
 
