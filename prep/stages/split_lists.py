@@ -1,10 +1,10 @@
 """Published splits: which images two lists name for train and for val, a path and perhaps a label per line."""
 
 import io
-import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ from in21k.shards_manifest.storage.location import Location
 
 LISTS = {"train": "train-list.txt", "val": "val-list.txt"}
 """The copies in the work folder, by split."""
-_LABELED = re.compile(r"(.*\S)\s+-?[0-9]+")
 _LONGEST_LINE = 1 << 14
+_BLOCK = 1 << 20
 _SHOWN = 5
 
 Hash = Callable[[str, str], int]
@@ -58,18 +58,13 @@ class SplitLists:
 
     def first_unmatched(self, work: Location) -> list[str]:
         """Return the first lines that name nothing in the dump, in words."""
-        lost = np.sort(np.abs(self.lines[~self._found]))
         named = list(self.unknown)
         for split, sign in (("train", 1), ("val", -1)):
-            wanted = {int(line) * sign for line in self.lines[~self._found & (self.lines * sign > 0)]}
-            if not wanted or len(named) >= _SHOWN:
-                continue
-            named += [
-                _words(split, number, line)
-                for number, line in _lines(work / LISTS[split])
-                if number in wanted and number <= lost[-1]
-            ][: _SHOWN - len(named)]
-        return named[:_SHOWN]
+            lost = np.sort(np.abs(self.lines[~self._found & (self.lines * sign > 0)]))[: _SHOWN - len(named)].tolist()
+            if lost:
+                lines = islice(_lines(work / LISTS[split]), lost[-1])  # as many at most, since blank ones are left out
+                named += [_words(split, number, line) for number, line in lines if number in lost]
+        return named
 
 
 def read_split_lists(work: Location, kept: Mapping[str, bool], hash_of: Hash) -> SplitLists:
@@ -97,7 +92,7 @@ def read_split_lists(work: Location, kept: Mapping[str, bool], hash_of: Hash) ->
                 numbers.append(sign * number)
             else:
                 lists.dropped += 1
-    known, lines = np.array(hashes, np.uint64), np.array(numbers, np.int64)
+    known, lines = np.frombuffer(hashes, np.uint64), np.frombuffer(numbers, np.int64)
     order = np.argsort(known, kind="stable")
     known, lines = known[order], lines[order]
     _require_apart(known, lines)
@@ -120,8 +115,8 @@ def path_of(line: str) -> str:
     """Return the path of a line, without a label: what stands behind a tab, or a number in the end."""
     if "\t" in line:
         return line.partition("\t")[0]
-    match = _LABELED.fullmatch(line)
-    return match[1] if match else line
+    path, _, label = line.rpartition(" ")
+    return path.rstrip() if path and label.lstrip("-").isdecimal() else line
 
 
 def image_of(path: str, classes: Mapping[str, bool]) -> tuple[str, str] | None:
@@ -154,20 +149,30 @@ def _require_apart(hashes: npt.NDArray[np.uint64], lines: npt.NDArray[np.int64])
 
 def _lines(location: Location) -> Iterator[tuple[int, str]]:
     """Yield the lines of a list that are not blank, with their numbers from 1."""
+    for number, line in enumerate(_all_lines(location), 1):
+        stripped = line.strip("\r\n \t")
+        if len(line) > _LONGEST_LINE or "\0" in line or not (line.isascii() or _is_text(line)):
+            raise PrepError(f"--split-file: {location.text}, line {number} is no path and label")
+        if stripped:
+            yield number, stripped
+
+
+def _all_lines(location: Location) -> Iterator[str]:
+    """Yield all lines, blank ones too, and a line that is too long up to where that shows."""
     with location.open_input() as file:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n")
-        number = 0
-        try:
-            while line := text.readline(_LONGEST_LINE):
-                number += 1
-                if len(line) == _LONGEST_LINE or "\0" in line:
-                    raise PrepError(f"--split-file: {location.text}, line {number} is no path and label")
-                if line := line.strip("\r\n \t"):
-                    yield number, line
-        except UnicodeDecodeError:
-            raise PrepError(
-                f"--split-file: {location.text}, line {number + 1} is no text; give lists with a path per line"
-            ) from None
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="\n")
+        rest = ""
+        while block := text.read(_BLOCK):
+            *lines, rest = (rest + block).split("\n")
+            yield from lines
+            if len(rest) > _LONGEST_LINE:
+                break
+        if rest:
+            yield rest
+
+
+def _is_text(line: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in line)
 
 
 def _words(split: str, number: int, line: str) -> str:

@@ -3,13 +3,15 @@
 import json
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call, digests
 from dumps import TRUNCATED, images_of, jpeg, make_dump, read_dump
 from forms import hub_shards
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from in21k.prep.stages.select import ImageSelection
@@ -54,6 +56,38 @@ def test_a_larger_fraction_never_wants_fewer_images(images, small, large, bound)
     )
     assert min(images, 1) <= few <= many <= images
     assert not bound or many <= bound
+
+
+def splits_of(raw, work, seed, order, *options):
+    """Filter and split, and return the names of each split."""
+    call("filter", raw, work, "--min-images", 1, *options)
+    call("split", work, "--val-per-class", 2, "--seed", seed, "--order", order)
+    rows = pq.read_table(work / "split.parquet").to_pylist()
+    return {split: {row["name"] for row in rows if row["split"] == split} for split in ("train", "val")}
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    counts=st.lists(st.integers(3, 40), min_size=1, max_size=3),
+    fractions=st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)),
+    seed=st.integers(0, 3),
+    order=st.sampled_from(["name", "hash"]),
+)
+def test_of_two_fractions_the_smaller_is_part_of_the_larger_and_val_is_the_same(counts, fractions, seed, order):
+    with TemporaryDirectory() as folder:
+        wnids = sorted(COUNTS)[: len(counts)]
+        files = {
+            wnid: [(f"{wnid}_{at}.JPEG", b"x") for at in range(count)]
+            for wnid, count in zip(wnids, counts, strict=True)
+        }
+        raw = make_dump(Path(folder) / "raw.tar", files)
+        small, large = (
+            splits_of(raw, Path(folder) / str(at), seed, order, "--fraction", fraction)
+            for at, fraction in enumerate(sorted(fractions))
+        )
+    assert small["train"] <= large["train"]
+    assert small["val"] == large["val"]
+    assert len(large["val"]) == 2 * len(counts)
 
 
 @pytest.mark.usefixtures("inline")

@@ -5,9 +5,10 @@ import json
 import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call
-from dumps import make_dump
+from dumps import make_dump, tar_bytes
 
 from in21k.tree.class_lists import PublishedList, published_class_list
+from in21k.tree.wordnet import load_wordnet
 
 ANIMAL, DOMESTIC, DOG, COW, PERSON, SCUBA = (
     *("n00015388", "n01317541", "n02084071", "n01887787"),
@@ -128,3 +129,22 @@ def test_a_wrong_choice_is_one_line_that_names_it(raw, tmp_path, case):
         chosen(raw, *options)
     assert complaint in str(refused.value)
     assert not (tmp_path / "work" / "filter.json").exists()
+
+
+def walked_down(root):
+    """Return a synset and all below it, by passing over all of WordNet until nothing is added."""
+    found, size = {root}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {wnid for wnid, synset in load_wordnet().items() if found & set(synset.hypernyms)}
+    return found
+
+
+def test_of_fall11_the_person_subtree_drops_what_wordnet_has_below_person_and_nothing_else(tmp_path):
+    wnids = published_class_list(PublishedList.FALL11)
+    raw = tmp_path / "raw.tar"
+    raw.write_bytes(tar_bytes([(f"{wnid}/{wnid}_0.JPEG", b"x") for wnid in wnids]))
+    counts, reasons = chosen(raw, "--exclude-subtree", PERSON, min_images=1)
+    below = walked_down(PERSON)
+    assert reasons == {wnid: "excluded-subtree" if wnid in below else "kept" for wnid in wnids}
+    assert (counts["classes_excluded_subtree"], counts["classes_kept"]) == (876, 10_345)

@@ -3,8 +3,9 @@
 import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call, digests, prep
-from dumps import images_of, make_dump
+from dumps import TRUNCATED, images_of, make_dump
 
+from in21k.prep.stages import split_lists
 from in21k.prep.stages.split_lists import image_of, path_of
 
 DOG, CAT, COW = "n02084071", "n02121620", "n01887787"
@@ -14,6 +15,7 @@ SMALL = ("--size", 16, "--samples-per-shard", 20, "--workers", 1)
 @pytest.fixture
 def raw(tmp_path):
     files = {wnid: images_of(wnid, 9) for wnid in (DOG, CAT)} | {COW: [(f"{COW}_1.JPEG", b"x")]}
+    files[DOG][3] = (files[DOG][3][0], TRUNCATED)  # would be val by hash
     return make_dump(tmp_path / "raw.tar", files)
 
 
@@ -37,7 +39,9 @@ def split(raw, *options, work="work"):
         ("n02084071/n02084071_1.JPEG 207", "n02084071/n02084071_1.JPEG"),
         ("n02084071/n02084071_1.JPEG\t207", "n02084071/n02084071_1.JPEG"),
         ("n02084071/n02084071_1.JPEG", "n02084071/n02084071_1.JPEG"),
+        ("n02084071/n02084071_1.JPEG   -1", "n02084071/n02084071_1.JPEG"),
         ("a folder/an image 7.jpg 12", "a folder/an image 7.jpg"),
+        ("7", "7"),
         ("a folder/an image 7.jpg", "a folder/an image 7.jpg"),
         ("an image.jpg\tdog house", "an image.jpg"),
     ],
@@ -121,23 +125,31 @@ def test_lists_that_cannot_be_meant_are_one_line(raw, tmp_path, train, val, comp
     assert not (tmp_path / "work" / "split.json").exists()
 
 
+def test_lists_are_read_in_blocks_whatever_their_line_ends(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(split_lists, "_BLOCK", 7)
+    options = lists(tmp_path / "lists", [], [f"{DOG}/{DOG}_2.JPEG"])
+    options[1].write_bytes(f"\r\n{DOG}/{DOG}_1.JPEG 1\r\n\r\n{CAT}/{CAT}_5.JPEG 0".encode("utf-8-sig"))
+    _, found = split(raw, *options)
+    assert found == {f"{DOG}_1": "train", f"{CAT}_5": "train", f"{DOG}_2": "val"}
+
+
 def test_a_list_that_is_no_text_or_missing_is_one_line(raw, tmp_path):
     options = lists(tmp_path / "lists", ["x.jpg"], ["y.jpg"])
     options[2].write_bytes(b"\xff\xd8\xff\xe0\0")
-    with pytest.raises(RefusedError, match=r"val-list\.txt, line 1 is no text"):
+    with pytest.raises(RefusedError, match=r"val-list\.txt, line 1 is no path and label"):
         split(raw, *options)
     with pytest.raises(RefusedError, match=r"--split-file .*gone\.txt: there is no such file"):
         split(raw, "--split-file", tmp_path / "gone.txt", options[2], work="other")
 
 
 @pytest.mark.usefixtures("inline")
-def test_a_split_survives_the_way_through_its_lists(raw, tmp_path):
+@pytest.mark.parametrize("thin", [(), ("--fraction", 0.5)], ids=["all", "half"])
+def test_a_split_survives_the_way_through_its_lists_with_the_places_of_images_that_do_not_decode(raw, tmp_path, thin):
     first, again = tmp_path / "first", tmp_path / "again"
-    common = ("--min-images", 5, *SMALL)
-    call("run", raw, tmp_path / "work-first", first, *common, "--val-per-class", 3, "--order", "hash")
-    shared = tmp_path / "shared"
+    common, shared = ("--min-images", 5, *SMALL), tmp_path / "shared"
+    call("run", raw, tmp_path / "work-first", first, *common, "--val-per-class", 3, "--order", "hash", *thin)
     counts = call("split", tmp_path / "work-first", "--val-per-class", 3, "--order", "hash", "--export-lists", shared)
-    assert (counts["train_lines"], counts["val_lines"]) == (12, 6)
+    assert counts["val_lines"] == 6
     assert (shared / "train.txt").read_text().splitlines()[0].split()[1] == "0"
     options = ("--split-file", shared / "train.txt", shared / "val.txt", "--order", "hash")
     call("run", raw, tmp_path / "work-again", again, *common, *options)
@@ -145,6 +157,16 @@ def test_a_split_survives_the_way_through_its_lists(raw, tmp_path):
     assert call("verify", again, "--deep")["findings"] == []
     call("split", tmp_path / "work-again", "--order", "hash", "--export-lists", tmp_path / "copy")
     assert digests(shared) == digests(tmp_path / "copy")
+
+
+def test_before_resize_the_lists_are_what_split_chose(raw, tmp_path):
+    call("filter", raw, tmp_path / "work", "--min-images", 5)
+    counts = call("split", tmp_path / "work", "--val-per-class", 3, "--export-lists", tmp_path / "lists")
+    assert (counts["train_lines"], counts["val_lines"]) == (12, 6)
+    assert (tmp_path / "lists" / "val.txt").read_text().splitlines()[:4] == [
+        *(f"{DOG}/{DOG}_{at}.JPEG 0" for at in (0, 1, 2)),
+        f"{CAT}/{CAT}_0.JPEG 1",
+    ]
 
 
 def test_lists_replace_no_other_file(raw, tmp_path):
