@@ -156,10 +156,18 @@ def read_faults() -> list[dict[str, str]]:
 
 
 def fault_table() -> str:
-    """Return how many faults are planted in each module."""
-    counts = Counter(fault["module"] for fault in read_faults())
-    rows = [*((f"`{module}`", count) for module, count in counts.items()), ("**all**", counts.total())]
-    return "\n".join(["| module | planted |", "|---|---|", *(f"| {name} | {count} |" for name, count in rows)])
+    """Return how many faults are planted in each module, how many are noticed, and how many are harmless."""
+    faults = read_faults()
+    planted = Counter(fault["module"] for fault in faults)
+    harmless = Counter(fault["module"] for fault in faults if fault["harmless"])
+    rows = [
+        f"| {name} | {planted} | {planted - harmless} | {harmless} |"
+        for name, planted, harmless in (
+            *((f"`{module}`", planted[module], harmless[module]) for module in planted),
+            ("**all**", planted.total(), harmless.total()),
+        )
+    ]
+    return "\n".join(["| module | planted | noticed | harmless |", "|---|---|---|---|", *rows])
 
 
 def harmless_list() -> str:

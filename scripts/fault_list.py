@@ -181,9 +181,10 @@ def sample(module: str, count: int, kept: list[Fault]) -> list[Fault]:
         places.setdefault(mutant.start, []).append(mutant)
     wanted = {key_of(fault): fault for fault in kept}
     taken = {place: [each for each in found if key_of(each.fault) in wanted] for place, found in places.items()}
-    chosen = [mutant for found in taken.values() for mutant in found][:count]
     draw = random.Random(module)  # noqa: S311 (nothing secret)
-    for place in draw.sample(sorted(places), len(places)):
+    order = draw.sample(sorted(places), len(places))
+    chosen = [mutant for place in order for mutant in taken[place]][:count]
+    for place in order:
         changes = draw.sample(places[place], len(places[place]))
         if len(chosen) < count and not taken[place]:
             chosen += [mutant for mutant in changes if is_python(mutant)][:1]

@@ -19,9 +19,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,9 +38,8 @@ from processes import started_with  # noqa: E402
 
 BUILD = ROOT / "build" / "mutate"
 COPY = BUILD / "copy"
+SERVER = ROOT / "scripts" / "pytest_server.py"
 PACKAGES = ("prep", "shards_manifest", "train", "tree")
-UNCHANGED = "unchanged"
-"""The name of the run without a fault, which comes first."""
 UNNOTICED, BROKEN = "UNNOTICED", "not tried: the tests fail without a fault"
 
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".hypothesis", ".*_cache")
@@ -63,10 +65,26 @@ def compile_copy(python: Path, tests: set[str]) -> None:
     subprocess.run(command, cwd=COPY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
-def test_command(python: Path, row: Module) -> str:
+@contextmanager
+def pytest_server(python: Path) -> Iterator[Path]:
+    """Run the server of pytest within the block, and yield its socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "socket"
+        command = [str(python), str(SERVER), str(path)]
+        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(command, cwd=COPY, env=environment, stdout=subprocess.PIPE) as process:
+            try:
+                assert process.stdout is not None
+                process.stdout.readline()
+                yield path
+            finally:
+                process.kill()
+
+
+def test_command(server: Path, row: Module) -> str:
     """Return the command that tries one fault of a module."""
     options = ["-q", "-x", "-p", "no:cacheprovider", f"--timeout={_TEST_SECONDS}", f"--basetemp={BUILD / 'tmp'}"]
-    return shlex.join([str(python), "-m", "pytest", *options, *row.tests])
+    return shlex.join([sys.executable, "-S", "-E", str(SERVER), str(server), *options, *row.tests])
 
 
 def results_file(module: str, row: Module, faults: list[Fault]) -> Path:
@@ -94,22 +112,19 @@ def found_again(module: str, faults: list[Fault]) -> Iterator[tuple[Fault, Mutan
 
 
 def work_items(found: list[tuple[Fault, Mutant]]) -> list[WorkItem]:
-    """Return what the tool has to do for a module: nothing at first, then each fault."""
+    """Return what the tool has to do for a module."""
     return [
-        WorkItem(job_id=UNCHANGED, mutations=()),
-        *(
-            WorkItem.single(
-                job_id=str(at),
-                mutation=MutationSpec(
-                    module_path=Path(fault.module),
-                    operator_name=fault.operator,
-                    occurrence=mutant.occurrence,
-                    start_pos=mutant.start,
-                    end_pos=mutant.end,
-                ),
-            )
-            for at, (fault, mutant) in enumerate(found)
-        ),
+        WorkItem.single(
+            job_id=str(number),
+            mutation=MutationSpec(
+                module_path=Path(fault.module),
+                operator_name=fault.operator,
+                occurrence=mutant.occurrence,
+                start_pos=mutant.start,
+                end_pos=mutant.end,
+            ),
+        )
+        for number, (fault, mutant) in enumerate(found)
     ]
 
 
@@ -120,20 +135,35 @@ def try_once(item: WorkItem, command: str) -> WorkResult:
     return result
 
 
+@cache
+def are_sound(command: str) -> bool:
+    """Return whether tests pass without a fault; if not, print what they say."""
+    result = try_once(WorkItem(job_id="", mutations=()), command)
+    if result.test_outcome != TestOutcome.SURVIVED:
+        print((result.output or "")[-3000:], flush=True)
+    return result.test_outcome == TestOutcome.SURVIVED
+
+
 def end_leftovers() -> None:
-    """End what tests of an earlier fault have left running."""
-    for process in started_with(IN21K_MUTATE=str(COPY)):
-        if process != os.getpid():
-            os.kill(process, signal.SIGKILL)
+    """End what tests of an earlier fault have left running, but not the server, which is a child of this process."""
+    for process in started_with(IN21K_MUTATE=str(COPY)) - {os.getpid()}:
+        with suppress(OSError):  # it has ended meanwhile
+            if not is_child(process):
+                os.kill(process, signal.SIGKILL)
 
 
-def try_module(module: str, row: Module, faults: list[Fault], python: Path) -> Iterator[str]:
+def is_child(process: int) -> bool:
+    """Return whether this process has started another one itself."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1]) == os.getpid()
+
+
+def try_module(module: str, row: Module, faults: list[Fault], server: Path) -> Iterator[str]:
     """Try each fault of a module, print a line for each, and yield what became of it.
 
     Raises:
         SystemExit: the list does not fit the code.
     """
-    found, command = list(found_again(module, faults)), test_command(python, row)
+    found, command = list(found_again(module, faults)), test_command(server, row)
     path = results_file(module, row, faults)
     path.parent.mkdir(parents=True, exist_ok=True)
     with use_db(path, WorkDB.Mode.create) as database:
@@ -141,13 +171,10 @@ def try_module(module: str, row: Module, faults: list[Fault], python: Path) -> I
             database.add_work_items(work_items(found))
         results = dict(database.results)
         items = {item.job_id: item for item in database.work_items}
-        if UNCHANGED not in results:
-            result = try_once(items[UNCHANGED], command)
-            if result.test_outcome != TestOutcome.SURVIVED:
-                print(f"{(result.output or '')[-3000:]}\n{BROKEN}  {module}: {command}", flush=True)
-                yield from [BROKEN] * len(found)
-                return
-            database.set_result(UNCHANGED, result)
+        if not {str(number) for number in range(len(found))} <= results.keys() and not are_sound(command):
+            print(f"{BROKEN}  {module}: {command}", flush=True)
+            yield from [BROKEN] * len(found)
+            return
         for number, (fault, mutant) in enumerate(found):
             began, name = time.monotonic(), str(number)
             if name not in results:
@@ -175,7 +202,7 @@ def outcome_of(fault: Fault, result: WorkResult) -> str:
     return "hung" if output == "timeout" or "Failed: Timeout (>" in output else "noticed"
 
 
-def try_all(modules: list[str], python: Path) -> int:
+def try_all(modules: list[str], server: Path) -> int:
     """Try the faults of some modules and return the exit status."""
     table, faults = read_table(), read_list()
     outcomes: Counter[str] = Counter()
@@ -187,7 +214,7 @@ def try_all(modules: list[str], python: Path) -> int:
             sys.exit(
                 f"mutate: tests/faults.csv has not {table[module].faults} faults of {module}: run make mutate-list"
             )
-        outcomes.update(try_module(module, table[module], own, python))
+        outcomes.update(try_module(module, table[module], own, server))
     print(f"{outcomes.total()} faults: {', '.join(f'{count} {outcome}' for outcome, count in outcomes.most_common())}")
     return int(bool(outcomes[UNNOTICED] or outcomes[BROKEN]))
 
@@ -213,7 +240,8 @@ def main() -> int:
         make_copy()
         compile_copy(arguments.python, {test for row in read_table().values() for test in row.tests})
         os.chdir(COPY)
-        return try_all(arguments.modules, arguments.python)
+        with pytest_server(arguments.python) as server:
+            return try_all(arguments.modules, server)
 
 
 if __name__ == "__main__":

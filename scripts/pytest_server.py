@@ -1,0 +1,61 @@
+"""Runs pytest in forks of one process that has imported what takes seconds to import: PyTorch, pandas and the like.
+
+`make mutate` starts it once, and runs the tests hundreds of times:
+
+    python scripts/pytest_server.py SOCKET                serves; says so on stdout
+    python scripts/pytest_server.py SOCKET ARGUMENTS …    runs pytest with these arguments and ends with its status
+
+Nothing of the project is imported before the fork, so each run reads the sources as they are then.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+_HEAVY = "cv2 hypothesis matplotlib.pyplot pandas pyarrow.dataset pyarrow.parquet safetensors.torch timm webdataset"
+
+
+def serve(path: str) -> None:
+    """Answer runs one after another, each in a fork, until this process is ended."""
+    for name in _HEAVY.split():
+        with contextlib.suppress(ImportError):  # what is not installed, no test needs
+            importlib.import_module(name)
+    pytest = importlib.import_module("pytest")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        print("ready", flush=True)
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                content, outputs, _, _ = socket.recv_fds(connection, 1 << 20, 2)
+                child = os.fork()
+                if not child:
+                    server.close()
+                    os.dup2(outputs[0], 1)
+                    os.dup2(outputs[1], 2)
+                    sys.path.insert(0, str(Path.cwd()))
+                    sys.exit(pytest.main(json.loads(content)))
+                for output in outputs:
+                    os.close(output)
+                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                with contextlib.suppress(OSError):  # whoever asked gave up
+                    connection.sendall(json.dumps(status).encode())
+
+
+def ask(path: str, arguments: list[str]) -> int:
+    """Have pytest run with these arguments, its output going to this process's, and return its status."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        socket.send_fds(connection, [json.dumps(arguments).encode()], [1, 2])
+        return int(json.loads(connection.recv(100)))
+
+
+if __name__ == "__main__":
+    if sys.argv[2:]:
+        sys.exit(ask(sys.argv[1], sys.argv[2:]))
+    serve(sys.argv[1])
