@@ -16,7 +16,8 @@ import socket
 import sys
 from pathlib import Path
 
-_HEAVY = "cv2 hypothesis matplotlib.pyplot pandas pyarrow.dataset pyarrow.parquet safetensors.torch timm webdataset"
+# Not OpenCV: where it is loaded before Pillow, both use its libwebp.
+_HEAVY = "hypothesis matplotlib.pyplot pandas pyarrow.dataset pyarrow.parquet safetensors.torch timm webdataset"
 
 
 def serve(path: str) -> None:

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from in21k.prep.stages import merge
 from in21k.prep.stages.merge import MergeOrder
 
 
@@ -42,3 +44,17 @@ def test_slices_hold_every_sample_once_and_in_order(order, length):
     slices = [order.slice(start, start + length) for start in range(0, len(order), length)]
     assert [offset for each in slices for offset in each.offsets.tolist()] == order.offsets.tolist()
     assert [part for each in slices for part in each.parts.tolist()] == order.parts.tolist()
+
+
+@pytest.mark.parametrize("held", [0, 5, 1 << 22])
+def test_the_lowest_ranks_of_each_class_are_val_whatever_is_held_meanwhile(held, monkeypatch):
+    """Sorting takes time, so it is done only when twice what is kept has come together."""
+    sorts = []
+    lowest = merge._lowest
+    monkeypatch.setattr(merge, "_RANKS_HELD", held)
+    monkeypatch.setattr(merge, "_lowest", lambda *ranks: sorts.append(1) or lowest(*ranks))
+    ranks = np.random.default_rng(0).permutation(60).astype(np.int32)
+    pieces = [(np.array([number % 2], np.int32), np.array([rank], np.int32)) for number, rank in enumerate(ranks)]
+    limits = merge.val_limits(iter(pieces), 3, 4)
+    assert limits.tolist() == [sorted(ranks[::2])[3] + 1, sorted(ranks[1::2])[3] + 1, 0]
+    assert len(sorts) == {0: 1 + (60 - 8) // (25 - 8), 5: 1 + (60 - 8) // (30 - 8), 1 << 22: 1}[held]

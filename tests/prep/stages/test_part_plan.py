@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from in21k.prep.records import SPLIT_SCHEMA
 from in21k.prep.stages.part_plan import memory_for_one_image, plan_parts
 from in21k.prep.stages.record import PARTS, SPLIT
 from in21k.shards_manifest.storage.location import locate
@@ -9,12 +10,17 @@ from in21k.shards_manifest.storage.location import locate
 MEMORY = 100 << 20
 
 
+def plain(kind):
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def plan(folder, sizes, size):
     """Plan the parts of classes with so many images each, in row groups of 5,000."""
     (folder / PARTS).mkdir()
-    table = pa.table({"class_index": np.repeat(np.arange(len(sizes)), sizes)})
-    pq.write_table(table, folder / SPLIT, row_group_size=5000)
-    return plan_parts(locate(folder), {"size": size}, {}, MEMORY)
+    columns = {field.name: pa.repeat(pa.scalar(0).cast(plain(field.type)), sum(sizes)) for field in SPLIT_SCHEMA}
+    columns["class_index"] = pa.array(np.repeat(np.arange(len(sizes)), sizes))
+    pq.write_table(pa.table(columns).cast(SPLIT_SCHEMA), folder / SPLIT, row_group_size=5000)
+    return plan_parts(locate(folder), range(len(sizes)), {"size": size}, {}, MEMORY)
 
 
 def test_a_part_takes_under_half_of_the_memory_and_holds_as_many_classes_as_fit(tmp_path):
