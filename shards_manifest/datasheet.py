@@ -123,7 +123,7 @@ def datasheet(manifest: Manifest) -> bytes:
 
 def _sections(manifest: Manifest) -> Iterator[str]:
     yield _front_matter(manifest)
-    own = _has_own_taxonomy(manifest)
+    own = manifest.has_own_taxonomy
     name = _plain(manifest.source.get("name", "unknown dump"))
     yield f"# {name}, prepared\n" if own else f"# ImageNet-21K, prepared: {name}\n"
     yield _summary(manifest)
@@ -155,13 +155,8 @@ def _sections(manifest: Manifest) -> Iterator[str]:
     )
 
 
-def _has_own_taxonomy(manifest: Manifest) -> bool:
-    """Return whether the labels are of another taxonomy than WordNet."""
-    return "taxonomy" in manifest.parameters.get("filter", {})
-
-
 def _front_matter(manifest: Manifest) -> str:
-    own = _has_own_taxonomy(manifest)
+    own = manifest.has_own_taxonomy
     if own:
         name = json.dumps(f"{manifest.source.get('name', 'unknown dump')}, prepared")  # which YAML reads, too
         lines = ["---", f"pretty_name: {name}", "license: unknown"]
@@ -189,7 +184,7 @@ def _millions(samples: int) -> str:
 def _summary(manifest: Manifest) -> str:
     images = manifest.images
     labels, tree = "WordNet 3.0 wnids", "semantic tree"
-    if _has_own_taxonomy(manifest):
+    if manifest.has_own_taxonomy:
         labels, tree = "labels", "tree"
     return (
         f"{manifest.samples('train'):,} training and {manifest.samples('val'):,} validation images of "

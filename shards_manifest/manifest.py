@@ -174,6 +174,11 @@ class Manifest:
         """What the images are like."""
         return ImageSpec.of(self.parameters.get("resize", {}))
 
+    @property
+    def has_own_taxonomy(self) -> bool:
+        """Whether its labels are of another taxonomy than WordNet."""
+        return "taxonomy" in self.parameters.get("filter", {})
+
     def digest(self) -> str:
         """Return the SHA-256 that the manifest's last key stores."""
         return hashlib.sha256(_json(self._fields())).hexdigest()

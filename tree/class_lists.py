@@ -50,7 +50,7 @@ def read_class_list(path: Path) -> list[str]:
         OSError: the file cannot be read.
     """
     try:
-        names = [name for line in path.read_text(encoding="utf-8-sig").splitlines() if (name := line.strip())]
+        names = [name for line in path.read_text(encoding="utf-8-sig").split("\n") if (name := line.strip())]
     except UnicodeDecodeError:
         raise TreeError(f"{path} is not a text file of class names, one per line") from None
     if not names:

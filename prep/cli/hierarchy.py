@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
-from in21k.prep.cli.taxonomy import edges_option, print_findings
+from in21k.prep.cli.taxonomy import chosen_taxonomy, edges_option, print_findings, tree_source, with_taxonomy
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_hierarchy
 from in21k.prep.hierarchy.write_map import write_class_map
@@ -21,7 +22,7 @@ from in21k.tree.parents import ParentRule
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file to write.  [default: hierarchy.parquet, or class-map.csv with --map-to]",
 )
-@edges_option
+@with_taxonomy
 @click.option(
     "--map-to",
     metavar="TARGET",
@@ -37,17 +38,19 @@ from in21k.tree.parents import ParentRule
 def tree_command(
     source: str | None,
     output: Path | None,
-    edges: Path | None,
     map_to: str | None,
     compare: str | None,
-    parents: str,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Write just the hierarchy table, for a dataset, a class list or a file of edges.
 
     SOURCE is a prepared dataset's folder, a text file with one class per line, or the name of a published list:
     fall11-p, winter21-p, in12k or in1k. With --edges it may be left out; the classes are then all those that the edges
     name.
+
+    With --edges-from-folders, SOURCE is a dump of nested class folders or a list of paths; with --flat, a dump or a
+    list of any labels.
 
     With --map-to, the classes are mapped to those of another list: to the same synset, the nearest ancestor, or the
     nearest descendant. Under several hypernyms, all paths count.
@@ -58,6 +61,7 @@ def tree_command(
     Example:
       in21k-prep tree fall11-p --output hierarchy.parquet
       in21k-prep tree --edges taxonomy.csv --output taxonomy.parquet
+      in21k-prep tree inaturalist/ --edges-from-folders --output inaturalist.parquet
       in21k-prep tree fall11-p --compare imagenet21k_miil_tree.pth
       in21k-prep tree fall11-p --map-to in1k --output 21k-to-1k.csv
       python -c "import pandas; print(pandas.read_parquet('hierarchy.parquet').path_names)"
@@ -65,11 +69,13 @@ def tree_command(
     if map_to is not None:
         if compare is not None:
             raise click.UsageError("give --map-to or --compare, not both")
-        print_summary("tree", write_class_map(source, map_to, output or Path("class-map.csv"), edges), as_json)
+        print_summary(
+            "tree", write_class_map(source, map_to, output or Path("class-map.csv"), chosen["edges"]), as_json
+        )
         return
     try:
-        table = output or Path("hierarchy.parquet")
-        summary, findings = write_hierarchy(source, table, ParentRule(parents), edges, compare)
+        table, taxonomy = output or Path("hierarchy.parquet"), chosen_taxonomy(chosen)
+        summary, findings = write_hierarchy(tree_source(source, taxonomy), table, taxonomy, compare)
     except FindingsError as error:
         if as_json:
             click.echo(json.dumps({"command": "tree", "findings": [found.to_json() for found in error.findings]}))

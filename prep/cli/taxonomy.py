@@ -6,11 +6,15 @@ from typing import Any
 
 import click
 
+from in21k.prep.stages.labels import dump_labels
 from in21k.shards_manifest.errors import escaped
+from in21k.shards_manifest.manifest import MANIFEST
+from in21k.shards_manifest.storage.location import locate
+from in21k.tree.class_lists import PublishedList
 from in21k.tree.edges import edge_hierarchy, read_edges
 from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.parents import ParentRule
-from in21k.tree.taxonomy import EdgeTaxonomy, FlatTaxonomy, FolderTaxonomy, Taxonomy, WordNet
+from in21k.tree.taxonomy import EdgeTaxonomy, FlatTaxonomy, FolderTaxonomy, Taxonomy, TaxonomyKind, WordNet
 
 SHOWN = 20
 """How many findings are printed; the rest are counted, and --json lists all."""
@@ -30,6 +34,22 @@ taxonomy_options = (
     ),
     click.option("--flat", is_flag=True, help="Take the names of folders or tars as labels, without any hierarchy."),
 )
+
+
+def with_taxonomy(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command."""
+    for option in reversed(taxonomy_options):
+        command = option(command)
+    return command
+
+
+def tree_source(source: str | None, taxonomy: Taxonomy) -> str | list[str] | None:
+    """Return what `tree` reads the classes from: the labels of a dump, if labels need not be known, or the source."""
+    if source is None or taxonomy.kind not in (TaxonomyKind.FOLDERS, TaxonomyKind.FLAT):
+        return source
+    is_list = Path(source).is_file() and not source.lower().endswith((".tar", ".tar.gz", ".tgz"))
+    is_named = source in list(PublishedList) or locate(source).child(MANIFEST).exists()
+    return source if is_list or is_named else dump_labels(locate(source), taxonomy)
 
 
 def chosen_taxonomy(chosen: Mapping[str, Any]) -> Taxonomy:

@@ -23,7 +23,7 @@ from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX, atomic_path, make_folder, write_atomic
 from in21k.shards_manifest.tar import END, member_bytes
 
-REALMS = ("Wavy", "Gridded", "Cloudy", "Grainy")
+REALMS = ("Wavy", "Tiled", "Misty", "Dusty")
 FAMILIES = ("disk", "triangle", "square", "trefoil", "quatrefoil", "hexagon", "cinquefoil")
 GENERA = ("striped", "ringed", "spoked", "checked")
 SPECIES = ("halo, bright", "moons, bright", "halo, dark", "moons, dark")

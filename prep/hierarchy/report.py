@@ -8,19 +8,20 @@ import numpy as np
 import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
-from in21k.prep.hierarchy.source import SourceHierarchy, read_source
+from in21k.prep.hierarchy.source import SourceHierarchy, dataset_tree, read_source
 from in21k.prep.hierarchy.thumbnails import sheet_samples, thumbnails
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
 from in21k.shards_manifest.errors import escaped
-from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, Manifest, read_manifest
+from in21k.shards_manifest.manifest import CLASSES, MANIFEST, REJECTS, Manifest, read_manifest
 from in21k.shards_manifest.markers import REPORT_PAGE as PAGE
 from in21k.shards_manifest.markers import FolderKind, require_place_for
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
+from in21k.tree.edges import read_edges
 from in21k.tree.explorer import explorer_page
 from in21k.tree.parents import ParentRule
 from in21k.tree.plots import plot_images_per_class, plot_levels, plot_rejects, plot_samples, plot_val_per_class
-from in21k.tree.table import ANY_SCHEMA, READ_SCHEMA, hierarchy_of
+from in21k.tree.taxonomy import EdgeTaxonomy, WordNet
 
 SAMPLES_PER_LEVEL = 32
 
@@ -54,13 +55,13 @@ def write_report(
     dataset = locate(source) if source is not None and edges is None else None
     if dataset is not None and dataset.child(MANIFEST).exists():
         manifest = read_manifest(dataset)
-        found = _dataset_hierarchy(dataset, manifest)
+        found = dataset_tree(dataset, manifest)
         plots = _dataset_plots(dataset, manifest, found)
         subtree = found.table["images_subtree"].to_numpy()
         pictures, side = thumbnails(dataset, manifest, subtree, budget)
         title = str(manifest.source.get("name", "dataset"))
     else:
-        found = read_source(source, rule, edges)
+        found = read_source(source, EdgeTaxonomy(read_edges(edges), rule) if edges else WordNet(rule))
         plots, pictures, side = {"levels.png": plot_levels(found.hierarchy, None)}, {}, 0
         title = edges.name if edges is not None else Path(str(source)).name
     shown = {_CAPTIONS[name]: image for name, image in plots.items() if name in _CAPTIONS}
@@ -81,18 +82,6 @@ def write_report(
         "page_bytes": len(page),
         "page": str(output / PAGE),
     }
-
-
-def _dataset_hierarchy(dataset: Location, manifest: Manifest) -> SourceHierarchy:
-    """Return the hierarchy stored in a dataset."""
-    location = dataset.child(HIERARCHY)
-    table = read_columns(location, ANY_SCHEMA)
-    if len(table) != manifest.classes:
-        raise PrepError(
-            f"{location.text} has {len(table)} classes, the manifest {manifest.classes}; "
-            "run `in21k-prep verify` for details"
-        )
-    return SourceHierarchy(hierarchy_of(table.select(READ_SCHEMA.names), location.text), table)
 
 
 def _dataset_plots(dataset: Location, manifest: Manifest, found: SourceHierarchy) -> dict[str, bytes]:

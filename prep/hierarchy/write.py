@@ -1,5 +1,6 @@
 """Writes the hierarchy table alone, and compares it with another hierarchy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,15 @@ from in21k.tree.class_lists import PublishedList, class_list_digest, published_c
 from in21k.tree.compare import compare_class_order, compare_hierarchies
 from in21k.tree.findings import HierarchyFinding, count_codes
 from in21k.tree.hierarchy import Hierarchy
-from in21k.tree.parents import ParentRule
 from in21k.tree.reference_tree import read_reference_tree
 from in21k.tree.table import read_hierarchy
+from in21k.tree.taxonomy import Taxonomy
 
 
 def write_hierarchy(
-    source: str | None,
+    source: str | Sequence[str] | None,
     output: Path,
-    rule: ParentRule,
-    edges: Path | None = None,
+    taxonomy: Taxonomy,
     compare: str | None = None,
 ) -> tuple[dict[str, Any], tuple[HierarchyFinding, ...]]:
     """Write the hierarchy table of a source; return the summary, and the findings about its edges and the comparison.
@@ -29,8 +29,7 @@ def write_hierarchy(
     Args:
         source: the classes, as for `read_source`.
         output: the Parquet file to write.
-        rule: how a parent is chosen for a synset with several hypernyms.
-        edges: a CSV of child and parent to use instead of WordNet.
+        taxonomy: what lies above the classes.
         compare: what to compare the hierarchy with, as for `compare_with`.
 
     Raises:
@@ -41,7 +40,7 @@ def write_hierarchy(
     require_file_place(output, PARQUET_START, "a Parquet table", option="--output")
     if compare is not None and output.exists() and Path(compare).exists() and output.samefile(compare):
         raise PrepError(f"{output}: --output is the file to compare with; give another --output")
-    found = read_source(source, rule, edges)
+    found = read_source(source, taxonomy)
     hierarchy = found.hierarchy
     differences = compare_with(hierarchy, compare) if compare is not None else []
     write_table(locate(output), found.table)

@@ -1,15 +1,17 @@
 """The taxonomy of a work folder: what its labels are, noted by filter and looked up by the later stages."""
 
 from collections.abc import Mapping
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.class_labels import ANY_NAMES, PATHS, WNIDS, ClassLabels
+from in21k.prep.raw.open import open_raw
 from in21k.prep.records import CLASSES_SCHEMA, Kept
 from in21k.prep.stages.record import CLASSES, required
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.parquet_table import read_columns
-from in21k.shards_manifest.storage.location import Location
+from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.edge_table import edge_table, edges_digest, read_edge_table
 from in21k.tree.edges import edge_hierarchy
 from in21k.tree.findings import Code, HierarchyFinding
@@ -30,6 +32,21 @@ def class_labels(taxonomy: Taxonomy) -> ClassLabels:
         case TaxonomyKind.FOLDERS:
             return PATHS
     return ANY_NAMES
+
+
+def dump_labels(raw: Location, taxonomy: Taxonomy) -> list[str]:
+    """Return the labels of the classes of a dump that have images, in byte order.
+
+    Raises:
+        DatasetError: it is no dump, or cannot be read.
+    """
+    with TemporaryDirectory() as work:
+        dump = open_raw(raw, locate(work), class_labels(taxonomy))
+        if dump.is_mixed:
+            labels = {label for batch in dump.batches() for label in batch.wnids}
+        else:
+            labels = {found.wnid for found in dump.classes() if found.images}
+    return sorted(labels - {""}, key=str.encode)
 
 
 def taxonomy_parameters(taxonomy: Taxonomy) -> dict[str, Any]:

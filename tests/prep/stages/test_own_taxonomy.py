@@ -89,6 +89,27 @@ def test_names_come_from_the_file_or_are_the_folders(shapes):
     assert (metadata[b"in21k.source"], metadata[b"in21k.parents"]) == (b"shapes.csv", b"first")
 
 
+def test_the_tree_of_a_dataset_is_its_own(shapes, tmp_path):
+    call("tree", shapes / "edges", "--output", tmp_path / "tree.parquet")
+    assert pq.read_table(tmp_path / "tree.parquet").equals(pq.read_table(shapes / "edges" / "hierarchy.parquet"))
+
+
+@pytest.mark.parametrize("raw", ["shapes", "tarred.tar", "list.txt"])
+def test_a_tree_is_made_of_the_folders_of_a_dump_or_of_a_list_of_paths(shapes, tmp_path, raw):
+    paths = [label for label in tree_of(shapes / "folders") if label.count("/") == 3]
+    (shapes / "list.txt").write_text("\n".join(paths))
+    call("tree", shapes / raw, "--edges-from-folders", "--output", tmp_path / "tree.parquet")
+    columns, made_by_run = ["wnid", "name", "parent_wnid", "level"], shapes / "folders" / "hierarchy.parquet"
+    made, theirs = (pq.read_table(path, columns=columns) for path in (tmp_path / "tree.parquet", made_by_run))
+    assert made.equals(theirs)
+
+
+def test_a_flat_tree_has_one_level(shapes, tmp_path):
+    summary = call("tree", shapes / "tarred.tar", "--flat", "--output", tmp_path / "flat.parquet")
+    assert (summary["classes"], summary["levels"]) == (10, 1)
+    assert call("tree", "in1k", "--flat", "--output", tmp_path / "flat.parquet")["classes_a_level"] == "1000"
+
+
 def test_the_manifest_and_the_datasheet_do_not_speak_of_wordnet(shapes):
     manifest = json.loads((shapes / "edges" / "manifest.json").read_text())
     assert manifest["parameters"]["filter"]["taxonomy"] == "edges"
@@ -212,10 +233,10 @@ def test_the_rule_for_several_parents_decides_which_classes_lie_above(tmp_path, 
 def test_a_subtree_of_any_taxonomy_is_selected(shapes, tmp_path):
     work = tmp_path / "work"
     edges = ("--edges", shapes / "shapes.csv", "--min-images", 4)
-    call("filter", shapes / "shapes", work, *edges, "--exclude-subtree", "Wavy triangle", "--exclude", "Gridded")
+    call("filter", shapes / "shapes", work, *edges, "--exclude-subtree", "Wavy triangle", "--exclude", "Tiled")
     kept = {label for label, (reason, _) in reasons_of(work).items() if reason in ("kept", "ancestor")}
     assert not any("Wavy" in label and "triangle" in label for label in kept)
-    assert "Gridded" not in kept
+    assert "Tiled" not in kept
     assert "Wavy" in kept
 
 
