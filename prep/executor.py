@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import wait as wait_for_any
-from multiprocessing.context import BaseContext
 from typing import Any, Generic, Protocol, TypeVar
 
 from in21k.prep.errors import DamagedPartError, PrepError
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.errors import NoSpaceError, StoreError, one_line
+from in21k.shards_manifest.fork_server import fork_server, shared_memory_errors
 
 ATTEMPTS = 3
 """How often a task is tried before it counts as failed."""
@@ -192,21 +191,16 @@ class _Pool:
         if self._client is not None:
             executor: Executor = self._client.get_executor(pure=False)
             return executor
-        return ProcessPoolExecutor(self._workers.count, mp_context=_context(), initializer=_start_worker)
+        with shared_memory_errors("give the container more"):
+            return ProcessPoolExecutor(
+                self._workers.count, mp_context=fork_server(_PRELOADED), initializer=_start_worker
+            )
 
 
 def start_early(workers: Workers) -> None:
     """Start importing what workers need, while the caller does something else."""
     if not workers.scheduler:
-        _context()
-        forkserver.ensure_running()
-
-
-def _context() -> BaseContext:
-    """Return how workers start: forked from a server without threads that has imported what they need."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOADED))
-    return context
+        fork_server(_PRELOADED)
 
 
 def _dask_client(scheduler: str) -> Any:

@@ -17,15 +17,15 @@ import os
 import select
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import pyarrow as pa
 
 from in21k.shards_manifest.errors import as_dataset_error, one_line, traceback_without_secrets
+from in21k.shards_manifest.stop_signals import sigterm_raises
 
 FAILED, WRONG_USAGE = 1, 2
 INTERRUPTED, TERMINATED, OUTPUT_CLOSED = (128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE))
@@ -68,7 +68,7 @@ class Program:
         for stream in (sys.stdout, sys.stderr):
             _escape_what_it_cannot_encode(stream)
         try:
-            with self._ended_by_sigterm(), self.answers():
+            with sigterm_raises(lambda: self.stopped("stopped by SIGTERM", TERMINATED)), self.answers():
                 yield
                 sys.stdout.flush()
         except CommandEnd as end:
@@ -125,27 +125,6 @@ class Program:
         extra = self.extras.get(package, self.other_extra)
         wanted = f"'in21k[{extra}]'" if extra else "in21k"
         return f"the package {package} is not installed; pip install {wanted}"
-
-    @contextmanager
-    def _ended_by_sigterm(self) -> Iterator[None]:
-        """Let SIGTERM end the block as an exception does, so that processes, files and shared memory are cleaned up.
-
-        Python delivers signals to the main thread alone; elsewhere SIGTERM keeps its effect. The caller's own handler
-        comes back after the block.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def end(*_: object) -> NoReturn:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleanup
-            raise self.stopped("stopped by SIGTERM", TERMINATED)
-
-        before = signal.signal(signal.SIGTERM, end)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _message(error: BaseException) -> str:

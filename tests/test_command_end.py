@@ -213,3 +213,34 @@ def test_sigterm_before_the_first_step_ends_training_at_once(tmp_path):
     _, errors = run.communicate(timeout=60)
     assert (run.returncode, errors) == (143, "in21k-train: stopped by SIGTERM\n")
     assert not (tmp_path / "run").exists()
+
+
+SWALLOWED = """
+import os, signal, time, weakref
+from in21k.shards_manifest.command_end import Program
+
+class Thing:
+    def __del__(self):
+        if {in_del}:
+            os.kill(os.getpid(), signal.{name})
+            time.sleep(0.1)
+
+def callback(*_):
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(0.1)
+
+with Program("it", (), {{}}).ending():
+    thing = Thing()
+    watch = None if {in_del} else weakref.ref(thing, callback)
+    del thing
+    while True:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("in_del", [True, False], ids=["__del__", "weakref"])
+@pytest.mark.parametrize(("name", "said"), [("SIGTERM", "stopped by SIGTERM"), ("SIGINT", "interrupted")])
+def test_a_signal_during_a_finalizer_still_ends_the_command(in_del, name, said):
+    code = SWALLOWED.format(in_del=in_del, name=name)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (128 + signal.Signals[name], f"it: {said}\n")

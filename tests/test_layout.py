@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # that stand before its own; rooms on one line never import each other.
 ORDER = {
     "shards_manifest": [
-        ["errors", "tar_sparse"],
-        ["tar", "key_hashes", "images", "sizes", "command_end"],
+        ["errors", "tar_sparse", "stop_signals"],
+        ["tar", "key_hashes", "images", "sizes", "command_end", "fork_server"],
         ["storage"],
         ["json_file", "parquet_table"],
         ["manifest"],

@@ -16,6 +16,8 @@ NAME = "name"
 
 FIRST_PARENT = "first"
 """The rule for edge lists: a child with several parents keeps the one listed first."""
+_SHOWN = 10
+"""How many parents of a class a finding names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _several_parents(parents: Mapping[str, Sequence[str]], kept: str) -> Iterato
     """Yield a finding for each child with several parents, which says which one is kept."""
     for child, above in parents.items():
         if len(above) > 1:
-            message = f"{len(above)} parents, {kept} is kept: {', '.join(above)}"
+            message = f"{len(above)} parents, {kept} is kept: {_shown(above)}"
             yield HierarchyFinding(Code.SEVERAL_PARENTS, child, message)
 
 
@@ -202,3 +204,8 @@ def _orphans(hierarchy: Hierarchy) -> Iterator[HierarchyFinding]:
     for name, parent, children in zip(hierarchy.wnids, hierarchy.parents.tolist(), hierarchy.children, strict=True):
         if parent == ROOT and not children:
             yield HierarchyFinding(Code.ORPHAN, name, "no other class is above or below it")
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = [f"{len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else []
+    return ", ".join([*names[:_SHOWN], *more])

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import json_option, parents_option, print_summary, source_options, with_options
+from in21k.prep.cli.shared import LocalPath, json_option, parents_option, print_summary, source_options, with_options
 from in21k.prep.cli.taxonomy import chosen_taxonomy, taxonomy_options
 from in21k.prep.dataset.classes import ClassRow, list_classes, write_classes
 from in21k.prep.raw.choices import SourceChoices
@@ -24,7 +24,7 @@ from in21k.shards_manifest.errors import escaped
 @click.option("--dropped", "which", flag_value="dropped", help="List only classes that are dropped.")
 @click.option(
     "--export",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="Write the classes to a file too: a .csv with all columns, or a list for --classes and --exclude.",
 )

@@ -1,14 +1,15 @@
 """The commands on a prepared dataset: verify, repair, sidecars, inspect, compare, rejects."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import json_option, print_summary
+from in21k.prep.cli.shared import LocalPath, json_option, print_summary
 from in21k.prep.dataset.compare import Comparison, compare_datasets
 from in21k.prep.dataset.inspect import (
     ClassFacts,
@@ -29,6 +30,9 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
 
 out_argument = click.argument("out", metavar="OUT")
+SHOWN = 12
+"""How many names a summary lists; of more, it says the number, and --json lists all."""
+
 workers_option = click.option("--workers", type=int, help="Shards to read at a time.  [default: the CPUs available]")
 
 
@@ -114,7 +118,8 @@ def sidecars_command(out: str, as_json: bool) -> None:
       in21k-prep sidecars imagenet21k/
     """
     written = rewrite_sidecars(locate(out))
-    print_summary("sidecars", {"written": len(written), "files": ", ".join(written) or "none differed"}, as_json)
+    files = ", ".join(written if as_json else _counted(written)) or "none differed"
+    print_summary("sidecars", {"written": len(written), "files": files}, as_json)
 
 
 @click.command("inspect")
@@ -122,7 +127,7 @@ def sidecars_command(out: str, as_json: bool) -> None:
 @click.option("--class", "named", metavar="CLASS", help="Show one class: a wnid, a class index, or a name such as dog.")
 @click.option("--key", metavar="KEY", help="Show the sample with this key.")
 @click.option("--samples", default=10, show_default=True, help="How many samples of the class to show or save.")
-@click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="Write the images to this folder.")
+@click.option("--save", type=LocalPath(file_okay=False), help="Write the images to this folder.")
 @json_option
 def inspect_command(
     out: str, named: str | None, key: str | None, samples: int, save: Path | None, as_json: bool
@@ -203,6 +208,14 @@ def rejects_command(out: str, reason: str, as_json: bool) -> None:
     print_summary("rejects", {"rejected": len(rows), **counts_by_reason(rows)}, as_json)
 
 
+def _counted(names: Sequence[str]) -> list[str]:
+    """Return names of files, or how many of each kind there are if they are too many to read."""
+    if len(names) <= SHOWN:
+        return list(names)
+    kinds = Counter(PurePosixPath(name).suffix for name in names)
+    return [f"{count:,} {kind}" for kind, count in kinds.most_common()]
+
+
 def _workers(count: int | None) -> Workers:
     return Workers(available_cores() if count is None else count)
 
@@ -230,7 +243,9 @@ def _class_facts(found: ClassFacts, as_json: bool) -> dict[str, Any]:
     if as_json:
         return facts
     del facts["samples"]
-    return facts | {"lemmas": ", ".join(found.lemmas), "children": ", ".join(found.children) or "none"}
+    more = [f"{len(found.children) - SHOWN:,} more"] if len(found.children) > SHOWN else []
+    children = ", ".join([*found.children[:SHOWN], *more])
+    return facts | {"lemmas": ", ".join(found.lemmas), "children": children or "none"}
 
 
 def _sample_facts(found: SampleFacts) -> dict[str, Any]:

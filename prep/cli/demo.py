@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from in21k.prep.cli.shared import json_option, print_summary
+from in21k.prep.cli.shared import LocalPath, json_option, print_summary
 from in21k.prep.demo.dump import draw_dump
 from in21k.prep.demo.shapes import MOST_SPECIES, draw_shapes
 
 
 @click.command("demo")
-@click.argument("output", metavar="RAW", type=click.Path(path_type=Path))
+@click.argument("output", metavar="RAW", type=LocalPath())
 @click.option(
     "--tree",
     type=click.Choice(["wordnet", "taxonomy"]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import Size, json_option, parents_option, print_summary
+from in21k.prep.cli.shared import LocalPath, Size, json_option, parents_option, print_summary
 from in21k.prep.cli.taxonomy import chosen_taxonomy, edges_option, print_findings, tree_source, with_taxonomy
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_hierarchy
@@ -19,7 +19,7 @@ from in21k.tree.parents import ParentRule
 @click.argument("source", metavar="[SOURCE]", required=False)
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="The file to write.  [default: hierarchy.parquet, or class-map.csv with --map-to]",
 )
 @with_taxonomy
@@ -91,7 +91,7 @@ def tree_command(
 @click.argument("source", metavar="[SOURCE]", required=False)
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default=Path("report"),
     show_default=True,
     help="The folder to write to.",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import chosen_source, note
+from in21k.prep.cli.shared import LocalPath, chosen_source, note
 from in21k.prep.cli.taxonomy import chosen_taxonomy
 from in21k.prep.stages.filter import FilterParameters
 from in21k.prep.stages.record import StageRecord
@@ -47,7 +47,7 @@ selection_options = (
     click.option(
         "--split-file",
         nargs=2,
-        type=click.Path(path_type=Path),
+        type=LocalPath(),
         metavar="TRAIN VAL",
         help="Take the split from two lists, a path and maybe a label per line; images in neither are rejected.",
     ),
@@ -55,7 +55,7 @@ selection_options = (
 
 export_option = click.option(
     "--export-lists",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     metavar="FOLDER",
     help="Write the split as train.txt and val.txt to this folder, for --split-file.",
 )

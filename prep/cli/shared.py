@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -11,8 +12,9 @@ from in21k.prep.errors import USER_ERRORS
 from in21k.prep.raw.choices import SourceChoices
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
-from in21k.shards_manifest.errors import escaped, one_line
+from in21k.shards_manifest.errors import DatasetError, escaped, one_line
 from in21k.shards_manifest.sizes import SizeError, parse_size
+from in21k.shards_manifest.storage.local_files import local_path
 from in21k.tree.parents import ParentRule
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -68,6 +70,17 @@ class PrepGroup(click.Group):
         """Run a command; whatever stops it is answered here, before click can answer signals and closed pipes."""
         with PROGRAM.answers(debug=ctx.params["debug"]):
             return super().invoke(ctx)
+
+
+class LocalPath(click.Path):
+    """An option's path on this machine; a URI is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path that a text names."""
+        try:
+            return local_path(str(super().convert(value, param, ctx)))
+        except DatasetError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Size(click.ParamType[int]):

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from in21k.prep.cli.shared import LocalPath
 from in21k.prep.stages.labels import dump_labels
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import MANIFEST
@@ -21,7 +22,7 @@ SHOWN = 20
 
 edges_option = click.option(
     "--edges",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="A CSV with the header child,parent or child,parent,name that replaces WordNet, for any other taxonomy.",
 )
 taxonomy_options = (

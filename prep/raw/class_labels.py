@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from in21k.prep.raw.names import GIVEN_SPLITS, is_wnid, printable
+from in21k.prep.raw.names import GIVEN_SPLITS, MACOS_FOLDER, is_wnid, printable
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ def _split_and_label(labels: ClassLabels, folder: str) -> tuple[str, str]:
     """Return the split and the label: the innermost folder that is named as a class, or else the innermost."""
     parts = PurePosixPath(folder).parts
     if not parts:
+        return "", ""
+    if MACOS_FOLDER in parts and not any(map(labels.is_label, map(printable, parts))):
         return "", ""
     if labels.by_path:
         inner = parts[1:] if parts[0] in GIVEN_SPLITS else parts

@@ -11,8 +11,9 @@ from in21k.prep.raw.dump import RawClass, RawDump
 from in21k.prep.raw.entries import Entry, entries_of
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_archive_file
 from in21k.prep.raw.members import Found, reject
-from in21k.prep.raw.names import GIVEN_SPLITS, GZIPPED_TARS, name_reject, printable, stored_path
-from in21k.prep.raw.tars import class_tar_images
+from in21k.prep.raw.names import GIVEN_SPLITS, GZIPPED_TARS, MACOS_FOLDER, name_reject, printable, stored_path
+from in21k.prep.raw.pieces import pattern_of
+from in21k.prep.raw.tars import class_tar_images, of_class
 from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.storage.location import Location
 
@@ -37,7 +38,10 @@ class _Place:
 
     @property
     def wnid(self) -> str:
+        """The class; empty where it is none."""
         name = self.path if self.by_path else self.path.rpartition("/")[2]
+        if MACOS_FOLDER in self.path.split("/"):
+            return ""
         return printable(_stem(name) if self.is_tar else name)
 
 
@@ -81,9 +85,10 @@ def open_folder(location: Location, work: Location, labels: ClassLabels = WNIDS)
         others += [entry for _, entry in inner if not entry.is_folder]
         layout = "processed-release"
     if not places:
+        pattern = pattern_of([printable(entry.name) for entry in entries if entry.is_file])
         raise PrepError(
             f"{location.text} holds neither class tars (such as n02084071.tar) nor class folders; if its files are the "
-            f"pieces of one dump, give them as a pattern ('{location.text.rstrip('/')}/*')"
+            f"pieces of one dump, give them as a pattern ('{location.text.rstrip('/')}/{pattern}')"
         )
     rejects = [beside_reject(entry) for entry in [*holder.beside, *others]]
     return FolderDump(location, work, layout, places, rejects, labels)
@@ -162,7 +167,7 @@ class FolderDump:
                 for wnid, found in of_folder.items():
                     holds = found.images or found.rejects or len(of_folder) == 1
                     if holds or self._labels is WNIDS:  # a folder around classes alone is none, except by its wnid
-                        yield RawClass(wnid, found.images, found.rejects, number)
+                        yield of_class(wnid, found, number)
 
     def _of_tar(self, place: _Place) -> Found:
         archive = stored_path(place.path)
@@ -221,7 +226,7 @@ def _classes_folder(
         PrepError: several folders hold classes.
     """
     here = _ClassesFolder(prefix, entries, [])
-    folders = [entry for entry in entries if entry.is_folder]
+    folders = [entry for entry in entries if entry.is_folder and entry.name != MACOS_FOLDER]
     if not deepest or _holds(entries, labels):
         return here
     inner = [

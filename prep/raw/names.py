@@ -14,6 +14,9 @@ GIVEN_SPLITS = {"imagenet21k_train": "train", "imagenet21k_val": "val", "imagene
 GZIPPED_TARS = (".tar.gz", ".tgz")
 """Suffixes of gzipped class tars in a folder, in lower case."""
 
+MACOS_FOLDER = "__MACOSX"
+"""Where a zip made on a Mac keeps metadata, in folders named like those that they belong to; never a class."""
+
 _WNID = re.compile(r"n[0-9]{8}")
 _UNDECODABLE = "\0"
 """Begins the stored form of a path that is no valid Unicode; no path contains it."""

@@ -102,12 +102,12 @@ class TarDump:
             for member in members:
                 sort_in(member, wnid, "", split, found)
                 end = member.end
-            yield _of_class(wnid, found, self._position(reader, end))
+            yield of_class(wnid, found, self._position(reader, end))
         if links:
             for link, file in followed(read_joined_members(reader.read, 0, reader.size), links):
                 found = Found()
                 add_followed(link, file, "", found)
-                yield _of_class(link.wnid, found, self._position(reader, end))
+                yield of_class(link.wnid, found, self._position(reader, end))
 
     def _split_and_class(self, member: TarMember) -> tuple[str, str]:
         """Return a member's given split and its class, from the folders above it."""
@@ -160,8 +160,14 @@ def is_class_tar_name(name: str) -> bool:
     return name.lower().endswith(".tar") and not name.startswith("._")
 
 
-def _of_class(wnid: str, found: Found, end: int) -> RawClass:
-    """Return what was found in a class folder; images beside the class folders are rejects."""
+def of_class(wnid: str, found: Found, end: int) -> RawClass:
+    """Return what was found in a class folder; images beside the class folders are rejects.
+
+    Args:
+        wnid: the class; empty beside the class folders.
+        found: the images, and what is none.
+        end: how far this is, in the dump's unit.
+    """
     if wnid:
         return RawClass(wnid, found.images, found.rejects, end)
     outside = [reject("", image.name, Reason.NOT_IN_A_CLASS, "beside the class folders") for image in found.images]

@@ -16,6 +16,17 @@ TEMPORARY_PREFIX = ".tmp-"
 _TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]+-.")
 
 
+def local_path(text: str) -> Path:
+    """Return the path that a text names on this machine, for what cannot lie in an object store.
+
+    Raises:
+        DatasetError: it is a URI, of which a path would make a folder named `s3:`.
+    """
+    if "://" in text:
+        raise DatasetError(f"{text}: only a path on this machine will do here, not a URI; give a local one")
+    return Path(text)
+
+
 def open_regular(path: str, text: str) -> int:
     """Return a descriptor for reading a regular file; opening anything else, such as a FIFO, does not wait.
 
@@ -52,6 +63,18 @@ def first_link(folder: Path, name: str) -> str | None:
         if (folder / part).is_symlink():
             return str(part)
     return None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of a folder's entries, whatever their bytes; none if there is no such folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except FileNotFoundError:
+        return []
 
 
 def regular_files(folder: Path) -> dict[str, int]:

@@ -19,6 +19,7 @@ from in21k.shards_manifest.storage.local_files import (
     atomic_path,
     first_link,
     make_folder,
+    names_in,
     regular_files,
     remove_temporaries,
     require_regular,
@@ -133,9 +134,11 @@ class Location:
     def names(self) -> list[str]:
         """Return the names of a folder's entries in byte order; none if there is no such folder."""
         with errors_naming(self.text):
+            if self.is_local:
+                return sorted(names_in(Path(self.path)), key=os.fsencode)
             selector = pafs.FileSelector(self.path, allow_not_found=True)
             found = self._with_retries(lambda: self.filesystem.get_file_info(selector))
-        return sorted((info.base_name for info in found), key=os.fsencode)
+        return sorted(info.base_name for info in found)
 
     def files(self) -> dict[str, int]:
         """Return the length in bytes of every file below a folder, by path relative to it, in byte order.

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from in21k.train.cli.shared import (
+    LocalPath,
     inputs_option,
     print_summary,
     setting_option,
@@ -61,14 +62,14 @@ def pretrain(
 @click.argument("data")
 @click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="PATH",
     help="A run's folder, a checkpoint's folder, or its model.safetensors.",
 )
 @click.option("--model", metavar="NAME", help="A published model instead, by timm's name or the paper's.")
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="FILE",
     help="The published model's weights; by default timm downloads them.",
 )
@@ -117,12 +118,12 @@ def evaluate(
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=LocalPath(), metavar="RUN...")
 @click.option(
     "--output",
     default="curves.png",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="FILE",
     help="The PNG to write.",
 )

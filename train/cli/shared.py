@@ -9,7 +9,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
-from in21k.shards_manifest.errors import escaped, one_line
+from in21k.shards_manifest.errors import DatasetError, escaped, one_line
+from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.config.overrides import check_value
 from in21k.train.config.settings import SETTINGS
 from in21k.train.errors import USER_ERRORS
@@ -106,9 +107,7 @@ def training(command: _Command) -> _Command:
     """Add the options of every command that trains a model."""
     return _with_options(
         command,
-        click.option(
-            "--output", required=True, type=click.Path(path_type=Path), metavar="RUN", help="The run's folder."
-        ),
+        click.option("--output", required=True, type=LocalPath(), metavar="RUN", help="The run's folder."),
         setting_option("epochs", metavar="N"),
         setting_option("batch_size", metavar="N"),
         setting_option("lr", metavar="RATE"),
@@ -123,6 +122,17 @@ def training(command: _Command) -> _Command:
             help="Change any setting of the recipe; `in21k-train settings` lists them. May be given several times.",
         ),
     )
+
+
+class LocalPath(click.Path):
+    """An option's path on this machine; a URI is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path that a text names."""
+        try:
+            return local_path(str(super().convert(value, param, ctx)))
+        except DatasetError as error:
+            self.fail(str(error), param, ctx)
 
 
 class TrainGroup(click.Group):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from in21k.shards_manifest.errors import escaped, one_line
-from in21k.train.cli.shared import PROGRAM, print_summary, setting_option
+from in21k.train.cli.shared import PROGRAM, LocalPath, print_summary, setting_option
 
 if TYPE_CHECKING:
     from in21k.train.use.predict import Prediction
@@ -24,8 +24,8 @@ hierarchy_option = click.option(
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE…")
-@click.option("--checkpoint", required=True, type=click.Path(path_type=Path), metavar="CKPT", help=_checkpoint_help)
+@click.argument("images", nargs=-1, required=True, type=LocalPath(), metavar="IMAGE…")
+@click.option("--checkpoint", required=True, type=LocalPath(), metavar="CKPT", help=_checkpoint_help)
 @data_option
 @hierarchy_option
 @click.option(
@@ -35,9 +35,7 @@ hierarchy_option = click.option(
     help="Classes to show per level; by default 1, or 5 if the model's classes have no levels.",
 )
 @setting_option("device", default="auto", show_default=True)
-@click.option(
-    "--picture", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw the images with their labels."
-)
+@click.option("--picture", type=LocalPath(), metavar="OUT.png", help="Draw the images with their labels.")
 @click.option("--json", "as_json", is_flag=True, help="Print the predictions as a JSON list.")
 def predict(
     images: tuple[Path, ...],
@@ -81,8 +79,8 @@ def predict(
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("checkpoint", type=LocalPath())
+@click.argument("out", type=LocalPath())
 @data_option
 @hierarchy_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")

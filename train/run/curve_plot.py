@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.errors import escaped, one_line
 from in21k.shards_manifest.markers import PNG_START, require_file_place
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.errors import TrainError
@@ -147,7 +147,8 @@ def _draw(panel: _Panel, axis: "Axes", runs: Sequence[RunCurves]) -> None:
             look: dict[str, Any] = (
                 {"marker": "o", "markersize": 3.5, "linestyle": "--"} if split == "val" else {"linewidth": 1.2}
             )
-            label = f"{run.name} ({split})" if len(panel.splits) > 1 else run.name
+            name = escaped(run.name).replace("$", r"\$")
+            label = f"{name} ({split})" if len(panel.splits) > 1 else name
             axis.plot(*points, color=color, label=label, **look)
     axis.set_yscale(panel.scale)
     axis.set_title(panel.title, loc="left", fontweight="bold")

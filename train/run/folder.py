@@ -52,14 +52,14 @@ class Start:
         return self.state.skipped if self.state else 0
 
 
-def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool) -> Start:
+def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool | None) -> Start:
     """Return where a run in this folder starts; nothing is written.
 
     Args:
         run: the run's folder, which may be missing.
         config: the resolved configuration.
         dataset: to train on.
-        resume: continue the run in the folder, if there is one.
+        resume: continue the run in the folder, if there is one; None for what cannot be continued.
 
     A start that failed, or was killed before its first step was logged, is no run: it is started anew.
 
@@ -76,7 +76,8 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
     if not _took_a_step(run):
         return Start(None, None)
     if not resume:
-        raise TrainError(f"{run} already holds a run; pass --resume to continue it, or give another --output")
+        way_on = "" if resume is None else "pass --resume to continue it, or "
+        raise TrainError(f"{run} already holds a run; {way_on}give another --output")
     old, digest = read_config(path)
     if changed := differences(old, config):
         raise TrainError(
@@ -85,6 +86,8 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
     if digest != dataset.digest:
         raise TrainError(f"{run} was trained on another dataset than {dataset.name}; resume it with its own")
     usable = newest_usable(run)
+    if not usable and (run / MODEL).exists():
+        raise TrainError(f"{run} holds a linear probe, which cannot be resumed; give another --output")
     return Start(*usable) if usable else Start(None, None)
 
 
@@ -127,7 +130,9 @@ def log_skipped(run: Path, step: int, keys: Sequence[str]) -> None:
         file.write("".join(f"{step},{escaped(key)}\n" for key in keys))
 
 
-def begin_run(run: Path, start: Start, config: Config, dataset: TrainingData, lock: RunLock, *, resume: bool) -> None:
+def begin_run(
+    run: Path, start: Start, config: Config, dataset: TrainingData, lock: RunLock, *, resume: bool | None
+) -> None:
     """Lock a run's folder, and write its configuration and the hierarchy, which makes the model usable without data.
 
     Args:

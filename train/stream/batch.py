@@ -52,6 +52,10 @@ class Batch:
         images = self.images.to(device, non_blocking=non_blocking)
         return Batch(images, self.labels.to(device, non_blocking=non_blocking))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As plain bytes, like the labels: /dev/shm may be too small for images, and whoever writes there then dies.
+        return _batch_from_pixels, (self.images.permute(0, 2, 3, 1).numpy(), self.labels)
+
     def tensors(self) -> Iterator[torch.Tensor]:
         """Yield all tensors of the batch."""
         yield from (self.images, self.labels.class_indices, self.labels.valid)
@@ -65,3 +69,7 @@ def as_images(pixels: Pixels) -> torch.Tensor:
 def _from_arrays(class_indices: Any, valid: Any, skipped: tuple[str, ...], epoch: int, start: int) -> BatchLabels:
     tensors = torch.from_numpy(class_indices), torch.from_numpy(valid)
     return BatchLabels(class_indices=tensors[0], valid=tensors[1], skipped=skipped, epoch=epoch, start=start)
+
+
+def _batch_from_pixels(pixels: Pixels, labels: BatchLabels) -> Batch:
+    return Batch(as_images(pixels), labels)

@@ -6,7 +6,6 @@ The stages are generator functions. They run in the loader processes, which shar
 what each process reads follows from the plan and its own number.
 """
 
-import multiprocessing
 import os
 import select
 import signal
@@ -22,6 +21,8 @@ import webdataset
 from torch.utils.data import DataLoader, get_worker_info
 
 from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.fork_server import fork_server, shared_memory_errors
+from in21k.shards_manifest.stop_signals import signals_wait
 from in21k.train.data.interfaces import Sample
 from in21k.train.data.partition import BatchPlan, EvalPlan, TrainPlan
 from in21k.train.errors import USER_ERRORS, TrainError
@@ -38,6 +39,9 @@ PREFETCH = 2
 
 _HELD = 3
 """Batches that the training process holds: the one of the step, and those on their way to the device."""
+
+_PRELOADED = ("in21k.train.stream.loader",)
+"""What the server of loader processes imports; a plain fork of a process with threads and CUDA may hang."""
 
 _READ_AHEAD = 2
 """Batches that are read from an object store while one is decoded."""
@@ -114,7 +118,7 @@ def _loader(pipeline: Any, workers: int) -> "DataLoader[Any]":
         num_workers=workers,
         prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=partial(_start_worker, os.getpid()),
-        multiprocessing_context=_worker_context() if workers else None,
+        multiprocessing_context=fork_server(_PRELOADED) if workers else None,
         generator=torch.Generator(),  # it draws a seed for its workers, which must not come from the model's randomness
     )
 
@@ -126,8 +130,10 @@ def default_workers(local_world_size: int) -> int:
 
 
 def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Batch]:
-    items: Any = iter(loader)
+    items: Any = None
     try:
+        with signals_wait(), shared_memory_errors("pass --workers 0, or give the container more"):
+            items = iter(loader)  # half started, its processes would miss what they are to share
         for item in items:
             if isinstance(item, LoaderFailure):
                 raise TrainError(item.message)
@@ -141,7 +147,7 @@ def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Bat
             raise
         raise TrainError("a loader process died, most likely for lack of memory; try fewer --workers") from error
     finally:  # a traceback may keep the iterator alive, and with it the loader processes
-        if ring is not None:
+        if items is not None and ring is not None:
             items._shutdown_workers()
 
 
@@ -189,12 +195,6 @@ def _failures_as_items(batches: Iterable[Batch | RingBatch]) -> Iterator[Batch |
         yield from batches
     except (*USER_ERRORS, OSError, pa.ArrowException) as error:
         yield LoaderFailure(one_line(error, longest=None))
-
-
-def _worker_context() -> Any:
-    context = multiprocessing.get_context("forkserver")  # a fork of a process with threads and CUDA may hang
-    context.set_forkserver_preload(["in21k.train.stream.loader"])
-    return context
 
 
 def _start_worker(trainer: int, _: int) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from in21k.shards_manifest.sizes import parse_size
+from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.config.settings import Config, DataConfig
 from in21k.train.data.interfaces import CacheOptions, Decoding, ReaderFactory, ReadOptions, TrainingData
 from in21k.train.images.augment_draws import Augmentation
@@ -50,7 +51,7 @@ def read_options(data: DataConfig) -> ReadOptions:
     """Return how shards are read.
 
     Raises:
-        DatasetError: the cache size is invalid.
+        DatasetError: the cache's folder is a URI, or its size is invalid.
     """
-    cache = CacheOptions(data.cache, parse_size(data.cache_size)) if data.cache else None
+    cache = CacheOptions(str(local_path(data.cache)), parse_size(data.cache_size)) if data.cache else None
     return ReadOptions(cache, data.verify_digest)

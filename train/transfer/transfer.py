@@ -9,6 +9,7 @@ import timm
 
 from in21k.train.config.overrides import with_values
 from in21k.train.data.open_data import DataRequest, open_data
+from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
@@ -48,11 +49,24 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
     if request.probe and resume:
         raise TrainError("a linear probe cannot be resumed; give another --output")
     data = open_data(request.data)
+    if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
+        _require_apart(request.data.path, run)
     recipe = request.recipe or (SINGLE_LABEL if data.is_single_label else MULTI_LABEL)
     config = with_values(read_recipe(recipe), {**_start(request), **request.values})
     if request.probe:
         return probe(data, run, config, keep_features=request.keep_features)
     return train_on(lambda: data, run, config, resume=resume)
+
+
+def _require_apart(data: str, run: Path) -> None:
+    """Refuse a run's folder in a folder of images, of which it would become a class, or around one.
+
+    Raises:
+        TrainError: one of the two lies in the other.
+    """
+    images, output = Path(data).resolve(), run.resolve()
+    if images.is_dir() and (output.is_relative_to(images) or images.is_relative_to(output)):
+        raise TrainError(f"--output {run} and DATA {data} are not apart; give another --output")
 
 
 def _start(request: TransferRequest) -> dict[str, Any]:

@@ -199,6 +199,9 @@ def test_a_probe_is_deterministic_and_writes_a_model(capsys, folder, checkpoint,
     model = timm.create_model("test_resnet", num_classes=3)
     model.load_state_dict(weights[0])
     logits = model.fc(features["val/features"])
+    again = [transfer(capsys, folder, checkpoint, runs[0], *how)[2] for how in (["--probe"], ["--resume"])]
+    assert again[0].endswith("already holds a run; give another --output\n"), "a probe refuses --resume"
+    assert again[1].endswith(" holds a linear probe, which cannot be resumed; give another --output\n")
     assert float((logits.argmax(1) == features["val/label_ids"]).double().mean()) == summaries[0]["val_top1"]
 
 
@@ -278,6 +281,18 @@ def test_a_wrong_value_is_one_line(capsys, folder, checkpoint, tmp_path, argumen
     status, out, err = transfer(capsys, folder, checkpoint, tmp_path / "run", *arguments)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert message in err
+
+
+@pytest.mark.parametrize("where", [".", "train", "new/run", ".."])
+def test_a_run_in_the_images_or_around_them_is_refused(capsys, tmp_path, where):
+    data = write_folder(tmp_path / "around" / "animals", images=1)
+    before = sorted(tmp_path.rglob("*"))
+    status, _, err = transfer(capsys, data, "none", data / where)
+    assert (status, err) == (
+        1,
+        f"in21k-train: error: --output {data / where} and DATA {data} are not apart; give another --output\n",
+    )
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def separable(count=200, size=6, classes=3, seed=0):

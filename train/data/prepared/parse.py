@@ -85,7 +85,7 @@ def _any(content: memoryview, suffix: str) -> Parsed:
     names = [member.name for member in members]
     key = names[0].removesuffix(suffix)
     if names != [key + suffix, key + LABEL_SUFFIX]:
-        raise ForeignSampleError(f"its members are {', '.join(names)}, not an image and its label")
+        raise ForeignSampleError(f"its members are {', '.join(names[:5])}, not an image and its label")
     image, label = (content[member.offset : member.offset + member.size] for member in members)
     if not bytes(label).isdigit():
         raise ValueError(f"its label is {bytes(label)[:20]!r}, not a number")
