@@ -56,12 +56,12 @@ def test_what_pyarrow_reads_or_writes_is_refused_in_one_line(folder, command):
     assert done.returncode == 1
     assert len(lines) == 1, done.stderr.decode()
     assert lines[0].endswith(f": error: {NO_UTF8}")
-    assert not {"work", "new", "run"} & set(os.listdir(folder))
+    assert not {"work", "new", "run"} & {path.name for path in folder.iterdir()}
 
 
 MISSING = {
     "--init": (*PRETRAIN, "--output", "run", "--init", f"{ODD}.bin"),
-    "--teacher": (*PRETRAIN, "--output", "run", "--recipe", "semantic-distillation", "--teacher", f"{ODD}.bin"),
+    "--teacher": (*PRETRAIN, "--output", "run", "--recipe", "semantic-distillation", "--teacher", f"./{ODD}.bin"),
     "--checkpoint": (*TRAIN, "evaluate", "out", "--checkpoint", f"{ODD}.bin"),
     "predict": (*TRAIN, "predict", "dog.jpg", "--checkpoint", f"{ODD}.bin"),
     "export": (*TRAIN, "export", f"{ODD}.bin", "model"),
@@ -76,7 +76,7 @@ def test_a_file_that_is_missing_is_named_in_one_line(folder, command):
     assert done.returncode == 1
     assert len(lines) == 1, done.stderr.decode()
     assert SHOWN in lines[0]
-    assert not {"run", "model", "hierarchy.parquet"} & set(os.listdir(folder))
+    assert not {"run", "model", "hierarchy.parquet"} & {path.name for path in folder.iterdir()}
 
 
 def test_a_cache_works_under_any_name(folder):

@@ -1,7 +1,6 @@
 """The options that choose classes and images of a dump."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click

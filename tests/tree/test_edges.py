@@ -145,3 +145,9 @@ def test_the_table_of_edges_names_its_source_and_all_parents():
     assert rows["n02084071"]["wordnet_parents"] == ["pet", "animal"]
     assert rows["fox"]["path_names"] == "animal > fox"
     assert (table.schema.metadata[b"in21k.source"], table.schema.metadata[b"in21k.parents"]) == (b"mine.csv", b"first")
+
+
+def test_a_finding_names_ten_parents_at_most():
+    finding = edges_of([("child", f"parent {number}") for number in range(1000)], "edges.csv").findings[0]
+    assert finding.message.startswith("1000 parents, the first one is kept: parent 0, parent 1, ")
+    assert finding.message.endswith(" parent 9, 990 more")

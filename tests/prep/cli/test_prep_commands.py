@@ -189,3 +189,13 @@ def test_a_finished_resize_opens_with_another_memory(dataset, tmp_path):
     before = digests(tmp_path / "work")
     call("resize", tmp_path / "work", "--size", SIZE, "--memory", "2GB")
     assert digests(tmp_path / "work") == before
+
+
+def test_many_sidecars_are_counted_by_kind(dataset, tmp_path):
+    shutil.copytree(dataset.out, tmp_path / "out")
+    lost = [path for kind in ("idx", "txt", "json") for path in (tmp_path / "out").rglob(f"*.{kind}")]
+    lost.remove(tmp_path / "out" / "manifest.json")
+    for path in lost:
+        path.unlink()
+    run = prep("sidecars", tmp_path / "out")
+    assert run.stdout.splitlines()[-1] == "  files    9 .idx, 5 .json, 2 .txt"
