@@ -12,7 +12,6 @@ from in21k.prep.raw.entries import Entry, entries_of
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_archive_file
 from in21k.prep.raw.members import Found, reject
 from in21k.prep.raw.names import GIVEN_SPLITS, GZIPPED_TARS, MACOS_FOLDER, name_reject, printable, stored_path
-from in21k.prep.raw.pieces import pattern_of
 from in21k.prep.raw.tars import class_tar_images, of_class
 from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.storage.location import Location
@@ -85,10 +84,9 @@ def open_folder(location: Location, work: Location, labels: ClassLabels = WNIDS)
         others += [entry for _, entry in inner if not entry.is_folder]
         layout = "processed-release"
     if not places:
-        pattern = pattern_of([printable(entry.name) for entry in entries if entry.is_file])
         raise PrepError(
             f"{location.text} holds neither class tars (such as n02084071.tar) nor class folders; if its files are the "
-            f"pieces of one dump, give them as a pattern ('{location.text.rstrip('/')}/{pattern}')"
+            f"pieces of one dump, give them as a pattern ('{location.text.rstrip('/')}/*')"
         )
     rejects = [beside_reject(entry) for entry in [*holder.beside, *others]]
     return FolderDump(location, work, layout, places, rejects, labels)

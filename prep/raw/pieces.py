@@ -1,6 +1,5 @@
 """A dump in several files, named by a pattern, read as if it were one; and a file without the zeros that pad it."""
 
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -60,12 +59,6 @@ class TrimmedRanges:
 def is_pattern(location: Location) -> bool:
     """Return whether a location is a pattern of files' names, and not a file that is called so."""
     return any(character in location.name for character in "*?[") and not location.exists()
-
-
-def pattern_of(names: Sequence[str]) -> str:
-    """Return a pattern for the files of a folder, hidden ones apart, as far as they are called alike."""
-    start = os.path.commonprefix([name for name in names if name[:1] != "."])  # noqa: RUF071 - letters, not folders
-    return f"{start.rstrip('0123456789')}*"
 
 
 def open_pieces(location: Location) -> RangeReader:

@@ -3,14 +3,10 @@
 import unicodedata
 from pathlib import Path
 
-import pytest
 from dumps import images_of, tar_bytes
 from raw_contents import read_raw
 
-from in21k.prep.errors import PrepError
-from in21k.prep.raw.open import open_raw
 from in21k.prep.stages.split import sample_key
-from in21k.shards_manifest.storage.location import locate
 
 DOG, CAT = "n02084071", "n02121620"
 DECOMPOSED = unicodedata.normalize("NFD", "chién.JPEG")
@@ -74,18 +70,3 @@ def test_metadata_beside_an_unpacked_zip_is_no_second_folder_of_classes(tmp_path
 
 def test_composed_and_decomposed_names_are_two_samples():
     assert sample_key(DOG, COMPOSED) != sample_key(DOG, DECOMPOSED)
-
-
-@pytest.mark.parametrize(
-    ("names", "pattern"),
-    [
-        (["winter21.tar.gz.part0", "winter21.tar.gz.part1", "winter21.tar.gz.part10"], "winter21.tar.gz.part*"),
-        (["raw.000", "raw.001", ".DS_Store"], "raw.*"),
-        (["0", "1"], "*"),
-    ],
-)
-def test_a_folder_of_pieces_names_the_pattern_to_give(tmp_path, names, pattern):
-    raw = put(tmp_path / "raw", dict.fromkeys(names, b"piece"))
-    with pytest.raises(PrepError) as refused:
-        open_raw(locate(raw), locate(tmp_path / "work"))
-    assert str(refused.value).endswith(f"give them as a pattern ('{raw}/{pattern}')")
