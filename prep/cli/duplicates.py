@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from in21k.prep.cli.dataset import out_argument
-from in21k.prep.cli.shared import json_option, print_summary
+from in21k.prep.cli.shared import LocalPath, json_option, print_summary
 from in21k.prep.duplicates.find import SearchParameters, find_duplicates
 from in21k.prep.duplicates.twins import DISTANCE
 from in21k.prep.executor import Workers, available_cores
@@ -34,7 +34,7 @@ distance_option = click.option(
 @click.option("--no-crops", is_flag=True, help="Do not look for crops, which take most of the time.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default=Path("duplicates"),
     show_default=True,
     help="The folder to write to; it may be that of a report.",

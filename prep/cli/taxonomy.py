@@ -1,6 +1,7 @@
 """The options that put another taxonomy in the place of WordNet, and the findings about it as they are printed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
