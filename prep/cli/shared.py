@@ -22,7 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PROGRAM = Program(
     name="in21k-prep",
     errors=USER_ERRORS,
-    extras={"distributed": "dask", "rapidgzip": "gzip", "cv2": "reference", "matplotlib": "report"},
+    extras={"distributed": "dask", "fsspec": "hub", "rapidgzip": "gzip", "cv2": "reference", "matplotlib": "report"},
     after_stop="run the same command again to continue",
 )
 

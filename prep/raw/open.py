@@ -19,6 +19,7 @@ from in21k.prep.raw.source import ImageSource, RangeSource
 from in21k.prep.raw.streams import open_streams
 from in21k.prep.raw.tars import TarDump
 from in21k.prep.raw.zips import ZipSource, open_zip
+from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.storage.location import Location
 
 _Finder: TypeAlias = Callable[[Location, Sequence[str]], MixedDump | None]
@@ -51,7 +52,8 @@ def open_raw(
     Raises:
         PrepError: there is no dump, its layout is unknown, or it is truncated.
     """
-    kind = raw.filesystem.get_file_info(raw.path).type
+    with errors_naming(raw.text):
+        kind = raw.filesystem.get_file_info(raw.path).type
     is_there = kind != pafs.FileType.NotFound
     if not is_there and not is_pattern(raw):
         raise PrepError(f"{raw.text}: there is no such file or folder")

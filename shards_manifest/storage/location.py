@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from in21k.shards_manifest.errors import DatasetError, errors_naming, without_secrets
-from in21k.shards_manifest.storage import remote
+from in21k.shards_manifest.storage import fsspec_files, remote
 from in21k.shards_manifest.storage.local_files import (
     TEMPORARY_PREFIX,
     atomic_path,
@@ -254,7 +254,7 @@ def _unpickled(filesystem: Any, path: str, text: str) -> Location:
 
 
 def locate(text: "str | os.PathLike[str] | Location") -> Location:
-    """Return the location of a path or URI (`s3://bucket/key?endpoint_override=…`, `file://…`).
+    """Return the location of a path or URI (`s3://bucket/key?endpoint_override=…`, `gs://…`, `hf://datasets/…`).
 
     Raises:
         DatasetError: the URI is malformed or has an unknown scheme, or the path is not valid UTF-8.
@@ -270,7 +270,10 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
         return Location(pafs.LocalFileSystem(), str(Path(text).absolute()), text)
     shown = without_secrets(text)
     with errors_naming(shown):
-        filesystem, path = pafs.FileSystem.from_uri(text)
+        if text.partition(":")[0] in fsspec_files.SCHEMES:
+            filesystem, path = fsspec_files.open_fsspec(text)
+        else:
+            filesystem, path = pafs.FileSystem.from_uri(text)
         filesystem = remote.limit_client_retries(filesystem)
     return Location(filesystem, path.rstrip("/"), shown)
 
