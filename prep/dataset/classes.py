@@ -12,7 +12,8 @@ from typing import Any
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.choices import AS_GIVEN, SourceChoices
 from in21k.prep.raw.open import open_raw
-from in21k.prep.records import CLASSES_SCHEMA, DATASET_CLASSES_SCHEMA, Kept
+from in21k.prep.records import DATASET_CLASSES_SCHEMA, Kept
+from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.labels import class_labels, work_taxonomy
 from in21k.prep.stages.record import required
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, read_manifest
@@ -145,7 +146,7 @@ def _of_labels(images: Mapping[str, int | None], taxonomy: Taxonomy) -> list[Cla
 def _of_work(work: Location) -> tuple[list[ClassRow], Parents]:
     required(work, "filter")
     taxonomy = work_taxonomy(work)
-    table: dict[str, Any] = read_columns(work / CLASSES, CLASSES_SCHEMA).to_pydict()
+    table: dict[str, Any] = read_class_rows(work).to_pydict()
     kept = [label for label, is_kept in zip(table["wnid"], table["kept"], strict=True) if is_kept]
     levels = dict(zip(kept, build_hierarchy(kept, taxonomy.parent).levels.tolist(), strict=True))
     columns = zip(table["wnid"], table["images"], table["reason"], strict=True)

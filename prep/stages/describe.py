@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from in21k.prep.errors import PrepError
-from in21k.prep.records import CLASSES_SCHEMA, DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
+from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages import split as split_stage
+from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.labels import work_taxonomy
 from in21k.prep.stages.merge import IntArray, MergeOrder
 from in21k.prep.stages.parts import count_parts, read_part_rejects
-from in21k.prep.stages.record import CLASSES as WORK_CLASSES
 from in21k.prep.stages.record import PARTS, StageRecord, required
 from in21k.prep.stages.select import ImageSelection
 from in21k.prep.stages.shard_files import ShardPlan
@@ -94,7 +94,7 @@ def dataset_tables(
         parameters: those of shard.
         orders: the samples of each split.
     """
-    classes = read_columns(work / WORK_CLASSES, CLASSES_SCHEMA)
+    classes = read_class_rows(work)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
     train, val = (np.bincount(orders[split].class_indices, minlength=len(wnids)) for split in ("train", "val"))
     taxonomy = work_taxonomy(work, ParentRule(parameters["parents"]))

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
-from in21k.prep.records import CLASSES_SCHEMA, SPLIT_SCHEMA
+from in21k.prep.records import SPLIT_SCHEMA
+from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.merge import Settlement
 from in21k.prep.stages.parts import count_parts, read_part
-from in21k.prep.stages.record import CLASSES, PARTS, SPLIT, read_record, required
+from in21k.prep.stages.record import PARTS, SPLIT, read_record, required
 from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.markers import FolderKind, require_place_for
-from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 
 Numbers = npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ def write_lists(work: Location, folder: Path) -> dict[str, int]:
     required(work, "split")
     place = locate(folder)
     require_place_for(place, FolderKind.REPORT, option="--export-lists")
-    labels: list[str] = read_columns(work / CLASSES, CLASSES_SCHEMA).filter(pc.field("kept"))["wnid"].to_pylist()
+    labels: list[str] = read_class_rows(work).filter(pc.field("kept"))["wnid"].to_pylist()
     rows = _rows(work)
     texts = {split: _text(rows.filter(pc.equal(rows["split"], split)), labels, work.text) for split in SPLITS}
     for split, text in texts.items():

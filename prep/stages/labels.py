@@ -7,10 +7,10 @@ from typing import Any
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.class_labels import ANY_NAMES, PATHS, WNIDS, ClassLabels
 from in21k.prep.raw.open import open_raw
-from in21k.prep.records import CLASSES_SCHEMA, Kept
-from in21k.prep.stages.record import CLASSES, required
+from in21k.prep.records import Kept
+from in21k.prep.stages.class_rows import read_class_rows
+from in21k.prep.stages.record import required
 from in21k.prep.tables import write_table
-from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.edge_table import edge_table, edges_digest, read_edge_table
 from in21k.tree.edges import edge_hierarchy
@@ -111,7 +111,7 @@ def taxonomy_findings(work: Location) -> tuple[HierarchyFinding, ...]:
     taxonomy = work_taxonomy(work)
     if not isinstance(taxonomy, EdgeTaxonomy):
         return ()
-    classes = read_columns(work / CLASSES, CLASSES_SCHEMA).to_pylist()
+    classes = read_class_rows(work).to_pylist()
     kept = [row["wnid"] for row in classes if row["kept"]]
     unknown = [row for row in classes if row["reason"] == Kept.UNKNOWN_LABEL.value]
     lacking = [

@@ -20,7 +20,8 @@ from in21k.prep.raw.dump import identity_of
 from in21k.prep.raw.open import open_raw, open_source
 from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.raw.source import Content, Row, require_bytes
-from in21k.prep.records import CLASSES_SCHEMA, PROVISIONAL, SPARE, SPLIT_SCHEMA, Kept, Reason, Reject
+from in21k.prep.records import PROVISIONAL, SPARE, SPLIT_SCHEMA, Kept, Reason, Reject
+from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.held import HeldBytes, Place, holding
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.labels import class_labels, work_taxonomy
@@ -35,7 +36,6 @@ from in21k.prep.stages.parts import (
     write_part,
 )
 from in21k.prep.stages.record import (
-    CLASSES,
     PARTS,
     SPLIT,
     StageRecord,
@@ -48,7 +48,6 @@ from in21k.prep.stages.record import (
 )
 from in21k.prep.stages.select import ImageSelection
 from in21k.shards_manifest.images.faults import ImageError, ImageFault
-from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 
 STAGE = "resize"
@@ -266,7 +265,7 @@ def _unchanged_dump(work: Location, given: Location | None) -> Location:
 
 def _wnids_with_images(work: Location) -> dict[int, str]:
     """Return the wnids of the classes that are kept for their images, by class index."""
-    classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
+    classes = read_class_rows(work)
     kept = classes.filter(pc.equal(classes["reason"], Kept.KEPT.value))
     return dict(zip(kept["class_index"].to_pylist(), kept["wnid"].to_pylist(), strict=True))
 

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -22,6 +23,12 @@ from in21k.shards_manifest.markers import UNFINISHED
 from in21k.shards_manifest.sample_table import LABEL_SUFFIX, SCHEMA, require_plain_keys
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, END, TarError, content_size, read_members
+
+_NAMED = 136
+"""Bytes of a header up to the end of its name and size."""
+
+_BLOCK = 1 << 18
+"""Bytes of a shard that are written at a time."""
 
 _UNCHECKED = -1
 """Stands for the checksum of a sample that has none."""
@@ -159,32 +166,33 @@ def reopen(output: Location) -> None:
 def write_shard(task: ShardTask) -> int:
     """Write a shard, its rows of the sample table and its record; return its number of samples (a worker's task)."""
     digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    keys: list[str] = []
-    offsets: list[int] = []
-    image_bytes: list[int] = []
-    position = 0
+    headers: list[bytes] = []
+    length = 0
     with (task.output / task.path).write() as file:
-        for sample in _merged(task):
-            keys.append(sample[:100].split(b"\0", 1)[0].decode().partition(".")[0])
-            offsets.append(position)
-            image_bytes.append(content_size(sample))
-            position += len(sample)
-            digest.update(sample)
-            md5.update(sample)
-            file.write(sample)
-        digest.update(END)
-        md5.update(END)
-        file.write(END)
-    _write_rows(task, keys, offsets, image_bytes)
-    shard = Shard(
-        path=task.path,
-        samples=len(keys),
-        bytes=position + len(END),
-        sha256=digest.hexdigest(),
-        md5=md5.hexdigest(),
-    )
+        for block in _blocks(_merged(task, headers)):
+            length += len(block)
+            digest.update(block)
+            md5.update(block)
+            file.write(block)
+    sizes = task.samples.sizes.tolist()
+    keys = [header[:100].split(b"\0", 1)[0].decode().partition(".")[0] for header in headers]
+    _write_rows(task, keys, list(accumulate(sizes[:-1], initial=0)), list(map(content_size, headers)))
+    shard = Shard(path=task.path, samples=len(keys), bytes=length, sha256=digest.hexdigest(), md5=md5.hexdigest())
     task.record.write_bytes(json.dumps(asdict(shard)).encode())
     return len(keys)
+
+
+def _blocks(samples: Iterable[memoryview]) -> Iterator[bytes]:
+    """Yield the bytes of a shard in blocks of about _BLOCK: each call of a digest or a file costs as much as a CRC."""
+    block: list[memoryview | bytes] = []
+    size = 0
+    for sample in samples:
+        block.append(sample)
+        size += len(sample)
+        if size >= _BLOCK:
+            yield b"".join(block)
+            block, size = [], 0
+    yield b"".join([*block, END])
 
 
 def index_shard(task: ShardTask) -> None:
@@ -227,15 +235,20 @@ def _write_rows(task: ShardTask, keys: list[str], offsets: list[int], image_byte
         )
 
 
-def _is_sound(sample: bytes, checksum: int) -> bool:
+def _is_sound(sample: bytes | memoryview, checksum: int) -> bool:
     """Return whether a sample has the CRC-32 that `resize` stored, if it stored one."""
-    return checksum in (_UNCHECKED, zlib.crc32(sample))
+    return checksum == _UNCHECKED or checksum == zlib.crc32(sample)
 
 
-def _merged(task: ShardTask) -> Iterator[bytes]:
-    """Yield the bytes of a shard's samples in order; reads a part's in few ranges and holds them all meanwhile."""
+def _merged(task: ShardTask, headers: list[bytes]) -> Iterator[memoryview]:
+    """Yield the bytes of a shard's samples in order; reads a part's in few ranges and holds them all meanwhile.
+
+    Args:
+        task: the shard.
+        headers: the beginning of each sample's first header is added to it.
+    """
     runs, run_of = task.samples.runs()
-    content = [read_samples(task.parts, *run) for run in runs]
+    content = [memoryview(read_samples(task.parts, *run)) for run in runs]
     columns = (run_of, task.samples.offsets, task.samples.sizes, task.samples.checksums)
     for at, offset, size, checksum in zip(*(column.tolist() for column in columns), strict=True):
         start = offset - runs[at].offset
@@ -244,4 +257,5 @@ def _merged(task: ShardTask) -> Iterator[bytes]:
             raise damaged_part(
                 task.parts, runs[at].part, f"the sample at byte {offset} has another CRC-32 than resize wrote"
             )
+        headers.append(bytes(sample[:_NAMED]))
         yield sample

@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from in21k.prep.errors import PrepError
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.records import (
-    CLASSES_SCHEMA,
     IMAGES_SCHEMA,
     SPARE,
     SPLIT_SCHEMA,
@@ -28,6 +27,7 @@ from in21k.prep.records import (
     Reject,
     rejects_table,
 )
+from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.keys import keyed_hash, sample_key
 from in21k.prep.stages.mixed_order import split_in_dump_order
@@ -46,7 +46,6 @@ from in21k.prep.stages.record import (
 from in21k.prep.stages.select import ImageSelection, spares
 from in21k.prep.stages.split_lists import SplitLists, read_split_lists
 from in21k.prep.tables import table_writer, write_table
-from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location
 
 STAGE = "split"
@@ -156,7 +155,7 @@ class _Choice:
 
 def _lists(work: Location) -> SplitLists:
     """Return the lists that `filter` copied to the work folder."""
-    classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
+    classes = read_class_rows(work)
     kept = dict(zip(classes["wnid"].to_pylist(), classes["kept"].to_pylist(), strict=True))
     return read_split_lists(work, kept, _list_hash)
 
@@ -167,7 +166,7 @@ def _list_hash(label: str, name: str) -> int:
 
 def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, int]]:
     """Return the class index and number of raw images of each class that is kept for its images."""
-    classes = read_columns(work / CLASSES, CLASSES_SCHEMA)
+    classes = read_class_rows(work)
     table = classes.filter(pc.equal(classes["reason"], Kept.KEPT.value)).to_pydict()
     kept = {
         wnid: (index, images)

@@ -103,3 +103,30 @@ def test_a_plan_of_other_classes_is_one_line(work, classes):
     plan.write_text(f'{head}"parts": [{{"classes": {classes}, "row_groups": [0], "images": 1}}]}}')
     with pytest.raises(RefusedError, match="it does not have each class once"):
         call("resize", work, "--size", SIZE, "--workers", 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "line"),
+    [
+        ("reason", ["odd"], "'odd' is no reason"),
+        ("reason", ["too-few-images"] * 7, "no class is kept"),
+        ("reason", ["too-few-images"], "the column kept contradicts the reasons"),
+        ("class_index", [1 << 20], "its class indices do not number the kept classes"),
+        ("class_index", [1, 0], "its class indices do not number the kept classes"),
+        ("wnid", ["n01317541"], "a class has two rows"),
+        ("images", [-5], "a class has less than no images"),
+    ],
+)
+def test_a_class_table_that_contradicts_itself_is_one_line(dataset, tmp_path, column, values, line):
+    work = shutil.copytree(dataset.work, tmp_path / "done")
+
+    def change(rows):
+        for row, value in zip(rows, values, strict=False):
+            row[column] = value
+
+    rewrite(work / "classes.parquet", change)
+    for command in (("shard", work, tmp_path / "out"), ("repair", work, shutil.copytree(dataset.out, tmp_path / "o"))):
+        if command[0] == "repair":
+            (tmp_path / "o" / "classes.parquet").unlink()
+        with pytest.raises(RefusedError, match=line):
+            call(*command)

@@ -1,6 +1,9 @@
 import shutil
+import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from damage import change_samples
@@ -86,3 +89,29 @@ def test_labels_and_beginnings_of_keys_are_compared_sample_by_sample(dataset):
     assert found.misnamed == []
     counted = sum(int(images.sum()) for images in found.images.values())
     assert counted == sum(row["class_index"] < 3 for row in rows)
+
+
+def peaks_of_one_key(shards):
+    """Return the peak bytes of Arrow and of NumPy while so many shards of one key are compared, and what is found."""
+    paths = [SimpleNamespace(path=f"train/{number}.tar") for number in range(shards)]
+    manifest = SimpleNamespace(splits={"train": paths, "val": []})
+    table = SimpleNamespace(key_column=lambda *_: pa.array(["n01440764_1"] * 500))
+    hashes = [np.zeros(500, np.uint64) for _ in paths]
+    usual, counting = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(counting)
+    tracemalloc.start()
+    try:
+        found, _ = repeated_keys.repeated_keys(table, manifest, hashes)
+        return counting.max_memory(), tracemalloc.get_traced_memory()[1], found
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(usual)
+
+
+def test_one_key_for_all_samples_takes_little_more_memory_than_the_hashes(monkeypatch):
+    monkeypatch.setattr(repeated_keys, "_ROUND", 2000)
+    few, many = peaks_of_one_key(20), peaks_of_one_key(200)
+    assert sum(samples.count for samples in many[2]) == 200 * 500 - 1
+    assert len(many[2]) == 200
+    assert many[0] <= few[0]
+    assert many[1] - few[1] < 180 * 500 * 40
