@@ -156,8 +156,8 @@ class _Choice:
 def _lists(work: Location) -> SplitLists:
     """Return the lists that `filter` copied to the work folder."""
     classes = read_class_rows(work)
-    kept = dict(zip(classes["wnid"].to_pylist(), classes["kept"].to_pylist(), strict=True))
-    return read_split_lists(work, kept, _list_hash)
+    kept = pc.equal(classes["reason"], Kept.KEPT.value).to_pylist()
+    return read_split_lists(work, dict(zip(classes["wnid"].to_pylist(), kept, strict=True)), _list_hash)
 
 
 def _list_hash(label: str, name: str) -> int:

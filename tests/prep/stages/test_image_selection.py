@@ -179,3 +179,45 @@ def test_of_mixed_shards_the_same_images_are_selected_as_of_a_dump_stored_by_cla
     )
     assert counts["val"] == 12
     assert counts["images_unselected"] > 40
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("lost", [("classes.parquet",), ("manifest.json", "rejects.parquet")], ids=" ".join)
+def test_a_dataset_of_a_selection_is_repaired_to_the_same_bytes(raw, lost):
+    out, _ = prepare(raw, "whole", "--fraction", 0.2, "--min-side", 8)
+    before = digests(out)
+    for name in lost:
+        (out / name).write_bytes(b"")
+    repaired = call("repair", raw.parent / "whole-work", out, "--workers", 1)
+    assert set(lost) <= set(repaired["written"])
+    assert digests(out) == before
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_split_that_the_dump_gives_is_thinned_in_train_alone(tmp_path):
+    train, val = ({DOG: images_of(DOG, 30)[part], CAT: images_of(CAT, 30)[part]} for part in (slice(6, 30), slice(6)))
+    hub_shards(tmp_path / "hub", val, count=1, name="imagenet22k-validation")
+    hub_shards(tmp_path / "hub", train)
+    out, counts = prepare(tmp_path / "hub", "given", "--fraction", 0.25)
+    assert keys(out)["val"] == {name.partition(".")[0] for images in val.values() for name, _ in images}
+    assert {wnid: row["images_train"] for wnid, row in by_class(out).items()} == {DOG: 6, CAT: 6}
+    assert (counts["images_unselected"], counts["rejected"]) == (36, 0)
+
+
+@pytest.mark.usefixtures("inline")
+def test_labels_of_another_tree_are_selected_by_it(tmp_path):
+    for label in ("oak", "pine", "trout"):
+        (tmp_path / "raw" / label).mkdir(parents=True)
+        for at in range(8):
+            (tmp_path / "raw" / label / f"{at}.jpg").write_bytes(jpeg(at))
+    edges = tmp_path / "edges.csv"
+    edges.write_text("child,parent\noak,tree\npine,tree\ntrout,fish\n")
+    options = ("--edges", edges, "--only-subtree", "tree", "--fraction", 0.5)
+    out, _ = prepare(tmp_path / "raw", "trees", *options)
+    found = by_class(out).items()
+    assert {label: (row["reason"], row["images_train"], row["images_unselected"]) for label, row in found} == {
+        "oak": ("kept", 2, 2),
+        "pine": ("kept", 2, 2),
+        "tree": ("ancestor", 0, 0),
+        "trout": ("outside-subtree", 0, 0),
+    }
