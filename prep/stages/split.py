@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from itertools import groupby
+from itertools import compress, groupby, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -214,12 +214,15 @@ def _split_class(wnid: str, class_index: int, images: list[RawImage], choice: _C
     unique = _listed(wnid, _unique(wnid, images, choice.rejects), choice)
     ranks = _ranks(unique, choice.parameters)
     splits = _splits(unique, ranks, choice)
-    rows = [
-        (class_index, key, rank, split, keyed_hash(choice.parameters.seed, b"shuffle", key), *image)
-        for (key, image), rank, split in zip(unique.items(), ranks, splits, strict=True)
-        if split
+    columns: list[list[Any]] = [
+        list(repeat(class_index, len(unique))),
+        list(unique),
+        ranks,
+        splits,
+        [keyed_hash(choice.parameters.seed, b"shuffle", key) for key in unique],
+        *(map(list, zip(*unique.values(), strict=True)) if unique else ([] for _ in RawImage._fields)),
     ]
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in SPLIT_SCHEMA]
+    return columns if all(splits) else [list(compress(column, splits)) for column in columns]
 
 
 def _unique(wnid: str, images: list[RawImage], rejects: list[Reject]) -> dict[str, RawImage]:
