@@ -69,6 +69,12 @@ class Reason(StrEnum):
     DAMAGED = ImageFault.DAMAGED.value
     TOO_MANY_PIXELS = ImageFault.TOO_MANY_PIXELS.value
     TOO_MANY_SCANS = ImageFault.TOO_MANY_SCANS.value
+    # shard: by the twin that stays
+    DUPLICATE_WITHIN_CLASS = "duplicate-within-class"
+    DUPLICATE_TRAIN_VAL = "duplicate-train-val"
+    """In train, and a twin is in val."""
+    DUPLICATE_AGAINST = "duplicate-against"
+    """A twin is in another set."""
     TOO_SMALL = ImageFault.TOO_SMALL.value
 
 

@@ -1,16 +1,20 @@
 """The command on copies of pictures: duplicates; and the options by which `run` and `shard` drop them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from in21k.prep.cli.dataset import out_argument
 from in21k.prep.cli.shared import LocalPath, json_option, print_summary
 from in21k.prep.duplicates.find import SearchParameters, find_duplicates
+from in21k.prep.duplicates.image_sets import open_set
 from in21k.prep.duplicates.twins import DISTANCE
 from in21k.prep.executor import Workers, available_cores
+from in21k.prep.stages.drop import Drop, DropParameters
 from in21k.shards_manifest.errors import escaped
-from in21k.shards_manifest.storage.location import locate
+from in21k.shards_manifest.storage.location import Location, locate
 
 against_option = click.option(
     "--against",
@@ -25,6 +29,34 @@ distance_option = click.option(
     show_default=True,
     help="In how many of their 64 bits the hashes of two pictures may differ, 0 to 12.",
 )
+
+
+drop_options = (
+    click.option(
+        "--drop-duplicates",
+        metavar="KINDS",
+        default="",
+        help="Leave out images of which there is a copy: within-class, train-val and against, joined by commas.",
+    ),
+    against_option,
+    distance_option,
+)
+
+
+def chosen_against(chosen: Mapping[str, Any]) -> list[Location]:
+    """Return the sets that `--against` names, once it is clear that they are needed and hold images.
+
+    Raises:
+        UsageError: `--drop-duplicates against` and `--against` are not given together.
+        DatasetError: one of them holds no images.
+    """
+    drops = Drop.AGAINST in DropParameters.of(chosen["drop_duplicates"], chosen["distance"]).kinds
+    if drops != bool(chosen["against"]):
+        raise click.UsageError("--drop-duplicates against and --against SET go together: give both or neither")
+    against = [locate(other) for other in chosen["against"]]
+    for other in against:
+        open_set(other)
+    return against
 
 
 @click.command("duplicates")

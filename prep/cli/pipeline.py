@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from in21k.prep.cli.duplicates import chosen_against, drop_options
 from in21k.prep.cli.selection import chosen_filter, export_option, note_unmatched, selection_options
 from in21k.prep.cli.shared import (
     Command,
@@ -23,6 +24,7 @@ from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
 from in21k.prep.images.resize_image import is_simd
 from in21k.prep.stages import filter as filter_stage
+from in21k.prep.stages.drop import DropParameters
 from in21k.prep.stages.export_lists import write_lists
 from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
 from in21k.prep.stages.forecast import summary as forecast_summary
@@ -172,7 +174,7 @@ def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
 @click.command("shard")
 @work_argument
 @out_argument
-@with_options(shard_options, worker_options)
+@with_options(shard_options, drop_options, worker_options)
 def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
     """Merge the parts into shuffled shards, and write the tables and the manifest next to them.
 
@@ -181,9 +183,11 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
     \b
     Examples:
       in21k-prep shard work/ imagenet21k/ --samples-per-shard 10000
+      in21k-prep shard work/ imagenet21k/ --drop-duplicates train-val,against --against imagenet1k/val
       in21k-prep shard work/ 's3://bucket/imagenet21k?endpoint_override=http://minio:9000'
     """
-    manifest = write_shards(locate(work), locate(out), _shard(chosen), _workers(chosen))
+    against = chosen_against(chosen)
+    manifest = write_shards(locate(work), locate(out), _shard(chosen), _workers(chosen), against)
     print_summary("shard", _dataset(manifest, locate(out)), as_json)
 
 
@@ -193,7 +197,9 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
 @out_argument
 @click.option("--dry-run", is_flag=True, help="Filter and split, then estimate what the rest needs.")
 @click.option("--force", is_flag=True, help="Start even if the disk seems too small.")
-@with_options(filter_options, taxonomy_options, split_options, resize_options, shard_options, worker_options)
+@with_options(
+    filter_options, taxonomy_options, split_options, resize_options, shard_options, drop_options, worker_options
+)
 def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> None:
     """Filter, split, resize and shard, one after the other.
 
@@ -205,12 +211,13 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --dry-run
       in21k-prep run fall11_whole.tar work/ imagenet21k/ --workers 16
       in21k-prep run fall11_whole.tar work/ tenth/ --fraction 0.1 --exclude-subtree n00007846
+      in21k-prep run fall11_whole.tar work/ clean/ --drop-duplicates within-class,train-val
       in21k-prep run products/ work/ products21/ --edges taxonomy.csv --min-images 50 --val-per-class 5
       in21k-prep run inaturalist/ work/ inat/ --edges-from-folders --min-images 50 --val-per-class 5
       in21k-prep run photos/ work/ dataset/ --flat --min-images 50 --val-per-class 5
     """
     filtering, split, resize = chosen_filter(chosen), _split(chosen), _resize(chosen)
-    shard, workers = _shard(chosen), _workers(chosen)
+    shard, against, workers = _shard(chosen), chosen_against(chosen), _workers(chosen)
     dump, folder, output = locate(raw), locate(work), locate(out)
     require_output_place(dump, folder, output)
     _note_backend()
@@ -231,7 +238,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
 
     def stages() -> Manifest:
         resize_images(folder, resize, workers, chosen["memory"], dump)
-        return write_shards(folder, output, shard, workers)
+        return write_shards(folder, output, shard, workers, against)
 
     print_summary("run", _dataset(with_sound_parts(stages, note), output), as_json)
 
@@ -255,7 +262,13 @@ def _resize(chosen: Mapping[str, Any]) -> ResizeParameters:
 
 
 def _shard(chosen: Mapping[str, Any]) -> ShardParameters:
-    return ShardParameters(chosen["samples_per_shard"], ParentRule(chosen["parents"]))
+    drop = DropParameters.of(chosen["drop_duplicates"], chosen["distance"])
+    return ShardParameters(
+        samples_per_shard=chosen["samples_per_shard"],
+        parents=ParentRule(chosen["parents"]),
+        drop_duplicates=",".join(drop.kinds),
+        distance=drop.distance,
+    )
 
 
 def _workers(chosen: Mapping[str, Any]) -> Workers:

@@ -1,7 +1,7 @@
 """Repair of a prepared dataset: the files that `verify` blames are rewritten from the parts in the work folder."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -10,6 +10,7 @@ from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
 from in21k.prep.records import DATASET_CLASSES_SCHEMA
 from in21k.prep.stages.describe import dataset_tables, stored_parameters
+from in21k.prep.stages.drop import settle_drops
 from in21k.prep.stages.parts import count_parts, discarding_damaged
 from in21k.prep.stages.record import PARTS, locked, required
 from in21k.prep.stages.shard import ShardParameters, require_made_from, write_shards
@@ -89,7 +90,7 @@ def _rewrite(
     workers: Workers,
 ) -> list[str]:
     """Rewrite damaged files and return their paths: shards, then tables, then the sidecars that come from both."""
-    plan = plan_shards(work, output, parameters.samples_per_shard)
+    plan = _plan(work, output, parameters, workers)
     broken = [task for task in plan.tasks if task.path in damaged]
     with ThreadPoolExecutor(workers.count) as pool:
         list(pool.map(write_shard, broken))
@@ -98,12 +99,18 @@ def _rewrite(
             _write_sample_table(plan, manifest)
     written = [task.path for task in broken] + sorted(damaged & {SAMPLES})
     if lost := sorted(damaged & set(manifest.tables) - {SAMPLES}):
-        tables = dataset_tables(work, asdict(parameters), plan.orders)
+        tables = dataset_tables(work, parameters.recorded(), plan)
         for name in lost:
             write_table(output / name, tables[name])
         written += lost
     _require_same_bytes(output, manifest, broken, written)
     return written + write_sidecars(output, manifest)
+
+
+def _plan(work: Location, output: Location, parameters: ShardParameters, workers: Workers) -> ShardPlan:
+    """Return the plan that a dataset was made by."""
+    dropped = settle_drops(work, parameters.drop, None, workers)
+    return plan_shards(work, output, parameters.samples_per_shard, dropped)
 
 
 def _write_sample_table(plan: ShardPlan, manifest: Manifest) -> None:
@@ -135,14 +142,14 @@ def _remake(work: Location, output: Location, workers: Workers) -> Repaired:
     parameters = _parameters_without_manifest(output)
     output.require_own_folders(UNFINISHED, *SPLITS)
     with locked(work), discarding_damaged(work):
-        plan = plan_shards(work, output, parameters.samples_per_shard)
-        tables = dataset_tables(work, asdict(parameters), plan.orders)
+        plan = _plan(work, output, parameters, workers)
+        tables = dataset_tables(work, parameters.recorded(), plan)
     found = read_columns(output / CLASSES, DATASET_CLASSES_SCHEMA).select(tables[CLASSES].column_names)
     if not tables[CLASSES].equals(found):
         raise PrepError(f"{output.text}: it has no sound {MANIFEST}, and was not made from {work.text}")
     reopen(output)
     (output / MANIFEST).delete_file()
-    manifest = write_shards(work, output, parameters, workers)
+    manifest = write_shards(work, output, parameters, workers, None)
     deleted = _delete_copies(output, manifest)
     written = sorted(set(output.files()))
     return Repaired(tuple(written), deleted, check_dataset(output, Depth.DIGEST, workers).findings)

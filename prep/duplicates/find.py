@@ -14,7 +14,16 @@ from in21k.prep.duplicates.page import SHOWN, EvenChoice, Section, duplicates_pa
 from in21k.prep.duplicates.pairs import ImagePairs, image_pairs, large_groups
 from in21k.prep.duplicates.search import CROWD
 from in21k.prep.duplicates.table import DUPLICATES_SCHEMA, JoinedSets, Kind
-from in21k.prep.duplicates.twins import DISTANCE, Groups, Likeness, NearGroups, find_near_groups, group_images
+from in21k.prep.duplicates.twins import (
+    DISTANCE,
+    Groups,
+    Likeness,
+    NearGroups,
+    find_near_groups,
+    group_images,
+    in_words,
+    require_distance,
+)
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
 from in21k.shards_manifest.markers import DUPLICATES_PAGE, FolderKind, require_place_for
@@ -42,6 +51,9 @@ class SearchParameters:
     """In how many bits of 64 the hashes of twins may differ."""
     crops: bool = True
     """Whether to look for crops, too."""
+
+    def __post_init__(self) -> None:
+        require_distance(self.distance)
 
 
 def find_duplicates(
@@ -168,6 +180,5 @@ class _Seen:
 
 def _how(distance: int, likeness: int, same_file: int, tree: int) -> list[str]:
     """Return in words how near and alike two twins are, and how far apart their classes."""
-    words = ["same file" if same_file else f"{distance} bits differ"]
-    words += [Likeness(likeness).text.replace("-", " ")] if likeness else []
+    words = ["same file" if same_file else in_words(distance, likeness)]
     return words + ([f"tree distance {tree}"] if tree != _NO_PATH else [])

@@ -183,19 +183,20 @@ def open_set(location: Location) -> ListedSet | PreparedSet:
             )
     else:
         root, files = location, location.files()
-    found = [image for path, size in files.items() for image in _images_of(root, path, size)]
+    is_tar = root is not location
+    found = [image for path, size in files.items() for image in _images_of(root, path, size, "" if is_tar else path)]
     if not found:
         raise PrepError(f"{location.text} holds no images; give a folder, a prepared dataset, or a tar of images")
     return ListedSet(location, root, [name for name, _ in found], [place for _, place in found])
 
 
-def _images_of(root: Location, path: str, size: int) -> Iterator[tuple[str, ImagePlace]]:
-    """Yield name and place of a file that is an image by its name, or of those in a tar."""
+def _images_of(root: Location, path: str, size: int, name: str) -> Iterator[tuple[str, ImagePlace]]:
+    """Yield name and place of a file that is an image by its name, or of those in a tar, below `name`."""
     if path.lower().endswith(_TAR):
         location = root / path
         reader = location.open_ranges()
         try:
-            yield from _images_in_tar(reader.read, path, path, slice(0, reader.size))
+            yield from _images_in_tar(reader.read, path, name, slice(0, reader.size))
         except TarError as error:
             raise PrepError(f"{location.text} is not a whole tar: {error}") from error
         finally:
@@ -205,9 +206,9 @@ def _images_of(root: Location, path: str, size: int) -> Iterator[tuple[str, Imag
 
 
 def _images_in_tar(read: Read, path: str, name: str, where: slice) -> Iterator[tuple[str, ImagePlace]]:
-    """Yield name and place of the images in a tar, and in the tars in it, which are named `name`."""
+    """Yield name and place of the images in a tar, and in the tars in it, below `name`."""
     for member in read_members(read, where.start, where.stop):
-        inner = f"{name}/{member.name}"
+        inner = f"{name}/{member.name}" if name else member.name
         if member.is_file and member.name.lower().endswith(_TAR):
             yield from _images_in_tar(read, path, inner, slice(member.offset, member.offset + member.size))
         elif member.is_file and _is_image(member.name):

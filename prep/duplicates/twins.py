@@ -45,6 +45,12 @@ class Likeness(IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+def in_words(distance: int, likeness: int) -> str:
+    """Return how near and how alike two twins are, such as `2 bits differ, mirrored`."""
+    words = "1 bit differs" if distance == 1 else f"{distance or 'no'} bits differ"
+    return words if likeness == Likeness.SAME else f"{words}, {Likeness(likeness).text.replace('-', ' ')}"
+
+
 @dataclass(frozen=True, eq=False)
 class Groups:
     """The g groups of n images with the same hash, in order of the hash.
@@ -91,6 +97,16 @@ class NearGroups:
     """The number of groups that are like so many others that they were not compared with all of them."""
 
 
+def require_distance(distance: int) -> None:
+    """Refuse a distance that the search is not made for.
+
+    Raises:
+        PrepError: it is out of range.
+    """
+    if not 0 <= distance <= MOST_DISTANCE:
+        raise PrepError(f"--distance {distance}: give 0 to {MOST_DISTANCE} bits")
+
+
 def group_images(found: Fingerprints) -> Groups:
     """Return the images in groups of the same hash."""
     keys = np.stack([found.phashes == 0, np.where(found.phashes == 0, found.digests, found.phashes)])
@@ -123,10 +139,8 @@ def find_near_groups(
         threads: how many cores to use.
 
     Raises:
-        PrepError: the distance is out of range, or so many groups are alike that they are no copies.
+        PrepError: so many groups are alike that they are no copies.
     """
-    if not 0 <= distance <= MOST_DISTANCE:
-        raise PrepError(f"--distance {distance}: give 0 to {MOST_DISTANCE} bits")
     pairs: list[npt.NDArray[np.uint64]] = []
     total = crowded = 0
     for near in _near_pairs(groups.hashes, _targets(groups, found, crops), distance, threads):

@@ -16,8 +16,9 @@ from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages import split as split_stage
 from in21k.prep.stages.class_rows import read_class_rows
+from in21k.prep.stages.drop import Dropped
 from in21k.prep.stages.labels import work_taxonomy
-from in21k.prep.stages.merge import IntArray, MergeOrder
+from in21k.prep.stages.merge import IntArray
 from in21k.prep.stages.parts import count_parts, read_part_rejects
 from in21k.prep.stages.record import PARTS, StageRecord, required
 from in21k.prep.stages.select import ImageSelection
@@ -56,7 +57,7 @@ def describe(
         parameters: those of shard.
         plan: the shards, all complete.
     """
-    for name, table in dataset_tables(work, parameters, plan.orders).items():
+    for name, table in dataset_tables(work, parameters, plan).items():
         write_table(output / name, table)
     classes = read_columns(output / CLASSES, DATASET_CLASSES_SCHEMA)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
@@ -69,7 +70,7 @@ def describe(
             **filtered.inputs,
         },
         parameters={stage: dict(record.parameters) for stage, record in stages.items()} | {"shard": dict(parameters)},
-        counts=_counts(stages, classes, read_columns(output / REJECTS, REJECTS_SCHEMA)),
+        counts=_counts(stages, classes, read_columns(output / REJECTS, REJECTS_SCHEMA), plan.dropped),
         versions={
             "in21k": version("in21k"),
             "python": platform.python_version(),
@@ -84,22 +85,20 @@ def describe(
     return manifest
 
 
-def dataset_tables(
-    work: Location, parameters: Mapping[str, Any], orders: Mapping[str, MergeOrder]
-) -> dict[str, pa.Table]:
+def dataset_tables(work: Location, parameters: Mapping[str, Any], plan: ShardPlan) -> dict[str, pa.Table]:
     """Return the tables of a dataset except the sample table, by file name.
 
     Args:
         work: the work folder.
         parameters: those of shard.
-        orders: the samples of each split.
+        plan: the shards.
     """
     classes = read_class_rows(work)
     wnids: list[str] = classes.filter(classes["kept"])["wnid"].to_pylist()
-    train, val = (np.bincount(orders[split].class_indices, minlength=len(wnids)) for split in ("train", "val"))
+    train, val = (np.bincount(plan.orders[split].class_indices, minlength=len(wnids)) for split in ("train", "val"))
     taxonomy = work_taxonomy(work, ParentRule(parameters["parents"]))
     hierarchy = build_hierarchy(wnids, taxonomy.parent)
-    rejects = _rejects(work)
+    rejects = _rejects(work, plan.dropped)
     described = _dataset_classes(classes, rejects, train, val, taxonomy)
     if not ImageSelection.of(required(work, "filter").parameters).thins_out:
         described = described.drop_columns("images_unselected")
@@ -125,8 +124,10 @@ def stored_parameters(output: Location) -> Mapping[str, Any]:
     return parameters
 
 
-def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Table) -> dict[str, int]:
-    filtered, resized = stages["filter"].counts, stages["resize"].counts
+def _counts(
+    stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Table, gone: Dropped | None
+) -> dict[str, int]:
+    filtered, resized = stages["filter"].counts, stages["resize"].counts if gone is None else gone.counts
     found = set(classes["reason"].to_pylist()) - {Kept.KEPT.value}
     own = (Kept.UNKNOWN_LABEL, Kept.ANCESTOR) if "taxonomy" in stages["filter"].parameters else (Kept.UNKNOWN_WNID,)
     dropped = {
@@ -146,7 +147,10 @@ def _counts(stages: Mapping[str, StageRecord], classes: pa.Table, rejects: pa.Ta
         "train": resized["train"],
         "val": resized["val"],
         "rejected": len(rejects),
-        **{f"rejected_{stage}": by_stage.count(stage) for stage in ("filter", "split", "resize")},
+        **{
+            f"rejected_{stage}": by_stage.count(stage)
+            for stage in ("filter", "split", "resize", *(("shard",) if gone else ()))
+        },
         **_unselected(classes),
         "damaged_kept": resized["damaged_kept"],
         "classes_short_of_val": resized["classes_short_of_val"],
@@ -165,11 +169,12 @@ def _of_reason(classes: pa.Table, reason: Kept) -> dict[str, int]:
     return {"classes": len(chosen), "images": sum(chosen["images"].to_pylist())}
 
 
-def _rejects(work: Location) -> pa.Table:
+def _rejects(work: Location, dropped: Dropped | None) -> pa.Table:
     """Return the rejects of all stages, sorted by class and name."""
     folder = work / PARTS
     tables = [read_columns(work / name, REJECTS_SCHEMA) for name in (filter_stage.REJECTS, split_stage.REJECTS)]
     tables += [read_part_rejects(folder, number) for number in range(count_parts(folder))]
+    tables += [] if dropped is None else [dropped.rejects]
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in REJECTS_SCHEMA.names])
 
 

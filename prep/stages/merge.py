@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from in21k.prep.records import PROVISIONAL, SPARE
 from in21k.prep.stages.parts import read_part
-from in21k.prep.stages.record import PARTS, is_mixed, required
+from in21k.prep.stages.record import PARTS, has_given_split, is_mixed, required
 from in21k.shards_manifest.storage.location import Location
 
 IntArray = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
+
+_NOTHING: IntArray = np.zeros(0, np.int64)
 
 _RANKS_HELD = 1 << 22
 """Ranks in memory before all but the lowest of each class are dropped."""
@@ -88,17 +90,26 @@ class Settlement:
     """Which images of a mixed dump are val, once it is known which of them decode; of any other dump, what parts say.
 
     As where a class lies in one part, an image that the dump gives no split is val if fewer than `val_per_class`
-    images of its class decode and have a lower rank.
+    images of its class decode and have a lower rank. Images that are dropped count as those that do not decode.
     """
 
     classes: int
     """The number of kept classes."""
     limits: IntArray | None
     """int64 [classes]: the rank from which on images of a class are no val images; None if nothing is provisional."""
+    is_mixed: bool
+    """Whether only images that a part calls provisional are settled by rank, not all of them."""
+    dropped: IntArray
+    """int64 [m]: the codes of images that are dropped, ascending."""
 
     @classmethod
-    def of(cls, work: Location, parts: int) -> "Settlement":
+    def of(cls, work: Location, parts: int, dropped: IntArray = _NOTHING) -> "Settlement":
         """Return the settlement of all parts of a work folder.
+
+        Args:
+            work: the work folder.
+            parts: the number of its parts.
+            dropped: the codes of images that are left out, as by `image_codes`, ascending.
 
         Raises:
             DamagedPartError: a part's table cannot be read.
@@ -106,21 +117,37 @@ class Settlement:
         """
         filtered = required(work, "filter")
         classes = filtered.counts["classes_kept"] + filtered.counts.get("classes_ancestor", 0)
-        if not is_mixed(filtered):
-            return cls(classes, None)
+        mixed = is_mixed(filtered)
+        if not mixed and (not len(dropped) or has_given_split(filtered)):
+            return cls(classes, None, mixed, dropped)
         val_per_class = int(required(work, "split").parameters["val_per_class"])
         tables = (read_part(work / PARTS, number, classes) for number in range(parts))
-        ranks = ((table["class_index"].to_numpy(), table["rank"].to_numpy()) for table in tables)
-        return cls(classes, val_limits(ranks, classes, val_per_class))
+        there = (table.filter(pa.array(~_are_dropped(table, dropped))) for table in tables)
+        ranks = ((table["class_index"].to_numpy(), table["rank"].to_numpy()) for table in there)
+        return cls(classes, val_limits(ranks, classes, val_per_class), mixed, dropped)
 
     def train_and_val(self, table: pa.Table) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Return two bool [rows]: which rows of a part's table are train, and which val; a spare may be neither."""
         split = np.asarray(table["split"])
         is_val: npt.NDArray[np.bool_] = split == "val"
         if self.limits is not None:
+            is_low = table["rank"].to_numpy() < self.limits[table["class_index"].to_numpy()]
             is_open = np.isin(split, list(PROVISIONAL.values()))
-            is_val |= is_open & (table["rank"].to_numpy() < self.limits[table["class_index"].to_numpy()])
-        return ~is_val & (split != PROVISIONAL[SPARE]), is_val
+            is_val = is_val | is_open & is_low if self.is_mixed else is_low
+        is_there = ~_are_dropped(table, self.dropped)
+        return is_there & ~is_val & (split != PROVISIONAL[SPARE]), is_there & is_val
+
+
+def image_codes(class_indices: npt.NDArray[np.integer[Any]], ranks: npt.NDArray[np.integer[Any]]) -> IntArray:
+    """Return int64 [n]: a number for each image, by its class index and its rank there, by which it is unique."""
+    return class_indices.astype(np.int64) << 32 | ranks.astype(np.int64)
+
+
+def _are_dropped(table: pa.Table, dropped: IntArray) -> npt.NDArray[np.bool_]:
+    """Return bool [rows]: which rows of a part's table are among the dropped ones."""
+    if not len(dropped):
+        return np.zeros(len(table), np.bool_)
+    return np.isin(image_codes(table["class_index"].to_numpy(), table["rank"].to_numpy()), dropped)
 
 
 def val_limits(ranks: Iterable[tuple[Int32Array, Int32Array]], classes: int, val_per_class: int) -> IntArray:
@@ -150,7 +177,7 @@ def _lowest(ranks: IntArray, count: int) -> IntArray:
     return lowest
 
 
-def merge_orders(work: Location, parts: int) -> dict[str, MergeOrder]:
+def merge_orders(work: Location, parts: int, dropped: IntArray = _NOTHING) -> dict[str, MergeOrder]:
     """Return the global order of each split over the parts of a work folder: by shuffle key, then class, then rank.
 
     Sorting takes about 64 bytes of memory per sample.
@@ -158,13 +185,14 @@ def merge_orders(work: Location, parts: int) -> dict[str, MergeOrder]:
     Args:
         work: the work folder.
         parts: the number of its parts.
+        dropped: the codes of images that are left out, ascending.
 
     Raises:
         DamagedPartError: the table of a part is damaged.
         PrepError: `filter` or `split` has not been done.
     """
     columns: dict[str, list[list[npt.NDArray[np.generic]]]] = {"train": [], "val": []}
-    settlement = Settlement.of(work, parts)
+    settlement = Settlement.of(work, parts, dropped)
     for number in range(parts):
         table = read_part(work / PARTS, number, settlement.classes)
         for name, chosen in zip(("train", "val"), settlement.train_and_val(table), strict=True):

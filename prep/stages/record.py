@@ -149,6 +149,12 @@ def is_mixed(filtered: StageRecord) -> bool:
     return filtered.inputs.get("mixed") is True
 
 
+def has_given_split(filtered: StageRecord) -> bool:
+    """Return whether the dump, or a list of the user, says what is val, by the record of filter."""
+    is_release = filtered.inputs.get("layout") == "processed-release" and not filtered.parameters.get("resplit")
+    return bool(filtered.counts.get("images_given_split")) or "val_list" in filtered.parameters or is_release
+
+
 def digests(work: Location, *names: str) -> dict[str, str]:
     """Return the SHA-256 of files in the work folder, by name."""
     return {name: (work / name).sha256() for name in names}

@@ -1,14 +1,17 @@
 """Stage 4, shard: merge the sorted parts into globally shuffled WebDataset shards, and describe the dataset."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from in21k.prep.duplicates.image_sets import open_set
+from in21k.prep.duplicates.twins import DISTANCE
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.stages.describe import describe
+from in21k.prep.stages.drop import DropParameters, settle_drops
 from in21k.prep.stages.labels import require_rule
 from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.record import StageRecord, require_same, required
@@ -29,6 +32,24 @@ class ShardParameters:
     samples_per_shard: int = 10_000
     parents: ParentRule = ParentRule.PUBLISHED
     """Which hypernym becomes the parent in the hierarchy table."""
+    drop_duplicates: str = ""
+    """For which twins images are dropped: values of `Drop`, joined by commas; empty for none."""
+    distance: int = DISTANCE
+    """In how many bits of 64 the hashes of twins may differ."""
+    against: str = ""
+    """The identities of the other sets in which twins are looked for."""
+
+    @property
+    def drop(self) -> DropParameters:
+        """What to drop."""
+        return DropParameters.of(self.drop_duplicates, self.distance, self.against)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what a manifest states: without what is dropped where that is nothing, as versions before did."""
+        stated = asdict(self)
+        for name in () if self.drop_duplicates else ("drop_duplicates", "distance", "against"):
+            del stated[name]
+        return stated
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "ShardParameters":
@@ -40,7 +61,13 @@ class ShardParameters:
         return cls(**{**stored, "parents": ParentRule(stored["parents"])})
 
 
-def write_shards(work: Location, output: Location, parameters: ShardParameters, workers: Workers) -> Manifest:
+def write_shards(
+    work: Location,
+    output: Location,
+    parameters: ShardParameters,
+    workers: Workers,
+    against: Sequence[Location] | None = (),
+) -> Manifest:
     """Write the shards, the tables and, last of all, the manifest of a dataset; return the manifest.
 
     Resumes a run that was killed. Every file is a function of the dump and the parameters alone.
@@ -50,6 +77,8 @@ def write_shards(work: Location, output: Location, parameters: ShardParameters, 
         output: the dataset's folder, created if it does not exist.
         parameters: the user's choices.
         workers: who does it; each worker holds one shard in memory.
+        against: the other sets in which twins are looked for; None if they are not at hand, which does if they were
+            at hand before.
 
     Raises:
         PrepError: an earlier stage is missing, or `output` holds something else.
@@ -58,6 +87,9 @@ def write_shards(work: Location, output: Location, parameters: ShardParameters, 
         raise PrepError(f"--samples-per-shard {parameters.samples_per_shard}: give 1 or more")
     stages = _finished_stages(work)
     parameters = replace(parameters, parents=require_rule(work, parameters.parents))
+    sets = None if against is None else [open_set(location) for location in against]
+    if sets:
+        parameters = replace(parameters, against=",".join(images.identity for images in sets))
     identity = _run_identity(stages, parameters)
     manifest = _finished(output, identity)
     if manifest is not None:
@@ -66,14 +98,15 @@ def write_shards(work: Location, output: Location, parameters: ShardParameters, 
     require_output_place(locate(raw) if raw and "://" not in raw else None, work, output)
     with writing(work, output):
         _begin(output, identity)
-        plan = plan_shards(work, output, parameters.samples_per_shard)
+        dropped = settle_drops(work, parameters.drop, sets, workers)
+        plan = plan_shards(work, output, parameters.samples_per_shard, dropped)
         todo = [task for task in plan.tasks if not task.is_complete()]
         total = sum(map(len, plan.orders.values()))
         with progress_bar(STAGE, "img", total, total - sum(len(task.samples) for task in todo)) as bar:
             for samples in run_tasks(write_shard, todo, workers):
                 bar.update(samples)
         plan.write_sample_table()
-        manifest = describe(work, output, stages, asdict(parameters), plan)
+        manifest = describe(work, output, stages, parameters.recorded(), plan)
         (output / MANIFEST).write_bytes(manifest.to_json())
     return manifest
 
@@ -99,7 +132,7 @@ def _run_identity(stages: Mapping[str, StageRecord], parameters: ShardParameters
     return {
         "source": dict(stages["filter"].inputs),
         **{stage: dict(record.parameters) for stage, record in stages.items()},
-        STAGE: asdict(parameters),
+        STAGE: parameters.recorded(),
         "decoders": {k: v for k, v in stages["resize"].inputs.items() if not k.endswith(".parquet")},
     }
 

@@ -11,6 +11,7 @@ from itertools import accumulate
 import pyarrow as pa
 
 from in21k.prep.errors import PrepError
+from in21k.prep.stages.drop import Dropped
 from in21k.prep.stages.merge import MergeOrder, merge_orders
 from in21k.prep.stages.parts import count_parts, damaged_part, discarding_damaged, read_samples
 from in21k.prep.stages.record import PARTS, locked, required
@@ -98,6 +99,8 @@ class ShardPlan:
     """The samples of each split, in the order in which the shards hold them."""
     tasks: tuple[ShardTask, ...]
     """One per shard, train before val."""
+    dropped: Dropped | None = None
+    """What the parts hold and the shards do not."""
 
     def shards(self) -> dict[str, tuple[Shard, ...]]:
         """Return the manifest's entries by split; every shard must be complete."""
@@ -113,16 +116,17 @@ class ShardPlan:
         write_sample_rows(self.output / SAMPLES, self.parts if fingerprints else None, shards)
 
 
-def plan_shards(work: Location, output: Location, samples_per_shard: int) -> ShardPlan:
-    """Return which sample goes into which shard, a pure function of the parts.
+def plan_shards(work: Location, output: Location, samples_per_shard: int, dropped: Dropped | None = None) -> ShardPlan:
+    """Return which sample goes into which shard, a pure function of the parts and of what is dropped.
 
     Raises:
         PrepError: `resize` has not been done, or some of its parts are missing.
     """
-    counts = required(work, "resize").counts
+    counts = required(work, "resize").counts if dropped is None else dropped.counts
     folder = work / PARTS
     parts = count_parts(folder)
-    orders = merge_orders(work, parts) if parts else {}
+    codes = () if dropped is None else (dropped.codes,)
+    orders = merge_orders(work, parts, *codes) if parts else {}
     if any(split not in orders or len(orders[split]) != counts[split] for split in SPLITS):
         raise PrepError(
             f"{folder.text}: parts that `in21k-prep resize` wrote are missing; delete {work.text}/resize.json and run "
@@ -139,7 +143,7 @@ def plan_shards(work: Location, output: Location, samples_per_shard: int) -> Sha
         for split in SPLITS
         for number, start in enumerate(range(0, len(orders[split]), samples_per_shard))
     )
-    return ShardPlan(folder, output, orders, tuple(tasks))
+    return ShardPlan(folder, output, orders, tuple(tasks), dropped)
 
 
 @contextmanager
