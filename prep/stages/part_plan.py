@@ -10,7 +10,7 @@ import numpy as np
 from in21k.prep.errors import PrepError
 from in21k.prep.records import SPLIT_SCHEMA
 from in21k.prep.stages.image_rows import open_image_rows
-from in21k.prep.stages.record import PARTS, SPLIT, require_same
+from in21k.prep.stages.record import PARTS, SPLIT, has_parts, require_same
 from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.storage.location import Location
 
@@ -62,7 +62,7 @@ def plan_parts(
     """
     path = work / PARTS / PLAN
     wanted = range(_row_group_count(work / SPLIT)) if mixed else classes
-    if path.exists():
+    if path.exists() and has_parts(work):  # a plan without parts holds for nothing
         plan, parts = _read_plan(path)
         for name, now in (("parameters", parameters), ("inputs", inputs)):
             require_same(f"{work.text}: resize was started", plan[name], now)

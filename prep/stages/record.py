@@ -50,6 +50,10 @@ class StageRecord:
     """What may change between runs without harm, such as the path of the dump."""
 
 
+_STAGES = ("filter", "split", "resize")
+"""Those that write a record, in their order."""
+
+
 @contextmanager
 def locked(folder: Location) -> Iterator[None]:
     """Lock a folder against other processes that would write to it; the lock ends with the process.
@@ -81,12 +85,18 @@ def locked(folder: Location) -> Iterator[None]:
 def finished(
     work: Location, stage: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> StageRecord | None:
-    """Return the record of a stage that was done with the same parameters and inputs, None if it was not done yet.
+    """Return the record of a stage that was done with the same parameters and inputs, None if it is to be done.
+
+    As long as no image is resized, other parameters take back what filter and split did, which takes minutes.
 
     Raises:
         PrepError: it was done with different ones, or its output is gone.
     """
     record = read_record(work, stage)
+    if record is not None and _differences(record.parameters, parameters) and not has_parts(work):
+        for name in reversed(_STAGES[_STAGES.index(stage) :]):  # the later ones first: each rests on those before
+            (work / f"{name}.json").delete_file()
+        record = None
     if record is None:
         work.remove_temporaries()
         return None
@@ -96,6 +106,11 @@ def finished(
     if missing:
         raise PrepError(f"{(work / missing[0]).text}: {stage} wrote it, but it is gone; use another work folder")
     return record
+
+
+def has_parts(work: Location) -> bool:
+    """Return whether resize has written any part, or even all of them."""
+    return (work / "resize.json").exists() or any(name.startswith("part-") for name in (work / PARTS).names())
 
 
 def required(work: Location, stage: str) -> StageRecord:
@@ -166,8 +181,10 @@ def require_same(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
     Raises:
         PrepError: there is a difference; the message names the first.
     """
-    for name in dict.fromkeys([*before, *now]):
-        old, new = before.get(name), now.get(name)
-        if old != new:
-            old, new = (str(value) if isinstance(value, str) else value for value in (old, new))  # enumerations, too
-            raise PrepError(f"{what} with {name} {old!r}, not {new!r}; give the same, or use another folder")
+    for name in _differences(before, now):
+        old, new = (str(each) if isinstance(each, str) else each for each in (before.get(name), now.get(name)))  # enums
+        raise PrepError(f"{what} with {name} {old!r}, not {new!r}; give the same, or use another folder")
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]

@@ -16,7 +16,7 @@ from in21k.prep.stages.labels import require_rule
 from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.record import StageRecord, require_same, required
 from in21k.prep.stages.shard_files import plan_shards, write_shard, writing
-from in21k.shards_manifest.json_file import parse_json, read_json_bytes, require_mapping
+from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.manifest import MANIFEST, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.markers import UNFINISHED
 from in21k.shards_manifest.storage.location import Location, locate
@@ -51,6 +51,10 @@ class ShardParameters:
             del stated[name]
         return stated
 
+    def __post_init__(self) -> None:
+        if self.samples_per_shard < 1:
+            raise PrepError(f"--samples-per-shard {self.samples_per_shard}: give 1 or more")
+
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "ShardParameters":
         """Return the parameters that a manifest or a class table stores.
@@ -58,6 +62,8 @@ class ShardParameters:
         Raises:
             KeyError, TypeError, ValueError: one is missing or unknown.
         """
+        if not (is_count(stored["samples_per_shard"]) and stored["samples_per_shard"]):
+            raise ValueError(f"samples_per_shard is {stored['samples_per_shard']!r:.60}")
         return cls(**{**stored, "parents": ParentRule(stored["parents"])})
 
 
@@ -83,8 +89,6 @@ def write_shards(
     Raises:
         PrepError: an earlier stage is missing, or `output` holds something else.
     """
-    if parameters.samples_per_shard < 1:
-        raise PrepError(f"--samples-per-shard {parameters.samples_per_shard}: give 1 or more")
     stages = _finished_stages(work)
     parameters = replace(parameters, parents=require_rule(work, parameters.parents))
     sets = None if against is None else [open_set(location) for location in against]

@@ -11,6 +11,7 @@ import pytest
 from commands import PREP, RefusedError, call, digests, one_line, prep
 from dumps import PIPELINE, images_of, jpeg, make_dump
 from processes import children, lives, until
+from shared_memory import with_shared_memory
 
 from in21k.tree.wordnet import load_wordnet
 
@@ -132,6 +133,29 @@ def test_other_parameters_are_refused_and_the_difference_is_named(dataset, done,
     with pytest.raises(RefusedError, match=difference):
         call("run", dataset.raw, done / "work", done / "out", *PIPELINE, "--workers", 1, *option)
     assert snapshot(done) == before
+
+
+@pytest.mark.parametrize("first", [("--min-images", 11), ("--val-per-class", 1), ("--order", "hash")])
+def test_a_dry_run_does_not_bind_the_run(dataset, tmp_path, first):
+    run = ("run", dataset.raw, tmp_path / "work", tmp_path / "out", *PIPELINE, "--workers", 1)
+    assert prep(*run, *first, "--dry-run").returncode == 0
+    call(*run)
+    assert digests(tmp_path / "out") == digests(dataset.out)
+
+
+def test_what_a_start_that_failed_planned_does_not_bind_the_next(dataset, tmp_path):
+    run = ("run", dataset.raw, tmp_path / "work", tmp_path / "out", *PIPELINE, "--workers", 1, "--force")
+    too_small = with_shared_memory("4k", *PREP, *run, "--size", 99)
+    assert subprocess.run(too_small, capture_output=True, timeout=120, check=False).returncode == 1
+    assert (tmp_path / "work" / "parts" / "plan.json").exists()
+    call(*run)
+    assert digests(tmp_path / "out") == digests(dataset.out)
+
+
+def test_samples_per_shard_are_checked_before_any_work(dataset, tmp_path):
+    with pytest.raises(RefusedError, match="--samples-per-shard 0: give 1 or more"):
+        call("run", dataset.raw, tmp_path / "work", tmp_path / "out", *PIPELINE, "--samples-per-shard", 0)
+    assert not (tmp_path / "work").exists()
 
 
 def test_another_dump_is_refused(done, tmp_path):
