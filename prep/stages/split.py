@@ -25,7 +25,6 @@ from in21k.prep.records import (
     RawImage,
     Reason,
     Reject,
-    rejects_table,
 )
 from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.image_rows import open_image_rows
@@ -43,6 +42,7 @@ from in21k.prep.stages.record import (
     required,
     write_record,
 )
+from in21k.prep.stages.reject_rows import RejectRows
 from in21k.prep.stages.select import ImageSelection, spares
 from in21k.prep.stages.split_lists import SplitLists, read_split_lists
 from in21k.prep.tables import table_writer, write_table
@@ -96,7 +96,7 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
         if record is not None:
             return record
         lists = _lists(work) if selection.is_listed else None
-        choice = _Choice(parameters, selection, lists, rejects=[])
+        choice = _Choice(parameters, selection, lists, RejectRows())
         kept = _kept_classes(work, parameters.val_per_class)
         total = sum(count for _, count in kept.values())
         splits: Counter[str] = Counter()
@@ -108,7 +108,7 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
                 add(*columns)
                 splits.update(columns[3])
                 bar.update(len(images))
-        write_table(work / REJECTS, rejects_table(choice.rejects))
+        write_table(work / REJECTS, choice.rejects.table())
         counts = {
             "classes": len(kept),
             "train": splits["train"],
@@ -140,7 +140,7 @@ class _Choice:
     parameters: SplitParameters
     selection: ImageSelection
     lists: SplitLists | None
-    rejects: list[Reject]
+    rejects: RejectRows
 
     def counts(self, images: int, splits: Mapping[str, int]) -> dict[str, int]:
         """Return what there is to count beside train, val and rejects."""
@@ -225,7 +225,7 @@ def _split_class(wnid: str, class_index: int, images: list[RawImage], choice: _C
     return columns if all(splits) else [list(compress(column, splits)) for column in columns]
 
 
-def _unique(wnid: str, images: list[RawImage], rejects: list[Reject]) -> dict[str, RawImage]:
+def _unique(wnid: str, images: list[RawImage], rejects: RejectRows) -> dict[str, RawImage]:
     """Return a class's images by key; reject those whose key an earlier one has."""
     unique: dict[str, RawImage] = {}
     for image in images:
@@ -242,11 +242,9 @@ def _listed(wnid: str, images: dict[str, RawImage], choice: _Choice) -> dict[str
     if choice.lists is None:
         return images
     splits = choice.lists.splits([_list_hash(wnid, image.name) for image in images.values()])
-    choice.rejects.extend(
-        Reject(wnid=wnid, name=image.name, stage=STAGE, reason=Reason.IN_NO_LIST, detail="")
-        for image, split in zip(images.values(), splits, strict=True)
-        if not split
-    )
+    for image, split in zip(images.values(), splits, strict=True):
+        if not split:
+            choice.rejects.append(Reject(wnid=wnid, name=image.name, stage=STAGE, reason=Reason.IN_NO_LIST, detail=""))
     named = zip(images.items(), splits, strict=True)
     return {key: image._replace(given_split=split) for (key, image), split in named if split}
 

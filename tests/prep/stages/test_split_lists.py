@@ -4,8 +4,11 @@ import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call, digests, prep
 from dumps import TRUNCATED, images_of, make_dump
+from hypothesis import given
+from hypothesis import strategies as st
 
-from in21k.prep.stages import split_lists
+from in21k.prep.records import Reason, Reject, rejects_table
+from in21k.prep.stages import reject_rows, split_lists
 from in21k.prep.stages.split_lists import image_of, path_of
 
 DOG, CAT, COW = "n02084071", "n02121620", "n01887787"
@@ -123,6 +126,20 @@ def test_lists_that_cannot_be_meant_are_one_line(raw, tmp_path, train, val, comp
         split(raw, *lists(tmp_path / "lists", train, val))
     assert complaint in str(refused.value)
     assert not (tmp_path / "work" / "split.json").exists()
+
+
+@given(st.lists(st.tuples(st.sampled_from([DOG, CAT]), st.text(max_size=3)), max_size=20), st.integers(1, 5))
+def test_rejects_are_sorted_alike_however_many_are_held(rows, held):
+    rejects = [Reject(wnid=wnid, name=name, stage="split", reason=Reason.IN_NO_LIST, detail="") for wnid, name in rows]
+    before, reject_rows._HELD = reject_rows._HELD, held
+    try:
+        collected = reject_rows.RejectRows()
+        for reject in rejects:
+            collected.append(reject)
+    finally:
+        reject_rows._HELD = before
+    assert len(collected) == len(rejects)
+    assert collected.table().equals(rejects_table(rejects))
 
 
 def test_lists_are_read_in_blocks_whatever_their_line_ends(raw, tmp_path, monkeypatch):
