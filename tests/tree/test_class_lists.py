@@ -94,3 +94,7 @@ def test_published_lists_are_synsets_in_byte_order(release):
     wnids = published_class_list(release)
     assert list(wnids) == sorted(set(wnids), key=str.encode)
     assert all(wnid in load_wordnet() for wnid in wnids)
+
+
+def test_a_line_separator_within_a_label_does_not_divide_it(tmp_path):
+    assert read_class_list(write_list(tmp_path, "a\u2028b\r\nc\x0bd\n".encode())) == ["a\u2028b", "c\x0bd"]

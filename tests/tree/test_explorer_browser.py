@@ -189,3 +189,14 @@ def test_screen_readers_get_roles_and_states(page):
     assert page.evaluate(f"{item}.parentElement.getAttribute('role')") == "group"
     assert re.fullmatch(r"dog, [\d,]+ images", page.evaluate(f"{item}.getAttribute('aria-label')"))
     assert page.evaluate("document.querySelectorAll('#tree [tabindex=\"0\"]').length") == 1
+
+
+def test_a_page_of_another_taxonomy_searches_labels_and_names_its_source(browser, pages):
+    shown = "[document.querySelector('#search').placeholder, document.querySelector('#summary').textContent]"
+    browser.open(pages["few"])
+    assert browser.evaluate(shown) == [
+        "Search by name or label",
+        "3 classes \u00b7 2 levels \u00b7 e.csv \u00b7 parents: first",
+    ]
+    browser.open(pages["full"])
+    assert browser.evaluate(shown)[0] == "Search by name or wnid"

@@ -75,6 +75,15 @@ def test_a_tar_of_folders_gives_the_same_bytes_as_the_folders(shapes):
     assert differing == {"manifest.json", "README.md"}  # which name the source
 
 
+@pytest.mark.parametrize(("name", "options"), [("folders", ["--edges-from-folders"]), ("edges", ["--edges"])])
+def test_a_zip_of_folders_gives_the_same_bytes_as_the_folders(shapes, tmp_path, name, options):
+    shutil.make_archive(str(tmp_path / "raw"), "zip", shapes / "shapes")
+    edges = [shapes / "shapes.csv"] if name == "edges" else []
+    call("run", tmp_path / "raw.zip", tmp_path / "work", tmp_path / "out", *OPTIONS, *options, *edges)
+    ours, zipped = digests(shapes / name), digests(tmp_path / "out")
+    assert {path for path in ours if ours[path] != zipped[path]} == {"manifest.json", "README.md"}
+
+
 def test_without_a_tree_all_classes_are_roots(shapes):
     tree = tree_of(shapes / "flat")
     assert len(tree) == 10
@@ -253,6 +262,8 @@ def test_strange_labels_go_all_the_way(tmp_path):
     assert all("." not in key for key in keys)
     lists = [(tmp_path / "out" / name).read_text() for name in ("synsets.txt", "classes.txt")]
     assert {text.count("\n") for text in lists} == {len(STRANGE)}
+    report = prep("report", tmp_path / "out", "--output", tmp_path / "report")
+    assert (report.returncode, report.stderr) == (0, "")
     for label in STRANGE:
         facts = call("inspect", tmp_path / "out", "--class", label, "--save", tmp_path / "saved")
         assert (facts["wnid"], facts["images_train"], facts["images_val"]) == (label, 3, 1)

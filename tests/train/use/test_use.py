@@ -18,6 +18,8 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.overrides import with_values
 from in21k.train.recipes import read_recipe
 from in21k.train.trainer.loop import pretrain
+from in21k.train.use.predict import Guess, LevelGuesses, Prediction
+from in21k.train.use.predict_picture import draw_picture
 from in21k.train.use.trained_model import open_trained
 
 
@@ -192,3 +194,11 @@ def test_a_picture_does_not_replace_an_image_or_another_file(capsys, run, tmp_pa
         assert (status, err.count("\n")) == (1, 1)
         assert message in err
         assert place.read_bytes() == before
+
+
+def test_a_picture_shows_names_as_they_are_and_not_as_formulas(images, tmp_path, recwarn):
+    name = "$\\frac$ \x1b[2J 日本"
+    guesses = LevelGuesses(None, (Guess("label", name, name, 0.9),))
+    draw_picture([Prediction(str(images[0]), (guesses,), (name,))], tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+    assert [str(warning.message) for warning in recwarn] == []
