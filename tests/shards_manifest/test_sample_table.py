@@ -25,7 +25,7 @@ def rewrite(folder, change):
     groups = [group for group in groups if group is not None]
     with pq.ParquetWriter(folder / SAMPLES, groups[0].schema) as writer:
         for group in groups:
-            writer.write_table(group)
+            writer.write_table(group, row_group_size=len(group))
 
 
 def with_column(table, name, values):
@@ -67,6 +67,13 @@ def test_what_is_not_a_table_is_one_line(dataset, tmp_path, content):
 def test_a_table_with_the_wrong_number_of_shards_is_refused(dataset, copy):
     rewrite(copy, lambda table, at: table if at else None)
     with pytest.raises(DatasetError, match=r"has \d+ shards, the manifest \d+"):
+        SampleTable(locate(copy), dataset.manifest)
+
+
+def test_more_rows_than_the_file_can_hold_are_refused_before_they_are_read(dataset, copy):
+    many = pa.array([0] * (1 << 21), pa.int32())
+    rewrite(copy, lambda table, at: table if at else table.slice(0, 1).take(many))
+    with pytest.raises(DatasetError, match=r"samples\.parquet cannot be a sample table \(2,097,\d+ rows in"):
         SampleTable(locate(copy), dataset.manifest)
 
 

@@ -7,7 +7,15 @@ from dumps import tar_bytes, tar_member
 from hypothesis import given
 from hypothesis import strategies as st
 
-from in21k.shards_manifest.tar import END, TarError, member_bytes, member_header, read_members
+from in21k.shards_manifest.tar import (
+    END,
+    JUNK,
+    TarError,
+    member_bytes,
+    member_header,
+    read_joined_members,
+    read_members,
+)
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 
@@ -141,6 +149,20 @@ def test_what_has_no_content_is_followed_by_the_next_header_whatever_its_size_sa
     data = link + tar_bytes([("a.JPEG", b"1")])
     assert ours(data) == theirs(data)
     assert [(member.name, member.size) for member in members_of(data)] == [("link", 0), ("a.JPEG", 1)]
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 7, 20, 2047, 2048, 2051])
+def test_joined_tars_are_found_behind_any_number_of_zeros(blocks):
+    parts = [member_bytes("a.JPEG", b"1"), bytes(512 * blocks), member_bytes("b.JPEG", b"2" * 600), END]
+    data = b"".join(parts)
+    found = list(read_joined_members(lambda at, size: data[at : at + size], 0, len(data)))
+    assert [(member.name, data[member.offset : member.offset + member.size]) for member in found] == [
+        ("a.JPEG", b"1"),
+        ("b.JPEG", b"2" * 600),
+    ]
+    junk = data[: -len(END) - 1536] + b"no tar"
+    *_, last = read_joined_members(lambda at, size: junk[at : at + size], 0, len(junk))
+    assert (last.type, last.offset, last.size) == (JUNK, 1024 + 512 * blocks, 6)
 
 
 def test_a_tar_within_a_tar_is_read_in_place():

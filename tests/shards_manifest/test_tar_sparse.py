@@ -96,6 +96,19 @@ def test_what_pads_the_map_of_holes_is_no_part_of_it(padding):
     assert data[found[0].offset : found[0].offset + 5] == b"12345"
 
 
+def test_pieces_of_an_old_map_lie_gigabytes_apart():
+    pieces = [(0, 512), (0o12345670000, 512), (0o76543210000, 0)]
+    header = bytearray(tar_bytes([("a.JPEG", bytes(1024))])[:512])
+    header[156:157] = b"S"
+    header[257:265] = b"ustar  \0"
+    header[386:458] = b"".join(b"%011o\0%011o\0" % piece for piece in pieces)
+    header[483:495] = b"%011o\0" % 0o76543210000
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (member,) = members_of(bytes(header) + b"x" * 1024 + bytes(1024))
+    assert (member.name, member.type, member.size) == ("a.JPEG", "S", 1024)
+
+
 def test_the_map_of_holes_of_a_header_that_never_ends_is_an_error():
     header = bytearray(tar_bytes([("a.JPEG", b"")])[:512])
     header[156:157], header[482] = b"S", 1

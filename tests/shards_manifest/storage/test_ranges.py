@@ -1,12 +1,13 @@
 """Reads that come back short or fail: what is asked again, and for how long."""
 
+import hashlib
 import os
 
 import pytest
 
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.storage import remote
-from in21k.shards_manifest.storage.ranges import LocalRanges, RangeFile, RemoteRanges
+from in21k.shards_manifest.storage.ranges import HashedStream, LocalRanges, RangeFile, RemoteRanges
 
 CONTENT = os.urandom(1 << 20)
 
@@ -27,6 +28,15 @@ def test_the_rest_of_a_file_is_what_follows_its_position(tmp_path, size):
     with RangeFile(LocalRanges(str(tmp_path / "file"), "file")) as file:
         file.seek(-4, os.SEEK_END)
         assert (file.read(1), file.read(*size), file.read(*size)) == (b"6", b"789", b"")
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100, 1 << 20])
+def test_a_stream_is_hashed_whole_whatever_is_read_of_it(tmp_path, chunk):
+    (tmp_path / "file").write_bytes(CONTENT[:1000])
+    stream = HashedStream(LocalRanges(str(tmp_path / "file"), "file"), chunk)
+    for offset, size in ((0, 3), (2, 5), (2, 50), (300, 1), (300, 400), (990, 20)):
+        assert stream.read(offset, size) == CONTENT[:1000][offset : offset + size]
+    assert stream.finish() == hashlib.sha256(CONTENT[:1000]).hexdigest()
 
 
 class Backoff:
