@@ -6,7 +6,7 @@ import click
 
 from in21k.prep.cli.shared import LocalPath, json_option, print_summary
 from in21k.prep.demo.dump import draw_dump
-from in21k.prep.demo.shapes import MOST_SPECIES, draw_shapes
+from in21k.prep.demo.shapes import MOST_SPECIES, SPECIES, draw_shapes
 
 
 @click.command("demo")
@@ -21,13 +21,11 @@ from in21k.prep.demo.shapes import MOST_SPECIES, draw_shapes
 @click.option(
     "--species",
     type=click.IntRange(2, MOST_SPECIES),
-    default=16,
-    show_default=True,
-    help="With --tree taxonomy, how many classes have pictures.",
+    help=f"With --tree taxonomy, how many classes have pictures, up to {MOST_SPECIES}.  [default: {SPECIES}]",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the drawn pictures.")
 @json_option
-def demo_command(output: Path, tree: str, species: int, seed: int, as_json: bool) -> None:
+def demo_command(output: Path, tree: str, species: int | None, seed: int, as_json: bool) -> None:
     """Draw a small raw dump to try everything with.
 
     By default it is a tar of class tars, named by wnids. With --tree taxonomy it is a folder of nested class folders,
@@ -41,5 +39,10 @@ def demo_command(output: Path, tree: str, species: int, seed: int, as_json: bool
       in21k-prep demo shapes --tree taxonomy
       in21k-prep run shapes work/ dataset/ --edges shapes.csv --min-images 20 --val-per-class 8 --size 64
     """
-    drawn = draw_shapes(output, seed=seed, species=species) if tree == "taxonomy" else draw_dump(output, seed=seed)
-    print_summary("demo", drawn.summary(), as_json)
+    if tree == "taxonomy":
+        summary = draw_shapes(output, seed=seed, species=SPECIES if species is None else species).summary()
+    elif species is None:
+        summary = draw_dump(output, seed=seed).summary()
+    else:
+        raise click.UsageError("--species is for --tree taxonomy; WordNet's demo has its own classes")
+    print_summary("demo", summary, as_json)

@@ -26,11 +26,14 @@ from in21k.shards_manifest.tar import END, member_bytes
 REALMS = ("Wavy", "Tiled", "Misty", "Dusty")
 FAMILIES = ("disk", "triangle", "square", "trefoil", "quatrefoil", "hexagon", "cinquefoil")
 GENERA = ("striped", "ringed", "spoked", "checked")
-SPECIES = ("halo, bright", "moons, bright", "halo, dark", "moons, dark")
-_RANKS = (REALMS, FAMILIES, GENERA, SPECIES)
+KINDS = ("halo, bright", "moons, bright", "halo, dark", "moons, dark")
+_RANKS = (REALMS, FAMILIES, GENERA, KINDS)
 
-MOST_SPECIES = len(REALMS) * len(FAMILIES) * len(GENERA) * len(SPECIES)
+MOST_SPECIES = len(REALMS) * len(FAMILIES) * len(GENERA) * len(KINDS)
 """How many classes with pictures there can be, 448."""
+
+SPECIES = 16
+"""How many are drawn by default: two at every rank."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class _Species:
         return tuple(names[at] for names, at in zip(_RANKS, self.place, strict=True))
 
 
-def draw_shapes(path: Path, *, seed: int = 0, species: int = 16, images_per_species: int = 40) -> ShapesDump:
+def draw_shapes(path: Path, *, seed: int = 0, species: int = SPECIES, images_per_species: int = 40) -> ShapesDump:
     """Draw a raw dump of nested class folders, with its taxonomy in a CSV beside it; return what it holds.
 
     The innermost folder of a picture is named after its label, so the dump can be prepared with `--edges` and with

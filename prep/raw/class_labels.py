@@ -36,8 +36,7 @@ def _split_and_label(labels: ClassLabels, folder: str) -> tuple[str, str]:
     if MACOS_FOLDER in parts and not any(map(labels.is_label, map(printable, parts))):
         return "", ""
     if labels.by_path:
-        inner = parts[1:] if parts[0] in GIVEN_SPLITS else parts
-        return GIVEN_SPLITS.get(parts[0], ""), printable("/".join(inner))
+        return "", printable("/".join(parts))
     at = next((at for at in reversed(range(len(parts))) if labels.is_label(printable(parts[at]))), len(parts) - 1)
     return GIVEN_SPLITS.get(parts[at - 1], "") if at else "", printable(parts[at])
 

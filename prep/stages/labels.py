@@ -96,10 +96,11 @@ def require_rule(work: Location, rule: ParentRule) -> ParentRule:
     Raises:
         PrepError: `rule` is another one, and not the default.
     """
-    stored = required(work, "filter").parameters.get("parents", rule.value)
-    if rule is not ParentRule.PUBLISHED and rule.value != stored:
-        raise PrepError(f"{work.text}: filter was done with --parents {stored}, not {rule.value}; give the same")
-    return ParentRule(stored)
+    taxonomy = work_taxonomy(work, rule)
+    stored = taxonomy.parent_rule if isinstance(taxonomy, EdgeTaxonomy) else rule
+    if rule is not ParentRule.PUBLISHED and rule is not stored:
+        raise PrepError(f"{work.text}: filter was done with --parents {stored.value}, not {rule.value}; give the same")
+    return stored
 
 
 def taxonomy_findings(work: Location) -> tuple[HierarchyFinding, ...]:

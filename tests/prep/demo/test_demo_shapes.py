@@ -58,3 +58,8 @@ def test_nothing_that_is_there_is_replaced(tmp_path, taken):
 def test_a_number_of_species_that_cannot_be_drawn_is_refused(tmp_path):
     with pytest.raises(PrepError, match="give 2 to 448"):
         draw_shapes(tmp_path / "shapes", species=449)
+
+
+def test_species_are_not_wordnets(tmp_path):
+    with pytest.raises(RefusedError, match="--species is for --tree taxonomy"):
+        call("demo", tmp_path / "raw.tar", "--species", 4)

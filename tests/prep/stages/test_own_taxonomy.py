@@ -174,6 +174,15 @@ def test_a_damaged_table_of_edges_is_refused(shapes, tmp_path):
         call("shard", work, tmp_path / "out")
 
 
+@pytest.mark.parametrize(("old", "new"), [('"edges"', '"a tree"'), ('"edges_sha256"', '"other"'), ('"published"', "3")])
+def test_a_record_that_names_no_taxonomy_is_refused(shapes, tmp_path, old, new):
+    work = shutil.copytree(shapes / "work-edges", tmp_path / "work")
+    record = (work / "filter.json").read_text()
+    (work / "filter.json").write_text(record.replace(old, new))
+    with pytest.raises(RefusedError, match=r"filter.json names no taxonomy .*; use another work folder"):
+        call("shard", work, tmp_path / "out")
+
+
 def test_a_dataset_of_another_taxonomy_is_repaired_byte_for_byte(shapes, tmp_path):
     out = shutil.copytree(shapes / "edges", tmp_path / "out")
     before = digests(out)
