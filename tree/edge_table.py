@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from in21k.tree.edges import EdgeList, edges_of
 from in21k.tree.errors import TreeError
@@ -29,28 +26,26 @@ def edge_table(edges: EdgeList) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({_SOURCE: edges.name.encode()}))
 
 
-def read_edge_table(source: Path | BinaryIO, name: str) -> EdgeList:
+def edges_in(table: pa.Table, name: str) -> EdgeList:
     """Return the edge list in a table that `edge_table` made, without findings about the file's rows.
 
     Args:
-        source: a path or an open file.
+        table: with the columns of SCHEMA.
         name: how to refer to it in errors.
 
     Raises:
-        TreeError: it is no such table.
+        TreeError: it does not name the file of edges.
     """
-    try:
-        table = pq.read_table(source, columns=SCHEMA.names).select(SCHEMA.names)
-        file = (table.schema.metadata or {})[_SOURCE].decode()
-        columns = table.cast(SCHEMA).to_pydict()
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise TreeError(f"{name} is not a table of labels and parents ({error})".splitlines()[0]) from error
+    file = (table.schema.metadata or {}).get(_SOURCE)
+    if file is None:
+        raise TreeError(f"{name} does not name the file that its edges are from")
+    columns = (table[column].to_pylist() for column in SCHEMA.names)
     rows = [
         (label, parent, called or "")
-        for label, called, parents in zip(*columns.values(), strict=True)
+        for label, called, parents in zip(*columns, strict=True)
         for parent in parents or [""]
     ]
-    return edges_of(rows, file, columns=3)
+    return edges_of(rows, file.decode(), columns=3)
 
 
 def edges_digest(edges: EdgeList) -> str:

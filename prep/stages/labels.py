@@ -11,8 +11,10 @@ from in21k.prep.records import Kept
 from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.record import required
 from in21k.prep.tables import write_table
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
-from in21k.tree.edge_table import edge_table, edges_digest, read_edge_table
+from in21k.tree.edge_table import SCHEMA as EDGES_SCHEMA
+from in21k.tree.edge_table import edge_table, edges_digest, edges_in
 from in21k.tree.edges import edge_hierarchy
 from in21k.tree.findings import Code, HierarchyFinding
 from in21k.tree.parents import ParentRule
@@ -126,8 +128,7 @@ def taxonomy_findings(work: Location) -> tuple[HierarchyFinding, ...]:
 
 def _stored_edges(work: Location, stored: Mapping[str, Any]) -> EdgeTaxonomy:
     location = work / TAXONOMY
-    with location.open_input() as file:
-        edges = read_edge_table(file, location.text)
+    edges = edges_in(read_columns(location, EDGES_SCHEMA), location.text)
     if edges_digest(edges) != stored["edges_sha256"]:
         raise PrepError(f"{location.text} is not what filter wrote; use another work folder")
     return EdgeTaxonomy(edges, ParentRule(stored["parents"]))

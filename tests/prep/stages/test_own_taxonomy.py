@@ -169,8 +169,11 @@ def test_a_damaged_table_of_edges_is_refused(shapes, tmp_path):
     pq.write_table(table.slice(1), work / "taxonomy.parquet")
     with pytest.raises(RefusedError, match=r"taxonomy.parquet is not what filter wrote"):
         call("shard", work, tmp_path / "out")
+    pq.write_table(table.replace_schema_metadata({}), work / "taxonomy.parquet")
+    with pytest.raises(RefusedError, match=r"taxonomy.parquet does not name the file"):
+        call("shard", work, tmp_path / "out")
     (work / "taxonomy.parquet").write_bytes(b"PAR1")
-    with pytest.raises(RefusedError, match=r"taxonomy.parquet is not a table"):
+    with pytest.raises(RefusedError, match=r"taxonomy.parquet is not a"):
         call("shard", work, tmp_path / "out")
 
 
