@@ -124,7 +124,7 @@ def batches(session: Session) -> Generator[Batch]:
     """Return the training stream, its batches on the device."""
     on_gpu = session.ranks.device.type == "cuda"
     source = train_source(session.dataset, session.config)
-    stream = open_stream(source, session.plan, workers=session.config.run.workers, pin_memory=on_gpu)
+    stream = open_stream(source, session.plan, workers=session.config.run.workers, pinned_bytes=2**32 if on_gpu else 0)
     return on_device(stream, session.ranks.device)
 
 

@@ -41,11 +41,16 @@ def summary_of(run: Path) -> dict[str, Any]:
 
 
 def answer(capsys, *arguments: object) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr of the command line, in this process."""
+    """Exit status, stdout and stderr of the command line, in this process; without the line that begins its stderr."""
     with pytest.raises(SystemExit) as exited:
         main(list(map(str, arguments)))
     output = capsys.readouterr()
-    return exited.value.code, output.out, output.err
+    return exited.value.code, output.out, without_start(output.err)
+
+
+def without_start(errors: str) -> str:
+    """What stderr says besides what a command computes on."""
+    return "".join(line for line in errors.splitlines(keepends=True) if not line.startswith("computing on "))
 
 
 OPTIONS = ["--epochs", 4, "--batch-size", 12]

@@ -10,7 +10,8 @@ from in21k.train.config.settings import SETTINGS, Config, RunConfig
 from in21k.train.errors import TrainError
 
 _READING = tuple(
-    f"data.{name}" for name in ("eval_batch_size", "strict", "max_skipped", "verify_digest", "cache", "cache_size")
+    f"data.{name}"
+    for name in ("eval_batch_size", "strict", "max_skipped", "verify_digest", "cache", "cache_size", "pinned_bytes")
 )
 
 _RUNNING = tuple(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")

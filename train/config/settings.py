@@ -37,7 +37,7 @@ class ModelConfig:
     grad_checkpointing: bool = setting(
         False, "Recompute activations in the backward pass instead of storing them: less memory, more time."
     )
-    sync_bn: bool = setting(False, "Share batch-norm statistics across GPUs.")
+    sync_bn: bool = setting(False, "Share batch-norm statistics across the ranks' GPUs.")
     channels_last: bool = setting(True, "Keep images and weights in channels-last memory format on a GPU.")
 
 
@@ -72,6 +72,12 @@ class DataConfig:
     verify_digest: bool = setting(False, "Check each shard's SHA-256 against the manifest before it is used.")
     cache: str = setting("", "A local folder that keeps shards of an object store; empty for no cache.", text="free")
     cache_size: str = setting("100GB", "The most that the cache may hold, such as 200GB or 1.5TiB.", text="size")
+    pinned_bytes: str = setting(
+        "4GB",
+        "The most memory that each rank page-locks for batches on their way to its GPU; copies from other memory are "
+        "slower.",
+        text="size",
+    )
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,9 @@ class RunConfig:
         False, "Give the same result to the bit on the same GPU; slower, and not every model can."
     )
     device: str = setting(
-        "auto", "Device to compute on: cpu, cuda, or auto (a GPU if there is one).", choices=("auto", "cpu", "cuda")
+        "auto",
+        "Device to compute on: cpu, cuda, or auto (a CUDA GPU if there is one).",
+        choices=("auto", "cpu", "cuda"),
     )
     workers: int = setting(-1, "Loader processes per rank; -1 chooses by the CPUs available.", low=-1, high=1024)
     log_steps: int = setting(50, "Steps between logged losses; every checkpoint logs one as well.", low=1, high=2**40)
@@ -204,6 +212,15 @@ class RunConfig:
     )
     checkpoint_minutes: float = setting(
         0.0, "Minutes between checkpoints, in addition to those by steps; 0 for none.", low=0, high=1e6
+    )
+    timeout_minutes: float = setting(
+        10.0, "Minutes that a rank waits for the others in a step before the run ends.", low=0.01, high=1e5
+    )
+    start_timeout_minutes: float = setting(
+        60.0,
+        "The same until all ranks have taken their first step: they download, read their first batches, compile.",
+        low=0.01,
+        high=1e5,
     )
     keep_checkpoints: int = setting(2, "Checkpoints to keep, the newest ones.", low=1, high=2**20)
 

@@ -28,6 +28,31 @@ def prepare_backend(run: RunConfig, device: torch.device) -> None:
     torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # all batches have the same shape
 
 
+def check_deterministic(module: nn.Module, name: str, device: torch.device) -> None:
+    """Refuse a module that torch cannot differentiate deterministically on a GPU; a CPU can do that with any.
+
+    Known is padding by reflection, as in TResNet's blur; torch itself names other operations at the first step.
+
+    Args:
+        module: the network.
+        name: of the model, for the error.
+        device: to compute on.
+
+    Raises:
+        TrainError: the module pads by reflection.
+    """
+    if device.type != "cpu" and any(map(_reflects, module.modules())):
+        raise TrainError(
+            f"run.deterministic=true cannot be kept: {name} pads by reflection, which PyTorch does not differentiate "
+            "deterministically on a GPU; leave it off, or use another model"
+        )
+
+
+def _reflects(layer: nn.Module) -> bool:
+    padding = (getattr(layer, each, None) for each in ("pad_mode", "padding_mode"))
+    return isinstance(layer, (nn.ReflectionPad1d, nn.ReflectionPad2d)) or "reflect" in padding
+
+
 def compiled(module: nn.Module, device: torch.device) -> nn.Module:
     """Return a compiled version of a module, compiled on its first call; the module itself does not change.
 

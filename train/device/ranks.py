@@ -1,6 +1,7 @@
 """The ranks of a run, as torchrun starts them, and sums over all of them."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,14 +10,23 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import PrefixStore
+from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from in21k.shards_manifest.errors import one_line
+from in21k.train.device.choice import choose_device
+from in21k.train.device.failures import device_errors
 from in21k.train.errors import TrainError
 
-TIMEOUT = timedelta(minutes=10)
-"""How long a rank waits for the others; the first batch and a slow object store may take minutes."""
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long a rank waits for the others before it gives up, in minutes."""
+
+    start: float = 60.0
+    """Until all ranks have taken their first step: they download weights, read their first batches, compile."""
+    step: float = 10.0
+    """From then on."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,10 @@ class Ranks:
     """Number of ranks."""
     local_world_size: int = 1
     """Number of ranks on this machine."""
+    timeouts: Timeouts = Timeouts()
+    """How long this rank waits for the others."""
+    store: Store | None = None
+    """Shared by all ranks; None if there is one."""
 
     @property
     def is_first(self) -> bool:
@@ -48,6 +62,18 @@ class Ranks:
             dist.broadcast(tensor, 0)
 
 
+def end_start(ranks: Ranks, group: Any) -> None:
+    """Let the ranks wait for one another no longer than between steps; all of them have taken their first step.
+
+    Args:
+        ranks: this rank among the others.
+        group: what `cpu_group` returned.
+    """
+    if ranks.world_size > 1:
+        for each in (None, group):  # None is the group of all ranks
+            dist.set_timeout(timedelta(minutes=ranks.timeouts.step), each)
+
+
 def cpu_group(ranks: Ranks) -> Any:
     """Return a group of all ranks for exchanging CPU tensors while the GPUs are busy; None if there is one rank.
 
@@ -57,7 +83,7 @@ def cpu_group(ranks: Ranks) -> Any:
     if ranks.world_size == 1:
         return None
     try:
-        return dist.new_group(backend="gloo", timeout=TIMEOUT)
+        return dist.new_group(backend="gloo", timeout=timedelta(minutes=ranks.timeouts.start))
     except (dist.DistError, RuntimeError) as error:
         raise TrainError(
             f"the ranks cannot reach each other over gloo ({one_line(error)}); "
@@ -74,78 +100,62 @@ def _restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0")
 
 
-def _find_each_other(device: torch.device, world_size: int) -> None:
-    store, rank, _ = next(rendezvous("env://", timeout=TIMEOUT))
+def _find_each_other(device: torch.device, world_size: int, timeout: timedelta) -> Store:
+    """Connect the ranks, and return the store that they share."""
+    store: Store
+    store, rank, _ = next(rendezvous("env://", timeout=timeout))
     if os.environ.get("LOCAL_WORLD_SIZE") == str(world_size):
         # torchrun's store keeps the addresses from before a restart. With several machines, each agent counts restarts
         # for itself, so there it takes TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
         store = PrefixStore(f"restart-{_restarts()}", store)
-    options: dict[str, Any] = {"store": store, "rank": rank, "world_size": world_size, "timeout": TIMEOUT}
+    options: dict[str, Any] = {"store": store, "rank": rank, "world_size": world_size, "timeout": timeout}
     if device.type == "cuda":
+        if torch.cuda.device_count() == 1 and os.environ.get("LOCAL_WORLD_SIZE") != "1":
+            claim_gpu(store, f"{_restarts()}/{socket.gethostname()}/{torch.cuda.get_device_properties(device).uuid}")
         dist.init_process_group("nccl", device_id=device, **options)
     else:
         dist.init_process_group("gloo", **options)
+    return store
+
+
+def claim_gpu(store: Store, gpu: str) -> None:
+    """Take a GPU for this rank.
+
+    Args:
+        store: shared by all ranks.
+        gpu: its name, which no other GPU has.
+
+    Raises:
+        TrainError: it is another rank's.
+    """
+    if store.add(f"gpu/{gpu}", 1) > 1:
+        raise TrainError("two ranks share one GPU; start as many processes on a machine as it has GPUs")
 
 
 @contextmanager
-def join_ranks(device: str) -> Iterator[Ranks]:
+def join_ranks(device: str, timeouts: Timeouts = Timeouts()) -> Iterator[Ranks]:
     """Yield this process's rank: the only one, or one of those that torchrun started (nccl on GPUs, gloo on CPUs).
 
     A rank that fails leaves without waiting for the others; torchrun then ends them.
 
     Args:
         device: auto, cpu or cuda.
+        timeouts: how long a rank waits for the others.
 
     Raises:
         TrainError: the device is unknown, missing or out of memory, or the ranks cannot connect or lose each other.
         MemoryError: the memory of this machine does not suffice.
     """
-    chosen = _device(device)
+    chosen = choose_device(device)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
-        with _device_errors():
+        with device_errors():
             yield Ranks(chosen)
         return
     try:
-        _find_each_other(chosen, world_size)
+        store = _find_each_other(chosen, world_size, timedelta(minutes=timeouts.start))
     except (dist.DistError, ValueError, RuntimeError) as error:
         raise TrainError(f"the {world_size} ranks cannot connect to each other: {one_line(error)}") from error
-    with _device_errors():
-        yield Ranks(chosen, dist.get_rank(), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    with device_errors():
+        yield Ranks(chosen, dist.get_rank(), world_size, int(os.environ.get("LOCAL_WORLD_SIZE", "1")), timeouts, store)
     dist.destroy_process_group()
-
-
-_ON_THE_CPU = "DefaultCPUAllocator"
-"""In the RuntimeError of PyTorch where others raise MemoryError."""
-
-
-@contextmanager
-def _device_errors() -> Iterator[None]:
-    """Turn errors of devices and process groups into errors of one line."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise TrainError(
-            f"out of GPU memory; try a smaller --batch-size or --image-size ({one_line(error)})"
-        ) from error
-    except RuntimeError as error:
-        if _ON_THE_CPU in str(error):
-            raise MemoryError(one_line(error)) from error
-        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
-            raise
-        raise TrainError(f"another rank failed, see its error ({one_line(error)})") from error
-
-
-def _device(name: str) -> torch.device:
-    if name not in {"auto", "cpu", "cuda"}:
-        raise TrainError(f"invalid device {name!r}; give auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainError("there is no CUDA device; pass --device cpu, or install a torch build for your GPU's driver")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    index = int(os.environ.get("LOCAL_RANK", "0"))
-    if index >= torch.cuda.device_count():
-        raise TrainError(f"local rank {index} has no GPU: this machine has {torch.cuda.device_count()}")
-    device = torch.device("cuda", index)
-    torch.cuda.set_device(device)
-    return device

@@ -10,12 +10,14 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import join_ranks
+from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.val_pass import evaluate_val
 from in21k.train.losses.schemes import build_loss, check_labels
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import check_classes, load_network, read_metadata
 from in21k.train.model.network import Network
+from in21k.train.model.on_device import prepare_network
 from in21k.train.model.published import PublishedModel, published_network, published_settings
 from in21k.train.run.checkpoint import find_model
 from in21k.train.run.resolve import resolve_size, with_workers
@@ -60,13 +62,14 @@ def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunC
             raise TrainError(f"{data} has no val images to evaluate on (in21k-prep made it with --val-per-class 0)")
         model = open_model(dataset, settings.image_size)
         check_labels(model.loss.scheme, dataset)
-        model.network.module.to(ranks.device)
+        network = prepare_network(model.network, ranks)
         config = Config(
             data=replace(settings, image_size=model.image_size), loss=model.loss, run=with_workers(run, ranks)
         )
-        loss = build_loss(model.loss, model.network.order, dataset.label_sets).to(ranks.device)
+        loss = build_loss(model.loss, network.order, dataset.label_sets).to(ranks.device)
+        print_start(ranks, config.run, config.data.eval_batch_size * ranks.world_size)
         with dataset.cached(read_options(config.data)):
-            evaluation = evaluate_val(model.network, loss, dataset, config, ranks)
+            evaluation = evaluate_val(network, loss, dataset, config, ranks)
     return {**model.names, **evaluation.to_dict(dataset)} if ranks.is_first else None
 
 

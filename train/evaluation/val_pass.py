@@ -1,7 +1,6 @@
 """A val pass: the loss and metrics of a network on the val split, the same on any number of ranks."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,15 +10,14 @@ from torch import nn
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import EvalPlan
-from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.semantic_top1 import SemanticTop1, majority_guess
 from in21k.train.model.network import Network
+from in21k.train.model.on_device import evaluating
 from in21k.train.stream.decoder import check_skipped
-from in21k.train.stream.loader import open_stream
-from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import val_source
 
 NO_VAL: dict[str, Any] = {"val_images": 0, "val_loss": None, "val_note": "there are no val images to evaluate on"}
@@ -100,10 +98,9 @@ def evaluate_val(
     """
     for buffer in network.module.buffers():
         ranks.broadcast(buffer)  # batch norm's running statistics differ between ranks
-    network.module.eval()
     metrics = SchemeMetrics(dataset, network.order, config.loss.scheme, ranks)
     totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
-    with torch.inference_mode(), autocast(ranks.device, config.run.amp, config.run.amp_dtype):
+    with evaluating(network, ranks.device, config.run):
         for logits, ids, valid, skipped in _scored(network, dataset, config, ranks, stop):
             metrics.update(logits, ids, valid)
             totals[0] += loss(logits, ids, valid).double() * len(valid)
@@ -140,9 +137,7 @@ def _scored(
     samples = dataset.samples("val")
     plan = EvalPlan(samples, min(config.data.eval_batch_size, samples), ranks.rank, ranks.world_size)
     source = val_source(dataset, config)
-    workers = min(config.run.workers, plan.steps)
-    stream = open_stream(source, plan, workers=workers, pin_memory=ranks.device.type == "cuda")
-    with closing(on_device(stream, ranks.device)) as batches:
+    with device_stream(source, plan, config, ranks.device) as batches:
         for batch in batches:
             logits = network.module(network.inputs(batch.images, ranks.device))
             labels = batch.labels

@@ -51,7 +51,9 @@ class _SemanticSoftmax(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, targets: Tensor, levels: tuple[Slice, ...], smoothing: float) -> Tensor:
         dtype = torch.promote_types(logits.dtype, torch.float32)
         loss = logits.new_zeros((), dtype=dtype)
-        gradient = torch.zeros_like(logits) if ctx.needs_input_grad[0] else None
+        # A gradient of float16 would lose what the loss scale is there to keep, so it stays wide until it is scaled.
+        kept = dtype if logits.dtype == torch.float16 else logits.dtype
+        gradient = torch.zeros_like(logits, dtype=kept) if ctx.needs_input_grad[0] else None
         for column, (start, stop, weight) in enumerate(levels):
             target = targets[:, column : column + 1]
             share = (target >= 0).to(dtype) * (weight / len(logits))  # [B, 1]: the weight of the image in the loss
@@ -68,9 +70,10 @@ class _SemanticSoftmax(torch.autograd.Function):
                 gradient[:, start:stop] = probs.scatter_add_(1, index, share * (smoothing - 1))
         if gradient is not None:
             ctx.save_for_backward(gradient)
+            ctx.logits_dtype = logits.dtype
         return loss
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outputs[0].to(gradient.dtype), None, None, None
+        return (gradient * outputs[0].to(gradient.dtype)).to(ctx.logits_dtype), None, None, None

@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
@@ -16,7 +15,7 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.model.level_order import LevelOrder, flat_order
 from in21k.train.model.network import Network, build_network
-from in21k.train.model.weights import Weights
+from in21k.train.model.weights import Weights, host_copies
 
 MODEL = "model.safetensors"
 
@@ -68,21 +67,22 @@ def save_model(path: Path, metadata: ModelMetadata, weights: Weights) -> None:
         DatasetError: the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        write_tensors(temporary, weights, metadata)
+        write_tensors(temporary, host_copies(weights), metadata)
 
 
 def write_tensors(path: Path, tensors: Weights, metadata: ModelMetadata | None = None) -> None:
     """Write a safetensors file in place, with a model's metadata if it is given.
 
+    Args:
+        path: the file.
+        tensors: contiguous, on the CPU, none of which shares its memory with another; `host_copies` makes such.
+        metadata: of a model.
+
     Raises:
         OSError: the file cannot be written.
         SafetensorError: likewise.
     """
-    on_cpu = {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-    save_file(on_cpu, path, _as_texts(metadata) if metadata else None)
+    save_file(tensors, path, _as_texts(metadata) if metadata else None)
 
 
 def load_tensors(path: Path) -> Weights:

@@ -36,10 +36,19 @@ class Network:
     order: LevelOrder
     normalization: Normalization
     """Of the module's inputs."""
+    channels_last: bool = True
+    """Whether images and weights are in channels-last memory format on a GPU."""
+
+    def memory_format(self, device: torch.device) -> torch.memory_format:
+        """Return the memory format of images and weights on a device; on a CPU they keep their own."""
+        if device.type == "cpu":
+            return torch.preserve_format
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def inputs(self, images: Tensor, device: torch.device) -> Tensor:
         """Return images, uint8 [B, 3, H, W], as the module's inputs: normalized, float32, on the device."""
-        return self.normalization.inputs(images, device)
+        moved = images.to(device, non_blocking=True).to(memory_format=self.memory_format(device))
+        return self.normalization.inputs(moved, device)
 
     def weights(self) -> Weights:
         """Return weights and buffers by name, classes in class order."""
@@ -85,6 +94,7 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
         head=head,
         order=order,
         normalization=normalization_of(config.name, config.inputs),
+        channels_last=config.channels_last,
     )
     _try_out(network, image_size)
     if config.pretrained:

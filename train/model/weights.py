@@ -26,6 +26,14 @@ _COUNTER = "num_batches_tracked"
 """A buffer of batch norm that some files lack; it has no effect at the usual momentum."""
 
 
+def host_copies(tensors: Mapping[str, Tensor]) -> Weights:
+    """Return copies of tensors on the CPU, contiguous and each with memory of its own; this waits for the device."""
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
 def read_weights(path: Path, ema: bool = False) -> Weights:
     """Return the tensors of a safetensors file, or of a torch file that can be read without running code.
 

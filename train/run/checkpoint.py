@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 
@@ -23,7 +23,7 @@ from in21k.train.config.records import Record, read_record
 from in21k.train.config.settings import Config
 from in21k.train.errors import TrainError
 from in21k.train.model.model_file import MODEL, ModelMetadata, check_tensors, write_tensors
-from in21k.train.model.weights import Weights
+from in21k.train.model.weights import Weights, host_copies
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
@@ -64,8 +64,24 @@ class Tensors:
     """None if the run keeps no EMA."""
 
 
+class Snapshot(NamedTuple):
+    """A checkpoint in memory: copies on the host, which training does not change."""
+
+    metadata: ModelMetadata
+    state: RunState
+    tensors: Tensors
+
+
+def snapshot(metadata: ModelMetadata, state: RunState, tensors: Tensors) -> Snapshot:
+    """Return a checkpoint with copies of the tensors; this waits for the device."""
+    ema = host_copies(tensors.ema) if tensors.ema is not None else None
+    return Snapshot(metadata, state, Tensors(host_copies(tensors.weights), host_copies(tensors.optimizer), ema))
+
+
 def save_checkpoint(run: Path, metadata: ModelMetadata, state: RunState, tensors: Tensors, keep: int) -> Path:
     """Write a checkpoint, delete all but the newest `keep`, and return its folder.
+
+    The tensors are contiguous, on the CPU, and none shares its memory with another.
 
     Raises:
         TrainError: the checkpoint cannot be written.

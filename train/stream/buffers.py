@@ -20,6 +20,9 @@ import torch
 
 from in21k.shards_manifest.images.decode import Pixels
 
+_LEFT_LOCKED: list["BatchRing"] = []
+"""Rings that a failed loop left to the GPU."""
+
 
 class BatchPool:
     """Buffers of batches within one process."""
@@ -55,6 +58,13 @@ class RingShape:
         flags = -(-self.workers * self.slots // mmap.PAGESIZE) * mmap.PAGESIZE
         return flags + self.workers * self.slots * self.batch_bytes
 
+    def within(self, most: int) -> int:
+        """Return the bytes of the flags and of as many whole batches as fit into `most` bytes; 0 if none does."""
+        batches = self.workers * self.slots
+        flags = self.total - batches * self.batch_bytes
+        fitting = min((most - flags) // self.batch_bytes, batches)
+        return flags + fitting * self.batch_bytes if fitting > 0 else 0
+
 
 class BatchRing:
     """Slots that loader processes fill and the training process reads, with no copy in between.
@@ -89,7 +99,8 @@ class BatchRing:
 
     def array(self, worker: int, slot: int) -> Pixels:
         """Return a slot's batch, for its loader process to fill."""
-        start = self._first + (worker * self.shape.slots + slot) * self.shape.batch_bytes
+        # slots of one number are neighbors, so that the first of each process are in the part that is page-locked
+        start = self._first + (slot * self.shape.workers + worker) * self.shape.batch_bytes
         count = int(np.prod(self.shape.batch))
         return np.frombuffer(self._memory, np.uint8, count, start).reshape(self.shape.batch)
 
@@ -137,23 +148,36 @@ def _attached(shape: RingShape, descriptor: Any) -> BatchRing:
 
 
 @contextmanager
-def page_locked(ring: BatchRing | None) -> Iterator[None]:
-    """Lock a ring's memory within the block, so that copies to a GPU overlap with computation; None does nothing.
+def page_locked(ring: BatchRing | None, most: int) -> Iterator[None]:
+    """Lock a ring's memory within the block, so that copies to a GPU overlap with computation.
 
-    Where the system allows no more locked memory, copies are slower but otherwise the same.
+    Where the limit or the system allows no more locked memory, copies are slower but otherwise the same. A block that
+    fails leaves the memory locked, and in place, to the end of the process: the GPU may still read from it, and to wait
+    for that could take forever if another rank is gone.
+
+    Args:
+        ring: None does nothing.
+        most: bytes to lock; only whole slots are locked.
     """
-    if ring is None:
+    size = ring.shape.within(most) if ring is not None else 0
+    if ring is None or not size:
         yield
         return
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    address, size = ring.memory.ctypes.data, ring.shape.total
+    address = ring.memory.ctypes.data
     is_locked = int(runtime.cudaHostRegister(address, size, 0)) == 0
     if not is_locked:
         with suppress(RuntimeError):  # CUDA reports its last failure to the next kernel launch, whichever that is
             torch.ones(1, device="cuda")
+    failed = True
     try:
         yield
+        failed = False
+    except GeneratorExit:  # the loop over the batches ended early
+        failed = False
+        raise
     finally:
-        if is_locked:
-            torch.cuda.synchronize()
+        if failed:
+            _LEFT_LOCKED.append(ring)
+        elif is_locked:
             runtime.cudaHostUnregister(address)

@@ -66,7 +66,7 @@ class LoaderFailure(NamedTuple):
 
 
 def open_stream(
-    source: StreamSource, plan: TrainPlan | EvalPlan, *, start_step: int = 0, workers: int = 0, pin_memory: bool = False
+    source: StreamSource, plan: TrainPlan | EvalPlan, *, start_step: int = 0, workers: int = 0, pinned_bytes: int = 0
 ) -> Generator[Batch]:
     """Yield the batches of a plan in order, from a step on.
 
@@ -88,7 +88,8 @@ def open_stream(
         plan: which samples each step takes.
         start_step: the first step to read; nothing before it is touched.
         workers: loader processes; the batches do not depend on their number.
-        pin_memory: keep the batches in page-locked memory, for a GPU.
+        pinned_bytes: the most memory to page-lock for batches, so that a GPU copies them while it computes; such copies
+            must be complete when the stream ends.
 
     Raises:
         DatasetError: the data cannot be read, or have changed since they were opened.
@@ -101,7 +102,7 @@ def open_stream(
         partial(_decoded, source, ring),
         _failures_as_items,
     )
-    with page_locked(ring if pin_memory else None):
+    with page_locked(ring, pinned_bytes):
         yield from _unpacked(_loader(pipeline, workers), ring)
 
 

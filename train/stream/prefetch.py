@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -21,33 +21,70 @@ def on_device(batches: Generator[Batch], device: torch.device) -> Generator[Batc
             generator.
         device: a CPU leaves the batches as they are.
     """
-    with closing(batches):
-        yield from _copied(batches, device) if device.type == "cuda" else batches
+    if device.type != "cuda":
+        yield from batches
+        return
+    with passing_errors(batches):
+        yield from _copied(batches, device)
+
+
+@contextmanager
+def passing_errors(batches: Generator[Batch]) -> Iterator[Generator[Batch]]:
+    """Close a stream after the block; an error in the block is raised in the stream, too.
+
+    So the stream can tell a loop that failed from one that ended: after a failure, the GPU may never finish.
+    """
+    try:
+        yield batches
+    except BaseException as error:
+        with suppress(BaseException):
+            batches.throw(error)
+        raise
+    finally:
+        batches.close()
 
 
 def _copied(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
-    """Yield batches copied on a side stream; each original is held until its copy is complete."""
+    """Yield batches copied on a side stream; each original is held until its copy is complete.
+
+    Where the loop ends early, the copies under way are awaited, and nothing else; where it fails, not even those.
+    """
     side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     ahead: deque[tuple[Batch, Batch, Any]] = deque()
     copying: deque[tuple[Batch, Any]] = deque()
     remaining = iter(batches)
-    while True:
-        while len(ahead) < AHEAD and (batch := next(remaining, None)) is not None:
-            ahead.append((batch, *_copy(batch, device, side)))
-            del batch
-        if not ahead:
-            return
-        original, copy, done = ahead.popleft()
-        copying.append((original, done))
-        del original
-        while copying and copying[0][1].query():
-            copying.popleft()
-        current = torch.cuda.current_stream(device)
-        current.wait_event(done)
-        for tensor in copy.tensors():
-            tensor.record_stream(current)  # or the allocator would give its memory to the side stream's next copy
-        yield copy
-        del copy, tensor
+    try:
+        while True:
+            while len(ahead) < AHEAD and (batch := next(remaining, None)) is not None:
+                ahead.append((batch, *_copy(batch, device, side)))
+                del batch
+            if not ahead:
+                break
+            original, copy, done = ahead.popleft()
+            copying.append((original, done))
+            del original
+            while copying and copying[0][1].query():
+                copying.popleft()
+            _hand_over(copy, done, device)
+            yield copy
+            del copy
+    except GeneratorExit:
+        _await([*(done for _, done in copying), *(done for *_, done in ahead)])
+        raise
+    _await([done for _, done in copying])
+
+
+def _hand_over(copy: Batch, done: Any, device: torch.device) -> None:
+    """Let the current stream wait for a copy, and own its memory."""
+    current = torch.cuda.current_stream(device)
+    current.wait_event(done)
+    for tensor in copy.tensors():
+        tensor.record_stream(current)  # or the allocator would give its memory to the side stream's next copy
+
+
+def _await(events: list[Any]) -> None:
+    for event in events:
+        event.synchronize()
 
 
 def _copy(batch: Batch, device: torch.device, side: torch.cuda.Stream) -> tuple[Batch, Any]:

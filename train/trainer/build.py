@@ -3,19 +3,18 @@
 from dataclasses import replace
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
-from in21k.train.config.settings import Config, ModelConfig
+from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import TrainPlan
-from in21k.train.device.backend import compiled, prepare_backend
+from in21k.train.device.backend import check_deterministic, prepare_backend
 from in21k.train.device.precision import loss_scaler
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import build_loss
 from in21k.train.model.level_order import level_order
-from in21k.train.model.network import Network, build_network
+from in21k.train.model.network import build_network
+from in21k.train.model.on_device import prepare_network, training_module
 from in21k.train.run.folder import Start
 from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.optimizer import build_optimizer
@@ -43,8 +42,11 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     loss = build_loss(config.loss, order, dataset.label_sets, config.distill).to(ranks.device)
     resumed = start.state is not None  # its weights come from the checkpoint
     model = replace(config.model, pretrained=False, init="") if resumed else config.model
-    network = _on_device(build_network(model, order, config.data.image_size), config.model, ranks)
-    optimizer = build_optimizer(network, optim, ranks.device)
+    network = build_network(model, order, config.data.image_size)
+    if run.deterministic:
+        check_deterministic(network.module, network.name, ranks.device)
+    network = prepare_network(network, ranks, sync_bn=config.model.sync_bn)
+    optimizer = build_optimizer(network, optim, fused=ranks.device.type == "cuda")
     scaler = loss_scaler(ranks.device, run.amp, run.amp_dtype)
     ema = WeightEma(network, optim.ema_decay) if optim.ema_decay else None
     teacher = open_teacher(config, dataset, order, ranks)
@@ -62,8 +64,7 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
         teacher=teacher,
     )
     session.restore(start)
-    module = _synchronized(network.module, ranks)
-    return replace(session, train_module=compiled(module, ranks.device) if run.compile else module)
+    return replace(session, train_module=training_module(network.module, ranks, run))
 
 
 def _plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:
@@ -82,20 +83,3 @@ def _plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:
             "micro-batches; give a divisor"
         )
     return plan
-
-
-def _on_device(network: Network, config: ModelConfig, ranks: Ranks) -> Network:
-    module = network.module.to(ranks.device)
-    on_gpu = ranks.device.type == "cuda"
-    if on_gpu and config.channels_last:
-        module.to(memory_format=torch.channels_last)
-    if on_gpu and config.sync_bn and ranks.world_size > 1:
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    return replace(network, module=module)
-
-
-def _synchronized(module: nn.Module, ranks: Ranks) -> nn.Module:
-    if ranks.world_size == 1:
-        return module
-    devices = [ranks.device.index] if ranks.device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)

@@ -15,20 +15,22 @@ from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.prepared.dataset import open_dataset
-from in21k.train.device.ranks import Ranks, join_ranks, was_restarted
+from in21k.train.device.ranks import Ranks, Timeouts, join_ranks, was_restarted
+from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
+from in21k.train.run.checkpoint_writer import CheckpointWriter
 from in21k.train.run.curve_plot import PLOT, plot_curves
 from in21k.train.run.folder import SUMMARY, Start, begin_run, find_start, log_skipped
 from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
 from in21k.train.stream.decoder import check_skipped
-from in21k.train.stream.loader import open_stream
-from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import read_options, train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.finite import check_finite
 from in21k.train.trainer.log import RunLog, run_summary
+from in21k.train.trainer.peers import peers_watched
 from in21k.train.trainer.preemption import Preempted, SaveClock, StopRequest, stop_request
 from in21k.train.trainer.progress import Meter, Progress
 from in21k.train.trainer.session import Session
@@ -62,7 +64,8 @@ def train_on(
         TrainError: the run cannot begin, or its loss, a gradient or a weight is no longer finite.
         Preempted: SIGTERM ended the run; a checkpoint was written, and no summary.
     """
-    with join_ranks(config.run.device) as ranks, run_lock(run) as lock:
+    run_timeouts = Timeouts(config.run.start_timeout_minutes, config.run.timeout_minutes)
+    with join_ranks(config.run.device, run_timeouts) as ranks, run_lock(run) as lock:
         resume = was_restarted(ranks) or resume
         dataset = open_data()
         config = resolved(config, dataset, ranks)
@@ -77,6 +80,7 @@ def train_on(
         with dataset.cached(read_options(config.data)):
             if ranks.is_first:
                 begin_run(run, start, config, dataset, lock, resume=resume)
+            print_start(ranks, config.run, config.data.batch_size)
             trainer = _train(session, run, start, bar=progress)
         if not trainer.stopping:
             summary = run_summary(session, run, start, trainer.progress, time.perf_counter() - began)
@@ -94,22 +98,33 @@ def _train(session: Session, run: Path, start: Start, *, bar: bool) -> "Trainer"
     with (
         stop_request(session.ranks, clock) as request,
         closing(RunLog(session, run, start.step, bar=bar)) as log,
+        CheckpointWriter(run, session.config.run.keep_checkpoints) as writer,
+        peers_watched(session.ranks, request, writer.settle),
     ):
-        trainer = Trainer(session=session, run=run, start=start, request=request, log=log)
+        trainer = Trainer(session=session, run=run, start=start, request=request, log=log, writer=writer)
         trainer.train()
+    trainer.progress.checkpoint = writer.newest or start.checkpoint
     return trainer
 
 
 class Trainer:
     """One rank's part in a run: it takes the steps, and logs, saves and validates between them."""
 
-    def __init__(self, session: Session, run: Path, start: Start, request: StopRequest, log: RunLog) -> None:
+    def __init__(
+        self,
+        session: Session,
+        run: Path,
+        start: Start,
+        request: StopRequest,
+        log: RunLog,
+        writer: CheckpointWriter,
+    ) -> None:
         self.session = session
         self.progress = Progress(start.step, start.skipped, start.checkpoint)
         self.stopping = False
         """Whether SIGTERM ends the run now."""
         self._saving = False  # whether the clock asks for a checkpoint
-        self._run, self._request, self._log = run, request, log
+        self._run, self._request, self._log, self._writer = run, request, log, writer
         self._meter = Meter(session.ranks.device)
 
     def train(self) -> None:
@@ -127,15 +142,8 @@ class Trainer:
 
     def _take_steps(self) -> None:
         session, progress = self.session, self.progress
-        device = session.ranks.device
-        loaded = open_stream(
-            train_source(session.dataset, session.config),
-            session.plan,
-            start_step=progress.step,
-            workers=session.config.run.workers,
-            pin_memory=device.type == "cuda",
-        )
-        with closing(on_device(loaded, device)) as stream:
+        source, first = train_source(session.dataset, session.config), progress.step
+        with device_stream(source, session.plan, session.config, session.ranks.device, start_step=first) as stream:
             for batch in self._meter.timed(stream):
                 result = session.train_step(batch, progress.step)
                 progress.step += 1
@@ -144,6 +152,9 @@ class Trainer:
                     log_skipped(self._run, progress.step, batch.labels.skipped)
                 self._log.step_done()
                 self._is_stopped()
+                if progress.step == first + 2:
+                    self._request.end_start()
+                self._writer.check()
                 self._after_step()
                 if self.stopping:
                     return
@@ -199,7 +210,8 @@ class Trainer:
     def _save(self) -> None:
         self._saving = False
         if self.session.ranks.is_first:
-            self.progress.checkpoint = self.session.save(self._run, self.progress.step, self.progress.skipped)
+            self._writer.wait()  # so that memory holds one copy at most
+            self._writer.start(self.session.snapshot(self.progress.step, self.progress.skipped))
 
     def _validate(self) -> None:
         """Evaluate the network and log it; SIGTERM ends the val pass."""

@@ -17,10 +17,15 @@ SEPARATOR = "/"
 """Separates the name of a parameter, which contains none, from the name of its state."""
 
 
-def build_optimizer(network: Network, config: OptimConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Return the optimizer of a network on a device; biases, norms and what the model names get no weight decay.
+def build_optimizer(network: Network, config: OptimConfig, *, fused: bool = False) -> torch.optim.Optimizer:
+    """Return the optimizer of a network; biases, norms and what the model names get no weight decay.
 
     With `adam`, weight decay is an L2 penalty on the loss, as in the reference code.
+
+    Args:
+        network: on its device.
+        config: the optimizer.
+        fused: take a step in one kernel, which skips steps that overflow without asking the CPU.
 
     Raises:
         TrainError: Nesterov momentum is on and the momentum is 0.
@@ -29,9 +34,10 @@ def build_optimizer(network: Network, config: OptimConfig, device: torch.device)
         raise TrainError("optim.nesterov needs momentum, but optim.momentum is 0")
     named: Any = getattr(network.module, "no_weight_decay", tuple)
     groups = param_groups_weight_decay(network.module, config.weight_decay, no_weight_decay_list=named())
-    fused = device.type == "cuda"  # one kernel, which skips steps that overflow without asking the CPU
     if config.name == "sgd":
-        return torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused)
+        sgd = torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused)
+        _fill_momentum(sgd)
+        return sgd
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
     return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=fused)
 
@@ -66,6 +72,17 @@ def load_optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer, t
     state: dict[str, Any] = optimizer.state_dict()
     state["state"] = {number: states[name] for number, name in enumerate(order) if name in states}
     optimizer.load_state_dict(state)
+    _fill_momentum(optimizer)
+
+
+def _fill_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Set the momentum of a fused optimizer to zero where it has none, as before any step.
+
+    torch makes it of uninitialized memory in the first step, and fills it in the kernel, unless that step overflows.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group["fused"] and group.get("momentum") else ():
+            optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter, requires_grad=False))
 
 
 def one_cycle(

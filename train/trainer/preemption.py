@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 
-from in21k.train.device.ranks import Ranks, cpu_group
+from in21k.train.device.ranks import Ranks, cpu_group, end_start
 
 SAME_REQUEST_SECONDS = 3.0
 """A second SIGTERM within this time is the same request: schedulers signal all processes, and torchrun forwards it."""
@@ -63,7 +63,7 @@ class StopRequest:
             ranks: this rank among the others.
             clock: asks for checkpoints; None for none.
         """
-        self._group: Any = cpu_group(ranks)
+        self._ranks, self._group = ranks, cpu_group(ranks)
         self._clock = clock or SaveClock(0)
         self._asked_at: float | None = None
         self._flags = torch.zeros(2, dtype=torch.int32)
@@ -94,6 +94,24 @@ class StopRequest:
         self._flags = torch.tensor([self.asked, save], dtype=torch.int32)
         self._pending = dist.all_reduce(self._flags, dist.ReduceOp.MAX, self._group, async_op=True)
         return agreed
+
+    def end_start(self) -> None:
+        """Wait for the other ranks no longer than `run.timeout_minutes` from now on.
+
+        All ranks have taken their first step once the second exchange after it has begun: it answers the first.
+        """
+        end_start(self._ranks, self._group)
+
+    def failure(self) -> RuntimeError | None:
+        """Return why the exchange under way has failed; None if it has not. Any thread may ask."""
+        pending = self._pending
+        if pending is None or not pending.is_completed():
+            return None
+        try:
+            pending.wait()
+        except RuntimeError as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Wait for the exchange under way, before the ranks part."""

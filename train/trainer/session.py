@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ from in21k.train.errors import TrainError
 from in21k.train.images.augment_gpu import augment_batch
 from in21k.train.model.model_file import MODEL, check_classes, load_tensors, metadata_of, read_metadata
 from in21k.train.model.network import Network
-from in21k.train.run.checkpoint import EMA, OPTIMIZER, RunState, Tensors, save_checkpoint
+from in21k.train.run.checkpoint import EMA, OPTIMIZER, RunState, Snapshot, Tensors, snapshot
 from in21k.train.run.folder import Start
 from in21k.train.stream.batch import Batch
 from in21k.train.stream.source import augmentation_of
@@ -161,11 +160,11 @@ class Session:
         """Return the loss scale of float16, which waits for the device; None without one."""
         return self.scaler.get_scale() if self.scaler.is_enabled() else None
 
-    def save(self, run: Path, step: int, skipped: int) -> Path:
-        """Write a checkpoint of the state after `step` steps, and return its folder; only the first rank calls it.
+    def snapshot(self, step: int, skipped: int) -> Snapshot:
+        """Return a checkpoint of the state after `step` steps, on the host; only the first rank calls it.
 
         Raises:
-            TrainError: it cannot be written, or a weight is not finite.
+            TrainError: a weight is not finite.
         """
         groups = tuple({k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups)
         state = RunState(
@@ -181,8 +180,7 @@ class Session:
         ema = self.ema.weights() if self.ema is not None else None
         tensors = Tensors(self.network.weights(), optimizer_tensors(self.network, self.optimizer), ema)
         check_weights(tensors.weights, step)
-        metadata = metadata_of(self.config, self.dataset, step)
-        return save_checkpoint(run, metadata, state, tensors, keep=self.config.run.keep_checkpoints)
+        return snapshot(metadata_of(self.config, self.dataset, step), state, tensors)
 
     def restore(self, start: Start) -> None:
         """Load the checkpoint from which a run is resumed, if there is one.

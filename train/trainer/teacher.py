@@ -15,6 +15,7 @@ from in21k.train.model.architectures import find_architecture
 from in21k.train.model.level_order import LevelOrder
 from in21k.train.model.model_file import check_classes, load_network, read_metadata
 from in21k.train.model.network import Network
+from in21k.train.model.on_device import prepare_network
 from in21k.train.model.published import PublishedModel, published_network, published_settings
 from in21k.train.run.checkpoint import find_model
 
@@ -24,8 +25,8 @@ class Teacher(nn.Module):
 
     def __init__(self, network: Network, config: Config, ranks: Ranks) -> None:
         super().__init__()
-        self._network, self._run, self._device = network, config.run, ranks.device
-        network.module.to(ranks.device).eval().requires_grad_(requires_grad=False)
+        self._network, self._run, self._device = prepare_network(network, ranks), config.run, ranks.device
+        self._network.module.eval().requires_grad_(requires_grad=False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:

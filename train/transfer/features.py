@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import EvalPlan
-from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.model.network import Network
+from in21k.train.model.on_device import evaluating
 from in21k.train.stream.decoder import check_skipped
-from in21k.train.stream.loader import open_stream
-from in21k.train.stream.prefetch import on_device
+from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import plain_source
 
 
@@ -63,20 +62,17 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
     if not data.samples(split):
         return Features(torch.empty(0, 0), torch.empty(0, dtype=torch.int64), skipped=0)
     plan = EvalPlan(data.samples(split), config.data.eval_batch_size)
-    stream = open_stream(
-        plain_source(data, split, config),
-        plan,
-        workers=min(config.run.workers, plan.steps),
-        pin_memory=ranks.device.type == "cuda",
-    )
+    source = plain_source(data, split, config)
     seen: list[Tensor] = []
     hook = classifier_of(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     found: list[tuple[Tensor, Tensor]] = []
     skipped = 0
-    network.module.eval()
     try:
-        with torch.inference_mode(), autocast(ranks.device, config.run.amp, config.run.amp_dtype):
-            for batch in on_device(stream, ranks.device):
+        with (
+            evaluating(network, ranks.device, config.run),
+            device_stream(source, plan, config, ranks.device) as batches,
+        ):
+            for batch in batches:
                 network.module(network.inputs(batch.images, ranks.device))
                 values = seen.pop().flatten(1)[batch.labels.valid].float().cpu()
                 found.append((values, batch.labels.class_indices[batch.labels.valid].cpu()))

@@ -13,12 +13,14 @@ from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks, join_ranks
+from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.val_pass import NO_VAL
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import MODEL, metadata_of, save_model
 from in21k.train.model.network import Network, build_network
+from in21k.train.model.on_device import prepare_network
 from in21k.train.run.folder import SUMMARY, begin_run, find_start
 from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
@@ -55,9 +57,10 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
         start = find_start(run, config, data, resume=None)
         torch.manual_seed(config.run.seed)
         network = build_network(config.model, level_order(data.hierarchy), config.data.image_size)
-        network.module.to(ranks.device)
+        network = prepare_network(network, ranks)
         with data.cached(read_options(config.data)):
             begin_run(run, start, config, data, lock, resume=None)
+            print_start(ranks, config.run, config.data.eval_batch_size)
             train, val = (extract(network, data, split, config, ranks) for split in ("train", "val"))
             chosen = _fitted(train, data, network, ranks)
             scores = _val_scores(chosen, val, data, network, ranks)

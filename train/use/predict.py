@@ -16,6 +16,7 @@ from in21k.train.device.ranks import join_ranks
 from in21k.train.images.decode import fit_into
 from in21k.train.images.decode_wild import read_pixels
 from in21k.train.losses.schemes import MULTI_LABEL
+from in21k.train.model.on_device import prepare_network
 from in21k.train.use.class_table import ClassTable
 from in21k.train.use.trained_model import TrainedModel
 
@@ -75,7 +76,7 @@ def predict(model: TrainedModel, images: Sequence[Path], *, top: int = 0, device
     groups = competing(model)
     count = top or (1 if len(groups) > 1 else 5)
     with join_ranks(device) as ranks:
-        module = model.network.module.to(ranks.device)
+        network = prepare_network(model.network, ranks)
         for path in images:
             try:
                 batch = as_batch(read_pixels(path.read_bytes()), model.metadata.image_size)
@@ -83,8 +84,8 @@ def predict(model: TrainedModel, images: Sequence[Path], *, top: int = 0, device
                 yield Prediction(str(path), error=reason(error))
                 continue
             with torch.inference_mode():
-                rows = module(model.network.inputs(batch, ranks.device))[0]
-                logits = model.network.order.to_classes(rows.float()).cpu()
+                rows = network.module(network.inputs(batch, ranks.device))[0]
+                logits = network.order.to_classes(rows.float()).cpu()
             yield _prediction(str(path), logits, groups, model, count)
 
 

@@ -14,7 +14,7 @@ from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.stream.batch import Batch, BatchLabels
 from in21k.train.stream.buffers import BatchRing, RingShape, page_locked
-from in21k.train.stream.prefetch import AHEAD, on_device
+from in21k.train.stream.prefetch import AHEAD, on_device, passing_errors
 from in21k.train.stream.source import train_source
 
 CUDA = torch.device("cuda")
@@ -24,12 +24,16 @@ class Event:
     """The end of a copy, which comes when the test says so."""
 
     complete = False
+    awaited = 0
 
     def record(self, stream: object) -> None:
         pass
 
     def query(self) -> bool:
         return Event.complete
+
+    def synchronize(self) -> None:
+        Event.awaited += 1
 
 
 class Original:
@@ -46,6 +50,7 @@ class Original:
 @pytest.fixture
 def cuda(monkeypatch):
     monkeypatch.setattr(Event, "complete", False)
+    monkeypatch.setattr(Event, "awaited", 0)
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
@@ -86,6 +91,32 @@ def test_copies_run_ahead_and_originals_are_held_until_their_copy_is_complete():
     assert asked == [True] * 6
 
 
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize(("fails", "awaited"), [(False, AHEAD), (True, 0)])
+def test_where_a_loop_ends_early_the_copies_under_way_are_awaited_and_where_it_fails_nothing_is(fails, awaited):
+    """Where another rank is gone, the GPU may never finish."""
+
+    def batches():
+        try:
+            for number in range(6):
+                yield Original(number, [])
+        except RuntimeError:
+            told.append("loader")
+            raise
+
+    def loop() -> None:
+        with passing_errors(on_device(batches(), CUDA)) as copies:
+            next(copies)
+            if fails:
+                raise RuntimeError("another rank is gone")
+
+    told: list[str] = []
+    with pytest.raises(RuntimeError, match="another rank is gone") if fails else nullcontext():
+        loop()
+    assert Event.awaited == awaited
+    assert told == (["loader"] if fails else [])
+
+
 def test_a_batch_moves_without_overlap_unless_asked(monkeypatch):
     asked: list[bool] = []
 
@@ -102,7 +133,7 @@ def test_a_batch_moves_without_overlap_unless_asked(monkeypatch):
     assert asked[5:] == [True] * 3
 
 
-def test_a_ring_is_locked_within_the_block_and_released_after_the_gpu_is_done(monkeypatch):
+def test_a_ring_is_locked_within_the_block_and_released_without_waiting_for_the_gpu(monkeypatch):
     calls = []
     runtime = SimpleNamespace(
         cudaHostRegister=lambda address, size, flags: calls.append(("lock", address, size, flags)) or 0,
@@ -112,9 +143,9 @@ def test_a_ring_is_locked_within_the_block_and_released_after_the_gpu_is_done(mo
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: calls.append(("wait",)))
     ring = BatchRing(RingShape(2, 3, (4, 5)))
     address = ring.memory.ctypes.data
-    with page_locked(ring):
+    with page_locked(ring, ring.shape.total):
         assert calls == [("lock", address, ring.shape.total, 0)]
-    assert calls[1:] == [("wait",), ("release", address)]
+    assert calls[1:] == [("release", address)]
 
 
 def test_a_ring_has_a_page_for_its_flags_and_whole_pages_for_each_batch():

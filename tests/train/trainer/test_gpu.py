@@ -2,17 +2,25 @@
 
 import csv
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
-from train_runs import summary_of, train_losses
+from hierarchies import batch_of, published_hierarchy
+from train_runs import run_train, summary_of, train_losses
 
 from in21k.train.config.overrides import with_values
+from in21k.train.config.settings import ModelConfig, OptimConfig
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks
+from in21k.train.errors import TrainError
 from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.images.augment_gpu import augment_batch
+from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
+from in21k.train.model.level_order import flat_order, level_order
+from in21k.train.model.network import build_network
+from in21k.train.model.on_device import prepare_network
 from in21k.train.recipes import read_recipe
 from in21k.train.run.folder import Start
 from in21k.train.run.resolve import resolved
@@ -22,6 +30,7 @@ from in21k.train.stream.prefetch import on_device
 from in21k.train.stream.source import train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.loop import pretrain
+from in21k.train.trainer.optimizer import build_optimizer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -41,7 +50,10 @@ CASES = [
     {"run.amp": False, "model.inputs": "timm"},
     {"data.augment_device": "gpu", "optim.accumulate": 2},
     {"model.channels_last": True, "optim.name": "sgd", "optim.lr": 0.01, "optim.ema_decay": 0.9},
+    {"model.channels_last": False, "run.amp_dtype": "float16", "optim.name": "sgd", "optim.lr": 0.01},
+    {"data.pinned_bytes": "1B"},
 ]
+SEVERAL = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 
 
 def config_of(**values):
@@ -66,7 +78,7 @@ def test_no_step_waits_for_the_gpu(dataset_folder, values):
     config = resolved(with_values(config_of(), values), data, Ranks(device))
     session = open_session(config, data, Ranks(device), Start(None, None))
     source = train_source(data, config)
-    batches = list(on_device(open_stream(source, session.plan, workers=2, pin_memory=True), device))
+    batches = list(on_device(open_stream(source, session.plan, workers=2, pinned_bytes=2**30), device))
     session.train_module.train()
     session.train_step(batches[0], 0)  # the first one chooses kernels
     with nothing_waits():
@@ -84,7 +96,7 @@ def test_batches_arrive_as_they_were(dataset_folder, workers):
         (each.images.clone(), each.labels.class_indices, each.labels.valid) for each in open_stream(source, plan)
     ]
     found = []
-    for batch in on_device(open_stream(source, plan, workers=workers, pin_memory=True), device):
+    for batch in on_device(open_stream(source, plan, workers=workers, pinned_bytes=2**30), device):
         assert batch.images.is_contiguous(memory_format=torch.channels_last)
         torch.cuda._sleep(20_000_000)  # the copies of later batches run meanwhile, and are not to touch this one
         found.append(tuple(tensor.cpu() for tensor in batch.tensors()))
@@ -95,7 +107,7 @@ def test_batches_arrive_as_they_were(dataset_folder, workers):
 
 def test_where_memory_cannot_be_locked_the_gpu_still_computes():
     ring = BatchRing(RingShape(1, 2, (4, 8, 8, 3)))
-    with page_locked(ring), page_locked(ring):  # the second time CUDA refuses
+    with page_locked(ring, 2**30), page_locked(ring, 2**30):  # the second time CUDA refuses
         assert torch.arange(4, device="cuda").sum().item() == 6
 
 
@@ -124,3 +136,70 @@ def test_a_run_on_a_gpu_resumes_and_evaluates_as_it_ended(dataset_folder, tmp_pa
         later.rmdir()
     pretrain(str(dataset_folder), tmp_path / "run", config, resume=True, progress=False)
     assert 0 < summary_of(tmp_path / "run")["resumed_at_step"] < 14
+
+
+def test_the_first_float16_step_of_fused_sgd_may_overflow():
+    parameter = torch.nn.Parameter(torch.ones(1000, device="cuda"))
+    network = prepare_network(
+        build_network(ModelConfig("test_resnet"), flat_order(10), 32), Ranks(torch.device("cuda", 0))
+    )
+    optimizer = build_optimizer(network, OptimConfig(name="sgd", lr=0.1), fused=True)
+    scaler = torch.amp.GradScaler("cuda")
+    scaler.scale(parameter.sum())
+    before = {name: each.detach().clone() for name, each in network.module.named_parameters()}
+    for value in (torch.inf, 0.0):
+        for each in network.module.parameters():
+            each.grad = torch.full_like(each, value)
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+    decayed = {name: each * (1 if each.ndim < 2 else 1 - 0.1 * 1e-4) for name, each in before.items()}
+    torch.testing.assert_close(dict(network.module.named_parameters()), decayed, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_gradient_of_semantic_softmax_is_float32s(dtype):
+    loss = SemanticSoftmaxLoss(level_order(published_hierarchy()), 0.2).cuda()
+    half, labels, valid = (tensor.cuda() for tensor in batch_of(published_hierarchy(), 64, 0, dtype))
+    half = half.detach()
+    wide = half.float()
+    for logits in (half, wide):
+        (loss(logits.requires_grad_(), labels, valid) * 2.0**16).backward()
+    rtol = 1e-3 if dtype == torch.float16 else 1e-2
+    torch.testing.assert_close(half.grad.float(), wide.grad, rtol=rtol, atol=2.0**-24)
+
+
+def test_scores_on_a_gpu_are_those_of_the_cpu(dataset_folder, tmp_path):
+    config = config_of(optim__epochs=1)
+    pretrain(str(dataset_folder), tmp_path / "run", config, progress=False)
+    found = {
+        device: evaluate(
+            str(dataset_folder), trained_model(tmp_path / "run"), config.data, replace(config.run, device=device)
+        )
+        for device in ("cpu", "cuda")
+    }
+    assert found["cuda"]["val_loss"] == pytest.approx(found["cpu"]["val_loss"], rel=1e-2)
+    assert found["cuda"]["val_semantic_top1"] == pytest.approx(found["cpu"]["val_semantic_top1"], abs=0.06)
+
+
+def test_a_deterministic_run_is_refused_before_it_starts_where_the_model_cannot(dataset_folder, tmp_path):
+    config = config_of(model__name="tresnet_m", run__deterministic=True)
+    try:
+        with pytest.raises(TrainError, match=r"tresnet_m pads by reflection"):
+            pretrain(str(dataset_folder), tmp_path / "run", config, progress=False)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=SEVERAL)])
+@pytest.mark.parametrize("setting", ["model.sync_bn=true", "model.grad_checkpointing=true", "optim.accumulate=2"])
+def test_a_compiled_run_has_the_losses_of_a_plain_one(dataset_folder, tmp_path, setting, processes):
+    settings = [f"{key}={value}" for key, value in SETTINGS.items() if key != "model.name"]
+    options = ["--model", "test_resnet", *(word for each in (*settings, setting) for word in ("--set", each))]
+    for name, more in (("plain", []), ("compiled", ["--compile"])):
+        arguments = ["pretrain", dataset_folder, "--output", tmp_path / name, *options, *more]
+        done = run_train(*arguments, processes=processes, timeout=900)
+        assert done.returncode == 0, done.stderr
+    assert train_losses(tmp_path / "compiled") == pytest.approx(train_losses(tmp_path / "plain"), rel=0.02)

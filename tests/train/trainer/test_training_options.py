@@ -178,9 +178,15 @@ def test_float16_that_keeps_overflowing_stops_the_run(dataset_folder, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_compiled_run_has_the_same_losses_and_names(plain, dataset_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("processes", "settings"),
+    [(1, ()), (2, ("optim.accumulate=2",)), (1, ("model.grad_checkpointing=true",))],
+    ids=["alone", "two ranks", "checkpointing"],
+)
+def test_a_compiled_run_has_the_same_losses_and_names(plain, dataset_folder, tmp_path, processes, settings):
     run = tmp_path / "run"
-    done = run_train("pretrain", dataset_folder, "--output", run, "--compile", *options(), timeout=900)
+    command = ["pretrain", dataset_folder, "--output", run, "--compile", *options(*settings)]
+    done = run_train(*command, processes=processes, timeout=900)
     assert done.returncode == 0, done.stderr
     assert train_losses(run) == pytest.approx(train_losses(plain), rel=1e-3)
     assert load_file(find_model(run)).keys() == load_file(find_model(plain)).keys()

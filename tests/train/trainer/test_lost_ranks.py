@@ -1,0 +1,79 @@
+"""Ranks that are killed or hang, on machines without a torchrun to end the others: each ends by itself, in one line."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from train_runs import FIXED, OPTIONS, train_losses
+
+SCRIPT = """
+import os, signal, sys, time
+from in21k.train.cli.main import main
+from in21k.train.errors import TrainError
+from in21k.train.trainer import loop, peers
+peers.GRACE_SECONDS = 2.0
+after_step, train_step = loop.Trainer._after_step, loop.Session.train_step
+what, rank = os.environ["WHAT"], int(os.environ["RANK"])
+def slow_start(session, batch, step):
+    if what == "stops" and step == 0 and rank == 1:
+        time.sleep(6)  # longer than a step may take
+    return train_step(session, batch, step)
+def failing(trainer):
+    after_step(trainer)
+    if trainer.progress.step == 4 and rank == 1:
+        if "fails" in what:
+            raise TrainError("enough")
+        os.kill(os.getpid(), signal.SIGSTOP if what == "stops" else signal.SIGKILL)
+    if trainer.progress.step == 4 and rank == 0 and "waits" in what:
+        if "killed" in what:
+            trainer._is_stopped()  # the exchange that follows each step, as it is when the all-reduce is under way
+        time.sleep(3600)  # as a wait for an all-reduce that never ends
+loop.Trainer._after_step, loop.Session.train_step = failing, slow_start
+if __name__ == "__main__":
+    main()
+"""
+
+
+def two_ranks(folder: Path, dataset: Path, what: str) -> list[subprocess.Popen]:
+    (folder / "script.py").write_text(SCRIPT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--output", folder / "run", *OPTIONS, "--workers", 0, *FIXED, "--set", "run.timeout_minutes=0.05"]
+    command = [str(word) for word in [sys.executable, folder / "script.py", "pretrain", dataset, *options]]
+    shared = {**os.environ, "WHAT": what, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    return [
+        subprocess.Popen(
+            command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(2)
+    ]
+
+
+ENDS = [
+    "killed",
+    *(
+        pytest.param(what, marks=pytest.mark.guard)
+        for what in ("killed while the other waits", "fails while the other waits", "stops")
+    ),
+]
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_a_rank_ends_with_a_line_when_it_loses_the_other(dataset_folder, tmp_path, what):
+    first, second = two_ranks(tmp_path, dataset_folder, what)
+    try:
+        _, errors = first.communicate(timeout=240)
+    finally:
+        for each in (first, second):
+            if each.poll() is None:
+                each.kill()
+            each.wait()
+        second.stderr.close()
+    assert first.returncode == 1
+    assert errors.splitlines()[-1].startswith("in21k-train: error: another rank failed, see its error ("), errors
+    assert "Traceback" not in errors
+    assert max(train_losses(tmp_path / "run")) >= 4
