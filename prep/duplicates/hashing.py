@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from in21k.prep.executor import Workers, run_tasks
-from in21k.prep.images.fingerprint import CROPS, fingerprint
+from in21k.prep.images.fingerprint import CROPS, Fingerprint, Fingerprinter, Sketch, sketch
 from in21k.shards_manifest.images.decode import decode
 from in21k.shards_manifest.images.faults import DecoderGuard, ImageError
 from in21k.shards_manifest.images.gzipped import unpacked
@@ -97,19 +97,25 @@ def read_images(root: Location, places: Sequence[ImagePlace]) -> Iterator[bytes]
 def _hash(task: _HashTask) -> tuple[int, Hashed]:
     """Return the number of the first image and the fingerprints of a task's (a worker's task)."""
     rows = np.zeros((len(task.places), CROPS + 2), np.uint64)
-    faults = []
+    faults, sound, found = [], [], Fingerprinter()
     for at, data in enumerate(read_images(task.root, task.places)):
         try:
-            rows[at] = _row(data)
+            found.add(_sketch(data))
+            sound.append(at)
         except ImageError as error:
             faults.append((at, f"{error.fault}: {error.detail}"))
+    for at, each in zip(sound, found.all(), strict=True):
+        rows[at] = _row(each)
     return task.first, Hashed(rows, tuple(faults))
 
 
-def _row(data: bytes) -> npt.NDArray[np.uint64]:
+def _sketch(data: bytes) -> Sketch:
     file = unpacked(data)
     picture = decode(file, _LIMITS)
     with DecoderGuard(file):
-        found = fingerprint(file, picture.pixels)
+        return sketch(file, picture.pixels)
+
+
+def _row(found: Fingerprint) -> npt.NDArray[np.uint64]:
     crops = np.frombuffer(found.crop_phashes, ">u8").astype(np.uint64)
     return np.concatenate([[np.uint64(found.phash)], crops, [np.uint64(found.file_digest)]])

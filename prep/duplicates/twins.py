@@ -47,7 +47,7 @@ class Likeness(IntEnum):
 
 def in_words(distance: int, likeness: int) -> str:
     """Return how near and how alike two twins are, such as `2 bits differ, mirrored`."""
-    words = "1 bit differs" if distance == 1 else f"{distance or 'no'} bits differ"
+    words = {0: "equal hashes", 1: "1 bit differs"}.get(distance, f"{distance} bits differ")
     return words if likeness == Likeness.SAME else f"{words}, {Likeness(likeness).text.replace('-', ' ')}"
 
 

@@ -25,6 +25,8 @@ _BITS = 64
 _SPREAD = 27
 """Odd: puts frequencies that are alike into bits that are apart, as the search's blocks of bits want them."""
 _SCALE = 4096
+_AT_A_TIME = 64
+"""Sketches of which fingerprints are made together."""
 
 
 def _used_frequencies() -> list[tuple[int, int]]:
@@ -52,34 +54,71 @@ class Fingerprint:
     """XXH3, 64 bits, of the image's file as it is in the dump, unpacked if it is gzipped there."""
 
 
-def fingerprint(data: bytes, picture: Image.Image) -> Fingerprint:
-    """Return the fingerprint of an image.
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What a fingerprint is made of."""
+
+    picture: Image.Image
+    """32 × 32 pixels, of mode RGB or RGBX."""
+    file_digest: int
+
+
+def sketch(data: bytes, picture: Image.Image) -> Sketch:
+    """Return the sketch of an image.
 
     Args:
         data: the image's file.
         picture: its picture, of any size; of mode RGB or RGBX.
     """
-    hashes = picture_hashes(gray(picture))
-    return Fingerprint(int.from_bytes(hashes[:8], "big"), hashes[8:], xxhash.xxh3_64_intdigest(data))
+    return Sketch(squished(picture), xxhash.xxh3_64_intdigest(data))
 
 
-def gray(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """Return a picture squished to gray pixels, uint8 [32, 32]."""
+def squished(picture: Image.Image) -> Image.Image:
+    """Return a picture squished to 32 × 32 pixels."""
     across, down = picture.width // SIDE, picture.height // SIDE
     if (across * SIDE, down * SIDE) == picture.size:
-        small = picture.reduce((across, down))
-    else:
-        small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(small.convert("L"))
+        return picture.reduce((across, down))
+    return picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
-def picture_hashes(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Return the hashes of a gray picture, uint8 [32, 32], and of its windows: 8 bytes each, big-endian.
+class Fingerprinter:
+    """Makes fingerprints of sketches, many at a time: one by one, hashing would take three times as long."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Sketch] = []
+        self._done: list[Fingerprint] = []
+
+    def add(self, sketch: Sketch) -> None:
+        """Take a sketch."""
+        self._waiting.append(sketch)
+        if len(self._waiting) == _AT_A_TIME:
+            self._flush()
+
+    def all(self) -> list[Fingerprint]:
+        """Return the fingerprints of all sketches, in order."""
+        self._flush()
+        return self._done
+
+    def _flush(self) -> None:
+        if self._waiting:
+            hashes = picture_hashes(np.stack([_gray(sketch.picture) for sketch in self._waiting]))
+            for sketch, each in zip(self._waiting, hashes, strict=True):
+                self._done.append(Fingerprint(int.from_bytes(each[:8], "big"), each[8:], sketch.file_digest))
+            self._waiting.clear()
+
+
+def _gray(small: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(small.convert("L").tobytes(), np.uint8).reshape(SIDE, SIDE)
+
+
+def picture_hashes(pixels: npt.NDArray[np.uint8]) -> list[bytes]:
+    """Return the hashes of gray pictures, uint8 [n, 32, 32], and of their windows: 8 bytes each, big-endian.
 
     The transform's factors are integers, and so are all its sums, below 2^53: they are the same on any machine.
     """
-    coefficients = _FACTORS @ pixels.astype(np.float64) @ _FACTORS.T
-    return np.packbits(coefficients.take(_POSITIONS) > 0).tobytes()
+    coefficients = _FACTORS @ pixels.astype(np.float64) @ _ACROSS
+    bits = coefficients.reshape(len(pixels), -1)[:, _POSITIONS] > 0
+    return [each.tobytes() for each in np.packbits(bits, axis=1)]
 
 
 def _factors(start: float, length: float) -> npt.NDArray[np.float64]:
@@ -110,4 +149,5 @@ _FIRST = _factors(0, SIDE - _MARGIN)
 _LAST = _FIRST[:, ::-1] * (-1) ** np.arange(_FREQUENCIES)[:, None]
 _FACTORS = np.vstack([_factors(0, SIDE), _factors(_MARGIN / 2, SIDE - _MARGIN), _FIRST, _LAST])
 """float64 [4 × frequencies, 32]: of the whole, the middle, the first and the last part of a row or column."""
+_ACROSS = np.ascontiguousarray(_FACTORS.T)
 _POSITIONS = np.fromiter(_positions(), np.intp)

@@ -9,7 +9,7 @@ import simplejpeg
 from PIL import Image, features
 
 from in21k.prep.images.encode import encode_jpeg
-from in21k.prep.images.fingerprint import Fingerprint, fingerprint
+from in21k.prep.images.fingerprint import Sketch, sketch
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
 from in21k.shards_manifest.images.decode import decode
 from in21k.shards_manifest.images.faults import DecoderGuard, ImageError, ImageFault
@@ -33,7 +33,7 @@ class Resized:
     """A JPEG or WebP."""
     warned: bool
     """Whether libjpeg decoded over damage."""
-    fingerprint: Fingerprint
+    sketch: Sketch
     """Of the image as it was, whole even where only its middle is kept."""
 
 
@@ -57,20 +57,20 @@ def resize_image(data: bytes, parameters: ResizeParameters, memory: int = MEMORY
         from in21k.prep.images.reference_pixels import resize_as_reference
 
         resized, pixels = resize_as_reference(data, parameters, limits)
-        return Resized(resized, warned=False, fingerprint=fingerprint(data, pixels))
+        return Resized(resized, warned=False, sketch=sketch(data, pixels))
     picture = decode(data, limits)
     if picture.warning and parameters.on_warning is OnWarning.REJECT:
         raise ImageError(ImageFault.DAMAGED, picture.warning)
     size = _target(picture.pixels.size, parameters)
     crop = (parameters.size, parameters.size) if parameters.mode is ResizeMode.CENTER_CROP else size
     if picture.is_plain and picture.pixels.size == size == crop and parameters.format is ImageFormat.JPEG:
-        return Resized(data, warned=False, fingerprint=fingerprint(data, picture.pixels))
+        return Resized(data, warned=False, sketch=sketch(data, picture.pixels))
     _check_sides(picture.pixels.size, crop, parameters.format)
     encode = encode_jpeg if parameters.format is ImageFormat.JPEG else write_webp
     with DecoderGuard(data):
         fitted, whole = _fitted(picture.pixels, size, crop, parameters.filter, limits)
-        found = fingerprint(data, whole)
-        return Resized(encode(fitted, parameters.quality), warned=bool(picture.warning), fingerprint=found)
+        found = sketch(data, whole)
+        return Resized(encode(fitted, parameters.quality), warned=bool(picture.warning), sketch=found)
 
 
 def _fitted(

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
-from in21k.prep.images.fingerprint import Fingerprint
+from in21k.prep.images.fingerprint import Fingerprint, Fingerprinter
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import Resized, decoder_versions, resize_image
 from in21k.prep.progress_bar import progress_bar
@@ -52,7 +52,7 @@ from in21k.shards_manifest.storage.location import Location, locate
 
 STAGE = "resize"
 
-_Decoded: TypeAlias = tuple[dict[str, Any], Place, bool, Fingerprint]
+_Decoded: TypeAlias = tuple[dict[str, Any], Place, bool]
 """An image's row of the split table, where the resized image is held, and whether libjpeg warned."""
 
 DEFAULT_MEMORY = 600 << 20
@@ -143,7 +143,7 @@ def is_resized(work: Location) -> bool:
 def resize_part(task: PartTask) -> int:
     """Write one part and return the number of images that were read for it (a worker's task)."""
     rows = _rows(task)
-    decoded: list[_Decoded] = []
+    decoded, found = list[_Decoded](), Fingerprinter()
     rejects: list[Reject] = []
     folder, suffix = task.work / PARTS, task.parameters.format.suffix
     with holding(folder) as held, closing(open_source(task.raw, task.work, task.layout)) as source:
@@ -154,8 +154,9 @@ def resize_part(task: PartTask) -> int:
                 reason, wnid = Reason(error.fault), task.wnids[row["class_index"]]
                 rejects.append(Reject(wnid=wnid, name=row["name"], stage=STAGE, reason=reason, detail=error.detail))
             else:
-                decoded.append((row, held.append(image.data), image.warned, image.fingerprint))
-        write_part(folder, task.number, _with_splits(decoded, task), held, suffix, rejects)
+                decoded.append((row, held.append(image.data), image.warned))
+                found.add(image.sketch)
+        write_part(folder, task.number, _with_splits(decoded, found.all(), task), held, suffix, rejects)
     return len(rows)
 
 
@@ -176,7 +177,7 @@ def _resized(content: Content, task: PartTask, held: HeldBytes) -> Resized:
     return resize_image(data, task.parameters, task.memory)
 
 
-def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
+def _with_splits(decoded: list[_Decoded], found: list[Fingerprint], task: PartTask) -> list[ResizedImage]:
     """Return images with their splits, without the spares that do not become val."""
     splits = _splits([row for row, *_ in decoded], task)
     return [
@@ -188,9 +189,9 @@ def _with_splits(decoded: list[_Decoded], task: PartTask) -> list[ResizedImage]:
             key=row["key"],
             image=image,
             warned=warned,
-            fingerprint=found,
+            fingerprint=fingerprint,
         )
-        for (row, image, warned, found), split in zip(decoded, splits, strict=True)
+        for (row, image, warned), split, fingerprint in zip(decoded, splits, found, strict=True)
         if split
     ]
 

@@ -7,7 +7,7 @@ from dumps import encode
 from PIL import Image, ImageOps
 
 from in21k.prep.demo.pictures import paint
-from in21k.prep.images.fingerprint import MIRRORED, fingerprint, gray, picture_hashes
+from in21k.prep.images.fingerprint import MIRRORED, Fingerprint, Fingerprinter, Sketch, picture_hashes, sketch
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import resize_image
 from in21k.shards_manifest.manifest import ResizeMode
@@ -19,8 +19,15 @@ def drawn(number: int) -> Image.Image:
     return Image.fromarray(paint((3, 1, 4), np.random.default_rng(number), WIDTH, HEIGHT))
 
 
+def fingerprint(taken: Sketch) -> Fingerprint:
+    maker = Fingerprinter()
+    maker.add(taken)
+    return maker.all()[0]
+
+
 def hashes(picture: Image.Image) -> list[int]:
-    return np.frombuffer(picture_hashes(gray(picture)), ">u8").tolist()
+    found = fingerprint(sketch(b"", picture))
+    return [found.phash, *np.frombuffer(found.crop_phashes, ">u8").tolist()]
 
 
 def bits(one: int, other: int) -> int:
@@ -30,7 +37,7 @@ def bits(one: int, other: int) -> int:
 @pytest.mark.parametrize("number", range(4))
 def test_copies_keep_their_hash(number):
     picture = drawn(number)
-    encoded = resize_image(encode(picture, quality=60), ResizeParameters()).fingerprint
+    encoded = fingerprint(resize_image(encode(picture, quality=60), ResizeParameters()).sketch)
     assert bits(encoded.phash, hashes(picture)[0]) <= 4
     assert bits(hashes(picture.resize((WIDTH // 2, HEIGHT // 2)))[0], hashes(picture)[0]) <= 4
     assert min(bits(encoded.phash, hashes(drawn(other))[0]) for other in range(4, 20)) > 8
@@ -56,27 +63,36 @@ def test_a_picture_of_a_single_color_has_the_hash_zero(color):
 
 def test_the_digest_is_that_of_the_file():
     data = encode(drawn(3))
-    assert fingerprint(data, drawn(3)).file_digest == xxhash.xxh3_64_intdigest(data)
+    assert sketch(data, drawn(3)).file_digest == xxhash.xxh3_64_intdigest(data)
 
 
 @pytest.mark.parametrize("mode", ResizeMode)
 @pytest.mark.parametrize("size", [64, 100, 299])
 def test_the_fingerprint_is_that_of_the_whole_image_however_it_is_resized(mode, size):
     data = encode(drawn(4), quality=95)
-    found = resize_image(data, ResizeParameters(size, mode=mode)).fingerprint
+    found = fingerprint(resize_image(data, ResizeParameters(size, mode=mode)).sketch)
     assert bits(found.phash, hashes(drawn(4))[0]) <= 4
 
 
 def test_the_authors_pixels_have_the_same_fingerprint():
     data = encode(drawn(5), quality=95)
     for size in (100, 500):  # resized, and copied
-        found = resize_image(data, ResizeParameters(size, compat="reference")).fingerprint
+        found = fingerprint(resize_image(data, ResizeParameters(size, compat="reference")).sketch)
         assert bits(found.phash, hashes(drawn(5))[0]) <= 4
 
 
 def test_hashes_are_the_same_on_any_machine():
     """A known answer: all sums are of integers below 2^53, so that no order of them and no processor matters."""
     pixels = (np.add.outer(np.arange(32) ** 2 * 7, np.arange(32) ** 3 * 5) % 251).astype(np.uint8)
-    assert picture_hashes(pixels).hex() == (
+    assert picture_hashes(pixels[None])[0].hex() == (
         "4c148940fb4f0014cc1c8944fb7880144c0c8960eeef8000cc04c164ffbc80944c9c8940db780800ccb4c945fb718016"
     )
+
+
+def test_many_are_hashed_as_one_is():
+    pictures = [drawn(number) for number in range(3)] * 50
+    maker = Fingerprinter()
+    for number, picture in enumerate(pictures):
+        maker.add(sketch(b"%d" % number, picture))
+    expected = [fingerprint(sketch(b"%d" % number, picture)) for number, picture in enumerate(pictures)]
+    assert maker.all() == expected

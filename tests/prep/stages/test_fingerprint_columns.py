@@ -7,6 +7,7 @@ import pytest
 from commands import call, digests
 from dumps import PIPELINE, SAMPLES_PER_SHARD, SIZE
 
+from in21k.prep.images.fingerprint import Fingerprinter
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import resize_image
 from in21k.prep.stages import sample_rows
@@ -36,7 +37,9 @@ def test_each_sample_has_the_fingerprint_of_its_image(dataset, tmp_path, monkeyp
     assert digests(tmp_path / "out") == digests(dataset.out)
     for row in samples(tmp_path / "out").to_pylist():
         data = dataset.files[row["key"].partition("_")[0]][row["key"] + ".JPEG"]
-        found = resize_image(data, ResizeParameters(SIZE)).fingerprint
+        maker = Fingerprinter()
+        maker.add(resize_image(data, ResizeParameters(SIZE)).sketch)
+        (found,) = maker.all()
         assert {name: row[name] for name in FINGERPRINTS.names} == {
             name: getattr(found, name) for name in FINGERPRINTS.names
         }
