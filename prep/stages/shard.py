@@ -64,7 +64,11 @@ class ShardParameters:
         """
         if not (is_count(stored["samples_per_shard"]) and stored["samples_per_shard"]):
             raise ValueError(f"samples_per_shard is {stored['samples_per_shard']!r:.60}")
-        return cls(**{**stored, "parents": ParentRule(stored["parents"])})
+        parameters = cls(**{**stored, "parents": ParentRule(stored["parents"])})
+        words = (parameters.drop_duplicates, parameters.against)
+        if not (all(isinstance(word, str) for word in words) and is_count(parameters.distance)):
+            raise ValueError(f"drop_duplicates is {parameters.drop_duplicates!r:.60}")
+        return parameters
 
 
 def write_shards(
