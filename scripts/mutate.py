@@ -210,8 +210,6 @@ def try_all(modules: list[str], server: Path, *, sound: bool) -> int:
     table, faults = read_table(), read_list()
     outcomes: Counter[str] = Counter()
     for module in modules or table:
-        if module not in table:
-            sys.exit(f"mutate: tests/faults.toml has no module {module}")
         own = [fault for fault in faults if fault.module == module]
         if len(own) != table[module].faults:
             sys.exit(
@@ -233,6 +231,9 @@ def main() -> int:
     if arguments.renew:
         print("\n".join(renew()))
         return 0
+    table = read_table()
+    if unknown := [module for module in arguments.modules if module not in table]:
+        sys.exit(f"mutate: tests/faults.toml has no module {unknown[0]}")
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         try:
@@ -242,7 +243,6 @@ def main() -> int:
         os.environ |= {"IN21K_MUTATE": str(COPY), "PYTHONPATH": str(BUILD / "packages")}
         end_leftovers()
         make_copy()
-        table = read_table()
         compile_copy(arguments.python, {test for name in arguments.modules or table for test in table[name].tests})
         os.chdir(COPY)
         with pytest_server(arguments.python) as server:

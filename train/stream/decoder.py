@@ -14,7 +14,7 @@ from in21k.train.data.interfaces import Decoding, Sample
 from in21k.train.data.partition import BatchPlan
 from in21k.train.errors import TrainError
 from in21k.train.images.augment_cpu import augment
-from in21k.train.images.augment_draws import Augmentation, crop_offsets, draw
+from in21k.train.images.augment_draws import Augmentation, Draws, crop_offsets, draw
 from in21k.train.images.decode import CENTER, decode_into
 from in21k.train.images.decode_wild import decode_wild
 from in21k.train.stream.batch import BatchLabels
@@ -43,15 +43,15 @@ class BatchDecoder:
         """
         class_indices = np.zeros(len(samples), np.int64)
         valid = np.zeros(len(samples), np.bool_)
-        draws = draw(self.augmentation, plan.epoch, plan.start, len(samples)) if self.augmentation else None
+        drawn = self._drawn(plan, len(samples))
         for row, (sample, crop) in enumerate(zip(samples, self._crops(plan, len(samples)), strict=True)):
             valid[row] = sample is not None and self._decode_sample(sample, pixels[row], crop)
             if sample is None or not valid[row]:
                 pixels[row] = 0
                 continue
             class_indices[row] = sample.class_index
-            if self.augmentation is not None and draws is not None:
-                augment(pixels[row], self.augmentation, draws, row)
+            if drawn:
+                augment(pixels[row], *drawn, row)
         return BatchLabels(
             class_indices=torch.from_numpy(class_indices),
             valid=torch.from_numpy(valid),
@@ -68,6 +68,12 @@ class BatchDecoder:
         if self.decoding.strict:
             raise TrainError(f"the image {sample.key} does not decode; without --strict it would be skipped")
         return False
+
+    def _drawn(self, plan: BatchPlan, count: int) -> tuple[Augmentation, Draws] | None:
+        """Return the augmentation of a batch with its random numbers, None without one."""
+        if self.augmentation is None:
+            return None
+        return self.augmentation, draw(self.augmentation, plan.epoch, plan.start, count)
 
     def _crops(self, plan: BatchPlan, count: int) -> list[tuple[float, float] | None]:
         """Return where the square of each image lies, from 0 to 1 down and across; None for images not cropped."""

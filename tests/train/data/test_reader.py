@@ -1,14 +1,18 @@
 """The reader of a prepared dataset's shards: what it opens and closes, and how it parses a sample."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_dataset import write_dataset
 from streams import remote_source, source_of
 
 from in21k.shards_manifest.tar import TarError, member_bytes
+from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.data.prepared.parse import ForeignSampleError, parse_sample
 from in21k.train.data.prepared.reader import ShardReader
+from in21k.train.errors import TrainError
 
 
 def open_shards() -> int:
@@ -35,6 +39,29 @@ def test_no_more_shards_are_open_than_allowed(dataset_folder):
     for number in range(93):
         reader.read(np.array([number]))
         assert open_shards() <= before + 2
+    reader.close()
+
+
+def test_consecutive_samples_of_a_shard_are_one_request_and_others_are_their_own(dataset_folder):
+    lengths = open_dataset(dataset_folder).shard_lengths("train")
+    reader = source_of(dataset_folder).open_reader()
+    assert [request.count for request in reader.request(np.arange(93))] == list(lengths)
+    assert [request.count for request in reader.request(np.array([0, 2, 4, 5, 3]))] == [1, 1, 2, 1]
+    keys = [sample.key for sample in reader.read(np.arange(93))]
+    for numbers in ([0, 2, 4, 6], [5, 4, 3], [7, 7], [92, 0]):
+        assert [sample.key for sample in reader.read(np.array(numbers))] == [keys[number] for number in numbers]
+    reader.close()
+
+
+def test_a_shard_that_is_cut_while_it_is_open_is_named(tmp_path):
+    folder = write_dataset(tmp_path)
+    reader = source_of(folder).open_reader()
+    reader.read(np.array([0]))
+    shard = folder / "train/in21k-train-000000.tar"
+    os.truncate(shard, shard.stat().st_size - 1024 - 7)
+    last = open_dataset(folder).shard_lengths("train")[0] - 1
+    with pytest.raises(TrainError, match=r"in21k-train-000000\.tar ends 7 bytes before the end of a sample; copy it"):
+        reader.read(np.array([last]))
     reader.close()
 
 

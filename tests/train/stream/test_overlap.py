@@ -1,6 +1,7 @@
 """What overlaps with computation on a GPU, with a CUDA of our own that notes what it is asked."""
 
 import gc
+import mmap
 import weakref
 from contextlib import nullcontext
 from dataclasses import replace
@@ -8,12 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from streams import source_of, train_plan
 
 from in21k.train.config.settings import Config
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.stream.batch import Batch, BatchLabels
 from in21k.train.stream.buffers import BatchRing, RingShape, page_locked
+from in21k.train.stream.loader import _ring
 from in21k.train.stream.prefetch import AHEAD, on_device, passing_errors
 from in21k.train.stream.source import train_source
 
@@ -55,6 +58,15 @@ def cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(wait_event=lambda event: None))
+
+
+@pytest.mark.parametrize(("workers", "slots"), [(1, 6), (2, 5), (3, 4), (8, 4)])
+def test_a_process_has_slots_for_what_it_prefetches_what_it_makes_and_its_share_of_what_is_held(
+    dataset_folder, workers, slots
+):
+    source = source_of(dataset_folder)
+    shape = _ring(source, train_plan(source, batch=8), workers).shape
+    assert shape == RingShape(workers, slots, (8, 32, 32, 3))
 
 
 @pytest.mark.parametrize(("device", "augments"), [("cpu", True), ("gpu", False)])
@@ -148,14 +160,15 @@ def test_a_ring_is_locked_within_the_block_and_released_without_waiting_for_the_
     assert calls[1:] == [("release", address)]
 
 
-def test_a_ring_has_a_page_for_its_flags_and_whole_pages_for_each_batch():
-    shape = RingShape(3, 4, (5, 1000))
+@pytest.mark.parametrize(("width", "pages"), [(700, 1), (1000, 2), (2000, 3)])
+def test_a_ring_has_a_page_for_its_flags_and_whole_pages_for_each_batch(width, pages):
+    shape = RingShape(3, 4, (5, width))
     ring = BatchRing(shape)
-    assert shape.batch_bytes == 8192
-    assert shape.total == 4096 + 3 * 4 * 8192
+    assert shape.batch_bytes == pages * mmap.PAGESIZE
+    assert shape.total == (1 + 3 * 4 * pages) * mmap.PAGESIZE
     arrays = {(worker, slot): ring.array(worker, slot) for worker in range(3) for slot in range(4)}
     for number, array in enumerate(arrays.values()):
         array[:] = number + 1
     assert [array.min() for array in arrays.values()] == [array.max() for array in arrays.values()] == [*range(1, 13)]
-    assert not ring.memory[:4096].any()
+    assert not ring.memory[: mmap.PAGESIZE].any()
     assert [[ring.take(worker) for _ in range(5)] for worker in range(3)] == [[0, 1, 2, 3, None]] * 3
