@@ -118,9 +118,9 @@ worker_options = (
 def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
     """List what the dump RAW holds, and reject classes with too few images.
 
-    RAW is the dump as it was downloaded: a tar of class tars (gzipped or not), a folder of class tars or class folders,
-    or the official processed release. It is a path or an s3:// URI, and it is only read. WORK is a folder for what one
-    stage passes to the next.
+    RAW is the dump as it was downloaded: class tars or class folders, in a tar, a zip or a folder; WebDataset shards or
+    Parquet files of the hub; pieces of a tar; the official processed release (docs/sources.md). It is a path or an
+    s3://, gs:// or hf:// URI, and is only read. WORK is a folder for what one stage passes to the next.
 
     Classes are named by wnids, unless --edges, --edges-from-folders or --flat says otherwise (docs/own-taxonomy.md).
 
