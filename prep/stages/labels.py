@@ -9,7 +9,7 @@ from in21k.prep.raw.class_labels import ANY_NAMES, PATHS, WNIDS, ClassLabels
 from in21k.prep.raw.open import open_raw
 from in21k.prep.records import Kept
 from in21k.prep.stages.class_rows import read_class_rows
-from in21k.prep.stages.record import required
+from in21k.prep.stages.record import TAXONOMY, required
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
@@ -19,9 +19,6 @@ from in21k.tree.edges import edge_hierarchy
 from in21k.tree.findings import Code, HierarchyFinding
 from in21k.tree.parents import ParentRule
 from in21k.tree.taxonomy import EdgeTaxonomy, FlatTaxonomy, FolderTaxonomy, Taxonomy, TaxonomyKind, WordNet
-
-TAXONOMY = "taxonomy.parquet"
-"""The edges and names of a work folder whose labels come from a file of edges."""
 
 
 def class_labels(taxonomy: Taxonomy) -> ClassLabels:

@@ -5,12 +5,12 @@ from pathlib import PurePosixPath
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.gzip_ranges import GZIP_INDEX
-from in21k.prep.stages.record import CLASSES, IMAGES, PARTS, SPLIT
+from in21k.prep.stages.record import CLASSES, IMAGES, PARTS, SPLIT, TAXONOMY
 from in21k.shards_manifest.manifest import MANIFEST
 from in21k.shards_manifest.markers import UNFINISHED, FolderKind, markers, require_place_for
 from in21k.shards_manifest.storage.location import Location
 
-_WRITTEN_BEFORE_A_RECORD = (IMAGES, CLASSES, SPLIT, PARTS)
+_WRITTEN_BEFORE_A_RECORD = (IMAGES, CLASSES, TAXONOMY, SPLIT, PARTS)
 
 
 def require_work_place(raw: Location, work: Location) -> None:

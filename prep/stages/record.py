@@ -18,6 +18,8 @@ from in21k.shards_manifest.storage.location import Location
 
 IMAGES = "images.parquet"
 CLASSES = "classes.parquet"
+TAXONOMY = "taxonomy.parquet"
+"""The edges and names of a work folder whose labels come from a file of edges."""
 SPLIT = "split.parquet"
 PARTS = "parts"
 

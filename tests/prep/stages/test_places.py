@@ -73,11 +73,12 @@ def test_a_dataset_is_no_work_folder_and_a_work_folder_no_dataset(tmp_path, data
     assert f"{tmp_path / 'work'} holds filter.json of a work folder of in21k-prep; give another OUT" in line
 
 
-def test_a_table_of_the_users_in_a_new_work_folder_is_refused(tmp_path, dataset):
+@pytest.mark.parametrize("name", ["images.parquet", "taxonomy.parquet"])
+def test_a_table_of_the_users_in_a_new_work_folder_is_refused(tmp_path, dataset, name):
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "images.parquet").write_bytes(b"mine")
+    (tmp_path / "work" / name).write_bytes(b"mine")
     line = refused(tmp_path, "filter", dataset.raw, tmp_path / "work")
-    assert "work holds images.parquet, which in21k-prep did not write" in line
+    assert f"work holds {name}, which in21k-prep did not write" in line
 
 
 def test_a_run_whose_output_is_taken_ends_before_it_begins(tmp_path, dataset):
