@@ -65,7 +65,10 @@ def key_prefix(label: str) -> str:
     if _WNID.fullmatch(label) or (_PLAIN.fullmatch(label) and not _DIGESTED.fullmatch(label)):
         return f"{label}_"
     digest = hashlib.blake2b(label.encode(), digest_size=5).hexdigest()
-    readable = _OTHERWISE.sub("-", label).strip("-")[-_READABLE:].strip("-")
+    readable = _OTHERWISE.sub("-", label).strip("-")
+    if len(readable) > _READABLE:
+        end = readable[-_READABLE:].strip("-")
+        readable = end.partition("-")[2] or end  # without the rest of a word
     return f"{readable or 'class'}-{digest}_"
 
 

@@ -43,6 +43,7 @@ def test_keys_are_safe_and_unique_for_any_labels(labels, names):
         ("golden-retriever", "golden-retriever_7.jpg", "golden-retriever_7"),
         ("golden_retriever", "golden_retriever_7.jpg", "golden-retriever-[0-9a-f]{10}_7-[0-9a-f]{12}"),
         ("Animalia/Größe", "7.jpg", "Animalia-Gr-e-[0-9a-f]{10}_7-[0-9a-f]{12}"),
+        ("Wavy/Wavy striped triangle (halo, dark)", "7.jpg", "triangle-halo-dark-[0-9a-f]{10}_7-[0-9a-f]{12}"),
         ("日本", "日本_7.jpg", "class-[0-9a-f]{10}_7-[0-9a-f]{12}"),
     ],
 )
