@@ -1,5 +1,7 @@
 """Each metric against a slow version, and independent of batches and ranks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from in21k.train.device.ranks import Ranks
 from in21k.train.evaluation.average_precision import AveragePrecision
 from in21k.train.evaluation.mistakes import MistakeCounter
+from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.top_k import TopKCounter
 from in21k.train.losses.multi_label import label_rows
 from in21k.train.model.level_order import level_order
@@ -99,6 +102,25 @@ def test_mean_average_precision_equals_the_slow_version(hierarchy, size, seed, s
     whole = fast_map(logits, labels, valid, hierarchy, [slice(0, size)])
     assert whole == pytest.approx(expected, rel=1e-12)
     assert fast_map(logits, labels, valid, hierarchy, [slice(0, half), slice(half, size)]) == whole
+
+
+def test_a_multi_label_scheme_counts_average_precision_in_two_passes():
+    hierarchy = Hierarchy(("a", "b", "c"), np.array([-1, 0, 0], np.int32))
+    data = SimpleNamespace(hierarchy=hierarchy, label_sets=hierarchy.ancestors.astype(np.int64))
+    logits, labels, valid = scored(hierarchy, 20, 0)
+    metrics = SchemeMetrics(data, level_order(hierarchy), "multi-label", Ranks(CPU))
+    assert metrics.wants_second_pass
+    metrics.update(logits, labels, valid)
+    metrics.seal()
+    metrics.count_again(logits, labels, valid)
+    semantic, found = metrics.result()
+    assert found.keys() == {"map", "mistake_distance"}
+    assert found["map"] == fast_map(logits, labels, valid, hierarchy, [slice(0, 20)])
+    assert semantic is not None
+    single = SchemeMetrics(data, level_order(hierarchy), "single-label", Ranks(CPU))
+    assert not single.wants_second_pass
+    single.update(logits, labels, valid)
+    assert single.result()[1].keys() == {"top1", "top5", "mistake_distance"}
 
 
 def test_scores_of_either_sign_sort_and_both_zeros_are_equal():

@@ -11,14 +11,15 @@ import pytest
 import torch
 from streams import source_of, train_plan
 
-from in21k.train.config.settings import Config
+from in21k.train.config.settings import Config, DataConfig
+from in21k.train.data.interfaces import CacheOptions, ReadOptions
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.stream.batch import Batch, BatchLabels
 from in21k.train.stream.buffers import BatchRing, RingShape, page_locked
 from in21k.train.stream.loader import _ring
 from in21k.train.stream.prefetch import AHEAD, on_device, passing_errors
-from in21k.train.stream.source import train_source
+from in21k.train.stream.source import read_options, train_source
 
 CUDA = torch.device("cuda")
 
@@ -67,6 +68,12 @@ def test_a_process_has_slots_for_what_it_prefetches_what_it_makes_and_its_share_
     source = source_of(dataset_folder)
     shape = _ring(source, train_plan(source, batch=8), workers).shape
     assert shape == RingShape(workers, slots, (8, 32, 32, 3))
+
+
+def test_there_is_a_cache_only_where_one_is_named():
+    assert read_options(DataConfig()) == ReadOptions(None)
+    options = read_options(DataConfig(cache="cache", cache_size="2 GB", verify_digest=True))
+    assert options == ReadOptions(CacheOptions("cache", 2 * 10**9), True)
 
 
 @pytest.mark.parametrize(("device", "augments"), [("cpu", True), ("gpu", False)])
