@@ -57,6 +57,10 @@ def test_columns_describe_the_hierarchy(path):
     assert rows["level_weight"].tolist() == pytest.approx([1, 6 / 4, 6 / 3, 6 / 2, 6, 1])
 
 
+def test_only_the_parents_wnid_may_be_null(path):
+    assert [field.name for field in pq.read_schema(path) if field.nullable] == ["parent_wnid"]
+
+
 def test_pandas_reads_integers_as_integers(path):
     kinds = pd.read_parquet(path).dtypes
     integers = ("class_index", "parent_index", "level", "descendants", "images_train", "images_val", "images_subtree")
