@@ -30,7 +30,7 @@ class TarError(Exception):
     """The bytes are not a tar, or a damaged one; the message says where."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # if it were frozen, it would take nine times as long to make, and there are millions
 class TarMember:
     """A member of a tar."""
 
@@ -54,7 +54,7 @@ class TarMember:
         return self.offset + padded(self.size)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TarLink(TarMember):
     """A hard link, a symbolic link, or another member without content."""
 

@@ -24,15 +24,17 @@ _WNID_IN_KEY = re.compile(r"(?:^|/)(n[0-9]{8})(?=[_/]|$)")
 Read = Callable[[int, int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
 class Sample:
     """The members of a sample."""
 
-    key: str
-    """The members' path up to the first dot of their file name."""
-    images: list[TarMember] = field(default_factory=list)
-    others: dict[str, TarMember] = field(default_factory=dict)
-    """By suffix in lower case, without the dot."""
+    __slots__ = ("images", "key", "others")
+
+    def __init__(self, key: str) -> None:
+        """Begin a sample without members; `key` is their path up to the first dot of their file name."""
+        self.key = key
+        self.images: list[TarMember] = []
+        self.others: dict[str, TarMember] = {}
+        """By suffix in lower case, without the dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +49,32 @@ class Labeled:
 def samples(members: Iterable[TarMember], rejects: list[Reject]) -> Iterator[Sample]:
     """Yield the samples of a shard, whose members lie side by side; what belongs to none is added to `rejects`."""
     sample = Sample("")
-    for member in members:
-        if member.type == FOLDER:
-            continue
+    for member in members:  # there are millions
         name = member.name
-        dot = name.find(".", name.rfind("/") + 1)
-        key, suffix = (name[:dot], name[dot + 1 :].lower()) if dot >= 0 else (name, "")
-        if not (member.is_file and suffix and key) or name[:1] == "/" or (".." in name and ".." in name.split("/")):
-            rejects.append(_refusal(member))
+        slash = name.rfind("/")
+        dot = name.find(".", slash + 1)
+        if member.type != "0" or dot <= slash + 1 or dot + 1 == len(name) or (slash >= 0 and _is_unsafe(name)):
+            if member.type != FOLDER:
+                rejects.append(_refusal(member))
             continue
+        key = name[:dot]
         if key != sample.key:
             if sample.key:
                 yield sample
             sample = Sample(key)
-        if suffix in IMAGE_SUFFIXES or suffix.rpartition(".")[2] in IMAGE_SUFFIXES:
-            sample.images.append(member)
-        else:
-            sample.others[suffix] = member
+        suffix = name[dot + 1 :]
+        if suffix not in LABEL_SUFFIXES:
+            suffix = suffix.lower()
+            if suffix in IMAGE_SUFFIXES or suffix.rpartition(".")[2] in IMAGE_SUFFIXES:
+                sample.images.append(member)
+                continue
+        sample.others[suffix] = member
     if sample.key:
         yield sample
+
+
+def _is_unsafe(name: str) -> bool:
+    return name[0] == "/" or (".." in name and ".." in name.split("/"))
 
 
 class Labels:

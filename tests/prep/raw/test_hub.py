@@ -1,5 +1,6 @@
 """Dumps that lie on the Hugging Face hub, or wherever else fsspec reads."""
 
+import io
 import os
 
 import pytest
@@ -84,3 +85,29 @@ def test_any_file_system_of_fsspec_serves(wanted, tmp_path):
     assert content(tmp_path / "out") == wanted
     with pytest.raises(RefusedError, match="memory://nothing: there is no such file or folder"):
         call("filter", "memory://nothing", tmp_path / "other")
+
+
+@pytest.mark.usefixtures("inline")
+def test_whatever_a_library_raises_is_tried_again(wanted, tmp_path, monkeypatch):
+    """As httpx does, whose errors are no errors of the system."""
+    import fsspec
+    from fsspec.implementations.memory import MemoryFile
+
+    hub_shards(tmp_path / "hub", FILES)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path / "hub"), "/raw", recursive=True)
+    reads = []
+
+    def read(file, size=-1):
+        reads.append(size)
+        if len(reads) % 7 == 0:
+            raise RuntimeError("the server hung up")
+        return io.BytesIO.read(file, size)
+
+    monkeypatch.setattr(MemoryFile, "read", read, raising=False)
+    try:
+        call("run", "memory://raw", tmp_path / "work", tmp_path / "out", *OPTIONS)
+    finally:
+        memory.rm("/raw", recursive=True)
+    assert len(reads) > 7
+    assert content(tmp_path / "out") == wanted
