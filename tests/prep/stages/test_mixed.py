@@ -76,11 +76,12 @@ def test_parts_of_a_mixed_dump_settle_the_splits_as_whole_classes_do(dump, val_p
     pieces = [rows[start : start + rows_per_part] for start in range(0, len(rows), rows_per_part)]
     tables = [part_table(piece, val_per_class) for piece in pieces]
     ranks = [(table["class_index"].to_numpy(), table["rank"].to_numpy()) for table in tables]
-    settlement = Settlement(classes, val_limits(ranks, classes, val_per_class))
+    limits = val_limits(ranks, classes, val_per_class)
+    settlement = Settlement(classes=classes, limits=limits, is_mixed=True, dropped=np.empty(0, np.int64))
     found = {}
     for table in tables:
-        for index, rank, is_val in zip(
-            table["class_index"].to_pylist(), table["rank"].to_pylist(), settlement.train_and_val(table)[1], strict=True
-        ):
-            found[index, rank] = "val" if is_val else "train"
+        train, val = settlement.train_and_val(table)
+        images = list(zip(table["class_index"].to_pylist(), table["rank"].to_pylist(), strict=True))
+        for split, chosen in (("train", train), ("val", val)):
+            found |= {image: split for image, is_in in zip(images, chosen, strict=True) if is_in}
     assert found == slow_splits(rows, val_per_class)
