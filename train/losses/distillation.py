@@ -8,14 +8,18 @@ the reference code's; `kl` with a temperature is Hinton's distillation.
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from in21k.train.config.settings import DistillConfig
+from in21k.train.losses.row_loss import RowLoss
 from in21k.train.model.level_order import LevelOrder
 
+_GROUP = 4
+"""Values in a group of the search for the highest."""
 
-def divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float) -> Tensor:
-    """Return [B]: the divergence of the student's softmax from the teacher's.
+
+def divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return [B, 1] and [B, N]: the divergence of the student's softmax from the teacher's, and its gradient.
 
     Args:
         student: logits [B, N] of float32 or float64.
@@ -24,57 +28,74 @@ def divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float)
             teacher's softmax to the student's times the squared temperature (arXiv 1503.02531).
         temperature: divides both logits.
     """
+    if temperature != 1:
+        student, teacher = student / temperature, teacher / temperature
     if kind == "squared":
-        difference = torch.softmax(student / temperature, 1) - torch.softmax(teacher / temperature, 1)
-        return (difference * difference).sum(1)
-    target = torch.log_softmax(teacher / temperature, 1)
-    log_probs = torch.log_softmax(student / temperature, 1)
-    return (target.exp() * (target - log_probs)).sum(1) * temperature**2
+        probs = torch.softmax(student, 1)
+        difference = probs - torch.softmax(teacher, 1)
+        mean = (difference * probs).sum(1, keepdim=True)  # the derivative of a softmax takes the mean out
+        values = (difference * difference).sum(1, keepdim=True)
+        return values, probs.mul_(difference.sub_(mean)).mul_(2 / temperature)
+    target, log_probs = torch.log_softmax(teacher, 1), torch.log_softmax(student, 1)
+    probs = target.exp()
+    values = (probs * target.sub_(log_probs)).sum(1, keepdim=True) * temperature**2
+    return values, log_probs.exp_().sub_(probs).mul_(temperature)
 
 
 def confidence(teacher: Tensor, top_share: float) -> Tensor:
-    """Return [B], 0 to 1: the sum of the teacher's highest probabilities among N classes.
+    """Return [B, 1], 0 to 1: the sum of the teacher's highest probabilities among N classes.
 
     Args:
         teacher: logits [B, N].
         top_share: share of the classes whose probabilities are summed, rounded up to whole classes.
     """
     count = math.ceil(teacher.shape[1] * top_share)
-    return torch.softmax(teacher, 1).topk(count, 1, sorted=False).values.sum(1)
+    return _sum_of_highest(torch.softmax(teacher, 1), count)
 
 
-class SingleLabelDistillationLoss(nn.Module):
-    """The weighted sum of a hard-label loss and the divergence of one softmax over all classes."""
+def _sum_of_highest(values: Tensor, count: int) -> Tensor:
+    """Return [B, 1]: the sum of each row's `count` highest values.
 
-    def __init__(self, hard: nn.Module, config: DistillConfig) -> None:
+    All of them lie in the `count` groups with the highest maxima, so that only those groups are searched.
+    """
+    groups = values.shape[1] // _GROUP
+    if count < groups:
+        grouped = values[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))
+        best = grouped.amax(1).topk(count, 1, sorted=False).indices
+        chosen = grouped.gather(2, best[:, None].expand(-1, _GROUP, -1)).flatten(1)
+        values = torch.cat((chosen, values[:, groups * _GROUP :]), 1)
+    return values.topk(count, 1, sorted=False).values.sum(1, keepdim=True)
+
+
+class SingleLabelDistillationLoss(RowLoss):
+    """The weighted sum of a hard-label loss and the divergence of one softmax over all classes.
+
+    Without the teacher's logits, as in validation, it is the hard-label loss alone.
+    """
+
+    def __init__(self, hard: RowLoss, config: DistillConfig) -> None:
         super().__init__()
         self.hard, self.config = hard, config
 
-    def forward(
-        self, logits: Tensor, class_indices: Tensor, valid: Tensor, teacher_logits: Tensor | None = None
+    def add(
+        self, logits: Tensor, teacher_logits: Tensor | None, ids: Tensor, shares: Tensor, slopes: Tensor | None
     ) -> Tensor:
-        """Return the loss, a float32 scalar (float64 for float64 logits).
-
-        Args:
-            logits: the student's, [B, C] in level order, any float type.
-            class_indices: int64 [B]; class indices also where not valid.
-            valid: bool [B].
-            teacher_logits: [B, C] in level order; without them, the hard-label loss alone is returned.
-        """
-        hard: Tensor
+        """Return the loss of some images and set `slopes` to its gradient: see `RowLoss`."""
         if teacher_logits is None:
-            hard = self.hard(logits, class_indices, valid)
-            return hard
-        wide = torch.promote_types(logits.dtype, torch.float32)
-        divergence = self._divergence(logits.to(wide), teacher_logits.to(wide))
-        soft = torch.where(valid, divergence, 0).sum() * (self.config.weight / len(logits))
-        if not self.config.hard_weight:
-            return soft
-        hard = self.hard(logits, class_indices, valid)
-        return soft + self.config.hard_weight * hard
+            return self.hard.add(logits, None, ids, shares, slopes)
+        hard, soft = self.config.hard_weight, self.config.weight
+        loss = logits.new_zeros(())
+        if hard:
+            loss = self.hard.add(logits, None, ids, shares * hard, slopes)
+        elif slopes is not None:
+            slopes.zero_()
+        return loss + self._soft(logits, teacher_logits, shares * soft, slopes)
 
-    def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return divergences(student, teacher, self.config.divergence, self.config.temperature)
+    def _soft(self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None) -> Tensor:
+        values, gradient = divergences(student, teacher, self.config.divergence, self.config.temperature)
+        if slopes is not None:
+            slopes += gradient.mul_(shares)
+        return (values * shares).sum()
 
 
 class SemanticDistillationLoss(SingleLabelDistillationLoss):
@@ -84,14 +105,13 @@ class SemanticDistillationLoss(SingleLabelDistillationLoss):
     probabilities there, and its confidence says what they are worth.
     """
 
-    def __init__(self, hard: nn.Module, order: LevelOrder, config: DistillConfig) -> None:
+    def __init__(self, hard: RowLoss, order: LevelOrder, config: DistillConfig) -> None:
         super().__init__(hard, config)
         self.bounds = tuple(order.bounds[level] for level in order.active)
 
-    def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
-        total = student.new_zeros(len(student))
+    def _soft(self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None) -> Tensor:
+        total = student.new_zeros(())
         for start, stop in self.bounds:
-            at_level = teacher[:, start:stop]
-            divergence = divergences(student[:, start:stop], at_level, self.config.divergence, self.config.temperature)
-            total = total + confidence(at_level, self.config.top_share) * divergence
+            level, own = teacher[:, start:stop], None if slopes is None else slopes[:, start:stop]
+            total = total + super()._soft(student[:, start:stop], level, shares * confidence(level, self.config.top_share), own)
         return total

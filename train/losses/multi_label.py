@@ -6,11 +6,12 @@ An image's labels are its class and all ancestors of the class.
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from in21k.train.arrays import IntArray
 from in21k.train.config.settings import LossConfig
 from in21k.train.errors import TrainError
+from in21k.train.losses.row_loss import RowLoss
 from in21k.train.model.level_order import LevelOrder
 
 
@@ -20,7 +21,7 @@ def label_rows(order: LevelOrder, label_sets: IntArray) -> Tensor:
     return torch.from_numpy(rows.astype(np.int64))
 
 
-class AsymmetricLoss(nn.Module):
+class AsymmetricLoss(RowLoss):
     """The asymmetric focal loss, summed over classes, mean over images.
 
     With p the probability of a class and p_m = max(p - clip, 0), a label adds (1 - p)^γ+ · -log p, and every other
@@ -49,27 +50,61 @@ class AsymmetricLoss(nn.Module):
                 raise TrainError(f"loss.{name}={gamma} lies between 0 and 1; use 0, or at least 1")
         self.register_buffer("table", label_rows(order, label_sets), persistent=False)  # int64 [N, K]
 
-    def forward(self, logits: Tensor, ids: Tensor, valid: Tensor) -> Tensor:
-        """Return the loss, a float32 scalar (float64 for float64 logits).
+    def add(
+        self, logits: Tensor, teacher_logits: Tensor | None, ids: Tensor, shares: Tensor, slopes: Tensor | None
+    ) -> Tensor:
+        """Return the loss of some images and set `slopes` to its gradient: see `RowLoss`."""
+        del teacher_logits
+        losses, gradient = self._negative(logits)
+        rows = self.table[ids]  # [b, K]: labels are few, so each is corrected by itself, without [b, C] targets
+        at = rows.clamp(min=0)
+        as_label, label_gradient = self._positive(logits.gather(1, at))
+        label_shares = torch.where(rows >= 0, shares, 0)
+        loss = (losses.sum(1, keepdim=True) * shares).sum()
+        loss = loss + (label_shares * (as_label - losses.gather(1, at))).sum()
+        if slopes is not None:
+            corrections = label_shares * (label_gradient - gradient.gather(1, at))
+            torch.mul(gradient, shares, out=slopes).scatter_add_(1, at, corrections)
+        return loss
 
-        Args:
-            logits: [B, C] in level order, any float type.
-            ids: int64 [B]; rows of the label sets also where not valid.
-            valid: bool [B].
-        """
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        rows = self.table[ids]  # [B, K]: labels are few, so each is corrected by itself, without [B, C] targets
-        labeled = wide.gather(1, rows.clamp(min=0))
-        corrections = self._positive(labeled) - self._negative(labeled)
-        labels = torch.where(rows >= 0, corrections, 0).sum(1)
-        return torch.where(valid, self._negative(wide).sum(1) + labels, 0).sum() / len(logits)
+    def _positive(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each logit of a label, and its derivative."""
+        losses, other = -F.logsigmoid(logits), torch.sigmoid(-logits)
+        if not self.gamma_positive:
+            return losses, -other
+        focus = _power(other, self.gamma_positive)
+        return focus * losses, -focus * (self.gamma_positive * torch.sigmoid(logits) * losses + other)
 
-    def _positive(self, logits: Tensor) -> Tensor:
-        losses = -F.logsigmoid(logits)
-        return losses * torch.sigmoid(-logits) ** self.gamma_positive if self.gamma_positive else losses
-
-    def _negative(self, logits: Tensor) -> Tensor:
-        losses = -(torch.sigmoid(-logits) + self.clip).clamp(max=1).log() if self.clip else -F.logsigmoid(-logits)
+    def _negative(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each logit of a class that is no label, and its derivative."""
+        other = torch.sigmoid(-logits)  # 1 - p
+        slope = torch.addcmul(other, other, other, value=-1)  # p (1 - p), the derivative of p_m where that is above 0
+        if self.clip:
+            p_m = torch.rsub(other, 1 - self.clip).clamp_(min=0)
+            rest = other.add_(self.clip).clamp_(max=1)  # 1 - p_m
+            losses = rest.log().neg_()
+            gradient = torch.div(slope, rest, out=rest)
+        else:
+            p_m = torch.sigmoid(logits)
+            losses = F.logsigmoid(-logits).neg_()
+            gradient = p_m.clone()
         if not self.gamma_negative:
-            return losses
-        return losses * (torch.sigmoid(logits) - self.clip).clamp(min=0) ** self.gamma_negative
+            return losses, gradient.mul_(p_m > 0)
+        gradient.mul_(p_m).addcmul_(slope, losses, value=self.gamma_negative)
+        focus = _power(p_m, self.gamma_negative - 1)
+        gradient.mul_(focus)
+        return losses.mul_(focus).mul_(p_m), gradient
+
+
+def _power(base: Tensor, exponent: float) -> Tensor:
+    """Return a power; a whole exponent takes multiplications alone, which are many times as fast."""
+    if exponent != int(exponent):
+        return base**exponent
+    result: Tensor | None = None
+    square, left = base, int(exponent)
+    while left:
+        if left & 1:
+            result = square if result is None else result * square
+        left >>= 1
+        square = square * square if left else square
+    return torch.ones_like(base) if result is None else result

@@ -2,42 +2,41 @@
 
 from collections.abc import Callable, Mapping
 
-from torch import nn
-
 from in21k.train.arrays import IntArray
 from in21k.train.config.settings import DistillConfig, LossConfig
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.losses.distillation import SemanticDistillationLoss, SingleLabelDistillationLoss
 from in21k.train.losses.multi_label import AsymmetricLoss
+from in21k.train.losses.row_loss import RowLoss
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
 from in21k.train.losses.single_label import SingleLabelLoss
 from in21k.train.model.level_order import LevelOrder
 
 _NO_TEACHER = DistillConfig()
 
-Builder = Callable[[LossConfig, LevelOrder, IntArray, DistillConfig], nn.Module]
+Builder = Callable[[LossConfig, LevelOrder, IntArray, DistillConfig], RowLoss]
 
 
-def _single_label(config: LossConfig, order: LevelOrder, *_: object) -> nn.Module:
+def _single_label(config: LossConfig, order: LevelOrder, *_: object) -> RowLoss:
     return SingleLabelLoss(order, config.label_smoothing)
 
 
-def _multi_label(config: LossConfig, order: LevelOrder, label_sets: IntArray, _: DistillConfig) -> nn.Module:
+def _multi_label(config: LossConfig, order: LevelOrder, label_sets: IntArray, _: DistillConfig) -> RowLoss:
     return AsymmetricLoss(order, label_sets, config)
 
 
-def _semantic_softmax(config: LossConfig, order: LevelOrder, *_: object) -> nn.Module:
+def _semantic_softmax(config: LossConfig, order: LevelOrder, *_: object) -> RowLoss:
     if not order.active:
         raise TrainError("no level of the hierarchy has two classes or more, so there is nothing to learn")
     return SemanticSoftmaxLoss(order, config.label_smoothing)
 
 
-def _distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: DistillConfig) -> nn.Module:
+def _distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: DistillConfig) -> RowLoss:
     return SingleLabelDistillationLoss(_single_label(config, order), distill)
 
 
-def _semantic_distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: DistillConfig) -> nn.Module:
+def _semantic_distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: DistillConfig) -> RowLoss:
     return SemanticDistillationLoss(_semantic_softmax(config, order), order, distill)
 
 
@@ -82,7 +81,7 @@ def build_loss(
     order: LevelOrder,
     label_sets: IntArray | None = None,
     distill: DistillConfig = _NO_TEACHER,
-) -> nn.Module:
+) -> RowLoss:
     """Return a scheme's loss, a module of (logits [B, C], ids int64 [B], valid bool [B]).
 
         order = level_order(hierarchy)

@@ -4,76 +4,72 @@ The paper weights level k by W_k = 1/O_k, where O_k is the number of classes at 
 code, the weights here are scaled to O_0/O_k and capped at 20 (`Hierarchy.level_weights`).
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from in21k.train.losses.row_loss import RowLoss
 from in21k.train.model.level_order import LevelOrder
 
 Slice = tuple[int, int, float]
 """A level's first row, the row after its last one, and its weight W_k."""
 
 
-class SemanticSoftmaxLoss(nn.Module):
-    """The sum over active levels of W_k times the level's smoothed cross entropy, mean over the batch.
+class SoftmaxLoss(RowLoss):
+    """The sum over slices of the classifier's rows of a weight times the slice's smoothed cross entropy.
 
-    An image adds zero at levels where its class has no ancestor, and everywhere if it is not valid; it still counts in
-    the mean. Nothing here waits for the device: targets come from a table, and all shapes are fixed.
+    An image adds zero where its class has no target. Nothing here waits for the device: targets come from a table, and
+    all shapes are fixed.
     """
 
     table: Tensor
 
-    def __init__(self, order: LevelOrder, smoothing: float) -> None:
-        super().__init__()
-        self.smoothing = smoothing
-        self.levels: tuple[Slice, ...] = tuple((*order.bounds[level], order.weights[level]) for level in order.active)
-        targets = torch.from_numpy(order.targets[:, list(order.active)])
-        self.register_buffer("table", targets, persistent=False)  # int64 [C, K], -1 where a class has no ancestor
-
-    def forward(self, logits: Tensor, class_indices: Tensor, valid: Tensor) -> Tensor:
-        """Return the loss, a float32 scalar (float64 for float64 logits).
+    def __init__(self, slices: tuple[Slice, ...], table: Tensor, smoothing: float) -> None:
+        """Keep the targets.
 
         Args:
-            logits: [B, C] in level order, any float type.
-            class_indices: int64 [B]; class indices also where not valid.
-            valid: bool [B].
+            slices: K slices of the rows, in order.
+            table: int64 [C, K]: the target of each class index within each slice, -1 where it has none.
+            smoothing: share of a target that is spread over all classes of its slice.
         """
-        targets = torch.where(valid[:, None], self.table[class_indices], -1)
-        loss: Tensor = _SemanticSoftmax.apply(logits, targets, self.levels, self.smoothing)
+        super().__init__()
+        self.slices, self.smoothing = slices, smoothing
+        ends = [0, *(stop for _, stop, _ in slices)]
+        starts = [*(start for start, _, _ in slices), len(table)]
+        self.between = tuple((end, start) for end, start in zip(ends, starts, strict=True) if end < start)
+        self.register_buffer("table", table, persistent=False)
+
+    def add(
+        self, logits: Tensor, teacher_logits: Tensor | None, ids: Tensor, shares: Tensor, slopes: Tensor | None
+    ) -> Tensor:
+        """Return the loss of some images and set `slopes` to its gradient: see `RowLoss`."""
+        del teacher_logits
+        loss = logits.new_zeros(())
+        targets = self.table[ids]  # [b, K]
+        weights = torch.where(targets >= 0, shares, 0)
+        targets = targets.clamp(min=0)
+        if slopes is not None:
+            for start, stop in self.between:
+                slopes[:, start:stop] = 0
+        for column, (start, stop, weight) in enumerate(self.slices):
+            level, target = logits[:, start:stop], targets[:, column : column + 1]
+            share = weights[:, column : column + 1] * weight  # [b, 1]: the weight of the image at this level
+            probs = torch.softmax(level, 1)
+            log_total = level.amax(1, keepdim=True) - probs.amax(1, keepdim=True).log()  # of the exponentials
+            hard, smooth = level.gather(1, target), level.mean(1, keepdim=True)
+            loss = loss + (share * (log_total - (1 - self.smoothing) * hard - self.smoothing * smooth)).sum()
+            if slopes is not None:  # softmax - smoothed target
+                probs.mul_(share).sub_(share * (self.smoothing / (stop - start)))
+                slopes[:, start:stop] = probs.scatter_add_(1, target, share * (self.smoothing - 1))
         return loss
 
 
-class _SemanticSoftmax(torch.autograd.Function):
-    """Computes the gradient, softmax - smoothed target, with the value, from the same exponentials."""
+class SemanticSoftmaxLoss(SoftmaxLoss):
+    """The sum over active levels of W_k times the level's smoothed cross entropy, mean over the batch.
 
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, levels: tuple[Slice, ...], smoothing: float) -> Tensor:
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        loss = logits.new_zeros((), dtype=dtype)
-        # A gradient of float16 would lose what the loss scale is there to keep, so it stays wide until it is scaled.
-        kept = dtype if logits.dtype == torch.float16 else logits.dtype
-        gradient = torch.zeros_like(logits, dtype=kept) if ctx.needs_input_grad[0] else None
-        for column, (start, stop, weight) in enumerate(levels):
-            target = targets[:, column : column + 1]
-            share = (target >= 0).to(dtype) * (weight / len(logits))  # [B, 1]: the weight of the image in the loss
-            index = target.clamp(min=0)
-            level = logits[:, start:stop]
-            largest = level.amax(1, keepdim=True).to(dtype)
-            probs = torch.sub(level, largest).exp_()  # not yet divided by their sum
-            total = probs.sum(1, keepdim=True)
-            hard = level.gather(1, index) - largest
-            smooth = level.mean(1, keepdim=True, dtype=dtype) - largest
-            loss -= (share * ((1 - smoothing) * hard + smoothing * smooth - total.log())).sum()
-            if gradient is not None:
-                probs.mul_(share / total).sub_(share * (smoothing / (stop - start)))
-                gradient[:, start:stop] = probs.scatter_add_(1, index, share * (smoothing - 1))
-        if gradient is not None:
-            ctx.save_for_backward(gradient)
-            ctx.logits_dtype = logits.dtype
-        return loss
+    An image adds zero at levels where its class has no ancestor, and everywhere if it is not valid; it still counts in
+    the mean.
+    """
 
-    @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return (gradient * outputs[0].to(gradient.dtype)).to(ctx.logits_dtype), None, None, None
+    def __init__(self, order: LevelOrder, smoothing: float) -> None:
+        targets = torch.from_numpy(order.targets[:, list(order.active)])  # int64 [C, K], -1 where there is no ancestor
+        super().__init__(tuple((*order.bounds[level], order.weights[level]) for level in order.active), targets, smoothing)

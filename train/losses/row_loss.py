@@ -1,0 +1,90 @@
+"""Losses that are sums over images and know their gradient: both come from one pass over the logits, block by block.
+
+A block of rows stays in a CPU's cache while the loss goes over it several times. On other devices, and where
+`torch.compile` fuses the steps, the whole batch is one block.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_BLOCK = 1 << 19
+"""Logits in a block: 2 MiB in float32."""
+
+
+class RowLoss(nn.Module):
+    """A loss that is the mean over the images of a batch; images that are not valid add zero and count in the mean.
+
+    What it keeps for the backward pass is its gradient: in float32 for float16 logits, whose range is too small for a
+    gradient that a loss scale has not multiplied yet, else of the logits' type.
+    """
+
+    def forward(self, logits: Tensor, ids: Tensor, valid: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
+        """Return the loss, a float32 scalar (float64 for float64 logits).
+
+        Args:
+            logits: [B, C] in level order, any float type.
+            ids: int64 [B]: class indices, or rows of the label sets in a multi-label scheme; also where not valid.
+            valid: bool [B].
+            teacher_logits: [B, C] in level order; only distilling schemes use them.
+        """
+        with torch.no_grad():
+            wide = torch.promote_types(logits.dtype, torch.float32)
+            shares = valid.to(wide) / len(logits)
+            is_half = logits.dtype == torch.float16
+            gradient = torch.empty_like(logits, dtype=wide if is_half else None) if logits.requires_grad else None
+            value = logits.new_zeros((), dtype=wide)
+            for rows in _blocks(logits):
+                student = logits[rows].to(wide)
+                teacher = None if teacher_logits is None else teacher_logits[rows].to(wide)
+                slopes = None if gradient is None else gradient[rows].to(wide)  # a view where the type is the same
+                value += self.add(student, teacher, ids[rows], shares[rows, None], slopes)
+                if gradient is not None and slopes is not None and gradient.dtype != wide:
+                    gradient[rows] = slopes
+        if gradient is None:
+            return value
+        loss: Tensor = _WithGradient.apply(logits, value, gradient)
+        return loss
+
+    @abstractmethod
+    def add(
+        self, logits: Tensor, teacher_logits: Tensor | None, ids: Tensor, shares: Tensor, slopes: Tensor | None
+    ) -> Tensor:
+        """Return the loss of some images, a scalar, and set `slopes` to its gradient.
+
+        Args:
+            logits: [b, C], float32 or float64, as are all others but `ids`; not to be changed.
+            teacher_logits: [b, C], or None.
+            ids: int64 [b].
+            shares: [b, 1]: the weight of each image.
+            slopes: [b, C], whatever is in them; None where no gradient is wanted.
+        """
+
+
+class _WithGradient(torch.autograd.Function):
+    """A value with a gradient that is known already."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        ctx.dtype = logits.dtype
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        if outputs[0].device.type == "cpu" and not torch.compiler.is_compiling() and outputs[0] == 1:
+            return gradient.to(ctx.dtype), None, None  # nothing scales the loss: a pass less over the logits
+        return (gradient * outputs[0].to(gradient.dtype)).to(ctx.dtype), None, None
+
+
+def _blocks(logits: Tensor) -> Iterator[slice]:
+    size = len(logits)
+    rows = max(1, _BLOCK // logits.shape[1])
+    if logits.device.type != "cpu" or torch.compiler.is_compiling():
+        rows = max(size, 1)
+    for start in range(0, size, rows):
+        yield slice(start, start + rows)
