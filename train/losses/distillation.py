@@ -18,7 +18,9 @@ _GROUP = 4
 """Values in a group of the search for the highest."""
 
 
-def divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float) -> tuple[Tensor, Tensor]:
+def divergences(
+    student: Tensor, teacher: Tensor, kind: str, temperature: float, probs: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return [B, 1] and [B, N]: the divergence of the student's softmax from the teacher's, and its gradient.
 
     Args:
@@ -27,30 +29,30 @@ def divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float)
         kind: `squared`, the squared error summed over classes, or `kl`, the Kullback-Leibler divergence from the
             teacher's softmax to the student's times the squared temperature (arXiv 1503.02531).
         temperature: divides both logits.
+        probs: [B, N]: the teacher's softmax at temperature 1, if that is known; it is changed.
     """
     if temperature != 1:
-        student, teacher = student / temperature, teacher / temperature
+        student, teacher, probs = student / temperature, teacher / temperature, None
     if kind == "squared":
-        probs = torch.softmax(student, 1)
-        difference = probs - torch.softmax(teacher, 1)
-        mean = (difference * probs).sum(1, keepdim=True)  # the derivative of a softmax takes the mean out
+        own = torch.softmax(student, 1)
+        difference = torch.sub(own, torch.softmax(teacher, 1) if probs is None else probs)
+        mean = (difference * own).sum(1, keepdim=True)  # the derivative of a softmax takes the mean out
         values = (difference * difference).sum(1, keepdim=True)
-        return values, probs.mul_(difference.sub_(mean)).mul_(2 / temperature)
+        return values, own.mul_(difference.sub_(mean)).mul_(2 / temperature)
     target, log_probs = torch.log_softmax(teacher, 1), torch.log_softmax(student, 1)
-    probs = target.exp()
-    values = (probs * target.sub_(log_probs)).sum(1, keepdim=True) * temperature**2
-    return values, log_probs.exp_().sub_(probs).mul_(temperature)
+    wanted = target.exp()
+    values = (wanted * target.sub_(log_probs)).sum(1, keepdim=True) * temperature**2
+    return values, log_probs.exp_().sub_(wanted).mul_(temperature)
 
 
-def confidence(teacher: Tensor, top_share: float) -> Tensor:
+def confidence(probs: Tensor, top_share: float) -> Tensor:
     """Return [B, 1], 0 to 1: the sum of the teacher's highest probabilities among N classes.
 
     Args:
-        teacher: logits [B, N].
+        probs: [B, N], which sum to 1.
         top_share: share of the classes whose probabilities are summed, rounded up to whole classes.
     """
-    count = math.ceil(teacher.shape[1] * top_share)
-    return _sum_of_highest(torch.softmax(teacher, 1), count)
+    return _sum_of_highest(probs, math.ceil(probs.shape[1] * top_share))
 
 
 def _sum_of_highest(values: Tensor, count: int) -> Tensor:
@@ -60,7 +62,7 @@ def _sum_of_highest(values: Tensor, count: int) -> Tensor:
     """
     groups = values.shape[1] // _GROUP
     if count < groups:
-        grouped = values[:, : groups * _GROUP].unflatten(1, (_GROUP, groups))
+        grouped = values[:, : groups * _GROUP].reshape(-1, _GROUP, groups)
         best = grouped.amax(1).topk(count, 1, sorted=False).indices
         chosen = grouped.gather(2, best[:, None].expand(-1, _GROUP, -1)).flatten(1)
         values = torch.cat((chosen, values[:, groups * _GROUP :]), 1)
@@ -92,7 +94,14 @@ class SingleLabelDistillationLoss(RowLoss):
         return loss + self._soft(logits, teacher_logits, shares * soft, slopes)
 
     def _soft(self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None) -> Tensor:
-        values, gradient = divergences(student, teacher, self.config.divergence, self.config.temperature)
+        """Return the divergence's part of the loss and add its gradient to `slopes`."""
+        return self._divergence(student, teacher, shares, slopes, None)
+
+    def _divergence(
+        self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None, probs: Tensor | None
+    ) -> Tensor:
+        config = self.config
+        values, gradient = divergences(student, teacher, config.divergence, config.temperature, probs)
         if slopes is not None:
             slopes += gradient.mul_(shares)
         return (values * shares).sum()
@@ -113,5 +122,7 @@ class SemanticDistillationLoss(SingleLabelDistillationLoss):
         total = student.new_zeros(())
         for start, stop in self.bounds:
             level, own = teacher[:, start:stop], None if slopes is None else slopes[:, start:stop]
-            total = total + super()._soft(student[:, start:stop], level, shares * confidence(level, self.config.top_share), own)
+            probs = torch.softmax(level, 1)
+            weights = shares * confidence(probs, self.config.top_share)
+            total = total + self._divergence(student[:, start:stop], level, weights, own, probs)
         return total

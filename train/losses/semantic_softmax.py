@@ -72,4 +72,6 @@ class SemanticSoftmaxLoss(SoftmaxLoss):
 
     def __init__(self, order: LevelOrder, smoothing: float) -> None:
         targets = torch.from_numpy(order.targets[:, list(order.active)])  # int64 [C, K], -1 where there is no ancestor
-        super().__init__(tuple((*order.bounds[level], order.weights[level]) for level in order.active), targets, smoothing)
+        super().__init__(
+            tuple((*order.bounds[level], order.weights[level]) for level in order.active), targets, smoothing
+        )

@@ -1,6 +1,7 @@
 """Each scheme's loss against a slow version in float64, on random trees and on the real one."""
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from slow_semantic_softmax import slow_loss
 
 from in21k.train.config.settings import Config, DistillConfig, LossConfig
 from in21k.train.errors import TrainError
+from in21k.train.losses import row_loss
+from in21k.train.losses.distillation import confidence
 from in21k.train.losses.schemes import DISTILLING, SCHEMES, build_loss
 from in21k.train.model.level_order import flat_order, level_order
 from in21k.tree.hierarchy import Hierarchy
@@ -171,6 +174,73 @@ def test_huge_logits_stay_finite(published, scheme):
 
 
 @pytest.mark.parametrize("scheme", ALL)
+def test_float16_has_float32s_gradient_at_the_first_loss_scale(published, scheme):
+    """65,536 is no number of float16, and most of the gradient is too small for it before it is scaled."""
+    config, order = config_of(scheme), level_order(published)
+    half, labels, valid = batch_of(published, 64, 0, torch.float16)
+    teacher = batch_of(published, 64, 1, torch.float16)[0]
+    more = (teacher,) if scheme in DISTILLING else ()
+    loss = build_loss(config.loss, order, distill=config.distill)
+    wide = half.detach().float()
+    for logits in (half, wide):
+        (loss(logits.requires_grad_(), labels, valid, *more) * 2.0**16).backward()
+    assert half.grad.dtype == torch.float16
+    inside = wide.grad.abs() < torch.finfo(torch.float16).max
+    torch.testing.assert_close(half.grad.float()[inside], wide.grad[inside], rtol=1e-3, atol=2.0**-24)
+    assert (half.grad == 0).sum() <= (wide.grad.abs() < 2.0**-24).sum()
+
+
+@pytest.mark.parametrize("scheme", ALL)
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_blocks_of_rows_change_nothing(scheme, rows, monkeypatch):
+    hierarchy = cached()
+    config = config_of(scheme)
+    logits, labels, valid = batch_of(hierarchy, 7, 8)
+    teacher = batch_of(hierarchy, 7, 9)[0]
+    whole = fast(hierarchy, config, logits, labels, valid, teacher)
+    monkeypatch.setattr(row_loss, "_BLOCK", rows * len(hierarchy))
+    for own, expected in zip(fast(hierarchy, config, logits, labels, valid, teacher), whole, strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("scheme", ALL)
+@pytest.mark.parametrize("values", [{}, {"divergence": "kl", "temperature": 2.0, "clip": 0.0, "gamma_negative": 2.5}])
+def test_its_gradient_is_that_of_its_value(scheme, values):
+    hierarchy = Hierarchy(tuple("abcdefg"), np.array([-1, -1, 0, 0, 1, 3, 4], np.int32))
+    config = config_of(scheme, **values)
+    logits, labels, valid = batch_of(hierarchy, 3, 8, torch.float64)
+    more = (batch_of(hierarchy, 3, 9, torch.float64)[0],) if scheme in DISTILLING else ()
+    loss = build_loss(config.loss, level_order(hierarchy), distill=config.distill)
+    for scale in (1, 0.25):
+        assert torch.autograd.gradcheck(
+            lambda each, scale=scale: scale * loss(each, labels, valid, *more), logits.requires_grad_()
+        )
+
+
+@pytest.mark.parametrize("scheme", ALL)
+def test_it_keeps_one_gradient_and_blocks(published, scheme):
+    """Memory: the logits, their gradient, and the gradient scaled; what is taken besides is for a block of rows."""
+    logits = torch.randn(512, len(published)).requires_grad_()
+    labels, valid = torch.zeros(512, dtype=torch.int64), torch.ones(512, dtype=torch.bool)
+    more = (logits.detach(),) if scheme in DISTILLING else ()
+    loss = build_loss(LossConfig(scheme), level_order(published))
+    with torch.profiler.profile(profile_memory=True) as profile:
+        (loss(logits, labels, valid, *more) * 0.5).backward()
+    own = peak_bytes(profile)
+    assert own < 2 * logits.nbytes + 24 * row_loss._BLOCK * logits.itemsize
+
+
+def peak_bytes(profile):
+    """The most memory that was allocated at once."""
+    held = most = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most
+
+
+@pytest.mark.parametrize("scheme", ALL)
 def test_the_mean_over_micro_batches_is_that_of_the_batch(scheme):
     """Gradient accumulation and several ranks rely on it."""
     hierarchy = cached()
@@ -193,6 +263,15 @@ def test_without_focusing_it_is_the_binary_cross_entropy():
     targets = torch.from_numpy(hierarchy.multi_hot(labels.numpy())).double()
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / 3
     torch.testing.assert_close(value, expected)
+
+
+@given(st.integers(1, 60), st.integers(0, 2**31), st.sampled_from([0.01, 0.05, 0.2, 0.5, 1.0]), st.booleans())
+def test_the_confidence_is_the_sum_of_the_highest(size, seed, share, repeated):
+    values = torch.rand(3, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    values = values.round(decimals=1) if repeated else values
+    count = math.ceil(size * share)
+    expected = [[sum(sorted(row, reverse=True)[:count])] for row in values.tolist()]
+    torch.testing.assert_close(confidence(values, share), torch.tensor(expected, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("scheme", sorted(DISTILLING))
