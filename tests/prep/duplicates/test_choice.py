@@ -11,7 +11,7 @@ from in21k.prep.duplicates.twins import find_near_groups, group_images
 from in21k.prep.images.fingerprint import MIRRORED
 
 DISTANCE = 3
-CENTERS = (0, 0x0123456789ABCDEF, 0xFEDCBA9876543210)
+CENTERS = (0, 0x0123456789ABCDEF, 0x0123456789ABCDEF, 0x0123456789ABCDEF)
 
 
 @st.composite
@@ -23,7 +23,7 @@ def collections(draw):
                 st.sampled_from(CENTERS),
                 st.sampled_from([0, 0, 1, 3, 7, 15, 31, MIRRORED]),
                 st.integers(1, 3),
-                st.integers(0, 2),
+                st.integers(0, 1),
             ),
             min_size=1,
             max_size=24,
