@@ -135,7 +135,7 @@ def find_near_groups(
         groups: the groups.
         found: the fingerprints of all images.
         distance: in how many of 64 bits twins may differ.
-        crops: whether to look for crops, too, which takes four times as long.
+        crops: whether to look for crops, too, which takes five times as long.
         threads: how many cores to use.
 
     Raises:
