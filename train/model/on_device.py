@@ -48,12 +48,17 @@ def with_synchronized_norms(module: nn.Module) -> nn.Module:
 def training_module(module: nn.Module, ranks: Ranks, run: RunConfig) -> nn.Module:
     """Return a module as training calls it: it exchanges gradients between the ranks, and is compiled on request.
 
+    Each rank keeps the running statistics of its own batch norms, which training does not use; a val pass and a
+    checkpoint take those of the first rank.
+
     Raises:
         TrainError: torch.compile finds no compiler.
     """
     if ranks.world_size > 1:
         devices = None if ranks.device.type == "cpu" else [ranks.device.index]
-        module = DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
+        exchanging = DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
+        exchanging.broadcast_buffers = False  # as an argument, it would also leave out the broadcast at the start
+        module = exchanging
     return compiled(module, ranks.device) if run.compile else module
 
 

@@ -1,7 +1,7 @@
 """A batch: the images and labels of one step on one rank."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,14 +24,17 @@ class BatchLabels:
     """Position of the batch's first image in the epoch's order; epoch and position seed the augmentation."""
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "BatchLabels":
-        """Return the labels with their tensors on a device."""
-        return BatchLabels(
-            class_indices=self.class_indices.to(device, non_blocking=non_blocking),
-            valid=self.valid.to(device, non_blocking=non_blocking),
-            skipped=self.skipped,
-            epoch=self.epoch,
-            start=self.start,
-        )
+        """Return the labels with their tensors on a device.
+
+        Args:
+            device: the device.
+            non_blocking: copy while the GPU computes, which only page-locked memory allows.
+        """
+        tensors = self.class_indices, self.valid
+        if non_blocking and device.type == "cuda":
+            tensors = tensors[0].pin_memory(), tensors[1].pin_memory()
+        class_indices, valid = (each.to(device, non_blocking=non_blocking) for each in tensors)
+        return replace(self, class_indices=class_indices, valid=valid)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Between processes torch would send each tensor as a file of shared memory; an array travels as plain bytes.

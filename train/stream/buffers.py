@@ -20,6 +20,9 @@ import torch
 
 from in21k.shards_manifest.images.decode import Pixels
 
+_FREE, _TAKEN, _FILLED, _LENT = range(4)
+"""What a slot's flag says."""
+
 _LEFT_LOCKED: list["BatchRing"] = []
 """Rings that a failed loop left to the GPU."""
 
@@ -70,7 +73,8 @@ class BatchRing:
     """Slots that loader processes fill and the training process reads, with no copy in between.
 
     The memory has no name in any file system, so it disappears with the processes, however they end. Each slot has a
-    flag that its loader process sets and the training process clears, so no lock is needed.
+    flag. Only its loader process changes it until the slot is filled, and only the training process from then until the
+    slot is free, so no lock is needed.
     """
 
     def __init__(self, shape: RingShape, descriptor: int | None = None) -> None:
@@ -91,11 +95,19 @@ class BatchRing:
 
     def take(self, worker: int) -> int | None:
         """Return a free slot of a loader process and mark it as used; None if all are in use."""
-        free = np.flatnonzero(self._flags[worker] == 0)
+        free = np.flatnonzero(self._flags[worker] == _FREE)
         if not len(free):
             return None
-        self._flags[worker, free[0]] = 1
+        self._flags[worker, free[0]] = _TAKEN
         return int(free[0])
+
+    def fill(self, worker: int, slot: int) -> None:
+        """Mark a slot as filled; its loader process sends word of it at once."""
+        self._flags[worker, slot] = _FILLED
+
+    def is_filled(self, worker: int) -> bool:
+        """Return whether a loader process has filled a slot that was not lent yet."""
+        return bool((self._flags[worker] == _FILLED).any())
 
     def array(self, worker: int, slot: int) -> Pixels:
         """Return a slot's batch, for its loader process to fill."""
@@ -109,8 +121,9 @@ class BatchRing:
 
         def give_back() -> None:
             """Mark the slot as free."""
-            self._flags[worker, slot] = 0
+            self._flags[worker, slot] = _FREE
 
+        self._flags[worker, slot] = _LENT
         return _returning(self.array(worker, slot), give_back)
 
     @property

@@ -27,6 +27,7 @@ from in21k.train.data.interfaces import Sample
 from in21k.train.data.partition import BatchPlan, EvalPlan, TrainPlan
 from in21k.train.errors import USER_ERRORS, TrainError
 from in21k.train.stream.batch import Batch, BatchLabels, as_images
+from in21k.train.stream.batch_stream import BatchStream, WaitClock
 from in21k.train.stream.buffers import BatchPool, BatchRing, RingShape, page_locked
 from in21k.train.stream.decoder import BatchDecoder
 from in21k.train.stream.source import StreamSource
@@ -66,9 +67,15 @@ class LoaderFailure(NamedTuple):
 
 
 def open_stream(
-    source: StreamSource, plan: TrainPlan | EvalPlan, *, start_step: int = 0, workers: int = 0, pinned_bytes: int = 0
-) -> Generator[Batch]:
-    """Yield the batches of a plan in order, from a step on.
+    source: StreamSource,
+    plan: TrainPlan | EvalPlan,
+    *,
+    start_step: int = 0,
+    workers: int = 0,
+    pinned_bytes: int = 0,
+    clock: WaitClock | None = None,
+) -> BatchStream:
+    """Return the batches of a plan in order, from a step on.
 
     In a training loop of your own:
 
@@ -90,6 +97,7 @@ def open_stream(
         workers: loader processes; the batches do not depend on their number.
         pinned_bytes: the most memory to page-lock for batches, so that a GPU copies them while it computes; such copies
             must be complete when the stream ends.
+        clock: counts how long batches are waited for.
 
     Raises:
         DatasetError: the data cannot be read, or have changed since they were opened.
@@ -102,13 +110,18 @@ def open_stream(
         partial(_decoded, source, ring),
         _failures_as_items,
     )
-    with page_locked(ring, pinned_bytes):
-        yield from _unpacked(_loader(pipeline, workers), ring)
+    batches = _locked(pipeline, workers, ring, pinned_bytes)
+    return BatchStream(batches, lambda number: ring is not None and ring.is_filled(number % workers), clock)
 
 
 def _ring(source: StreamSource, plan: TrainPlan | EvalPlan, workers: int) -> BatchRing:
     size, slots = source.decoding.image_size, PREFETCH + 1 + -(-_HELD // workers)
     return BatchRing(RingShape(workers, slots, (plan.batch_size, size, size, 3)))
+
+
+def _locked(pipeline: Any, workers: int, ring: BatchRing | None, pinned_bytes: int) -> Generator[Batch]:
+    with page_locked(ring, pinned_bytes):
+        yield from _unpacked(_loader(pipeline, workers), ring)
 
 
 def _loader(pipeline: Any, workers: int) -> "DataLoader[Any]":
@@ -188,7 +201,9 @@ def _decoded(
             yield Batch(as_images(pixels), decoder.decode(samples, plan, pixels))
             del pixels
         else:
-            yield RingBatch(decoder.decode(samples, plan, ring.array(info.id, slot)), info.id, slot)
+            labels = decoder.decode(samples, plan, ring.array(info.id, slot))
+            ring.fill(info.id, slot)
+            yield RingBatch(labels, info.id, slot)
 
 
 def _failures_as_items(batches: Iterable[Batch | RingBatch]) -> Iterator[Batch | RingBatch | LoaderFailure]:

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from in21k.train.stream.batch import Batch
+from in21k.train.stream.batch_stream import BatchStream
 
 AHEAD = 2
-"""Batches on the device or on their way there, besides the one in use."""
+"""Batches on the device or on their way there: the one that the loop takes next, and those after it."""
 
 
-def on_device(batches: Generator[Batch], device: torch.device) -> Generator[Batch]:
+def on_device(batches: BatchStream, device: torch.device) -> Generator[Batch]:
     """Yield the batches in order, with their tensors on the device.
 
     Args:
@@ -44,18 +45,21 @@ def passing_errors(batches: Generator[Batch]) -> Iterator[Generator[Batch]]:
         batches.close()
 
 
-def _copied(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+def _copied(batches: BatchStream, device: torch.device) -> Iterator[Batch]:
     """Yield batches copied on a side stream; each original is held until its copy is complete.
+
+    Copies run ahead with batches that are there: no batch that is on the device waits for the next one to be made.
 
     Where the loop ends early, the copies under way are awaited, and nothing else; where it fails, not even those.
     """
     side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     ahead: deque[tuple[Batch, Batch, Any]] = deque()
     copying: deque[tuple[Batch, Any]] = deque()
-    remaining = iter(batches)
     try:
         while True:
-            while len(ahead) < AHEAD and (batch := next(remaining, None)) is not None:
+            while not ahead or (len(ahead) < AHEAD and batches.has_next()):
+                if (batch := next(batches, None)) is None:
+                    break
                 ahead.append((batch, *_copy(batch, device, side)))
                 del batch
             if not ahead:

@@ -142,9 +142,10 @@ class Trainer:
 
     def _take_steps(self) -> None:
         session, progress = self.session, self.progress
-        source, first = train_source(session.dataset, session.config), progress.step
-        with device_stream(source, session.plan, session.config, session.ranks.device, start_step=first) as stream:
-            for batch in self._meter.timed(stream):
+        source, first, config = train_source(session.dataset, session.config), progress.step, session.config
+        device, clock = session.ranks.device, self._meter.clock
+        with device_stream(source, session.plan, config, device, start_step=first, clock=clock) as stream:
+            for batch in stream:
                 result = session.train_step(batch, progress.step)
                 progress.step += 1
                 self._meter.add(result, batch, progress.step)

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from in21k.train.device.ranks import Ranks
 from in21k.train.evaluation.val_pass import Evaluation
 from in21k.train.stream.batch import Batch
+from in21k.train.stream.batch_stream import WaitClock
 from in21k.train.trainer.finite import GradientStats, GradientWatch
 from in21k.train.trainer.session import StepResult
 
@@ -52,6 +52,8 @@ class Meter:
     """Measures the steps of one rank until they are logged."""
 
     def __init__(self, device: torch.device) -> None:
+        self.clock = WaitClock()
+        """For the stream of the batches: how long this rank waits for data."""
         self._gradients = GradientWatch(device)
         self._zero = torch.zeros((), dtype=torch.float64, device=device)
         self.restart()
@@ -60,18 +62,8 @@ class Meter:
         """Begin a new interval now."""
         self._loss = self._zero.clone()
         self._steps = self._skipped = 0
-        self._wait = 0.0
+        self._waited = self.clock.seconds
         self._started = time.perf_counter()
-
-    def timed(self, stream: Iterator[Batch]) -> Iterator[Batch]:
-        """Yield the batches of a stream, and count the time spent waiting for them."""
-        while True:
-            started = time.perf_counter()
-            batch = next(stream, None)
-            if batch is None:
-                return
-            self._wait += time.perf_counter() - started
-            yield batch
 
     def add(self, result: StepResult, batch: Batch, step: int) -> None:
         """Count a step, numbered from 1."""
@@ -90,5 +82,5 @@ class Meter:
             skipped=int(skipped),
             gradients=self._gradients.read(),
             seconds=time.perf_counter() - self._started,
-            wait=self._wait,
+            wait=self.clock.seconds - self._waited,
         )

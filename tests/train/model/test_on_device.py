@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from in21k.train.config.settings import ModelConfig, RunConfig
 from in21k.train.device.ranks import Ranks
@@ -15,7 +17,7 @@ from in21k.train.errors import TrainError
 from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.model.level_order import flat_order
 from in21k.train.model.network import Network, build_network, create_module
-from in21k.train.model.on_device import evaluating, prepare_network, with_synchronized_norms
+from in21k.train.model.on_device import evaluating, prepare_network, training_module, with_synchronized_norms
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 BFLOAT16 = RunConfig(amp_dtype="bfloat16")
@@ -79,6 +81,17 @@ def test_on_a_cpu_images_and_weights_stay_as_they_are():
     assert [each.stride() for each in placed.module.parameters()] == strides
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8).to(memory_format=torch.channels_last)
     assert placed.inputs(images, CPU).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_ranks_exchange_gradients_and_no_buffers():
+    """The running statistics of batch norm are for validation, which takes the first rank's."""
+    dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
+    try:
+        module = training_module(network_of().module, Ranks(CPU, 1, 2), RunConfig())
+        module.train()(torch.rand(2, 3, 32, 32))
+        assert not module.will_sync_module_buffers()
+    finally:
+        dist.destroy_process_group()
 
 
 def test_in_evaluation_the_classifier_computes_in_float32():

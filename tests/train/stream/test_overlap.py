@@ -2,22 +2,27 @@
 
 import gc
 import mmap
+import time
 import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from processes import until
 from streams import source_of, train_plan
 
 from in21k.train.config.settings import Config, DataConfig
 from in21k.train.data.interfaces import CacheOptions, ReadOptions
 from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.images import augment_gpu
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.stream.batch import Batch, BatchLabels
+from in21k.train.stream.batch_stream import BatchStream, WaitClock
 from in21k.train.stream.buffers import BatchRing, RingShape, page_locked
-from in21k.train.stream.loader import _ring
+from in21k.train.stream.loader import _ring, open_stream
 from in21k.train.stream.prefetch import AHEAD, on_device, passing_errors
 from in21k.train.stream.source import read_options, train_source
 
@@ -97,7 +102,7 @@ def test_copies_run_ahead_and_originals_are_held_until_their_copy_is_complete():
             yield batch
             del batch
 
-    copies = on_device(batches(), CUDA)
+    copies = on_device(BatchStream(batches(), lambda number: True), CUDA)
     assert [next(copies).number for _ in range(3)] == [0, 1, 2]
     assert len(originals) == 2 + AHEAD
     gc.collect()
@@ -108,6 +113,40 @@ def test_copies_run_ahead_and_originals_are_held_until_their_copy_is_complete():
     assert [original() is not None for original in originals] == [False] * 4 + [True]
     assert [copy.number for copy in copies] == [4, 5]
     assert asked == [True] * 6
+
+
+@pytest.mark.usefixtures("cuda")
+def test_a_batch_that_is_there_does_not_wait_for_the_next_to_be_made():
+    made: list[int] = []
+
+    def batches():
+        for number in range(4):
+            made.append(number)
+            yield Original(number, [])
+
+    copies = on_device(BatchStream(batches(), lambda number: number == 2), CUDA)
+    assert [(next(copies).number, len(made)) for _ in range(4)] == [(0, 1), (1, 3), (2, 3), (3, 4)]
+
+
+def test_a_clock_counts_the_batches_that_are_waited_for_and_no_others(monkeypatch):
+    hours = iter(range(100))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(hours)))
+    clock = WaitClock()
+    stream = BatchStream((Original(number, []) for number in range(5)), lambda number: number in (1, 2), clock)
+    assert [(batch.number, clock.seconds) for batch in stream] == [(0, 1), (1, 1), (2, 1), (3, 2), (4, 3)]
+    assert clock.seconds == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stream_says_when_its_next_batch_is_there(dataset_folder, workers):
+    source = source_of(dataset_folder)
+    batches = open_stream(source, train_plan(source), workers=workers)
+    for number, _ in enumerate(batches):
+        if workers and number < 10:
+            until(batches.has_next)
+        else:
+            assert not batches.has_next()
+    assert number == 10
 
 
 @pytest.mark.usefixtures("cuda")
@@ -124,7 +163,7 @@ def test_where_a_loop_ends_early_the_copies_under_way_are_awaited_and_where_it_f
             raise
 
     def loop() -> None:
-        with passing_errors(on_device(batches(), CUDA)) as copies:
+        with passing_errors(on_device(BatchStream(batches(), lambda number: True), CUDA)) as copies:
             next(copies)
             if fails:
                 raise RuntimeError("another rank is gone")
@@ -136,20 +175,40 @@ def test_where_a_loop_ends_early_the_copies_under_way_are_awaited_and_where_it_f
     assert told == (["loader"] if fails else [])
 
 
-def test_a_batch_moves_without_overlap_unless_asked(monkeypatch):
-    asked: list[bool] = []
+@pytest.fixture
+def asked(monkeypatch) -> list[tuple[int, bool, bool]]:
+    """The copies of tensors that were asked for: elements, whether page-locked, whether without waiting."""
+    copies, locked = [], []
 
-    def to(tensor: torch.Tensor, device: torch.device, *, non_blocking: bool) -> torch.Tensor:
-        asked.append(non_blocking)
+    def to(tensor: torch.Tensor, device: torch.device, *, non_blocking: bool = False) -> torch.Tensor:
+        copies.append((tensor.numel(), any(tensor is each for each in locked), non_blocking))
         return tensor
 
-    labels = BatchLabels(torch.zeros(2), torch.zeros(2), (), 0, 0)
+    def pin_memory(tensor: torch.Tensor) -> torch.Tensor:
+        locked.append(tensor.clone())
+        return locked[-1]
+
     monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    return copies
+
+
+def test_a_batch_moves_without_overlap_unless_asked_and_its_labels_then_leave_page_locked_memory(asked):
+    labels = BatchLabels(torch.zeros(2), torch.zeros(2), (), 0, 0)
     labels.to(CUDA)
-    Batch(torch.zeros(2), labels).to(CUDA)
-    assert asked == [False] * 5
-    Batch(torch.zeros(2), labels).to(CUDA, non_blocking=True)
-    assert asked[5:] == [True] * 3
+    Batch(torch.zeros(9), labels).to(CUDA)
+    assert asked == [(2, False, False)] * 2 + [(9, False, False)] + [(2, False, False)] * 2
+    asked.clear()
+    Batch(torch.zeros(9), labels).to(CUDA, non_blocking=True)
+    assert asked == [(9, False, True)] + [(2, True, True)] * 2
+
+
+def test_what_the_gpu_augments_with_leaves_page_locked_memory_without_waiting(asked):
+    augment_gpu._sources.cache_clear()
+    augment_gpu._sources(8, 8, (1.0, 0.0, -2.0, 0.0, 1.0, 0.0), CUDA)
+    augment_gpu._sources.cache_clear()
+    augment_gpu._on(np.arange(3), CUDA)
+    assert asked == [(64, True, True), (3, True, True)]
 
 
 def test_a_ring_is_locked_within_the_block_and_released_without_waiting_for_the_gpu(monkeypatch):
