@@ -8,6 +8,7 @@ import click
 
 from in21k.train.config.overrides import flatten
 from in21k.train.config.settings import SETTINGS, Config
+from in21k.train.model.architectures import architecture_rows
 from in21k.train.recipes import read_recipe
 
 
@@ -19,8 +20,6 @@ def models(as_json: bool) -> None:
     Parameters and multiply-adds are counted with 1,000 classes at 224 pixels. Speed (training images per second) and
     batch size are the authors' figures for one V100.
     """
-    from in21k.train.model.cost import architecture_rows
-
     rows = architecture_rows()
     if as_json:
         click.echo(json.dumps(rows, indent=1))

@@ -104,12 +104,12 @@ def evaluate(
         raise click.UsageError("give either --checkpoint or --model")
     if model is None and (weights or inputs):
         raise click.UsageError("--weights and --inputs belong to --model; a checkpoint has its own")
+    per_step = {"data.eval_batch_size": check_value("data.eval_batch_size", batch_size, "--batch-size")}
+    config = with_values(Config(), settings_of(options) | per_step)
     from in21k.train.evaluation.scores import evaluate as core
     from in21k.train.evaluation.scores import published_model, trained_model
     from in21k.train.model.published import PublishedModel
 
-    per_step = {"data.eval_batch_size": check_value("data.eval_batch_size", batch_size, "--batch-size")}
-    config = with_values(Config(), settings_of(options) | per_step)
     if checkpoint is not None:
         opener = trained_model(checkpoint, raw=raw)
     else:

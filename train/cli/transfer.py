@@ -81,6 +81,7 @@ def transfer(
       in21k-train transfer 'shards/train-{000..099}.tar' --val 'shards/val-*.tar' --checkpoint runs/r50 --output runs/x
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
+    values = read_overrides(settings) | settings_of(options)
     from in21k.train.data.open_data import DataRequest
     from in21k.train.transfer.transfer import TransferRequest
     from in21k.train.transfer.transfer import transfer as core
@@ -89,7 +90,7 @@ def transfer(
         data=DataRequest(data, layout=layout, val_share=val_share, annotations=annotations, val=val),
         checkpoint=checkpoint,
         recipe=recipe,
-        values=read_overrides(settings) | settings_of(options),
+        values=values,
         probe=probe,
         keep_features=keep_features,
     )

@@ -1,6 +1,7 @@
 """The paper's architectures: its names for them, and timm's."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -11,6 +12,10 @@ class Architecture:
     """The paper's name; `--model` accepts it in upper or lower case."""
     timm: str
     """timm's name; importing `in21k.train.model.ofa` registers ofa_595."""
+    parameters: int
+    """Of the network with 1,000 classes. Counted once (`train/model/cost.py`): to build the networks takes seconds."""
+    macs: int
+    """Multiply-adds per image of 224 pixels, likewise."""
     imagenet1k: str
     """Tag of timm's weights from ImageNet-1K alone; empty if timm has none."""
     authors: str
@@ -30,6 +35,8 @@ ARCHITECTURES = (
     Architecture(
         name="MobileNetV3-L",
         timm="mobilenetv3_large_100",
+        parameters=5_483_032,
+        macs=216_589_760,
         imagenet1k="ra_in1k",
         authors="mobilenetv3_large_100.miil_in21k",
         train_speed=1210,
@@ -38,6 +45,8 @@ ARCHITECTURES = (
     Architecture(
         name="OFA-595",
         timm="ofa_595",
+        parameters=9_135_928,
+        macs=512_861_680,
         imagenet1k="",
         authors="",
         train_speed=500,
@@ -46,6 +55,8 @@ ARCHITECTURES = (
     Architecture(
         name="ResNet50",
         timm="resnet50",
+        parameters=25_557_032,
+        macs=4_089_184_256,
         imagenet1k="a1_in1k",
         authors="",
         train_speed=720,
@@ -54,6 +65,8 @@ ARCHITECTURES = (
     Architecture(
         name="TResNet-M",
         timm="tresnet_m",
+        parameters=31_389_032,
+        macs=5_736_545_792,
         imagenet1k="miil_in1k",
         authors="tresnet_m.miil_in21k",
         train_speed=670,
@@ -63,6 +76,8 @@ ARCHITECTURES = (
     Architecture(
         name="TResNet-L",
         timm="tresnet_v2_l",
+        parameters=46_174_824,
+        macs=8_813_723_136,
         imagenet1k="",
         authors="tresnet_v2_l.miil_in21k",
         train_speed=300,
@@ -71,6 +86,8 @@ ARCHITECTURES = (
     Architecture(
         name="Mixer-B/16",
         timm="mixer_b16_224",
+        parameters=59_880_472,
+        macs=12_601_767_936,
         imagenet1k="",
         authors="mixer_b16_224.miil_in21k",
         train_speed=420,
@@ -79,6 +96,8 @@ ARCHITECTURES = (
     Architecture(
         name="ViT-B/16",
         timm="vit_base_patch16_224",
+        parameters=86_567_656,
+        macs=17_563_828_224,
         imagenet1k="augreg_in1k",
         authors="vit_base_patch16_224_miil.in21k",
         train_speed=340,
@@ -92,6 +111,23 @@ def find_architecture(name: str) -> Architecture | None:
     """Return the architecture of this name in the paper, ignoring case, - and /; None for other names."""
     wanted = _plain(name)
     return next((architecture for architecture in ARCHITECTURES if _plain(architecture.name) == wanted), None)
+
+
+def architecture_rows() -> list[dict[str, Any]]:
+    """Return a row of plain values per architecture of the paper, for 1,000 classes at 224 pixels."""
+    return [
+        {
+            "name": architecture.name,
+            "timm": architecture.timm,
+            "parameters": architecture.parameters,
+            "macs": architecture.macs,
+            "v100_train_speed": architecture.train_speed,
+            "v100_batch_size": architecture.batch_size,
+            "imagenet1k_weights": architecture.timm_weights if architecture.imagenet1k else "",
+            "authors_weights": architecture.authors,
+        }
+        for architecture in ARCHITECTURES
+    ]
 
 
 def _plain(name: str) -> str:

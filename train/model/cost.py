@@ -1,14 +1,12 @@
 """The cost of a model: its parameters, and its multiply-adds per image."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from in21k.train.model import ofa as ofa  # registers OFA-595 with timm
-from in21k.train.model.architectures import ARCHITECTURES
 
 
 @dataclass(frozen=True)
@@ -34,23 +32,3 @@ def model_cost(name: str, classes: int = 1000, image_size: int = 224) -> ModelCo
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         module(image)
     return ModelCost(sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops() // 2)
-
-
-def architecture_rows() -> list[dict[str, Any]]:
-    """Return a row of plain values per architecture of the paper, for 1,000 classes at 224 pixels."""
-    rows: list[dict[str, Any]] = []
-    for architecture in ARCHITECTURES:
-        cost = model_cost(architecture.timm)
-        rows.append(
-            {
-                "name": architecture.name,
-                "timm": architecture.timm,
-                "parameters": cost.parameters,
-                "macs": cost.macs,
-                "v100_train_speed": architecture.train_speed,
-                "v100_batch_size": architecture.batch_size,
-                "imagenet1k_weights": architecture.timm_weights if architecture.imagenet1k else "",
-                "authors_weights": architecture.authors,
-            }
-        )
-    return rows

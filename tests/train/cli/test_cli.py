@@ -130,6 +130,30 @@ def test_help_needs_no_torch(arguments):
     assert "Usage: in21k-train" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["models"], 0),
+        (["settings"], 0),
+        (["pretrain", "x", "--model", "resnet18", "--output", "y", "--epochs", "many"], 2),
+        (["pretrain", "x", "--model", "resnet18", "--output", "y", "--set", "optim.rl=1"], 1),
+        (["evaluate", "x"], 2),
+        (["evaluate", "x", "--checkpoint", "y", "--batch-size", "0"], 1),
+        (["transfer", "x", "--checkpoint", "y", "--output", "z", "--lr", "-1"], 1),
+    ],
+)
+def test_lists_and_wrong_arguments_are_answered_without_importing_torch(arguments, status):
+    """That takes seconds."""
+    code = (
+        "import sys; from in21k.train.cli.main import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    status = end.code\n"
+        "assert not {'torch', 'timm', 'torchvision'} & set(sys.modules)\nsys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_without_torch_it_says_what_to_install(tmp_path):
     code = (
         "import sys; sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\n"

@@ -112,10 +112,11 @@ def test_initial_weights_have_seen_only_imagenet_1k():
         resolve_model(ModelConfig(name="OFA-595", pretrained=True))
 
 
-def test_the_docs_list_them():
+def test_their_costs_are_those_counted_and_the_docs_list_them():
     page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
     for architecture in ARCHITECTURES:
         cost = model_cost(architecture.timm)
+        assert (architecture.parameters, architecture.macs) == (cost.parameters, cost.macs)
         cells = [architecture.name, architecture.timm, f"{cost.parameters / 1e6:.1f} M", f"{cost.macs / 1e6:,.0f} M"]
         cells += [architecture.imagenet1k, architecture.authors or "a file of theirs"]
         assert f"| {' | '.join(cells)} |".replace("|  |", "| |") in page
