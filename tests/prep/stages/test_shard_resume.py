@@ -120,6 +120,18 @@ def test_a_dataset_is_indexed_in_a_few_large_reads(dataset, tmp_path, monkeypatc
     assert pa.concat_tables(indexed).to_pylist() == samples.to_pylist()
 
 
+@pytest.mark.parametrize("left", [0, -1], ids=["none", "all but the last"])
+def test_parts_that_are_gone_are_an_error(dataset, tmp_path, left):
+    work = shutil.copytree(dataset.work, tmp_path / "work")
+    tables = sorted((work / "parts").glob("part-?????.parquet"))
+    assert len(tables) > 1
+    for table in tables[left:]:
+        table.unlink()
+    with pytest.raises(RefusedError, match=r"parts that `in21k-prep resize` wrote are missing; delete .*/resize\.json"):
+        shard(work, tmp_path / "out")
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
 def test_no_samples_per_shard_are_refused(dataset, tmp_path):
     with pytest.raises(PrepError, match="--samples-per-shard 0: give 1 or more"):
         write_shards(locate(dataset.work), locate(tmp_path / "out"), ShardParameters(0), Workers(1))
