@@ -1,6 +1,6 @@
 """Images per second of CPU time: this loader against others on the same JPEG bytes, and against the targets.
 
-    python bench/bench_loader.py [--dataset FOLDER] [--samples N] [--rounds N] [--s3]
+    python bench/bench_loader.py [--dataset FOLDER] [--samples N] [--rounds N] [--s3] [--sizes]
 
 Each loader runs in this process on one core, in interleaved rounds; the figures are medians. Without a prepared
 dataset, one is made of generated pictures, whose JPEGs are easier to decode than photographs.
@@ -28,7 +28,8 @@ import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from loader_peers import AUGMENTING, BATCH, DECODING, Inputs, ours
+from loader_peers import AUGMENTING, BATCH, DECODING, Inputs, ours, rate
+from loader_sizes import at_sizes
 from PIL import Image
 
 from in21k.shards_manifest.manifest import MANIFEST, SAMPLES, Manifest, Shard
@@ -51,12 +52,16 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--s3", action="store_true", help="also read this loader's shards from a local S3 server")
+    parser.add_argument("--sizes", action="store_true", help="only measure this loader at smaller image sizes")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as scratch:
         inputs = make_inputs(Path(scratch), arguments.dataset, arguments.samples)
         print(f"{inputs.samples} images of {inputs.size} pixels, {len(inputs.shards)} shards; {versions()}\n")
+        at_sizes(inputs, arguments.rounds)
+        if arguments.sizes:
+            return
         decoding = compare("Shards to stacked uint8 batches", DECODING, inputs, arguments.rounds)
         augmenting = compare("With Cutout and RandAugment", AUGMENTING, inputs, arguments.rounds)
         targets(decoding, augmenting)
@@ -146,14 +151,6 @@ def drawn(number: int, size: int = 224) -> bytes:
     file = io.BytesIO()
     Image.fromarray((pixels * 255 / pixels.max()).astype(np.uint8)).save(file, "JPEG", quality=95)
     return file.getvalue()
-
-
-def rate(make: Callable[[Inputs], Iterator[Any]], inputs: Inputs) -> float:
-    """Return a loader's images per second of this process's CPU time, including that of the loader's threads."""
-    began, images = time.process_time(), 0
-    for batch in make(inputs):
-        images += len(batch)
-    return images / (time.process_time() - began)
 
 
 def compare(

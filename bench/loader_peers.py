@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,14 @@ class Inputs:
     def samples(self) -> int:
         """Number of samples."""
         return sum(self.lengths)
+
+
+def rate(make: Callable[[Inputs], Iterator[Any]], inputs: Inputs) -> float:
+    """Return a loader's images per second of this process's CPU time, including that of the loader's threads."""
+    began, images = time.process_time(), 0
+    for batch in make(inputs):
+        images += len(batch)
+    return images / (time.process_time() - began)
 
 
 def stacked(images: Iterator[Any]) -> Batches:
@@ -81,8 +90,10 @@ def _in_memory(inputs: Inputs) -> list[bytes]:
     return _files
 
 
-def ours(inputs: Inputs, *, augmented: bool = False, workers: int = 0, start_step: int = 0) -> Batches:
-    """Yield this project's batches."""
+def ours(
+    inputs: Inputs, *, augmented: bool = False, workers: int = 0, start_step: int = 0, size: int | None = None
+) -> Batches:
+    """Yield this project's batches, at the images' own size, or at one that `data.image_size` has for some epochs."""
     from in21k.shards_manifest.manifest import read_manifest
     from in21k.shards_manifest.storage.location import locate
     from in21k.train.data.interfaces import Decoding
@@ -95,7 +106,7 @@ def ours(inputs: Inputs, *, augmented: bool = False, workers: int = 0, start_ste
     location = locate(inputs.uri)
     augmentation = Augmentation(0, 0.5, 2, 9) if augmented else None
     readers = ShardReaders(location, read_manifest(location), "train")
-    source = StreamSource(readers, Decoding(image_size=inputs.size), augmentation)
+    source = StreamSource(readers, Decoding(image_size=size or inputs.size, scaled=size is not None), augmentation)
     plan = TrainPlan(inputs.lengths, seed=0, epochs=1, global_batch=BATCH)
     for batch in open_stream(source, plan, workers=workers, start_step=start_step):
         yield batch.images

@@ -14,6 +14,8 @@ _EXIF_TAG_ORIENTATION = 0x0112
 _EXIF_SEARCH = 1 << 16
 _MARK, _START_OF_SCAN, _APPLICATION_1 = 0xFF, 0xDA, 0xE1
 _IN_XMP = 0
+_FULL = 8
+"""Eighths of a whole: libjpeg scales by M / 8, in its transforms."""
 START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
 
@@ -46,7 +48,9 @@ def read_rgbx(data: bytes, limits: Limits) -> tuple[Image.Image, bool] | None:
     return image, is_whole and colors == "YCbCr"
 
 
-def read_rgb(data: bytes | memoryview, limits: Limits, row: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+def read_rgb(
+    data: bytes | memoryview, limits: Limits, row: npt.NDArray[np.uint8], *, scaled: bool = False
+) -> npt.NDArray[np.uint8] | None:
     """Return a JPEG's pixels, uint8 [H, W, 3], not turned; in `row` where they have its shape.
 
     Elsewhere they lie in a buffer that the next call overwrites. None where the JPEG's colors or its header are not of
@@ -56,6 +60,7 @@ def read_rgb(data: bytes | memoryview, limits: Limits, row: npt.NDArray[np.uint8
         data: the JPEG.
         limits: how large it may be.
         row: uint8 [H, W, 3], contiguous.
+        scaled: decode at a scale of 1 to 7 eighths where that brings the short side to the row's.
 
     Raises:
         ImageError: it is larger than the limits, or has too many scans.
@@ -68,9 +73,23 @@ def read_rgb(data: bytes | memoryview, limits: Limits, row: npt.NDArray[np.uint8
     if colors not in ("YCbCr", "Gray", "RGB"):
         return None
     check_scans(data, width, height, 3, limits)
+    least = (0, 0)
+    if scaled and (eighths := _eighths(min(height, width), min(row.shape[:2]))):
+        height, width = least = -(-height * eighths // _FULL), -(-width * eighths // _FULL)
     buffer = row if (height, width) == row.shape[:2] else _buffer(height * width * 3)
-    pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", buffer=buffer)
+    pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(
+        data, "RGB", min_height=least[0], min_width=least[1], buffer=buffer
+    )
     return row if buffer is row else pixels
+
+
+def _eighths(side: int, target: int) -> int:
+    """Return at which of libjpeg's scales, 1 to 7 eighths, a side comes to the target; 0 if at none.
+
+    Sides of less than 8 pixels have the same length at several scales.
+    """
+    eighths, rest = divmod(target * _FULL, side)
+    return eighths if side >= _FULL > eighths and not rest else 0
 
 
 def examine_jpeg(data: bytes | memoryview, limits: Limits) -> tuple[int, int, bool]:

@@ -13,6 +13,7 @@ from in21k.shards_manifest.errors import DatasetError, escaped, one_line
 from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.config.overrides import check_value
 from in21k.train.config.settings import SETTINGS
+from in21k.train.config.sizes import EXAMPLE
 from in21k.train.errors import USER_ERRORS
 
 PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={}, other_extra="train")
@@ -62,7 +63,7 @@ def setting_option(name: str, *, key: str = "", more: str = "", **changes: Any) 
     elif setting.kind is bool:
         given["is_flag"] = True
     else:
-        given["type"] = setting.kind
+        given["type"] = str if setting.by_epoch else setting.kind
     flag = name.replace("_", "-")
     return click.option(changes.pop("flags", f"--{flag}"), **given | changes)
 
@@ -90,7 +91,8 @@ def shared(command: _Command) -> _Command:
         setting_option(
             "image_size",
             metavar="PIXELS",
-            help="Side of the images in pixels; by default the dataset's or the checkpoint's.",
+            help="Side of the images in pixels; by default the dataset's or the checkpoint's. Training also takes "
+            f"sizes by their first epoch, such as {EXAMPLE!r}.",
         ),
         setting_option("workers", metavar="N", help="Loader processes per rank; by default the CPUs available decide."),
         setting_option("device", help="Device to compute on; auto, the default, takes a GPU if there is one."),

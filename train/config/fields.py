@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from in21k.shards_manifest.sizes import SizeError, parse_size
+from in21k.train.config.sizes import EXAMPLE, checked_size
 from in21k.train.errors import TrainError
 
 Value = TypeVar("Value", bool, int, float, str)
@@ -30,6 +31,8 @@ class Setting:
     """All values, for text that is one of a few words."""
     text: Literal["", "free", "size"] = ""
     """For text without choices: free (a name or a path), or a size in bytes."""
+    by_epoch: bool = False
+    """Whether, instead of a number, it also takes a text of numbers by epoch."""
 
     @property
     def takes(self) -> str:
@@ -37,7 +40,8 @@ class Setting:
         if self.choices:
             return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
         if self.low is not None and self.high is not None:
-            return f"{_shown(self.low)} to {_shown(self.high)}"
+            more = f", or by epoch: {EXAMPLE}" if self.by_epoch else ""
+            return f"{_shown(self.low)} to {_shown(self.high)}{more}"
         return "a size" if self.text == "size" else _KINDS[self.kind]
 
     def checked(self, name: str, value: Any) -> Any:
@@ -50,6 +54,10 @@ class Setting:
         Raises:
             TrainError: it is of another type, outside the range, or not one of the choices.
         """
+        if self.by_epoch and isinstance(value, str):
+            value = checked_size(name, value)
+            if isinstance(value, str):
+                return value
         accepted = (int, float) if self.kind is float else (self.kind,)
         if type(value) not in accepted:  # exactly: a bool is an int to Python
             raise TrainError(f"{name} must be {_KINDS[self.kind]}, not {value!r}")
@@ -70,12 +78,13 @@ def setting(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     text: Literal["", "free", "size"] = "",
+    by_epoch: bool = False,
 ) -> Value:
     """Return a dataclass field with a default, and with what is known of the setting in its metadata.
 
     Numbers need a range, and text needs choices or a word on what it is; `Setting` explains both.
     """
-    known = Setting(kind=type(default), help=help, low=low, high=high, choices=choices, text=text)
+    known = Setting(kind=type(default), help=help, low=low, high=high, choices=choices, text=text, by_epoch=by_epoch)
     declared: Value = field(default=default, metadata={METADATA: known})
     return declared
 

@@ -90,7 +90,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
         read = tomllib.loads(f"value = {value}")["value"]
     except ValueError:  # TOMLDecodeError, or a number with thousands of digits
         return key, value
-    is_text = key in SETTINGS and SETTINGS[key].kind is str
+    known = SETTINGS.get(key)
+    is_text = known is not None and (known.kind is str or (known.by_epoch and not isinstance(read, int)))
     return key, value if is_text and not isinstance(read, str) else read
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from in21k.train.config.fields import METADATA, Setting, setting
+from in21k.train.config.sizes import MAX_SIDE
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,14 @@ class ModelConfig:
 class DataConfig:
     """Images, batches and augmentation."""
 
-    image_size: int = setting(0, "Side of the images in pixels; 0 means the dataset's.", low=0, high=4096)
+    image_size: int | str = setting(
+        0,
+        "Side of the images in pixels; 0 means the dataset's. Or the sides of the training images by their first "
+        "epoch, the last of which is the model's.",
+        low=0,
+        high=MAX_SIDE,
+        by_epoch=True,
+    )
     batch_size: int = setting(256, "Training images per step, over all ranks together.", low=1, high=2**24)
     eval_batch_size: int = setting(256, "Validation images per step, on each rank.", low=1, high=2**24)
     cutout: float = setting(

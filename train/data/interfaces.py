@@ -52,6 +52,9 @@ class Decoding:
 
     A dataset that in21k-prep wrote has no such images: there, a warning means that bytes have changed since.
     """
+    scaled: bool = False
+    """Whether libjpeg decodes a JPEG at a scale of 1 to 7 eighths where that brings its short side to the image size,
+    which leaves nothing to resize."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def prepare_backend(run: RunConfig, device: torch.device) -> None:
     if run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     torch.use_deterministic_algorithms(run.deterministic)
-    torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # all batches have the same shape
+    torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # batches have one shape, or a few
 
 
 def check_deterministic(module: nn.Module, name: str, device: torch.device) -> None:
@@ -53,8 +53,14 @@ def _reflects(layer: nn.Module) -> bool:
     return isinstance(layer, (nn.ReflectionPad1d, nn.ReflectionPad2d)) or "reflect" in padding
 
 
-def compiled(module: nn.Module, device: torch.device) -> nn.Module:
+def compiled(module: nn.Module, device: torch.device, sizes: int = 1) -> nn.Module:
     """Return a compiled version of a module, compiled on its first call; the module itself does not change.
+
+    Args:
+        module: to be compiled.
+        device: that it computes on.
+        sizes: how many image sizes it will see. It is compiled for each of them, at the first batch of that size: code
+            for any size, which torch makes from the second size on, is slower.
 
     Raises:
         TrainError: torch finds no compiler.
@@ -66,7 +72,11 @@ def compiled(module: nn.Module, device: torch.device) -> nn.Module:
             f"--compile needs a compiler, and none of {', '.join(names)} is installed; install one, set {variable}, "
             "or leave --compile out"
         )
-    return cast(nn.Module, torch.compile(module))
+    if sizes == 1:
+        return cast(nn.Module, torch.compile(module))
+    limit = torch._dynamo.config.recompile_limit
+    torch._dynamo.config.recompile_limit = max(limit, sizes + 1)
+    return cast(nn.Module, torch.compile(module, dynamic=False))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from in21k.train.config.settings import Config, DataConfig, LossConfig, RunConfig
+from in21k.train.config.sizes import only_size
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.backend import prepare_backend
@@ -60,7 +61,7 @@ def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunC
         dataset = open_dataset(data)
         if not dataset.samples("val"):
             raise TrainError(f"{data} has no val images to evaluate on (in21k-prep made it with --val-per-class 0)")
-        model = open_model(dataset, settings.image_size)
+        model = open_model(dataset, only_size(settings.image_size, "an evaluation"))
         check_labels(model.loss.scheme, dataset)
         network = prepare_network(model.network, ranks)
         config = Config(

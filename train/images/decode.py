@@ -14,7 +14,13 @@ CENTER = (0.5, 0.5)
 """A crop from the center."""
 
 
-def decode_into(content: memoryview | bytes | Pixels, row: Pixels, crop: tuple[float, float] | None = None) -> bool:
+def decode_into(
+    content: memoryview | bytes | Pixels,
+    row: Pixels,
+    crop: tuple[float, float] | None = None,
+    *,
+    scaled: bool = False,
+) -> bool:
     """Decode an image to RGB into a row, and return whether that was possible; if not, the row is undefined.
 
     An image of another size is squished to the row's, antialiased, or a square of its short side is cropped before. A
@@ -24,12 +30,13 @@ def decode_into(content: memoryview | bytes | Pixels, row: Pixels, crop: tuple[f
         content: an image file's bytes, or pixels, uint8 [H, W, 3].
         row: uint8 [H, W, 3], contiguous.
         crop: where to crop a square, vertically and horizontally from 0 to 1; None squishes.
+        scaled: decode a JPEG at a scale of 1 to 7 eighths where that brings its short side to the row's.
     """
     if isinstance(content, np.ndarray):
         fit_into(content, row, crop)
         return True
     try:
-        pixels = decode_strictly(content, LIMITS, row)
+        pixels = decode_strictly(content, LIMITS, row, scaled=scaled)
         if pixels is not row:
             fit_into(pixels, row, crop)
     except ImageError:

@@ -24,19 +24,27 @@ def read_pixels(content: bytes | memoryview) -> Pixels:
         raise
 
 
-def decode_wild(content: memoryview | bytes | Pixels, row: Pixels, crop: tuple[float, float] | None = None) -> bool:
+def decode_wild(
+    content: memoryview | bytes | Pixels,
+    row: Pixels,
+    crop: tuple[float, float] | None = None,
+    *,
+    scaled: bool = False,
+) -> bool:
     """Decode an image to RGB into a row, and return whether that was possible, as `decode_into` does.
 
     Args:
         content: an image file's bytes, or pixels, uint8 [H, W, 3].
         row: uint8 [H, W, 3], contiguous.
         crop: where to crop a square, vertically and horizontally from 0 to 1; None squishes.
+        scaled: as for `decode_into`, of JPEGs that are upright and without fault; others are resized.
     """
     if isinstance(content, np.ndarray):
         fit_into(content, row, crop)
         return True
     # The strict decoder is the faster one, and turns nothing: it takes the JPEGs that are upright and without fault.
-    if content[:2] == START_OF_IMAGE and orientation(content) == 1 and decode_into(content, row, crop):
+    is_upright = content[:2] == START_OF_IMAGE and orientation(content) == 1
+    if is_upright and decode_into(content, row, crop, scaled=scaled):
         return True
     try:
         fit_into(read_pixels(content), row, crop)

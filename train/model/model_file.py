@@ -11,6 +11,7 @@ from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.config.records import Record, parse_record
 from in21k.train.config.settings import Config
+from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.model.level_order import LevelOrder, flat_order
@@ -34,7 +35,7 @@ class ModelMetadata:
     """timm's name."""
     num_classes: int
     image_size: int
-    """Side of the training images in pixels."""
+    """Side of the training images in pixels, at the end where it changed."""
     class_list_sha256: str
     """SHA-256 of the wnids in order of class index."""
     step: int
@@ -48,7 +49,7 @@ def metadata_of(config: Config, data: TrainingData, step: int) -> ModelMetadata:
     return ModelMetadata(
         model=config.model.name,
         num_classes=len(data.hierarchy),
-        image_size=config.data.image_size,
+        image_size=schedule_of(config.data.image_size).last,
         class_list_sha256=data.class_list_sha256,
         step=step,
         config=config,

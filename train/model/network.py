@@ -1,7 +1,7 @@
 """A network: a timm model with its classifier rows in level order, and its weights read and written in class order."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,8 +155,22 @@ def check_name(name: str) -> None:
         raise TrainError(f"timm has no weights {name!r}; it has: {', '.join(tags) or 'none'}") from error
 
 
+def require_sizes(network: Network, sizes: Sequence[int]) -> None:
+    """Refuse image sizes that change if the network does not take each of them, as one of fixed patches.
+
+    Args:
+        network: on the CPU.
+        sizes: sides of the images in pixels; one alone was tried when the network was built.
+
+    Raises:
+        TrainError: it does not take one of them.
+    """
+    for size in sizes if len(sizes) > 1 else ():
+        _try_out(network, size, "give one image size, or a model whose input may have any")
+
+
 @torch.no_grad()  # in inference mode, what a model caches on its first call could not be differentiated later
-def _try_out(network: Network, image_size: int) -> None:
+def _try_out(network: Network, image_size: int, hint: str = "give another size") -> None:
     """Refuse an image size that the network does not take, by passing one black image through it."""
     images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
     is_training = network.module.training
@@ -164,8 +178,7 @@ def _try_out(network: Network, image_size: int) -> None:
         network.module.eval()(network.inputs(images, torch.device("cpu")))
     except (AssertionError, ValueError, RuntimeError) as error:
         raise TrainError(
-            f"{network.name} does not take images of {image_size} × {image_size} pixels: {one_line(error)}; "
-            "give another size"
+            f"{network.name} does not take images of {image_size} × {image_size} pixels: {one_line(error)}; {hint}"
         ) from error
     finally:
         network.module.train(is_training)

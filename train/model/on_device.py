@@ -45,11 +45,17 @@ def with_synchronized_norms(module: nn.Module) -> nn.Module:
     return converted
 
 
-def training_module(module: nn.Module, ranks: Ranks, run: RunConfig) -> nn.Module:
+def training_module(module: nn.Module, ranks: Ranks, run: RunConfig, sizes: int = 1) -> nn.Module:
     """Return a module as training calls it: it exchanges gradients between the ranks, and is compiled on request.
 
     Each rank keeps the running statistics of its own batch norms, which training does not use; a val pass and a
     checkpoint take those of the first rank.
+
+    Args:
+        module: on the device.
+        ranks: this rank among the others.
+        run: whether it is compiled.
+        sizes: how many image sizes it will see.
 
     Raises:
         TrainError: torch.compile finds no compiler.
@@ -59,7 +65,7 @@ def training_module(module: nn.Module, ranks: Ranks, run: RunConfig) -> nn.Modul
         exchanging = DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
         exchanging.broadcast_buffers = False  # as an argument, it would also leave out the broadcast at the start
         module = exchanging
-    return compiled(module, ranks.device) if run.compile else module
+    return compiled(module, ranks.device, sizes) if run.compile else module
 
 
 @contextmanager

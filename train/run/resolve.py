@@ -6,6 +6,7 @@ from pathlib import Path
 import timm
 
 from in21k.train.config.settings import Config, ModelConfig, RunConfig
+from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
@@ -21,15 +22,28 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
 
     Raises:
         TrainError: the scheme does not take the dataset's labels, neither the configuration nor the dataset says the
-            image size, or timm lacks the model's weights.
+            image size, a size begins after the run's last epoch, or timm lacks the model's weights.
     """
     check_labels(config.loss.scheme, dataset)
     return replace(
         config,
         model=resolve_model(config.model),
-        data=replace(config.data, image_size=resolve_size(config.data.image_size, dataset)),
+        data=replace(config.data, image_size=_resolve_sizes(config, dataset)),
         run=with_workers(config.run, ranks),
     )
+
+
+def _resolve_sizes(config: Config, dataset: TrainingData) -> int | str:
+    """Return `data.image_size`, where 0 stands for the dataset's."""
+    if isinstance(config.data.image_size, int):
+        return resolve_size(config.data.image_size, dataset)
+    first, size = schedule_of(config.data.image_size).parts[-1]
+    if first >= config.optim.epochs:
+        raise TrainError(
+            f"data.image_size={config.data.image_size!r} begins {size} pixels with epoch {first}, and the run's last "
+            f"epoch is {config.optim.epochs - 1}, counted from 0; give more --epochs or an earlier one"
+        )
+    return config.data.image_size
 
 
 def resolve_size(image_size: int, dataset: TrainingData) -> int:

@@ -5,6 +5,7 @@ overwritten while anything holds it, or a view of it; holding many batches only 
 memory.
 """
 
+import math
 import mmap
 import os
 import tempfile
@@ -34,15 +35,18 @@ class BatchPool:
         self._free: list[Pixels] = []
 
     def take(self, shape: Sequence[int]) -> Pixels:
-        """Return an uninitialized batch of this shape; its memory is free again when the array is gone."""
-        fits = next((at for at, buffer in enumerate(self._free) if buffer.shape == tuple(shape)), None)
-        buffer = np.empty(shape, np.uint8) if fits is None else self._free.pop(fits)
+        """Return an uninitialized batch of this shape; its memory is free again when the array is gone.
+
+        Free buffers of another shape are given back to the system.
+        """
+        self._free = [buffer for buffer in self._free if buffer.shape == tuple(shape)]  # the others' time is over
+        buffer = self._free.pop() if self._free else np.empty(shape, np.uint8)
         return _returning(buffer, lambda: self._free.append(buffer))
 
 
 @dataclass(frozen=True)
 class RingShape:
-    """How many slots a ring has, and the shape of the batch that each holds."""
+    """How many slots a ring has, and the shape of the largest batch that each holds."""
 
     workers: int
     """Loader processes."""
@@ -109,22 +113,28 @@ class BatchRing:
         """Return whether a loader process has filled a slot that was not lent yet."""
         return bool((self._flags[worker] == _FILLED).any())
 
-    def array(self, worker: int, slot: int) -> Pixels:
-        """Return a slot's batch, for its loader process to fill."""
+    def array(self, worker: int, slot: int, shape: tuple[int, ...] | None = None) -> Pixels:
+        """Return a slot's batch, for its loader process to fill.
+
+        Args:
+            worker: the loader process.
+            slot: one of its slots.
+            shape: of the batch, no larger than the ring's, which it is by default.
+        """
+        shape = shape or self.shape.batch
         # slots of one number are neighbors, so that the first of each process are in the part that is page-locked
         start = self._first + (slot * self.shape.workers + worker) * self.shape.batch_bytes
-        count = int(np.prod(self.shape.batch))
-        return np.frombuffer(self._memory, np.uint8, count, start).reshape(self.shape.batch)
+        return np.frombuffer(self._memory, np.uint8, math.prod(shape), start).reshape(shape)
 
-    def lend(self, worker: int, slot: int) -> Pixels:
-        """Return a slot's filled batch; the slot is free again when the array is gone."""
+    def lend(self, worker: int, slot: int, shape: tuple[int, ...] | None = None) -> Pixels:
+        """Return a slot's filled batch, as `array` does; the slot is free again when the array is gone."""
 
         def give_back() -> None:
             """Mark the slot as free."""
             self._flags[worker, slot] = _FREE
 
         self._flags[worker, slot] = _LENT
-        return _returning(self.array(worker, slot), give_back)
+        return _returning(self.array(worker, slot, shape), give_back)
 
     @property
     def memory(self) -> Pixels:

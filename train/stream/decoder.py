@@ -63,7 +63,7 @@ class BatchDecoder:
     def _decode_sample(self, sample: Sample, row: Pixels, crop: tuple[float, float] | None) -> bool:
         """Decode a sample into a row of the batch and return whether that succeeded."""
         decode = decode_wild if self.decoding.wild else decode_into
-        if decode(sample.image, row, crop):
+        if decode(sample.image, row, crop, scaled=self.decoding.scaled):
             return True
         if self.decoding.strict:
             raise TrainError(f"the image {sample.key} does not decode; without --strict it would be skipped")

@@ -55,6 +55,8 @@ class RingBatch(NamedTuple):
     worker: int
     slot: int
     """Which of the process's slots in the ring."""
+    shape: tuple[int, ...]
+    """Of the pixels."""
 
 
 class LoaderFailure(NamedTuple):
@@ -115,7 +117,7 @@ def open_stream(
 
 
 def _ring(source: StreamSource, plan: TrainPlan | EvalPlan, workers: int) -> BatchRing:
-    size, slots = source.decoding.image_size, PREFETCH + 1 + -(-_HELD // workers)
+    size, slots = source.largest_size, PREFETCH + 1 + -(-_HELD // workers)
     return BatchRing(RingShape(workers, slots, (plan.batch_size, size, size, 3)))
 
 
@@ -153,7 +155,7 @@ def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Bat
                 raise TrainError(item.message)
             if isinstance(item, RingBatch):
                 assert ring is not None
-                item = Batch(as_images(ring.lend(item.worker, item.slot)), item.labels)
+                item = Batch(as_images(ring.lend(item.worker, item.slot, item.shape)), item.labels)
             yield item
             del item  # or its memory would stay in use until the next one arrives
     except RuntimeError as error:
@@ -192,18 +194,20 @@ def _read(source: StreamSource, plans: Iterable[BatchPlan]) -> Iterator[tuple[Ba
 def _decoded(
     source: StreamSource, ring: BatchRing | None, batches: Iterable[tuple[BatchPlan, list[Sample | None]]]
 ) -> Iterator[Batch | RingBatch]:
-    decoder, size = BatchDecoder(source.decoding, source.augmentation), source.decoding.image_size
+    decoder = BatchDecoder(source.decoding, source.augmentation)
     info, pool = get_worker_info(), BatchPool()
     for plan, samples in batches:
+        size = source.image_size(plan.epoch)
+        shape = (len(samples), size, size, 3)
         slot = ring.take(info.id) if ring is not None and info is not None else None
         if ring is None or info is None or slot is None:
-            pixels = pool.take((len(samples), size, size, 3))
+            pixels = pool.take(shape)
             yield Batch(as_images(pixels), decoder.decode(samples, plan, pixels))
             del pixels
         else:
-            labels = decoder.decode(samples, plan, ring.array(info.id, slot))
+            labels = decoder.decode(samples, plan, ring.array(info.id, slot, shape))
             ring.fill(info.id, slot)
-            yield RingBatch(labels, info.id, slot)
+            yield RingBatch(labels, info.id, slot, shape)
 
 
 def _failures_as_items(batches: Iterable[Batch | RingBatch]) -> Iterator[Batch | RingBatch | LoaderFailure]:

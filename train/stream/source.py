@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from in21k.shards_manifest.sizes import parse_size
 from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.config.settings import Config, DataConfig
+from in21k.train.config.sizes import SizeSchedule, schedule_of
 from in21k.train.data.interfaces import CacheOptions, Decoding, ReaderFactory, ReadOptions, TrainingData
 from in21k.train.images.augment_draws import Augmentation
 
@@ -17,6 +18,17 @@ class StreamSource:
     decoding: Decoding
     augmentation: Augmentation | None = None
     """None for validation, and where the GPU augments."""
+    sizes: SizeSchedule | None = None
+    """Sides of the images by epoch; None for that of the decoding in all epochs."""
+
+    def image_size(self, epoch: int) -> int:
+        """Return the side of an epoch's images in pixels."""
+        return self.decoding.image_size if self.sizes is None else self.sizes.at(epoch)
+
+    @property
+    def largest_size(self) -> int:
+        """The largest side of the images in pixels."""
+        return self.decoding.image_size if self.sizes is None else self.sizes.largest
 
 
 def augmentation_of(config: Config) -> Augmentation:
@@ -26,12 +38,16 @@ def augmentation_of(config: Config) -> Augmentation:
 
 
 def train_source(data: TrainingData, config: Config) -> StreamSource:
-    """Return the source of the training images: randomly cropped, and augmented unless the GPU does that."""
-    source = plain_source(data, "train", config)
+    """Return the source of the training images: randomly cropped, and augmented unless the GPU does that.
+
+    Only where their size changes with the epoch are they decoded at it: one size gives the pixels that it always gave.
+    """
+    source, sizes = plain_source(data, "train", config), schedule_of(config.data.image_size)
     return replace(
         source,
-        decoding=replace(source.decoding, crop_seed=config.run.seed),
+        decoding=replace(source.decoding, crop_seed=config.run.seed, scaled=not sizes.is_constant),
         augmentation=augmentation_of(config) if config.data.augment_device == "cpu" else None,
+        sizes=sizes,
     )
 
 
@@ -41,9 +57,12 @@ def val_source(data: TrainingData, config: Config) -> StreamSource:
 
 
 def plain_source(data: TrainingData, split: str, config: Config) -> StreamSource:
-    """Return the source of a split's images without augmentation, cropped at the center where they are cropped."""
+    """Return the source of a split's images without augmentation, cropped at the center where they are cropped.
+
+    Their size is the last one.
+    """
     settings = config.data
-    decoding = replace(data.decoding(settings.image_size), strict=settings.strict)
+    decoding = replace(data.decoding(schedule_of(settings.image_size).last), strict=settings.strict)
     return StreamSource(data.reader(split, read_options(settings)), decoding)
 
 

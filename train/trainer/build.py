@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from in21k.train.config.settings import Config
+from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import TrainPlan
 from in21k.train.device.backend import check_deterministic, prepare_backend
@@ -13,7 +14,7 @@ from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import build_loss
 from in21k.train.model.level_order import level_order
-from in21k.train.model.network import build_network
+from in21k.train.model.network import build_network, require_sizes
 from in21k.train.model.on_device import prepare_network, training_module
 from in21k.train.run.folder import Start
 from in21k.train.trainer.ema import WeightEma
@@ -34,7 +35,7 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     Raises:
         TrainError: the configuration does not fit the dataset or the ranks, or weights are not usable.
     """
-    run, optim = config.run, config.optim
+    run, optim, sizes = config.run, config.optim, schedule_of(config.data.image_size)
     prepare_backend(run, ranks.device)
     plan = _plan(config, dataset, ranks)
     torch.manual_seed(run.seed)
@@ -42,7 +43,8 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     loss = build_loss(config.loss, order, dataset.label_sets, config.distill).to(ranks.device)
     resumed = start.state is not None  # its weights come from the checkpoint
     model = replace(config.model, pretrained=False, init="") if resumed else config.model
-    network = build_network(model, order, config.data.image_size)
+    network = build_network(model, order, sizes.last)
+    require_sizes(network, sizes.sizes)
     if run.deterministic:
         check_deterministic(network.module, network.name, ranks.device)
     network = prepare_network(network, ranks, sync_bn=config.model.sync_bn)
@@ -64,7 +66,7 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
         teacher=teacher,
     )
     session.restore(start)
-    return replace(session, train_module=training_module(network.module, ranks, run))
+    return replace(session, train_module=training_module(network.module, ranks, run, len(sizes.sizes)))
 
 
 def _plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.evaluation.val_pass import NO_VAL, Evaluation
 from in21k.train.run.curves import CurvePoint, CurveWriter
@@ -99,7 +100,7 @@ def run_summary(session: Session, run: Path, start: Start, progress: Progress, s
         "model": session.config.model.name,
         "scheme": session.config.loss.scheme,
         "classes": len(dataset.hierarchy),
-        "image_size": session.config.data.image_size,
+        "image_size": schedule_of(session.config.data.image_size).last,
         "processes": session.ranks.world_size,
         "device": session.ranks.device.type,
         "batch_size": plan.global_batch,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from in21k.train.config.settings import Config, DistillConfig
+from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
@@ -14,7 +15,7 @@ from in21k.train.losses.schemes import DISTILLING
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.level_order import LevelOrder
 from in21k.train.model.model_file import check_classes, load_network, read_metadata
-from in21k.train.model.network import Network
+from in21k.train.model.network import Network, require_sizes
 from in21k.train.model.on_device import prepare_network
 from in21k.train.model.published import PublishedModel, published_network, published_settings
 from in21k.train.run.checkpoint import find_model
@@ -65,9 +66,10 @@ def open_teacher(config: Config, data: TrainingData, order: LevelOrder, ranks: R
         raise TrainError(
             f"loss.scheme={config.loss.scheme} needs a teacher; pass --teacher with a run or a model of timm"
         )
-    size = config.data.image_size
+    sizes = schedule_of(config.data.image_size)
     is_file = Path(distill.teacher).exists()
-    network = _trained(distill, data, order, size) if is_file else _published(distill, data, size)
+    network = _trained(distill, data, order, sizes.last) if is_file else _published(distill, data, sizes.last)
+    require_sizes(network, sizes.sizes)
     return Teacher(network, config, ranks)
 
 

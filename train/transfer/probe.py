@@ -11,6 +11,7 @@ from torch import Tensor
 
 from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
 from in21k.train.config.settings import Config
+from in21k.train.config.sizes import only_size, schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
@@ -52,11 +53,12 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
     with join_ranks(config.run.device) as ranks, run_lock(run) as lock:
         if ranks.world_size > 1:
             raise TrainError("a linear probe runs on one rank; start it without torchrun")
+        only_size(config.data.image_size, "a linear probe")
         config = resolved(config, data, ranks)
         lock.take_if_there()
         start = find_start(run, config, data, resume=None)
         torch.manual_seed(config.run.seed)
-        network = build_network(config.model, level_order(data.hierarchy), config.data.image_size)
+        network = build_network(config.model, level_order(data.hierarchy), schedule_of(config.data.image_size).last)
         network = prepare_network(network, ranks)
         with data.cached(read_options(config.data)):
             begin_run(run, start, config, data, lock, resume=None)

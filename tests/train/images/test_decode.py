@@ -19,9 +19,9 @@ def row_of(image: Image.Image, side: int = 24) -> np.ndarray:
     return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
 
 
-def decoded(decode, content, side: int = 24, crop=None) -> np.ndarray:
+def decoded(decode, content, side: int = 24, crop=None, **options) -> np.ndarray:
     row = np.zeros((side, side, 3), np.uint8)
-    assert decode(content, row, crop)
+    assert decode(content, row, crop, **options)
     return row
 
 
@@ -30,6 +30,41 @@ def decoded(decode, content, side: int = 24, crop=None) -> np.ndarray:
 def test_an_image_is_squished_into_its_row(decode, name):
     assert (decoded(decode, memoryview(FILES[name]())) == row_of(PICTURE)).all()
     assert (decoded(decode, np.asarray(PICTURE)) == row_of(PICTURE)).all()
+
+
+@pytest.mark.parametrize("decode", BOTH)
+@pytest.mark.parametrize("eighths", range(1, 8))
+def test_libjpeg_scales_by_eighths_where_asked_to(decode, eighths):
+    image, side = photo(3, (64, 64)).resize((128, 128)), 16 * eighths
+    content = encode(image, "JPEG", quality=95)
+    resized, scaled = decoded(decode, content, side), decoded(decode, content, side, scaled=True)
+    assert (resized == row_of(Image.open(io.BytesIO(content)), side)).all()
+    assert 0 < np.abs(scaled.astype(int) - resized).mean() < 4
+    if eighths in (1, 2, 4):  # Pillow's draft mode has these alone
+        draft = Image.open(io.BytesIO(content))
+        draft.draft("RGB", (side, side))
+        assert (scaled == np.asarray(draft)).all()
+
+
+@pytest.mark.parametrize("decode", BOTH)
+def test_what_libjpeg_cannot_scale_is_resized(decode):
+    square = encode(photo(3, (64, 64)), "JPEG")
+    for content, side in ((square, 50), (square, 64), (square, 80), (encode(photo(3, (64, 64)), "PNG"), 32)):
+        assert (decoded(decode, content, side, scaled=True) == decoded(decode, content, side)).all()
+
+
+@pytest.mark.parametrize("decode", BOTH)
+def test_a_scaled_image_is_cropped_or_squished_afterwards(decode):
+    content = encode(photo(3, (128, 64)), "JPEG", quality=95)
+    for crop in (CENTER, (0.0, 0.0), None):
+        whole, half = decoded(decode, content, 64, crop), decoded(decode, content, 32, crop, scaled=True)
+        assert np.abs(row_of(Image.fromarray(whole), 32).astype(int) - half).mean() < 6
+
+
+def test_a_damaged_image_is_refused_at_any_scale():
+    assert not decode_into(damaged_in_the_middle(), np.zeros((24, 24, 3), np.uint8), scaled=True)
+    cut = encode(photo(3, (64, 64)), "JPEG")[:-200]
+    assert not decode_into(cut, np.zeros((32, 32, 3), np.uint8), scaled=True)
 
 
 @pytest.mark.parametrize("decode", BOTH)
