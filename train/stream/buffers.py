@@ -122,6 +122,7 @@ class BatchRing:
             shape: of the batch, no larger than the ring's, which it is by default.
         """
         shape = shape or self.shape.batch
+        assert math.prod(shape) <= self.shape.batch_bytes, "a batch would reach into the next slot"
         # slots of one number are neighbors, so that the first of each process are in the part that is page-locked
         start = self._first + (slot * self.shape.workers + worker) * self.shape.batch_bytes
         return np.frombuffer(self._memory, np.uint8, math.prod(shape), start).reshape(shape)

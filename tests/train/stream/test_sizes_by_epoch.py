@@ -1,17 +1,19 @@
 """Batches whose size follows the epoch: the same with any loader processes and ranks, and when resumed."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from streams import AUGMENTATION, decoding_with, equal, source_of, stream
+from streams import AUGMENTATION, decoding_with, equal, source_of, stream, train_plan
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import schedule_of
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.stream.buffers import BatchPool, BatchRing, RingShape
+from in21k.train.stream.loader import open_stream
 from in21k.train.stream.source import StreamSource, train_source, val_source
 
 STEPS = 93 // 8
@@ -34,6 +36,20 @@ def test_loader_processes_and_ranks_see_the_same_batches_of_each_size(growing):
     halves = [stream(growing, epochs=3, rank=rank, world=2) for rank in (0, 1)]
     joined = [torch.cat([left.images, right.images]) for left, right in zip(*halves, strict=True)]
     assert all(torch.equal(both, one.images) for both, one in zip(joined, alone, strict=True))
+
+
+@pytest.mark.parametrize("sizes", ["0:16, 1:20, 2:32", "0:32, 1:16"])
+def test_batches_that_are_let_go_pass_through_the_same_slots_at_each_size(growing, sizes):
+    source = replace(growing, sizes=schedule_of(sizes))
+    digests = [
+        [
+            hashlib.sha256(batch.images.numpy().tobytes()).digest()
+            for batch in open_stream(source, plan, workers=workers)
+        ]
+        for plan in [train_plan(source, epochs=3)]
+        for workers in (0, 2)
+    ]
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize("start", [STEPS - 1, STEPS, STEPS + 4])
@@ -62,6 +78,8 @@ def test_a_slot_holds_batches_of_any_size_up_to_the_largest():
     lent = ring.lend(0, 0, (4, 16, 16, 3))
     assert (lent.shape, lent.min(), lent.max()) == ((4, 16, 16, 3), 7, 7)
     assert not ring.array(0, 1).any()
+    with pytest.raises(AssertionError):
+        ring.array(0, 0, (8, 32, 32, 3))
     assert ring.take(0) == 1
     assert ring.take(0) is None
     del lent
