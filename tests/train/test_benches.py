@@ -19,3 +19,13 @@ def test_the_throughput_bench_prints_a_row_a_model(dataset_folder):
     assert re.search(
         r"^\| test_vit \| [\d,]+ \| [\d,]+ \| [\d,]+ \| \d+\.\d\d \| \d\.\d\d \| – \| – \|$", done.stdout, re.M
     )
+
+
+@pytest.mark.slow
+def test_the_loader_bench_prints_a_row_a_size():
+    command = [sys.executable, BENCH / "bench_loader.py", "--sizes", "--samples", "256", "--rounds", "1"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for size in (196, 168, 140, 112):
+        assert re.search(rf"^\| {size} \| [\d,]+ \| \d\.\d\d \| [\d,]+ \| \d\.\d\d \|.*\|$", done.stdout, re.M)
+        assert re.search(rf"^\| {size} \| \d+\.\d \| \d+ \| \d+\.\d \| × \d\.\d\d \|$", done.stdout, re.M)

@@ -10,8 +10,8 @@ from in21k.shards_manifest.errors import one_line
 from in21k.train.errors import TrainError
 
 _LESS_MEMORY = (
-    "split each rank's batch with --set optim.accumulate=N, recompute activations with "
-    "--set model.grad_checkpointing=true, or take a smaller --batch-size or --image-size"
+    "split each rank's batch with optim.accumulate=N, recompute activations with "
+    "model.grad_checkpointing=true, or take a smaller --batch-size or --image-size"
 )
 _ON_THE_CPU = "DefaultCPUAllocator"
 """In the RuntimeError of PyTorch where others raise MemoryError."""
