@@ -15,10 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from itertools import islice, repeat
 from pathlib import Path
 
 import torch
@@ -29,26 +25,9 @@ from in21k.train.data.prepared.dataset import Dataset, open_dataset
 from in21k.train.device.ranks import join_ranks
 from in21k.train.run.folder import Start
 from in21k.train.run.resolve import resolved
-from in21k.train.stream.batch import Batch
-from in21k.train.stream.loader import open_stream
-from in21k.train.stream.prefetch import on_device
-from in21k.train.stream.source import train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.session import Session
-
-WARM_UP = 10
-"""Steps before the clock starts, in which cudnn chooses its kernels and loader processes fill their buffers."""
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Images per second in one round."""
-
-    synthetic: float
-    loader: float
-    streaming: float
-    waited: float
-    """Share of the streaming steps' time spent waiting for data."""
+from in21k.train.trainer.throughput import WARM_UP, Rates, measure
 
 
 def main() -> None:
@@ -105,62 +84,6 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
-def measure(session: Session, steps: int) -> Rates:
-    """Return one round's rates."""
-    with closing(batches(session)) as stream:
-        batch = next(stream)
-    session.train_module.train()
-    synthetic = timed(session, repeat(batch), steps, session.train_step)
-    with closing(batches(session)) as stream:
-        loader = timed(session, stream, steps, lambda *_: None)
-    wait = Waiting()
-    with closing(batches(session)) as stream:
-        streaming = timed(session, wait.measured(stream), steps, session.train_step)
-    seconds = steps * session.plan.batch_size / streaming
-    return Rates(synthetic, loader, streaming, wait.seconds / seconds)
-
-
-def batches(session: Session) -> Generator[Batch]:
-    """Return the training stream, its batches on the device."""
-    on_gpu = session.ranks.device.type == "cuda"
-    source = train_source(session.dataset, session.config)
-    stream = open_stream(source, session.plan, workers=session.config.run.workers, pinned_bytes=2**32 if on_gpu else 0)
-    return on_device(stream, session.ranks.device)
-
-
-class Waiting:
-    """Counts the time spent waiting for batches, after the warm-up."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def measured(self, stream: Iterator[Batch]) -> Iterator[Batch]:
-        """Yield the batches of a stream."""
-        for number in range(sys.maxsize):
-            began = time.perf_counter()
-            batch = next(stream)
-            self.seconds += (time.perf_counter() - began) * (number >= WARM_UP)
-            yield batch
-
-
-def timed(session: Session, stream: Iterator[Batch], steps: int, step: Callable[[Batch, int], object]) -> float:
-    """Return the images per second of `steps` steps after the warm-up."""
-    for number, batch in enumerate(islice(stream, WARM_UP)):
-        step(batch, number)
-    synchronize(session)
-    began = time.perf_counter()
-    for number, batch in enumerate(islice(stream, steps), WARM_UP):
-        step(batch, number)
-    synchronize(session)
-    return steps * session.plan.batch_size / (time.perf_counter() - began)
-
-
-def synchronize(session: Session) -> None:
-    """Wait until the device has finished."""
-    if session.ranks.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 def timm_rate(options: argparse.Namespace, model: str, session: Session) -> float:
     """Return the images per second of timm's train script, from the time between two of its log lines.
 
@@ -208,8 +131,7 @@ def rate_between_lines(command: list[str], steps: int, batch: int) -> float:
 def row(model: str, rounds: list[Rates], timm: float | None) -> str:
     """Return a row of the table, with medians over rounds."""
     synthetic, loader, streaming, waited = (
-        statistics.median(getattr(found, name) for found in rounds)
-        for name in ("synthetic", "loader", "streaming", "waited")
+        statistics.median(getattr(found, name) for found in rounds) for name in ("step", "loader", "both", "wait")
     )
     ours = (
         f"| {model} | {synthetic:,.0f} | {loader:,.0f} | {streaming:,.0f} | {streaming / synthetic:.2f} | {waited:.2f}"

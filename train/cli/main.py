@@ -4,6 +4,7 @@ import click
 
 from in21k.train.cli import lists as cli_lists
 from in21k.train.cli import pretrain as cli_pretrain
+from in21k.train.cli import throughput as cli_throughput
 from in21k.train.cli import transfer as cli_transfer
 from in21k.train.cli import use as cli_use
 from in21k.train.cli.shared import PROGRAM, TrainGroup
@@ -27,6 +28,7 @@ for command in (
     cli_pretrain.pretrain,
     cli_pretrain.evaluate,
     cli_pretrain.curves,
+    cli_throughput.throughput,
     cli_transfer.transfer,
     cli_use.predict,
     cli_use.export,

@@ -1,0 +1,51 @@
+"""The command that measures how fast a model would train: throughput."""
+
+from typing import Any
+
+import click
+
+from in21k.train.cli.shared import print_summary, setting_option, settings_of, shared
+from in21k.train.config.overrides import read_overrides, with_values
+from in21k.train.recipes import read_recipe
+
+
+@click.command()
+@click.argument("data")
+@setting_option("model", required=True, metavar="NAME")
+@click.option(
+    "--recipe",
+    default="semantic-softmax",
+    show_default=True,
+    metavar="NAME",
+    help="The training scheme with all its settings.",
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Steps to measure, each time."
+)
+@setting_option("teacher", metavar="PATH", more="For the distilling recipes.")
+@setting_option("teacher_weights", metavar="FILE")
+@setting_option("batch_size", metavar="N")
+@setting_option("compile")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change any setting of the recipe; `in21k-train settings` lists them. May be given several times.",
+)
+@shared
+def throughput(data: str, recipe: str, steps: int, settings: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Measure how fast a model would train on DATA, and say what bounds it and what to change. Nothing is written.
+
+    It gives images per second of the training step alone, on one batch that stays on the device; of the loader alone;
+    and of both together, as in a run.
+
+    \b
+    Examples:
+      in21k-train throughput out --model resnet50 --batch-size 512
+      in21k-train throughput out --model mobilenetv3_large_100 --batch-size 1024 --set data.augment_device=gpu
+    """
+    config = with_values(read_recipe(recipe), read_overrides(settings) | settings_of(options))
+    from in21k.train.trainer.throughput import throughput as core
+
+    print_summary(core(data, config, steps), as_json)
