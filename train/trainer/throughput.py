@@ -10,6 +10,7 @@ import torch
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config
+from in21k.train.config.sizes import only_size
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import steps_per_epoch
 from in21k.train.data.prepared.dataset import open_dataset
@@ -65,6 +66,7 @@ def throughput(data: str, config: Config, steps: int) -> dict[str, Any] | None:
         DatasetError: the data are not usable.
         TrainError: the configuration does not fit the data or the ranks.
     """
+    only_size(config.data.image_size, "a measurement")
     with join_ranks(config.run.device) as ranks:
         dataset = open_dataset(data)
         config = resolved(_long_enough(config, dataset, WARM_UP + steps), dataset, ranks)

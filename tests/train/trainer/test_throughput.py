@@ -33,6 +33,13 @@ def test_a_batch_that_is_too_large_is_one_line(capsys, dataset_folder):
     assert err == "in21k-train: error: a batch size of 3328 is more than the 93 training samples; give a smaller one\n"
 
 
+def test_images_that_grow_are_measured_at_one_size_each(capsys, dataset_folder):
+    options = ["--model", "test_resnet", "--device", "cpu", "--batch-size", 20, "--image-size", "0:16, 3:32"]
+    status, _, err = answer(capsys, "throughput", dataset_folder, *options)
+    assert status == 1
+    assert err.startswith("in21k-train: error: a measurement takes one --image-size, not the schedule ")
+
+
 @pytest.mark.parametrize(
     ("step", "loader", "both", "bound", "proposed", "not_proposed"),
     [
