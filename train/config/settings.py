@@ -212,7 +212,9 @@ class RunConfig:
         "Device to compute on: cpu, cuda, or auto (a CUDA GPU if there is one).",
         choices=("auto", "cpu", "cuda"),
     )
-    workers: int = setting(-1, "Loader processes per rank; -1 chooses by the CPUs available.", low=-1, high=1024)
+    workers: int = setting(
+        -1, "Loader processes per rank; -1 chooses by the CPUs and the memory available.", low=-1, high=1024
+    )
     log_steps: int = setting(50, "Steps between logged losses; every checkpoint logs one as well.", low=1, high=2**40)
     eval_epochs: int = setting(1, "Epochs between val passes; the run ends with one.", low=1, high=2**20)
     checkpoint_steps: int = setting(

@@ -65,7 +65,9 @@ def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunC
         check_labels(model.loss.scheme, dataset)
         network = prepare_network(model.network, ranks)
         config = Config(
-            data=replace(settings, image_size=model.image_size), loss=model.loss, run=with_workers(run, ranks)
+            data=replace(settings, image_size=model.image_size),
+            loss=model.loss,
+            run=with_workers(run, ranks, settings.eval_batch_size, model.image_size),
         )
         loss = build_loss(model.loss, network.order, dataset.label_sets).to(ranks.device)
         print_start(ranks, config.run, config.data.eval_batch_size * ranks.world_size)

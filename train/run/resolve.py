@@ -14,7 +14,7 @@ from in21k.train.losses.schemes import check_labels
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
-from in21k.train.stream.loader import default_workers
+from in21k.train.stream.worker_count import default_workers
 
 
 def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
@@ -25,11 +25,12 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
             image size, a size begins after the run's last epoch, or timm lacks the model's weights.
     """
     check_labels(config.loss.scheme, dataset)
+    sizes = _resolve_sizes(config, dataset)
     return replace(
         config,
         model=resolve_model(config.model),
-        data=replace(config.data, image_size=_resolve_sizes(config, dataset)),
-        run=with_workers(config.run, ranks),
+        data=replace(config.data, image_size=sizes),
+        run=with_workers(config.run, ranks, config.data.batch_size // ranks.world_size, schedule_of(sizes).largest),
     )
 
 
@@ -57,9 +58,18 @@ def resolve_size(image_size: int, dataset: TrainingData) -> int:
     raise TrainError(f"{dataset.name} does not say how large its images are; pass --image-size")
 
 
-def with_workers(run: RunConfig, ranks: Ranks) -> RunConfig:
-    """Return the settings of a run with the number of loader processes, where -1 stands for what suits the CPUs."""
-    return run if run.workers >= 0 else replace(run, workers=default_workers(ranks.local_world_size))
+def with_workers(run: RunConfig, ranks: Ranks, images: int, size: int) -> RunConfig:
+    """Return the settings of a run with the number of loader processes, where -1 stands for what suits the machine.
+
+    Args:
+        run: the settings.
+        ranks: this rank among the others.
+        images: per step on this rank.
+        size: side of the images in pixels.
+    """
+    if run.workers >= 0:
+        return run
+    return replace(run, workers=default_workers(ranks.local_world_size, images * size * size * 3))
 
 
 def resolve_model(config: ModelConfig) -> ModelConfig:

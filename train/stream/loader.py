@@ -32,9 +32,6 @@ from in21k.train.stream.buffers import BatchPool, BatchRing, RingShape, page_loc
 from in21k.train.stream.decoder import BatchDecoder
 from in21k.train.stream.source import StreamSource
 
-MAX_WORKERS = 8
-"""The most loader processes per rank by default, however many CPUs there are."""
-
 PREFETCH = 2
 """Batches that a loader process makes before they are asked for."""
 
@@ -137,12 +134,6 @@ def _loader(pipeline: Any, workers: int) -> "DataLoader[Any]":
         multiprocessing_context=fork_server(_PRELOADED) if workers else None,
         generator=torch.Generator(),  # it draws a seed for its workers, which must not come from the model's randomness
     )
-
-
-def default_workers(local_world_size: int) -> int:
-    """Return the default number of loader processes per rank: the machine's CPUs but one, divided among its ranks."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, max(0, cpus - 1) // local_world_size)
 
 
 def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Batch]:

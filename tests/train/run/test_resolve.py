@@ -7,22 +7,22 @@ from in21k.train.config.settings import Config, RunConfig
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks
 from in21k.train.run.resolve import resolved, with_workers
-from in21k.train.stream.loader import default_workers
+from in21k.train.stream.worker_count import default_workers
 
 ALONE = Ranks(torch.device("cpu"))
 
 
 def test_minus_one_workers_are_as_many_as_suit_the_cpus():
     shared = Ranks(torch.device("cpu"), rank=0, world_size=4, local_world_size=4)
-    assert with_workers(RunConfig(workers=-1), ALONE).workers == default_workers(1)
-    assert with_workers(RunConfig(workers=-1), shared).workers == default_workers(4)
-    assert with_workers(RunConfig(workers=5), shared).workers == 5
-    assert with_workers(RunConfig(workers=0), ALONE).workers == 0
+    assert with_workers(RunConfig(workers=-1), ALONE, 64, 32).workers == default_workers(1, 64 * 32 * 32 * 3)
+    assert with_workers(RunConfig(workers=-1), shared, 64, 32).workers == default_workers(4, 64 * 32 * 32 * 3)
+    assert with_workers(RunConfig(workers=5), shared, 64, 32).workers == 5
+    assert with_workers(RunConfig(workers=0), ALONE, 64, 32).workers == 0
 
 
 def test_a_resolved_configuration_names_what_is_computed(dataset_folder):
     config = with_values(Config(), {"model.name": "TResNet-M", "run.workers": -1, "data.image_size": 0})
     found = resolved(config, open_dataset(str(dataset_folder)), ALONE)
     assert (found.model.name, found.model.inputs) == ("tresnet_m", "unit")
-    assert (found.data.image_size, found.run.workers) == (32, default_workers(1))
+    assert (found.data.image_size, found.run.workers) == (32, default_workers(1, 256 * 32 * 32 * 3))
     assert resolved(found, open_dataset(str(dataset_folder)), ALONE) == found

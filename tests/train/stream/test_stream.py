@@ -24,7 +24,7 @@ from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.data.prepared.reader import ShardReader
 from in21k.train.errors import TrainError
 from in21k.train.images.decode_wild import decode_wild
-from in21k.train.stream.loader import default_workers, open_stream
+from in21k.train.stream.loader import open_stream
 from in21k.train.stream.source import StreamSource
 
 
@@ -304,14 +304,6 @@ def test_a_shard_with_the_samples_of_another_is_an_error(tmp_path):
 def test_a_source_can_be_pickled_for_loader_processes(dataset_folder):
     source = source_of(dataset_folder, augmentation=AUGMENTATION)
     assert pickle.loads(pickle.dumps(source)).open_reader.manifest == source.open_reader.manifest
-
-
-@pytest.mark.parametrize(
-    ("cpus", "ranks", "workers"), [(1, 1, 0), (2, 1, 1), (7, 1, 6), (7, 2, 3), (7, 8, 0), (256, 1, 8), (256, 64, 3)]
-)
-def test_loader_processes_are_bounded_by_cpus_and_ranks(monkeypatch, cpus, ranks, workers):
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cpus)))
-    assert default_workers(ranks) == workers
 
 
 @pytest.mark.parametrize("workers", [0, 1])
