@@ -15,6 +15,7 @@ from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scores import evaluate, trained_model
+from in21k.train.images import augment_gpu
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.images.augment_gpu import augment_batch
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
@@ -31,6 +32,7 @@ from in21k.train.stream.source import train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.loop import pretrain
 from in21k.train.trainer.optimizer import build_optimizer
+from in21k.train.trainer.throughput import throughput
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -190,6 +192,22 @@ def test_a_deterministic_run_is_refused_before_it_starts_where_the_model_cannot(
     finally:
         torch.use_deterministic_algorithms(False)
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_augmentation_waits_for_nothing_even_where_it_meets_an_operation_first():
+    images = torch.zeros(64, 3, 48, 48, dtype=torch.uint8, device="cuda")
+    augment_batch(images, Augmentation(1, 0.5, 2, 9), 0, 0)  # its kernels are loaded
+    augment_gpu._sources.cache_clear()
+    with nothing_waits():
+        augment_batch(images, Augmentation(1, 0.5, 2, 9), 0, 0)
+
+
+def test_throughput_is_measured_on_a_gpu(dataset_folder):
+    found = throughput(str(dataset_folder), config_of(data__image_size=32), steps=4)
+    assert found["device"].startswith("cuda")
+    assert min(found["step_images_per_second"], found["loader_images_per_second"], found["images_per_second"]) > 0
+    assert 0 <= found["data_wait"] <= 1
+    assert found["gpu_memory_mb"] > 0
 
 
 @pytest.mark.slow
