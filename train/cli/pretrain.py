@@ -7,6 +7,7 @@ import click
 
 from in21k.train.cli.shared import (
     LocalPath,
+    check_there,
     inputs_option,
     print_summary,
     setting_option,
@@ -106,6 +107,8 @@ def evaluate(
         raise click.UsageError("--weights and --inputs belong to --model; a checkpoint has its own")
     per_step = {"data.eval_batch_size": check_value("data.eval_batch_size", batch_size, "--batch-size")}
     config = with_values(Config(), settings_of(options) | per_step)
+    if checkpoint is not None:
+        check_there(checkpoint)
     from in21k.train.evaluation.scores import evaluate as core
     from in21k.train.evaluation.scores import published_model, trained_model
     from in21k.train.model.published import PublishedModel

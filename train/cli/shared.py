@@ -14,7 +14,7 @@ from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.config.overrides import check_value
 from in21k.train.config.settings import SETTINGS
 from in21k.train.config.sizes import EXAMPLE
-from in21k.train.errors import USER_ERRORS
+from in21k.train.errors import USER_ERRORS, no_checkpoint
 
 PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={}, other_extra="train")
 
@@ -135,6 +135,16 @@ class LocalPath(click.Path):
             return local_path(str(super().convert(value, param, ctx)))
         except DatasetError as error:
             self.fail(str(error), param, ctx)
+
+
+def check_there(checkpoint: Path) -> None:
+    """Refuse a checkpoint whose path does not exist, before seconds go by in imports.
+
+    Raises:
+        TrainError: there is nothing at the path.
+    """
+    if not checkpoint.exists():
+        raise no_checkpoint(checkpoint)
 
 
 class TrainGroup(click.Group):

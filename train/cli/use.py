@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from in21k.shards_manifest.errors import escaped, one_line
-from in21k.train.cli.shared import PROGRAM, LocalPath, print_summary, setting_option
+from in21k.train.cli.shared import PROGRAM, LocalPath, check_there, print_summary, setting_option
 
 if TYPE_CHECKING:
     from in21k.train.use.predict import Prediction
@@ -57,6 +57,7 @@ def predict(
       in21k-train predict dog.jpg cat.png --checkpoint runs/r50 --top 3 --picture labels.png
       in21k-train predict dog.jpg --checkpoint model.safetensors --hierarchy out/hierarchy.parquet --json
     """
+    check_there(checkpoint)
     from in21k.train.use.predict import predict as core
     from in21k.train.use.predict_picture import check_picture, draw_picture
     from in21k.train.use.trained_model import open_trained
@@ -94,6 +95,7 @@ def export(checkpoint: Path, out: Path, data: str, hierarchy: str, as_json: bool
       in21k-train export runs/r50 exported/
       in21k-train export runs/r50/checkpoints/step-00001234 exported/ --json
     """
+    check_there(checkpoint)
     from in21k.train.use.export import export as core
     from in21k.train.use.trained_model import open_trained
 

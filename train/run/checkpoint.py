@@ -21,7 +21,7 @@ from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX
 from in21k.train.config.records import Record, read_record
 from in21k.train.config.settings import Config
-from in21k.train.errors import TrainError
+from in21k.train.errors import TrainError, no_checkpoint
 from in21k.train.model.model_file import MODEL, ModelMetadata, check_tensors, write_tensors
 from in21k.train.model.weights import Weights, host_copies
 
@@ -193,7 +193,7 @@ def find_model(path: Path, *, raw: bool = False) -> Path:
     for candidate in (path, *(folder / name for folder in folders for name in names)):
         if candidate.is_file():
             return candidate
-    raise TrainError(f"{path}: there is no checkpoint; name a run's folder, one of its checkpoints or a {MODEL}")
+    raise no_checkpoint(path)
 
 
 def _checkpoints(run: Path) -> list[Path]:

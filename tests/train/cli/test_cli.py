@@ -139,6 +139,9 @@ def test_help_needs_no_torch(arguments):
         (["pretrain", "x", "--model", "resnet18", "--output", "y", "--set", "optim.rl=1"], 1),
         (["evaluate", "x"], 2),
         (["evaluate", "x", "--checkpoint", "y", "--batch-size", "0"], 1),
+        (["evaluate", "x", "--checkpoint", "none"], 1),
+        (["predict", "x", "--checkpoint", "none"], 1),
+        (["export", "none", "x"], 1),
         (["transfer", "x", "--checkpoint", "y", "--output", "z", "--lr", "-1"], 1),
     ],
 )
