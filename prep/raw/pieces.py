@@ -1,16 +1,21 @@
 """A dump in several files, named by a pattern, read as if it were one; and a file without the zeros that pad it."""
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from itertools import accumulate
 
+from braceexpand import braceexpand
+
 from in21k.prep.errors import PrepError
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 
 _TAIL = 1 << 16
+_MOST_EXPANDED = 1_000_000
+"""Names that ranges in braces may stand for."""
 _TRAILER_ZEROS = 4
 """Zeros that a gzip's trailer may end with, for content of up to 4 GiB in length; as many behind it do no harm."""
 
@@ -58,7 +63,7 @@ class TrimmedRanges:
 
 def is_pattern(location: Location) -> bool:
     """Return whether a location is a pattern of files' names, and not a file that is called so."""
-    return any(character in location.name for character in "*?[") and not location.exists()
+    return any(character in location.name for character in "*?[{") and not location.exists()
 
 
 def open_pieces(location: Location) -> RangeReader:
@@ -75,13 +80,36 @@ def open_pieces(location: Location) -> RangeReader:
 def matching(pattern: Location) -> list[str]:
     """Return the names that fit a pattern, in the order of the numbers and letters in them.
 
+    Each name or pattern that braces stand for must fit at least one.
+
     Raises:
         PrepError: there are none.
     """
-    names = [name for name in pattern.parent.names() if fnmatchcase(name, pattern.name)]
-    if not names:
-        raise PrepError(f"{pattern.text}: no file has such a name")
+    there = frozenset(pattern.parent.names())
+    names: set[str] = set()
+    for each in _expanded(pattern):
+        is_plain = not any(character in each for character in "*?[")
+        fitting = {each} & there if is_plain else {name for name in there if fnmatchcase(name, each)}
+        if not fitting:
+            which = "" if each == pattern.name else f" as {each}"
+            raise PrepError(f"{pattern.text}: no file has such a name{which}")
+        names |= fitting
     return sorted(names, key=_natural)
+
+
+def _expanded(pattern: Location) -> list[str]:
+    """Return the patterns that braces stand for, as in `train-{0000..4095}.tar`.
+
+    Raises:
+        PrepError: they are not closed, or stand for too many.
+    """
+    numbers = re.findall(r"\{([0-9]+)\.\.([0-9]+)[.}]", pattern.name)
+    if math.prod(abs(int(last) - int(first)) + 1 for first, last in numbers) > _MOST_EXPANDED:
+        raise PrepError(f"{pattern.text}: the braces stand for over {_MOST_EXPANDED:,} names; use * instead")
+    try:
+        return list(braceexpand(pattern.name))
+    except ValueError:  # UnbalancedBracesError
+        raise PrepError(f"{pattern.text}: a brace is not closed; write ranges as {{0000..4095}}") from None
 
 
 def without_padding(reader: RangeReader) -> RangeReader:

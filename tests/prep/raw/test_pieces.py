@@ -46,6 +46,29 @@ def test_a_pattern_that_names_no_file_is_one_line(tmp_path):
         call("filter", tmp_path / "raw.*", tmp_path / "work")
 
 
+@pytest.mark.parametrize("pattern", ["raw.gz.{0..2}", "raw.gz.{0,1,2}", "raw.{gz.[01],gz.2}"])
+def test_braces_are_a_pattern_too(pattern, tmp_path):
+    packed = gzip.compress(dump(tmp_path))
+    for number in range(3):
+        (tmp_path / f"raw.gz.{number}").write_bytes(packed[number * 5000 : (number + 1) * 5000 if number < 2 else None])
+    assert read_raw(tmp_path / pattern, tmp_path / "work").images == WANTED
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("raw.{0..2}", r"raw\.\{0\.\.2\}: no file has such a name as raw\.1"),
+        ("raw.{0..2", "a brace is not closed"),
+        ("raw.{0..999}{0..999}{0..9}", "the braces stand for over 1,000,000 names"),
+    ],
+)
+def test_braces_that_fit_nothing_are_one_line(pattern, message, tmp_path):
+    for number in (0, 2):
+        (tmp_path / f"raw.{number}").write_bytes(b"")
+    with pytest.raises(RefusedError, match=message):
+        call("filter", tmp_path / pattern, tmp_path / "work")
+
+
 def test_a_folder_of_files_of_no_known_name_is_one_line_that_gives_the_pattern(tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "one-of-some.bin").write_bytes(dump(tmp_path))

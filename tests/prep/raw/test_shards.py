@@ -77,6 +77,9 @@ def test_a_pattern_and_a_single_shard_are_dumps_too(tmp_path):
     hub_shards(tmp_path / "hub", FILES)
     wanted = content(prepare(tmp_path / "hub", tmp_path / "folder"))
     assert content(prepare(tmp_path / "hub/imagenet22k-*.tar", tmp_path / "pattern")) == wanted
+    names = [path.stem.rpartition("-")[2] for path in (tmp_path / "hub").glob("imagenet22k-train-*.tar")]
+    braces = f"hub/imagenet22k-train-{{{min(names)}..{max(names)}}}.tar"
+    assert content(prepare(tmp_path / braces, tmp_path / "braces")) == wanted
     hub_shards(tmp_path / "one", FILES, count=1)
     assert content(prepare(tmp_path / "one/imagenet22k-train-0000.tar", tmp_path / "single")) == wanted
 
