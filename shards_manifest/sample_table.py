@@ -96,7 +96,7 @@ def require_plain_keys(keys: pa.ChunkedArray, text: str) -> None:
     """
     odd = keys.filter(pc.invert(pc.match_substring_regex(keys, _PLAIN_KEY)))
     if len(odd):
-        shown = odd[0].cast(pa.binary()).as_py()[:100]
+        shown = odd[0].cast(pa.binary()).as_py()[:100].decode("utf-8", "replace")
         raise DatasetError(
             f"{text} has the key {shown!a}; a key is at most 100 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
         )

@@ -126,7 +126,7 @@ def test_what_takes_too_much_memory_or_depth_is_one_line(program, error, line):
     ("package", "arguments", "message"),
     [
         ("torch", "train pretrain x --model resnet18 --output y", "torch is not installed; pip install 'in21k[train]'"),
-        ("timm", "train models", "timm is not installed; pip install 'in21k[train]'"),
+        ("timm", "train pretrain x --model resnet18 --output y", "timm is not installed; pip install 'in21k[train]'"),
         ("matplotlib", "train curves x", "matplotlib is not installed; pip install 'in21k[train]'"),
         ("cv2", "train pretrain x --model resnet18 --output y", "cv2 is not installed; pip install 'in21k[train]'"),
         ("matplotlib", "prep report list.txt", "plots need matplotlib: pip install 'in21k[report]'"),
@@ -242,5 +242,12 @@ with Program("it", (), {{}}).ending():
 @pytest.mark.parametrize(("name", "said"), [("SIGTERM", "stopped by SIGTERM"), ("SIGINT", "interrupted")])
 def test_a_signal_during_a_finalizer_still_ends_the_command(in_del, name, said):
     code = SWALLOWED.format(in_del=in_del, name=name)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's ignore it
+    )
     assert (run.returncode, run.stderr) == (128 + signal.Signals[name], f"it: {said}\n")

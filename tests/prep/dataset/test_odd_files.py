@@ -38,10 +38,10 @@ def test_a_key_that_is_no_plain_name_is_refused_wherever_the_table_is_read(copy,
     (finding,) = [finding for finding in call_verify(copy) if finding["path"] == SAMPLES]
     assert finding["code"] == "E106"
     assert "a key is at most 100 of the characters" in finding["message"]
-    with pytest.raises(RefusedError, match=r"samples\.parquet has the key "):
+    with pytest.raises(RefusedError, match=r"samples\.parquet: train/.*\.tar has the key '"):
         call("inspect", copy, "--key", key or "x", "--save", tmp_path / "in" / "here")
     assert digests(tmp_path) == before
-    with pytest.raises(RefusedError, match=r"samples\.parquet has the key "):
+    with pytest.raises(RefusedError, match=r"samples\.parquet: train/.*\.tar has the key '"):
         call("sidecars", copy)
 
 
