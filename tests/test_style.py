@@ -1,6 +1,7 @@
 """The house style, as far as it can be counted: documented, typed, short."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,9 @@ def test_files_hold_one_concept_each():
 def test_parameters_are_counted(source, parameters_found):
     (function,) = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
     assert len(parameters(function)) == parameters_found
+
+
+def test_test_files_have_names_of_their_own():
+    """pytest takes two files of one name for one module."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
