@@ -16,6 +16,9 @@ _LESS_MEMORY = (
 _ON_THE_CPU = "DefaultCPUAllocator"
 """In the RuntimeError of PyTorch where others raise MemoryError."""
 
+_GLOOS_WORDS = ("gloo", "Connection closed by peer", "Connection reset by peer", "caused pair closure")
+"""In the RuntimeErrors of gloo, which name its source file or not."""
+
 
 @contextmanager
 def device_errors() -> Iterator[None]:
@@ -39,7 +42,7 @@ def device_errors() -> Iterator[None]:
 
 def is_lost_peer(error: BaseException) -> bool:
     """Return whether an error says that another rank is gone, or keeps this one waiting."""
-    return isinstance(error, dist.DistError) or "gloo" in str(error)
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in _GLOOS_WORDS)
 
 
 def lost_peer(error: BaseException) -> str:
