@@ -126,7 +126,8 @@ class Selection:
             labels: the classes, all of which the taxonomy has.
             taxonomy: says what lies above them; of several parents, all count.
         """
-        excluded = set(in_subtrees(labels, self.exclude_subtree, taxonomy.parents))
+        # To walk above every class takes seconds, so it is done only where a subtree is named.
+        excluded = set(in_subtrees(labels, self.exclude_subtree, taxonomy.parents)) if self.exclude_subtree else set()
         inside = set(in_subtrees(labels, self.only_subtree, taxonomy.parents)) if self.only_subtree else set(labels)
         rules: list[tuple[Kept, Set[str]]] = [
             (Kept.NOT_LISTED, set() if self.classes is None else set(labels) - self.classes),
