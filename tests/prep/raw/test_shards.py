@@ -59,7 +59,7 @@ def test_mixed_shards_give_the_bytes_of_a_dump_stored_by_class(spoil, tmp_path):
     by_class = prepare(make_dump(tmp_path / "raw.tar", files), tmp_path / "by-class")
     mixed = prepare(hub_shards(tmp_path / "hub", files), tmp_path / "mixed")
     assert content(mixed) == content(by_class)
-    assert len(list((tmp_path / "mixed/work/parts").glob("*.tar"))) > 2
+    assert len(list((tmp_path / "mixed" / "work" / "parts").glob("*.tar"))) > 2
 
 
 @pytest.mark.parametrize(("suffix", "encoded"), [("webp", webp_file), ("png", lambda image: encode(image, "PNG"))])
