@@ -14,6 +14,8 @@ from in21k.tree.wordnet import load_wordnet
 
 _WNID_LINE = re.compile(r"(n[0-9]{8})(?:[\s,].*)?")
 """A line that names a synset, and may go on with its words, as LOC_synset_mapping.txt and CSVs do."""
+_LARGEST = 64 << 20
+"""Bytes of a file of classes, at most."""
 _HEADER = re.compile(r"wnid(?:[\s,]|$)")
 
 
@@ -46,11 +48,11 @@ def read_class_list(path: Path) -> list[str]:
     """Return the class names of a text file, one per line; blank lines are ignored.
 
     Raises:
-        TreeError: the file is not text, or is empty.
+        TreeError: the file is not text, is too long, or is empty.
         OSError: the file cannot be read.
     """
     try:
-        names = [name for line in path.read_text(encoding="utf-8-sig").split("\n") if (name := line.strip())]
+        names = [name for line in _content(path).decode("utf-8").split("\n") if (name := line.strip())]
     except UnicodeDecodeError:
         raise TreeError(f"{path} is not a text file of class names, one per line") from None
     if not names:
@@ -64,7 +66,7 @@ def read_classes(path: Path) -> list[str]:
     A first line `wnid`, a CSV's header, is no class.
 
     Raises:
-        TreeError: the file is not text, or is empty.
+        TreeError: the file is not text, is too long, or is empty.
         OSError: the file cannot be read.
     """
     lines = read_class_list(path)
@@ -78,11 +80,11 @@ def read_wnid_list(path: Path) -> list[str]:
     """Return the wnids of a text file, one per line; blank lines are ignored.
 
     Raises:
-        TreeError: a line is not a wnid, or the file lists none.
+        TreeError: a line is not a wnid, or the file is too long or lists none.
         OSError: the file cannot be read.
     """
     try:
-        lines = path.read_bytes().removeprefix(BOM_UTF8).decode("ascii").splitlines()
+        lines = _content(path).decode("ascii").splitlines()
     except UnicodeDecodeError:
         raise TreeError(f"{path} is not a text file of wnids, one per line") from None
     wordnet = load_wordnet()
@@ -99,3 +101,11 @@ def read_wnid_list(path: Path) -> list[str]:
     if not wnids:
         raise TreeError(f"{path} lists no wnids; write one per line, such as n02084071")
     return wnids
+
+
+def _content(path: Path) -> bytes:
+    """Return a file's bytes without a byte order mark; one that is too long for a list is not read."""
+    size = path.stat().st_size
+    if size > _LARGEST:
+        raise TreeError(f"{path}: {size:,} bytes are no list of classes; name a text file, a class a line")
+    return path.read_bytes().removeprefix(BOM_UTF8)

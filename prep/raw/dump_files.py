@@ -2,13 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
+from in21k.prep.raw.dump import RawBatch
 from in21k.prep.raw.entries import Entry, entries_of
 from in21k.prep.raw.names import path_of, stored_path
 from in21k.prep.raw.pieces import matching
+from in21k.prep.records import Reject
 from in21k.shards_manifest.storage.location import Location
 
 _EDGE = 1 << 20
@@ -45,6 +48,52 @@ class FoundFiles:
     def dump_files(self) -> list[DumpFile]:
         """Return the files with their splits."""
         return with_splits(DumpFile(stored_path(path), entry.size) for path, entry in self.files.items())
+
+
+class FilesDump(ABC):
+    """A dump of several files, or of a single one, in which the images of all classes lie mixed."""
+
+    is_mixed: Literal[True] = True
+    unit = "B"
+    layout: str
+
+    def __init__(
+        self, location: Location, files: Sequence[DumpFile], class_list: Sequence[str], rejects: Sequence[Reject] = ()
+    ) -> None:
+        """Keep what is known.
+
+        Args:
+            location: the folder that holds the files, or the only file.
+            files: the files.
+            class_list: the classes that numbers stand for; if empty, those that the files name, if any.
+            rejects: what lies beside them.
+        """
+        self._location = location
+        self._files = files
+        self._class_list = class_list
+        self._rejects = list(rejects)
+        self.size = sum(file.size for file in files)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the layout, the number and length of the files, and a digest."""
+        return files_identity(self._location, self._files, self.layout)
+
+    def batches(self) -> Iterator[RawBatch]:
+        """Yield the images of each file, some at once.
+
+        Raises:
+            PrepError: a file is truncated or damaged, has no images or labels, or its labels are numbers without names.
+        """
+        if self._rejects:
+            yield RawBatch([], [], self._rejects, 0)
+        before = 0
+        for file in self._files:
+            yield from self._of_file(file, before)
+            before += file.size
+
+    @abstractmethod
+    def _of_file(self, file: DumpFile, before: int) -> Iterator[RawBatch]:
+        """Yield the images of a file, which comes behind so many bytes of others."""
 
 
 def files_in(folder: Location, is_one: Callable[[Entry], bool]) -> FoundFiles:

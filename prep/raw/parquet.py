@@ -1,14 +1,14 @@
 """Dumps that are Parquet files with a column of images, as the hub converts datasets; classes lie mixed."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawBatch
-from in21k.prep.raw.dump_files import DumpFile, files_by_pattern, files_identity, files_in
+from in21k.prep.raw.dump_files import DumpFile, FilesDump, files_by_pattern, files_in
 from in21k.prep.raw.entries import Entry
 from in21k.prep.raw.folders import beside_reject
 from in21k.prep.raw.members import reject
@@ -26,46 +26,10 @@ _ROWS_AT_ONCE = 128
 """Few, as a file may repeat a long name at no cost of its own; pyarrow reads no names within a struct by reference."""
 
 
-class ParquetDump:
-    """Parquet files in a folder, or a single one."""
+class ParquetDump(FilesDump):
+    """Parquet files in a folder, or a single one; their images' bytes are not read to list them."""
 
-    is_mixed: Literal[True] = True
     layout = LAYOUT
-    unit = "B"
-
-    def __init__(
-        self, location: Location, files: Sequence[DumpFile], class_list: Sequence[str], rejects: Sequence[Reject] = ()
-    ) -> None:
-        """Keep what is known.
-
-        Args:
-            location: the folder that holds the files, or the only file.
-            files: the files.
-            class_list: the classes that numbers stand for; if empty, those that the files name.
-            rejects: what lies beside them.
-        """
-        self._location = location
-        self._files = files
-        self._class_list = class_list
-        self._rejects = list(rejects)
-        self.size = sum(file.size for file in files)
-
-    def identity(self) -> dict[str, Any]:
-        """Return the layout, the number and length of the files, and a digest."""
-        return files_identity(self._location, self._files, self.layout)
-
-    def batches(self) -> Iterator[RawBatch]:
-        """Yield the images of each file, some at once; their bytes are not read.
-
-        Raises:
-            PrepError: a file is damaged, has no images or labels, or its labels are numbers without names.
-        """
-        if self._rejects:
-            yield RawBatch([], [], self._rejects, 0)
-        before = 0
-        for file in self._files:
-            yield from self._of_file(file, before)
-            before += file.size
 
     def _of_file(self, file: DumpFile, before: int) -> Iterator[RawBatch]:
         location = file.within(self._location)

@@ -1,15 +1,13 @@
 """Dumps that are WebDataset shards, as timm publishes ImageNet-21K: tars in which images of all classes lie mixed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Literal
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawBatch
-from in21k.prep.raw.dump_files import DumpFile, files_identity
+from in21k.prep.raw.dump_files import DumpFile, FilesDump
 from in21k.prep.raw.samples import Labeled, Labels, samples
 from in21k.prep.records import Reject
-from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.storage.ranges import RangeReader
 from in21k.shards_manifest.tar import TarError, read_joined_members
 
@@ -22,63 +20,31 @@ _FAR_WINDOW = 8 << 20
 _SAMPLES_AT_ONCE = 1 << 13
 
 
-class ShardsDump:
+class ShardsDump(FilesDump):
     """WebDataset shards in a folder, or a single one."""
 
-    is_mixed: Literal[True] = True
     layout = LAYOUT
-    unit = "B"
 
-    def __init__(
-        self, location: Location, files: Sequence[DumpFile], class_list: Sequence[str], rejects: Sequence[Reject] = ()
-    ) -> None:
-        """Keep what is known.
-
-        Args:
-            location: the folder that holds the shards, or the only shard.
-            files: the shards.
-            class_list: the classes that numbers in `.cls` stand for; may be empty.
-            rejects: what lies beside them.
-        """
-        self._location = location
-        self._files = files
-        self._labels = Labels(location.text, class_list)
-        self._rejects = list(rejects)
-        self.size = sum(file.size for file in files)
-
-    def identity(self) -> dict[str, Any]:
-        """Return the layout, the number and length of the shards, and a digest."""
-        return files_identity(self._location, self._files, self.layout)
-
-    def batches(self) -> Iterator[RawBatch]:
-        """Yield the images of each shard, some thousand at once.
-
-        Raises:
-            PrepError: a shard is truncated or damaged, or labels are numbers without a class list.
-        """
-        if self._rejects:
-            yield RawBatch([], [], self._rejects, 0)
-        before = 0
-        for file in self._files:
-            location = file.within(self._location)
-            reader = location.open_ranges()
-            try:
-                yield from self._of_shard(file, Window(reader, _WINDOW if location.is_local else _FAR_WINDOW), before)
-            except TarError as error:
-                raise PrepError(
-                    f"{location.text} is cut short or damaged after {reader.size} bytes ({error}); download it again"
-                ) from error
-            finally:
-                reader.close()
-            before += file.size
+    def _of_file(self, file: DumpFile, before: int) -> Iterator[RawBatch]:
+        location = file.within(self._location)
+        reader = location.open_ranges()
+        try:
+            yield from self._of_shard(file, Window(reader, _WINDOW if location.is_local else _FAR_WINDOW), before)
+        except TarError as error:
+            raise PrepError(
+                f"{location.text} is cut short or damaged after {reader.size} bytes ({error}); download it again"
+            ) from error
+        finally:
+            reader.close()
 
     def _of_shard(self, file: DumpFile, window: "Window", before: int) -> Iterator[RawBatch]:
         rejects: list[Reject] = []
+        labels = Labels(self._location.text, self._class_list)
         found = samples(read_joined_members(window.read, 0, window.size), rejects)
         while batch := list(islice(found, _SAMPLES_AT_ONCE)):
             labeled = Labeled(rejects=rejects)
             for sample in batch:
-                self._labels.add(sample, file.archive, file.split, window.read, labeled)
+                labels.add(sample, file.archive, file.split, window.read, labeled)
             yield RawBatch(labeled.wnids, labeled.images, list(rejects), before + window.position)
             rejects.clear()
         if rejects:

@@ -16,8 +16,6 @@ from in21k.tree.taxonomy import Taxonomy
 
 _SHOWN = 8
 """How many classes a record names; of more it stores the digest."""
-_LARGEST_LIST = 64 << 20
-"""Bytes of a file of classes, at most."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ def select(
     excluded: set[str] = set()
     for value in exclude:
         if Path(value).is_file():
-            excluded.update(_read_file("--exclude", value))
+            excluded.update(read_classes(Path(value)))
         else:
             _require_known("--exclude", value, taxonomy, "and no file")
             excluded.add(value)
@@ -217,14 +215,7 @@ def _listed(classes: str) -> Sequence[str]:
         return published_class_list(PublishedList(classes))
     if not Path(classes).is_file():
         raise PrepError(f"--classes {classes}: no such file, and no list; lists are {', '.join(PublishedList)}")
-    return _read_file("--classes", classes)
-
-
-def _read_file(option: str, path: str) -> list[str]:
-    size = locate(path).size() or 0
-    if size > _LARGEST_LIST:
-        raise PrepError(f"{option} {path}: {size:,} bytes are no list of classes; name a text file, a class a line")
-    return read_classes(Path(path))
+    return read_classes(Path(classes))
 
 
 def _require_known(option: str, label: str, taxonomy: Taxonomy, more: str = "") -> None:

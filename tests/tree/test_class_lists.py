@@ -8,6 +8,7 @@ from in21k.tree.class_lists import (
     class_list_digest,
     published_class_list,
     read_class_list,
+    read_classes,
     read_wnid_list,
 )
 from in21k.tree.errors import TreeError
@@ -98,3 +99,12 @@ def test_published_lists_are_synsets_in_byte_order(release):
 
 def test_a_line_separator_within_a_label_does_not_divide_it(tmp_path):
     assert read_class_list(write_list(tmp_path, "a\u2028b\r\nc\x0bd\n".encode())) == ["a\u2028b", "c\x0bd"]
+
+
+@pytest.mark.parametrize("read", [read_class_list, read_classes, read_wnid_list])
+def test_a_file_that_is_too_long_for_a_list_is_not_read(read, tmp_path):
+    path = tmp_path / "dump.tar"
+    with path.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(TreeError, match=r"dump\.tar: 67,108,865 bytes are no list of classes"):
+        read(path)

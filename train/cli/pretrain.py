@@ -10,6 +10,7 @@ from in21k.train.cli.shared import (
     check_there,
     inputs_option,
     print_summary,
+    recipe_option,
     setting_option,
     settings_of,
     shared,
@@ -27,13 +28,7 @@ PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 @click.command()
 @click.argument("data")
 @setting_option("model", required=True, metavar="NAME", more=f"These are {PAPER_NAMES}.")
-@click.option(
-    "--recipe",
-    default="semantic-softmax",
-    show_default=True,
-    metavar="NAME",
-    help="The training scheme with all its settings.",
-)
+@recipe_option
 @setting_option("pretrained")
 @setting_option("init", metavar="FILE")
 @inputs_option

@@ -105,6 +105,22 @@ def shared(command: _Command) -> _Command:
     )
 
 
+any_setting_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change any setting of the recipe; `in21k-train settings` lists them. May be given several times.",
+)
+recipe_option = click.option(
+    "--recipe",
+    default="semantic-softmax",
+    show_default=True,
+    metavar="NAME",
+    help="The training scheme with all its settings.",
+)
+
+
 def training(command: _Command) -> _Command:
     """Add the options of every command that trains a model."""
     return _with_options(
@@ -116,13 +132,7 @@ def training(command: _Command) -> _Command:
         setting_option("seed", metavar="N"),
         setting_option("compile"),
         click.option("--resume", is_flag=True, help="Continue the run in RUN from its newest checkpoint."),
-        click.option(
-            "--set",
-            "settings",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Change any setting of the recipe; `in21k-train settings` lists them. May be given several times.",
-        ),
+        any_setting_option,
     )
 
 

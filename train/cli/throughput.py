@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from in21k.train.cli.shared import print_summary, setting_option, settings_of, shared
+from in21k.train.cli.shared import any_setting_option, print_summary, recipe_option, setting_option, settings_of, shared
 from in21k.train.config.overrides import read_overrides, with_values
 from in21k.train.recipes import read_recipe
 
@@ -12,13 +12,7 @@ from in21k.train.recipes import read_recipe
 @click.command()
 @click.argument("data")
 @setting_option("model", required=True, metavar="NAME")
-@click.option(
-    "--recipe",
-    default="semantic-softmax",
-    show_default=True,
-    metavar="NAME",
-    help="The training scheme with all its settings.",
-)
+@recipe_option
 @click.option(
     "--steps", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Steps to measure, each time."
 )
@@ -26,13 +20,7 @@ from in21k.train.recipes import read_recipe
 @setting_option("teacher_weights", metavar="FILE")
 @setting_option("batch_size", metavar="N")
 @setting_option("compile")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change any setting of the recipe; `in21k-train settings` lists them. May be given several times.",
-)
+@any_setting_option
 @shared
 def throughput(data: str, recipe: str, steps: int, settings: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Measure how fast a model would train on DATA, and say what bounds it and what to change. Nothing is written.
