@@ -32,7 +32,7 @@ from in21k.prep.stages.labels import taxonomy_findings
 from in21k.prep.stages.parts import with_sound_parts
 from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
-from in21k.prep.stages.shard import ShardParameters, write_shards
+from in21k.prep.stages.shard import ShardParameters, require_same_output, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
 from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
 from in21k.shards_manifest.storage.location import Location, locate
@@ -226,6 +226,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     found = filter_stage.filter_classes(dump, folder, filtering)
     print_findings(taxonomy_findings(folder), note)
     note_unmatched(split_images(folder, split))
+    require_same_output(folder, output, resize, shard)
     if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
         seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
         needed = forecast(dump, folder, output, resize, workers.count, seconds, chosen["memory"])

@@ -9,12 +9,14 @@ from in21k.prep.duplicates.image_sets import open_set
 from in21k.prep.duplicates.twins import DISTANCE
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
+from in21k.prep.images.parameters import ResizeParameters
+from in21k.prep.images.resize_image import decoder_versions
 from in21k.prep.progress_bar import progress_bar
 from in21k.prep.stages.describe import describe
 from in21k.prep.stages.drop import DropParameters, settle_drops
 from in21k.prep.stages.labels import require_rule
 from in21k.prep.stages.places import require_output_place
-from in21k.prep.stages.record import StageRecord, require_same, required
+from in21k.prep.stages.record import StageRecord, read_record, require_same, required
 from in21k.prep.stages.shard_files import plan_shards, write_shard, writing
 from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.manifest import MANIFEST, SPLITS, Manifest, read_manifest
@@ -23,6 +25,8 @@ from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.parents import ParentRule
 
 STAGE = "shard"
+BEGUN = "begun.json"
+"""The file in an unfinished dataset that says by which run it was begun."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,33 @@ def write_shards(
     return manifest
 
 
+def require_same_output(work: Location, output: Location, resize: ResizeParameters, shard: ShardParameters) -> None:
+    """Refuse a dataset in `output`, finished or begun, that other choices made: before images are resized for it.
+
+    What is dropped depends on other sets of images, so `write_shards` alone compares that.
+
+    Args:
+        work: the work folder, with `filter` and `split` done.
+        output: the dataset's folder.
+        resize: the user's choices for `resize`, which may have been done.
+        shard: those for `shard`.
+
+    Raises:
+        PrepError: another run made the dataset; it names the first difference.
+    """
+    planned = StageRecord("resize", asdict(resize), dict(decoder_versions(resize.format)), counts={})
+    stages = {stage: required(work, stage) for stage in ("filter", "split")}
+    stages["resize"] = read_record(work, "resize") or planned
+    identity = _run_identity(stages, replace(shard, parents=require_rule(work, shard.parents)))
+    if shard.drop_duplicates:
+        del identity[STAGE]
+    begun = output / UNFINISHED / BEGUN
+    if (output / MANIFEST).exists():
+        _require_made_by(output, read_manifest(output), identity)
+    elif begun.exists():
+        _require_same_run(output, _read_begun(begun), identity)
+
+
 def require_made_from(work: Location, output: Location, manifest: Manifest) -> ShardParameters:
     """Return the parameters of `shard` that a dataset was made with, once it is clear that `work` made it.
 
@@ -163,7 +194,7 @@ def _finished(output: Location, identity: Mapping[str, Any]) -> Manifest | None:
 
 def _begin(output: Location, identity: Mapping[str, Any]) -> None:
     """Create the folders, or make sure that the run that began there is the same."""
-    begun = output / UNFINISHED / "begun.json"
+    begun = output / UNFINISHED / BEGUN
     if begun.exists():
         _require_same_run(output, _read_begun(begun), identity)
     else:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call, digests
-from dumps import SAMPLES_PER_SHARD
+from dumps import PIPELINE, SAMPLES_PER_SHARD
 
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
@@ -52,6 +52,19 @@ def test_other_parameters_are_refused_on_an_unfinished_output(dataset, unfinishe
         shard(dataset.work, unfinished, 8)
     shard(dataset.work, unfinished)
     assert digests(unfinished) == digests(dataset.out)
+
+
+@pytest.mark.parametrize("state", ["finished", "begun"])
+@pytest.mark.parametrize(
+    ("option", "line"), [("--size", "by resize with size"), ("--quality", "by resize with quality")]
+)
+def test_run_refuses_a_dataset_of_other_choices_before_it_resizes(dataset, unfinished, tmp_path, state, option, line):
+    out = unfinished if state == "begun" else dataset.out
+    before = digests(out)
+    with pytest.raises(RefusedError, match=line):
+        call("run", dataset.raw, tmp_path / "work", out, *PIPELINE, "--workers", 1, option, 33)
+    assert digests(out) == before
+    assert not (tmp_path / "work" / "parts").exists()
 
 
 @pytest.mark.parametrize("name", [FIRST, LAST])
