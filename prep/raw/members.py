@@ -9,8 +9,8 @@ from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.tar import JUNK, TarLink, TarMember
 from in21k.shards_manifest.tar_sparse import SPARSE
 
-FOLDER = "5"
-_HARD_LINK, _SYMBOLIC_LINK = "1", "2"
+HARD_LINK, _SYMBOLIC_LINK, FOLDER = "1", "2", "5"
+"""Types of tar members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def followed(members: Iterable[TarMember], links: list[HardLink]) -> Iterator[tu
     files: dict[str, TarMember | None] = {}
     for member in members:
         file = member if member.is_file else None
-        if is_link := isinstance(member, TarLink) and member.type == _HARD_LINK:
+        if is_link := isinstance(member, TarLink) and member.type == HARD_LINK:
             file = files.get(_normal(member.target))
         name = _normal(member.name)
         if name in wanted:
@@ -96,7 +96,7 @@ def add_followed(link: HardLink, file: TarMember | None, archive: str, found: Fo
 def _set_aside(member: TarMember, refused: Reject, split: str, found: Found) -> None:
     """Add what is no regular file."""
     wnid = refused.wnid
-    if isinstance(member, TarLink) and member.type == _HARD_LINK:
+    if isinstance(member, TarLink) and member.type == HARD_LINK:
         unfit = name_reject(wnid, member.name, 0, True, "")
         if unfit is None:
             found.links.append(HardLink(wnid, split, member))

@@ -11,7 +11,17 @@ from in21k.prep.errors import PrepError
 from in21k.prep.raw.class_labels import WNIDS, ClassLabels
 from in21k.prep.raw.dump import RawClass
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_tar
-from in21k.prep.raw.members import FOLDER, Found, HardLink, add_followed, followed, junk_reject, reject, sort_in
+from in21k.prep.raw.members import (
+    FOLDER,
+    HARD_LINK,
+    Found,
+    HardLink,
+    add_followed,
+    followed,
+    junk_reject,
+    reject,
+    sort_in,
+)
 from in21k.prep.raw.names import name_reject
 from in21k.prep.raw.pieces import open_pieces
 from in21k.prep.records import Reason
@@ -117,10 +127,17 @@ class TarDump:
         return reader.compressed_position() if isinstance(reader, GzipRanges) else end
 
     def _first_file(self, reader: RangeReader) -> TarMember:
+        """Return the first class tar or image; where there is none, a hard link that names another file an image."""
+        link = None
         for member in read_joined_members(reader.read, 0, max(reader.size, _EDGE << 42)):
-            is_file = member.is_file or member.type == SPARSE
-            if _is_class_tar(member) or (is_file and name_reject("", member.name, 0, True, "") is None):
+            if _is_class_tar(member):
                 return member
+            if name_reject("", member.name, 0, True, "") is None:
+                if member.is_file or member.type == SPARSE:
+                    return member
+                link = link or (member if member.type == HARD_LINK else None)
+        if link is not None:
+            return link
         raise PrepError(f"{self._location.text} holds neither class tars (such as n02084071.tar) nor images")
 
     def _damage_error(self, error: TarError) -> PrepError:

@@ -117,6 +117,7 @@ HOLES = {f"{DOG}/a.JPEG": "holes", f"{DOG}/b.JPEG": "short"}
 
 @given(st.lists(archives, min_size=1, max_size=3), st.binary(max_size=2000))
 @example([Archive(HOLES, {f"{CAT}/c.JPEG": f"{DOG}/b.JPEG"}, {}, name, True) for name in FORMATS], b"")
+@example([Archive({f"{DOG}/a.txt": "short"}, {f"{DOG}/b.JPEG": f"{DOG}/a.txt"}, {}, "gnu", False)], b"")
 @settings(max_examples=40)
 def test_every_file_that_gnu_tar_unpacks_is_an_image_or_has_a_row(drawn, junk):
     with tempfile.TemporaryDirectory() as name:
