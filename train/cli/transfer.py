@@ -8,7 +8,7 @@ import click
 from in21k.train.cli.shared import setting_option, settings_of, shared, show_run, training
 from in21k.train.config.overrides import read_overrides
 
-LAYOUTS = ("auto", "shards", "cifar", "coco", "voc", "imagefolder", "webdataset")
+LAYOUTS = ("auto", "shards", "csv", "cifar", "coco", "voc", "imagefolder", "webdataset")
 
 
 @click.command()
@@ -47,8 +47,9 @@ LAYOUTS = ("auto", "shards", "cifar", "coco", "voc", "imagefolder", "webdataset"
     "--val",
     default="",
     metavar="FILE",
-    help="For COCO, the annotations of the validation images; for WebDataset, the validation tars.",
+    help="For COCO, the annotations of the validation images; for a CSV, the CSV of them; for WebDataset, their tars.",
 )
+@click.option("--images", default="", metavar="FOLDER", help="For a CSV, where its paths begin; by default beside it.")
 @training
 @shared
 def transfer(
@@ -58,6 +59,7 @@ def transfer(
     val_share: float,
     annotations: str,
     val: str,
+    images: str,
     checkpoint: str,
     settings: tuple[str, ...],
     resume: bool,
@@ -70,7 +72,8 @@ def transfer(
     """Transfer a pretrained model to the classes of DATA, and evaluate it on their validation images.
 
     DATA is a dataset that in21k-prep wrote, a folder of class folders (train/CLASS/IMAGE and val/CLASS/IMAGE), CIFAR's
-    Python archive, a COCO or Pascal VOC folder, or a glob pattern of WebDataset tars.
+    Python archive, a COCO or Pascal VOC folder, a CSV of images and their labels, or a glob pattern of WebDataset
+    tars.
 
     \b
     Examples:
@@ -78,6 +81,7 @@ def transfer(
       in21k-train transfer cars/ --checkpoint runs/r50 --output runs/r50-cars-probe --probe
       in21k-train transfer cifar-100-python.tar.gz --checkpoint runs/r50 --output runs/r50-cifar --probe
       in21k-train transfer coco/ --checkpoint runs/r50 --output runs/r50-coco --image-size 448
+      in21k-train transfer train.csv --images photos/ --val val.csv --checkpoint runs/r50 --output runs/r50-photos
       in21k-train transfer 'shards/train-{000..099}.tar' --val 'shards/val-*.tar' --checkpoint runs/r50 --output runs/x
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
@@ -87,7 +91,7 @@ def transfer(
     from in21k.train.transfer.transfer import transfer as core
 
     request = TransferRequest(
-        data=DataRequest(data, layout=layout, val_share=val_share, annotations=annotations, val=val),
+        data=DataRequest(data, layout=layout, val_share=val_share, annotations=annotations, val=val, images=images),
         checkpoint=checkpoint,
         recipe=recipe,
         values=values,

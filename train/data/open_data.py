@@ -11,6 +11,7 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_datasets.cifar import is_cifar, open_cifar
 from in21k.train.data.open_datasets.coco import is_coco, open_coco
+from in21k.train.data.open_datasets.csv_list import is_csv_list, open_csv_list
 from in21k.train.data.open_datasets.image_folder import is_image_folder, open_image_folder
 from in21k.train.data.open_datasets.listed import flat_hierarchy
 from in21k.train.data.open_datasets.voc import open_voc, voc_folder
@@ -36,7 +37,9 @@ class DataRequest:
     annotations: str = ""
     """COCO: annotation file of the training images."""
     val: str = ""
-    """COCO: annotation file of the validation images. WebDataset: pattern of the validation tars."""
+    """COCO: annotation file of the validation images. CSV: list of them. WebDataset: pattern of the validation tars."""
+    images: str = ""
+    """CSV: the folder in which the paths begin, by default the CSV's own."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Layout:
     open: Callable[[DataRequest], TrainingData]
     holds_out: bool = False
     """Whether a share of the training images can be held out for validation."""
+    options: frozenset[str] = frozenset()
+    """Which of `annotations`, `val` and `images` it has a use for."""
 
 
 class PlainDataset(Dataset):
@@ -93,6 +98,12 @@ LAYOUTS: Mapping[str, Layout] = {
         lambda request: locate(request.path).child(MANIFEST).exists(),
         lambda request: open_plain_dataset(request.path),
     ),
+    "csv": Layout(
+        lambda request: is_csv_list(Path(request.path)),
+        lambda request: open_csv_list(Path(request.path), request.images, request.val, request.val_share),
+        holds_out=True,
+        options=frozenset(("images", "val")),
+    ),
     "cifar": Layout(
         lambda request: is_cifar(Path(request.path)),
         lambda request: open_cifar(Path(request.path)),
@@ -101,6 +112,7 @@ LAYOUTS: Mapping[str, Layout] = {
         lambda request: bool(request.annotations) or is_coco(Path(request.path)),
         lambda request: open_coco(Path(request.path), request.annotations, request.val, request.val_share),
         holds_out=True,
+        options=frozenset(("annotations", "val")),
     ),
     "voc": Layout(
         lambda request: voc_folder(Path(request.path)) is not None,
@@ -114,6 +126,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "webdataset": Layout(
         lambda request: is_webdataset(request.path),
         lambda request: open_webdataset(request.path, request.val),
+        options=frozenset(("val",)),
     ),
 }
 """By name, in the order in which `auto` tries them."""
@@ -141,4 +154,7 @@ def _opened(name: str, request: DataRequest) -> TrainingData:
         raise TrainError(
             f"{request.path}: data of the layout {name} have a val split of their own; leave --val-share out"
         )
+    for option in ("annotations", "val", "images"):
+        if getattr(request, option) and option not in layout.options:
+            raise TrainError(f"{request.path}: data of the layout {name} have no use for --{option}; leave it out")
     return layout.open(request)
