@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.open_datasets.image_folder import FolderImages, safe_name
+from in21k.train.data.open_datasets.image_files import FolderImages, safe_name
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
 from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.errors import TrainError
@@ -50,14 +50,18 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     Args:
         root: contains the image folders, such as train2017/ and val2017/.
         annotations: annotation file of the training images; annotations/instances_train*.json by default.
-        val: annotation file of the validation images; annotations/instances_val*.json by default.
+        val: annotation file of the validation images; annotations/instances_val*.json by default. One that lists none
+            means no validation.
         val_share: without the latter, the share of the training images to hold out, from 0 to 1; a hash of their names
             decides which.
 
     Raises:
         TrainError: annotations or images are missing, or the annotations are damaged.
     """
-    train = _read(root, Path(annotations) if annotations else _only(root, _TRAIN))
+    train_path = Path(annotations) if annotations else _only(root, _TRAIN)
+    train = _read(root, train_path)
+    if not train.names:
+        raise TrainError(f"{train_path} lists no images")
     val_path = Path(val) if val else _only(root, _VAL, required=not val_share)
     if val_path is not None and val_share:
         raise TrainError(f"{val_path} annotates validation images; leave --val-share out")
@@ -119,7 +123,7 @@ def _read(root: Path, path: Path | None) -> Annotated:
     if len(set(images.values())) < len(images):
         raise TrainError(f"{path} lists an image file twice")
     names = list(images.values())
-    folder = _folder_of(root, path, names)
+    folder = _folder_of(root, path, names) if names else root
     return Annotated(names, [sorted(sets[image]) for image in images], categories, str(folder))
 
 
@@ -134,8 +138,6 @@ _KEPT = ("images", "annotations", "categories", "id", "name", "file_name")
 
 def _folder_of(root: Path, path: Path, names: Sequence[str]) -> Path:
     """Return the image folder: train2017 for instances_train2017.json, or wherever the first image is."""
-    if not names:
-        raise TrainError(f"{path} lists no images")
     own = path.stem.rpartition("_")[2]
     candidates = [root / own, root / "images" / own, root / "images", root]
     for folder in candidates:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from in21k.shards_manifest.errors import one_line
-from in21k.train.data.open_datasets.image_folder import EXTENSIONS, safe_name
+from in21k.train.data.open_datasets.image_files import EXTENSIONS, safe_name
 from in21k.train.data.open_datasets.labeled import (
     NO_IMAGES,
     LabeledImages,

@@ -1,48 +1,22 @@
 """Image folders as torchvision's ImageFolder reads them: one folder of image files per class."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from in21k.shards_manifest.key_hashes import hash_strings
+from in21k.train.data.open_datasets.image_files import FolderImages, images_below, subfolders
 from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
-
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
-"""Of image files, in upper or lower case; other files are ignored."""
 
 TRAIN = "train"
 VAL = ("val", "test", "valid", "validation")
 """Folders beside `train` that may hold the validation images; the first that exists is used."""
-
-
-@dataclass(frozen=True, eq=False)
-class FolderImages:
-    """Image files below a folder; implements both `ImageStore` and `OpenStore`, since no file stays open."""
-
-    root: str
-    names: Any
-    """A pyarrow binary array [N]: paths below the root, as the file system has them."""
-
-    def open(self) -> "FolderImages":
-        """Return the images themselves."""
-        return self
-
-    def image(self, row: int) -> memoryview:
-        """Return an image file's bytes.
-
-        Raises:
-            OSError: it cannot be read.
-        """
-        return memoryview(Path(self.root, os.fsdecode(self.names[row].as_py())).read_bytes())
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +87,7 @@ def hold_out(listed: FolderListing, share: float, root: Path) -> tuple[FolderLis
 def is_image_folder(root: Path) -> bool:
     """Return whether a folder, or `train` in it, contains class folders with images."""
     folder = root / TRAIN if (root / TRAIN).is_dir() else root
-    return folder.is_dir() and any(next(_images(folder / name, ""), None) for name in _subfolders(folder))
+    return folder.is_dir() and any(next(images_below(folder / name, ""), None) for name in subfolders(folder))
 
 
 def _where(listed: FolderListing, mask: Any) -> FolderListing:
@@ -131,59 +105,25 @@ def _split(root: Path, folder: Path, listed: FolderListing) -> ListedSplit:
 def _folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise TrainError(f"{folder}: there is no such folder")
-    if not (names := _subfolders(folder)):
+    if not (names := subfolders(folder)):
         raise TrainError(f"{folder} has no class folders; an image folder contains CLASS/IMAGE or train/CLASS/IMAGE")
     return names
 
 
 def _known(folder: Path, classes: Sequence[str]) -> Sequence[str]:
-    if strangers := sorted(set(_subfolders(folder)) - set(classes)):
+    if strangers := sorted(set(subfolders(folder)) - set(classes)):
         raise TrainError(f"{folder / strangers[0]} is a class that {TRAIN} lacks; remove it, or add it there")
     return classes
-
-
-def _subfolders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _listed(folder: Path, classes: Sequence[str]) -> FolderListing:
     listed = FolderListing([], [])
     for label, name in enumerate(classes):
-        found = sorted(_images(folder / name, name)) if (folder / name).is_dir() else []
+        found = sorted(images_below(folder / name, name)) if (folder / name).is_dir() else []
         listed.names.extend(found)
         listed.labels.extend([label] * len(found))
     return listed
 
 
-def _images(folder: Path, below: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _images(folder / entry.name, f"{below}/{entry.name}")
-            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:  # noqa: PTH122 - there may be millions
-                yield f"{below}/{entry.name}"
-
-
 def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def safe_name(name: object, source: str) -> str:
-    """Return a relative path found in an untrusted file, once it is known to be safe.
-
-    Args:
-        name: the path.
-        source: the file, for messages.
-
-    Raises:
-        TrainError: it is not text, is absolute, or leads out of the folder.
-    """
-    if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
-        raise TrainError(f"{source} names the image {str(name)[:80]!r}, which is not a relative path")
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise TrainError(f"{source} names the image {name[:80]!r}, which is outside the image folder")
-    return str(path)

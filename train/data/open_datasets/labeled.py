@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.open_datasets.image_folder import FolderImages
+from in21k.train.data.open_datasets.image_files import FolderImages
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
 from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError

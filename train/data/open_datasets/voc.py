@@ -11,7 +11,7 @@ from xml.parsers import expat
 import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
-from in21k.train.data.open_datasets.image_folder import FolderImages, safe_name
+from in21k.train.data.open_datasets.image_files import FolderImages, safe_name
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
 from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.errors import TrainError
@@ -31,7 +31,7 @@ def open_voc(path: Path) -> ListedDataset:
     """Return the images that ImageSets/Main lists.
 
     Where `test` is listed and annotated, as in VOC2007, training takes `trainval` and validation takes `test`;
-    otherwise they take `train` and `val`.
+    otherwise they take `train` and `val`. A list `val` without images means no validation.
 
     Raises:
         TrainError: lists or annotations are missing or damaged.
@@ -112,16 +112,16 @@ def _lists(root: Path) -> dict[str, list[str]]:
     train, val = _listed(root, "trainval"), _listed(root, "test")
     if not (train and val and (root / _OBJECTS / f"{val[0]}.xml").is_file()):
         train, val = _listed(root, "train"), _listed(root, "val")
-    if not train or not val:
+    if not train or val is None:
         raise TrainError(
             f"{root / _SETS} lists no images: neither in trainval.txt and test.txt nor in train.txt and val.txt"
         )
     return {"train": train, "val": val}
 
 
-def _listed(root: Path, name: str) -> list[str]:
+def _listed(root: Path, name: str) -> list[str] | None:
     path = root / _SETS / f"{name}.txt"
     if not path.is_file():
-        return []
+        return None
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [safe_name(line.split()[0], str(path)) for line in lines if line.strip()]

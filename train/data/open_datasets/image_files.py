@@ -1,0 +1,127 @@
+"""Image files below a folder: which ones there are, their names in untrusted lists, and their bytes."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from in21k.train.errors import TrainError
+
+EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
+"""Of image files, in upper or lower case; other files are ignored."""
+
+_MACOS_FOLDER = "__MACOSX"
+
+_Identity = tuple[int, int]
+"""Device and inode of a folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class FolderImages:
+    """Image files below a folder; implements both `ImageStore` and `OpenStore`, since no file stays open."""
+
+    root: str
+    names: Any
+    """A pyarrow binary array [N]: paths below the root, as the file system has them."""
+
+    def open(self) -> "FolderImages":
+        """Return the images themselves."""
+        return self
+
+    def image(self, row: int) -> memoryview:
+        """Return an image file's bytes.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return memoryview(Path(self.root, os.fsdecode(self.names[row].as_py())).read_bytes())
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+def is_metadata(path: str) -> bool:
+    """Return whether a path is one that macOS writes beside files, such as `__MACOSX/ant/._1.jpg`."""
+    base = path[path.rfind("/") + 1 :]  # plain strings are fast, and there may be millions
+    return base[:2] == "._" or base == ".DS_Store" or (_MACOS_FOLDER in path and _MACOS_FOLDER in path.split("/"))
+
+
+def is_image_name(path: str) -> bool:
+    """Return whether a path is an image's by its extension, neither hidden nor macOS's."""
+    base = path[path.rfind("/") + 1 :]
+    return base[:1] != "." and os.path.splitext(base)[1].lower() in EXTENSIONS and not is_metadata(path)  # noqa: PTH122
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted: links to folders, too, but none that leads back to it.
+
+    Hidden folders and macOS's are left out.
+    """
+    above = _with_those_above(folder)
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not _is_hidden(entry.name) and _enters(entry, above))
+
+
+def images_below(folder: Path, below: str) -> Iterator[str]:
+    """Yield the image files below a folder, as `below` and their path in it.
+
+    Links are followed, but none that leads back to a folder around itself. Hidden files and macOS's are left out.
+    """
+    yield from _images(str(folder), below, _with_those_above(folder))
+
+
+def _images(folder: str, below: str, above: frozenset[_Identity]) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_hidden(entry.name):
+                continue
+            path = f"{below}/{entry.name}"
+            if _is_folder(entry):
+                if (identity := _identity(entry)) not in above:
+                    yield from _images(entry.path, path, above | {identity})
+            elif is_image_name(entry.name):
+                yield path
+
+
+def _is_hidden(name: str) -> bool:
+    return name[0] == "." or name == _MACOS_FOLDER
+
+
+def _enters(entry: os.DirEntry[str], above: frozenset[_Identity]) -> bool:
+    return _is_folder(entry) and _identity(entry) not in above
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
+def _identity(entry: os.DirEntry[str]) -> _Identity:
+    found = entry.stat()
+    return found.st_dev, found.st_ino
+
+
+def _with_those_above(folder: Path) -> frozenset[_Identity]:
+    real = folder.resolve()
+    return frozenset((found.st_dev, found.st_ino) for found in (path.stat() for path in (real, *real.parents)))
+
+
+def safe_name(name: object, source: str) -> str:
+    """Return a relative path found in an untrusted file, once it is known to be safe.
+
+    Args:
+        name: the path.
+        source: the file, for messages.
+
+    Raises:
+        TrainError: it is not text, is absolute, or leads out of the folder.
+    """
+    if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
+        raise TrainError(f"{source} names the image {str(name)[:80]!r}, which is not a relative path")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise TrainError(f"{source} names the image {name[:80]!r}, which is outside the image folder")
+    return str(path)
