@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump import RawClass
-from in21k.prep.raw.ground_truth import GroundTruth
 from in21k.prep.raw.members import FOLDER, Found, reject, sort_in
 from in21k.prep.records import RawImage, Reason
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import TarError, read_joined_members
+from in21k.tree.ground_truth import GroundTruth
 
 
 class FlatTar:
@@ -32,7 +32,8 @@ class FlatTar:
         """Yield the classes in byte order.
 
         Raises:
-            PrepError: the tar is truncated or damaged, or the list does not fit it.
+            PrepError: the tar is truncated or damaged.
+            TreeError: the list does not fit it.
         """
         found = Found()
         reader = self._location.open_ranges()

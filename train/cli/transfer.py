@@ -8,7 +8,7 @@ import click
 from in21k.train.cli.shared import setting_option, settings_of, shared, show_run, training
 from in21k.train.config.overrides import read_overrides
 
-LAYOUTS = ("auto", "shards", "csv", "cifar", "coco", "voc", "imagefolder", "webdataset")
+LAYOUTS = ("auto", "shards", "csv", "cifar", "coco", "voc", "imagenet", "imagefolder", "webdataset")
 
 
 @click.command()

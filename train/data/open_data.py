@@ -13,6 +13,7 @@ from in21k.train.data.open_datasets.cifar import is_cifar, open_cifar
 from in21k.train.data.open_datasets.coco import is_coco, open_coco
 from in21k.train.data.open_datasets.csv_list import is_csv_list, open_csv_list
 from in21k.train.data.open_datasets.image_folder import is_image_folder, open_image_folder
+from in21k.train.data.open_datasets.imagenet import is_imagenet, open_imagenet
 from in21k.train.data.open_datasets.listed import flat_hierarchy
 from in21k.train.data.open_datasets.voc import open_voc, voc_folder
 from in21k.train.data.open_datasets.webdataset import is_webdataset, open_webdataset
@@ -117,6 +118,10 @@ LAYOUTS: Mapping[str, Layout] = {
     "voc": Layout(
         lambda request: voc_folder(Path(request.path)) is not None,
         lambda request: open_voc(Path(request.path)),
+    ),
+    "imagenet": Layout(
+        lambda request: is_imagenet(Path(request.path)),
+        lambda request: open_imagenet(Path(request.path)),
     ),
     "imagefolder": Layout(
         lambda request: is_image_folder(Path(request.path)),

@@ -1,21 +1,16 @@
 import gzip
-import io
 import re
-import tarfile
-import zlib
 
 import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call, digests, prep
 from dumps import KEPT, PIPELINE, images_of, jpeg, make_dump, tar_bytes
 from forms import tar_gz_parts
-
-from in21k.tree.class_lists import PublishedList, published_class_list
+from small_imagenet import IN1K, TRUTHS, devkit_order, ground_truth
 
 pytestmark = pytest.mark.usefixtures("inline")
 
 FILES = {wnid: images_of(wnid, count) for wnid, count in KEPT.items()}
-IN1K = published_class_list(PublishedList.IN1K)
 TWO = (IN1K[3], IN1K[900])
 TRAIN = {wnid: images_of(wnid, 5) for wnid in TWO}
 VAL = [(f"ILSVRC2012_val_{number:08d}.JPEG", TWO[number % 2], jpeg(number)) for number in range(1, 7)]
@@ -93,64 +88,10 @@ def imagenet1k(folder):
     return folder
 
 
-def devkit_order():
-    """A stand-in for the devkit's order of the classes, which is not theirs by wnid."""
-    return [*IN1K[500:], *IN1K[:500]]
-
-
-def ground_truth():
-    order = devkit_order()
-    return "".join(f"{order.index(wnid) + 1}\n" for _, wnid, _ in VAL)
-
-
-def meta_mat():
-    """A MATLAB file with a compressed element that has texts of two bytes a letter, as the devkit's."""
-    texts = b"".join(wnid.encode("utf-16-le") + b"\0" * 6 for wnid in [*devkit_order(), "n00001740"])
-    packed = zlib.compress(texts)
-    return b"MATLAB 5.0".ljust(128) + (15).to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed
-
-
-def devkit_tar():
-    members = [
-        ("ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", ground_truth().encode()),
-        ("ILSVRC2012_devkit_t12/data/meta.mat", meta_mat()),
-    ]
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-def unpacked_devkit(folder):
-    (folder / "ILSVRC2012_devkit_t12/data").mkdir(parents=True)
-    (folder / "ILSVRC2012_devkit_t12/readme.txt").write_text("This is the devkit\n")
-    (folder / "ILSVRC2012_devkit_t12/data/meta.mat").write_bytes(meta_mat())
-    (folder / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt").write_text(ground_truth())
-
-
-def by_csv(folder):
-    rows = "".join(f"{name.removesuffix('.JPEG')},{wnid} 1 2 3 4\n" for name, wnid, _ in reversed(VAL))
-    (folder / "LOC_val_solution.csv").write_text(f"ImageId,PredictionString\n{rows}")
-
-
-TRUTHS = {
-    "devkit": lambda folder: (folder / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(devkit_tar()),
-    "devkit, unpacked": unpacked_devkit,
-    "wnids in order": lambda folder: (folder / "synset_labels.txt").write_text("".join(f"{w}\n" for _, w, _ in VAL)),
-    "names and numbers": lambda folder: (folder / "val.txt").write_text(
-        "".join(f"{name} {IN1K.index(wnid)}\n" for name, wnid, _ in VAL)
-    ),
-    "csv": by_csv,
-}
-
-
 @pytest.mark.parametrize("truth", TRUTHS.values(), ids=TRUTHS)
 def test_imagenet_1k_keeps_its_own_val(truth, tmp_path):
     raw = imagenet1k(tmp_path / "raw")
-    truth(raw)
+    truth(raw, VAL)
     options = ("--min-images", 1, "--val-per-class", 2, "--size", 16, "--workers", 1)
     summary = call("run", raw, tmp_path / "work", tmp_path / "out", *options)
     assert (summary["train"], summary["val"]) == (10, 6)
@@ -163,7 +104,7 @@ def test_imagenet_1k_keeps_its_own_val(truth, tmp_path):
 
 def test_numbers_of_the_devkit_need_its_order(tmp_path):
     raw = imagenet1k(tmp_path / "raw")
-    (raw / "ILSVRC2012_validation_ground_truth.txt").write_text(ground_truth())
+    (raw / "ILSVRC2012_validation_ground_truth.txt").write_text(ground_truth(VAL))
     with pytest.raises(RefusedError, match=r"ground_truth\.txt has the devkit's numbers, .*--class-list"):
         call("filter", raw, tmp_path / "work", "--min-images", 1)
     (tmp_path / "order.txt").write_text("\n".join(devkit_order()))

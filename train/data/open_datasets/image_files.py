@@ -53,6 +53,11 @@ def is_image_name(path: str) -> bool:
     return base[:1] != "." and os.path.splitext(base)[1].lower() in EXTENSIONS and not is_metadata(path)  # noqa: PTH122
 
 
+def printable(name: str) -> str:
+    """Return a name from a file system or a tar as valid Unicode; those that cannot be decoded remain distinct."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def subfolders(folder: Path) -> list[str]:
     """Return the names of the folders in a folder, sorted: links to folders, too, but none that leads back to it.
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.open_datasets.image_files import FolderImages, images_below, subfolders
+from in21k.train.data.open_datasets.image_files import FolderImages, images_below, printable, subfolders
 from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
 
@@ -53,7 +53,7 @@ def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
         train, val = hold_out(train, val_share, root)
         val_folder = train_folder
     splits = {"train": _split(root, train_folder, train), "val": _split(root, val_folder, val)}
-    names = [_printable(name) for name in classes]
+    names = [printable(name) for name in classes]
     return ListedDataset(
         name=str(root),
         classes=names,
@@ -73,7 +73,7 @@ def hold_out(listed: FolderListing, share: float, root: Path) -> tuple[FolderLis
     """
     if not 0 < share < 1:
         raise TrainError(f"{root} has no folder of validation images ({', '.join(VAL[:2])}); pass --val-share 0.1")
-    labels, hashes = np.array(listed.labels), hash_strings([_printable(name) for name in listed.names])
+    labels, hashes = np.array(listed.labels), hash_strings([printable(name) for name in listed.names])
     held = np.zeros(len(labels), np.bool_)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
@@ -99,7 +99,7 @@ def _split(root: Path, folder: Path, listed: FolderListing) -> ListedSplit:
     below = "" if folder == root else f"{folder.name}/"
     names = [f"{below}{name}" for name in listed.names]
     store = FolderImages(str(root), pa.array([os.fsencode(name) for name in names], pa.binary()))
-    return ListedSplit([_printable(name) for name in names], np.array(listed.labels, np.int64), store)
+    return ListedSplit([printable(name) for name in names], np.array(listed.labels, np.int64), store)
 
 
 def _folders(folder: Path) -> list[str]:
@@ -123,7 +123,3 @@ def _listed(folder: Path, classes: Sequence[str]) -> FolderListing:
         listed.names.extend(found)
         listed.labels.extend([label] * len(found))
     return listed
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
