@@ -8,7 +8,7 @@ import click
 from in21k.train.cli.shared import setting_option, settings_of, shared, show_run, training
 from in21k.train.config.overrides import read_overrides
 
-LAYOUTS = ("auto", "shards", "csv", "cifar", "coco", "voc", "imagenet", "imagefolder", "webdataset")
+LAYOUTS = ("auto", "shards", "csv", "cifar", "inaturalist", "coco", "voc", "imagenet", "imagefolder", "webdataset")
 
 
 @click.command()
@@ -42,14 +42,21 @@ LAYOUTS = ("auto", "shards", "csv", "cifar", "coco", "voc", "imagenet", "imagefo
     metavar="SHARE",
     help="Fraction of each class to hold out for validation if DATA has no val split.",
 )
-@click.option("--annotations", default="", metavar="FILE", help="For COCO, the annotations of the training images.")
+@click.option(
+    "--annotations",
+    default="",
+    metavar="FILE",
+    help="For COCO and iNaturalist, the annotations of the training images.",
+)
 @click.option(
     "--val",
     default="",
     metavar="FILE",
-    help="For COCO, the annotations of the validation images; for a CSV, the CSV of them; for WebDataset, their tars.",
+    help="Validation images: COCO's or iNaturalist's annotations of them, a CSV of them, or the tars of WebDataset.",
 )
-@click.option("--images", default="", metavar="FOLDER", help="For a CSV, where its paths begin; by default beside it.")
+@click.option(
+    "--images", default="", metavar="FOLDER", help="For CSV and iNaturalist, where paths begin; by default by the list."
+)
 @training
 @shared
 def transfer(

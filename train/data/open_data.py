@@ -14,6 +14,7 @@ from in21k.train.data.open_datasets.coco import is_coco, open_coco
 from in21k.train.data.open_datasets.csv_list import is_csv_list, open_csv_list
 from in21k.train.data.open_datasets.image_folder import is_image_folder, open_image_folder
 from in21k.train.data.open_datasets.imagenet import is_imagenet, open_imagenet
+from in21k.train.data.open_datasets.inaturalist import is_inaturalist, open_inaturalist
 from in21k.train.data.open_datasets.listed import flat_hierarchy
 from in21k.train.data.open_datasets.voc import open_voc, voc_folder
 from in21k.train.data.open_datasets.webdataset import is_webdataset, open_webdataset
@@ -36,11 +37,11 @@ class DataRequest:
     val_share: float = 0.0
     """Share of each class that is held out, from 0 to 1, where there are no validation images."""
     annotations: str = ""
-    """COCO: annotation file of the training images."""
+    """COCO, iNaturalist: annotation file of the training images."""
     val: str = ""
-    """COCO: annotation file of the validation images. CSV: list of them. WebDataset: pattern of the validation tars."""
+    """COCO, iNaturalist: annotations of the validation images. CSV: list of them. WebDataset: pattern of their tars."""
     images: str = ""
-    """CSV: the folder in which the paths begin, by default the CSV's own."""
+    """CSV, iNaturalist: the folder in which the paths begin, by default that of the list."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,14 @@ LAYOUTS: Mapping[str, Layout] = {
     "cifar": Layout(
         lambda request: is_cifar(Path(request.path)),
         lambda request: open_cifar(Path(request.path)),
+    ),
+    "inaturalist": Layout(
+        lambda request: is_inaturalist(Path(request.path)),
+        lambda request: open_inaturalist(
+            Path(request.path), request.annotations, request.val, request.images, request.val_share
+        ),
+        holds_out=True,
+        options=frozenset(("annotations", "images", "val")),
     ),
     "coco": Layout(
         lambda request: bool(request.annotations) or is_coco(Path(request.path)),

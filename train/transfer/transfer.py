@@ -9,8 +9,11 @@ import timm
 
 from in21k.train.config.overrides import with_values
 from in21k.train.data.open_data import DataRequest, open_data
+from in21k.train.data.open_datasets.taxonomy import in_taxonomy
 from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.errors import TrainError
+from in21k.train.losses.schemes import MULTI_LABEL as MULTI_LABEL_SCHEMES
+from in21k.train.losses.schemes import SINGLE_LABEL as SINGLE_LABEL_SCHEMES
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.network import check_name
@@ -53,6 +56,8 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
         _require_apart(request.data.path, run)
     recipe = request.recipe or (SINGLE_LABEL if data.is_single_label else MULTI_LABEL)
     config = with_values(read_recipe(recipe), {**_start(request), **request.values})
+    if not request.probe and config.loss.scheme not in SINGLE_LABEL_SCHEMES | MULTI_LABEL_SCHEMES:
+        data = in_taxonomy(data)
     if request.probe:
         return probe(data, run, config, keep_features=request.keep_features)
     return train_on(lambda: data, run, config, resume=resume)

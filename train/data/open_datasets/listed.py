@@ -93,6 +93,8 @@ class ListedDataset:
     """Where the classes come from."""
     image_size: int | None = None
     """Side of the images in pixels; None where they differ."""
+    lineages: Sequence[Sequence[str]] = ()
+    """Of each class, the names of what lies above it, the outermost first; empty where the data have no taxonomy."""
 
     @cached_property
     def hierarchy(self) -> Hierarchy:
