@@ -29,7 +29,7 @@ def models(as_json: bool) -> None:
 
 
 @click.command("settings")
-@click.option("--recipe", default="", metavar="NAME", help="Show this recipe's values instead of the defaults.")
+@click.option("--recipe", default="", metavar="NAME|FILE", help="Show this recipe's values instead of the defaults.")
 @click.option("--json", "as_json", is_flag=True, help="Print the settings as JSON.")
 def settings_command(recipe: str, as_json: bool) -> None:
     """List the settings that --set and recipes can change: value, range or choices, and what they do.

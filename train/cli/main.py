@@ -4,6 +4,7 @@ import click
 
 from in21k.train.cli import lists as cli_lists
 from in21k.train.cli import pretrain as cli_pretrain
+from in21k.train.cli import recipes as cli_recipes
 from in21k.train.cli import throughput as cli_throughput
 from in21k.train.cli import transfer as cli_transfer
 from in21k.train.cli import use as cli_use
@@ -34,5 +35,6 @@ for command in (
     cli_use.export,
     cli_lists.models,
     cli_lists.settings_command,
+    cli_recipes.recipes,
 ):
     main.add_command(command)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from in21k.train.cli.shared import (
+    DEFAULT_RECIPE,
     LocalPath,
     check_there,
     inputs_option,
@@ -20,7 +21,7 @@ from in21k.train.cli.shared import (
 from in21k.train.config.overrides import check_value, read_overrides, with_values
 from in21k.train.config.settings import Config
 from in21k.train.model.architectures import ARCHITECTURES
-from in21k.train.recipes import read_recipe
+from in21k.train.recipes.choice import choose
 
 PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 
@@ -47,11 +48,13 @@ def pretrain(
       in21k-train pretrain s3://bucket/in21k --model resnet18 --output runs/r18 --set loss.label_smoothing=0.1
       in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
       in21k-train pretrain out --recipe semantic-distillation --teacher runs/tresnet_l --model resnet50 --output runs/kd
+      in21k-train pretrain out --recipe mine.toml --model resnet50 --output runs/mine
     """
-    config = with_values(read_recipe(recipe), read_overrides(settings) | settings_of(options))
+    values = read_overrides(settings) | settings_of(options)
+    choice = choose(recipe, values, default=DEFAULT_RECIPE, run=output if resume else None)
     from in21k.train.trainer.loop import pretrain as core
 
-    show_run(lambda: core(data, output, config, resume=resume), as_json)
+    show_run(lambda: core(data, output, choice, resume=resume), as_json)
 
 
 @click.command()

@@ -112,12 +112,10 @@ any_setting_option = click.option(
     metavar="KEY=VALUE",
     help="Change any setting of the recipe; `in21k-train settings` lists them. May be given several times.",
 )
+DEFAULT_RECIPE = "semantic-softmax"
+RECIPE_HELP = "The training scheme with all its settings: a name of `in21k-train recipes`, or a TOML file of yours"
 recipe_option = click.option(
-    "--recipe",
-    default="semantic-softmax",
-    show_default=True,
-    metavar="NAME",
-    help="The training scheme with all its settings.",
+    "--recipe", default="", metavar="NAME|FILE", help=f"{RECIPE_HELP}; {DEFAULT_RECIPE} by default."
 )
 
 

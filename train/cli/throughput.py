@@ -4,9 +4,17 @@ from typing import Any
 
 import click
 
-from in21k.train.cli.shared import any_setting_option, print_summary, recipe_option, setting_option, settings_of, shared
-from in21k.train.config.overrides import read_overrides, with_values
-from in21k.train.recipes import read_recipe
+from in21k.train.cli.shared import (
+    DEFAULT_RECIPE,
+    any_setting_option,
+    print_summary,
+    recipe_option,
+    setting_option,
+    settings_of,
+    shared,
+)
+from in21k.train.config.overrides import read_overrides
+from in21k.train.recipes.choice import choose
 
 
 @click.command()
@@ -33,7 +41,7 @@ def throughput(data: str, recipe: str, steps: int, settings: tuple[str, ...], as
       in21k-train throughput out --model resnet50 --batch-size 512
       in21k-train throughput out --model mobilenetv3_large_100 --batch-size 1024 --set data.augment_device=gpu
     """
-    config = with_values(read_recipe(recipe), read_overrides(settings) | settings_of(options))
+    config = choose(recipe, read_overrides(settings) | settings_of(options), default=DEFAULT_RECIPE).config
     from in21k.train.trainer.throughput import throughput as core
 
     print_summary(core(data, config, steps), as_json)

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from in21k.train.cli.shared import setting_option, settings_of, shared, show_run, training
+from in21k.train.cli.shared import RECIPE_HELP, setting_option, settings_of, shared, show_run, training
 from in21k.train.config.overrides import read_overrides
+from in21k.train.recipes.choice import choose
 
 LAYOUTS = ("auto", "shards", "csv", "cifar", "inaturalist", "coco", "voc", "imagenet", "imagefolder", "webdataset")
 
@@ -25,8 +26,8 @@ LAYOUTS = ("auto", "shards", "csv", "cifar", "inaturalist", "coco", "voc", "imag
 @click.option(
     "--recipe",
     default="",
-    metavar="NAME",
-    help="The training scheme with all its settings; by default transfer-single-label or transfer-multi-label.",
+    metavar="NAME|FILE",
+    help=f"{RECIPE_HELP}; by default transfer-single-label or transfer-multi-label.",
 )
 @click.option(
     "--layout",
@@ -93,6 +94,7 @@ def transfer(
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
     values = read_overrides(settings) | settings_of(options)
+    chosen = choose(recipe, values, run=output if resume else None).recipe if recipe else None
     from in21k.train.data.open_data import DataRequest
     from in21k.train.transfer.transfer import TransferRequest
     from in21k.train.transfer.transfer import transfer as core
@@ -100,7 +102,7 @@ def transfer(
     request = TransferRequest(
         data=DataRequest(data, layout=layout, val_share=val_share, annotations=annotations, val=val, images=images),
         checkpoint=checkpoint,
-        recipe=recipe,
+        recipe=chosen,
         values=values,
         probe=probe,
         keep_features=keep_features,

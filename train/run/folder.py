@@ -17,6 +17,7 @@ from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.model.model_file import MODEL
+from in21k.train.recipes.choice import Choice
 from in21k.train.run.checkpoint import FOLDER, RunState, latest_checkpoint, newest_usable
 from in21k.train.run.lock import LOCK, RunLock
 from in21k.tree.table import write_table
@@ -73,7 +74,7 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
     if not path.exists():
         _require_no_other_files(run)
         return Start(None, None)
-    if not _took_a_step(run):
+    if not is_begun(run):
         return Start(None, None)
     if not resume:
         way_on = "" if resume is None else "pass --resume to continue it, or "
@@ -113,8 +114,10 @@ def _require_no_other_files(run: Path) -> None:
             raise TrainError(f"{run} holds {name} and no run; give an empty folder or a new one as --output")
 
 
-def _took_a_step(run: Path) -> bool:
-    """Return whether a run has anything to lose: a checkpoint, a summary, or a row of its curves."""
+def is_begun(run: Path) -> bool:
+    """Return whether a folder holds a run with anything to lose: a checkpoint, a summary, or a row of its curves."""
+    if not (run / CONFIG).exists():
+        return False
     if latest_checkpoint(run) is not None or (run / SUMMARY).exists():
         return True
     try:
@@ -131,7 +134,14 @@ def log_skipped(run: Path, step: int, keys: Sequence[str]) -> None:
 
 
 def begin_run(
-    run: Path, start: Start, config: Config, dataset: TrainingData, lock: RunLock, *, resume: bool | None
+    run: Path,
+    start: Start,
+    config: Config,
+    dataset: TrainingData,
+    lock: RunLock,
+    *,
+    resume: bool | None,
+    asked: Config | Choice | None = None,
 ) -> None:
     """Lock a run's folder, and write its configuration and the hierarchy, which makes the model usable without data.
 
@@ -142,6 +152,7 @@ def begin_run(
         dataset: to train on.
         lock: the folder's, which stays locked.
         resume: as for `find_start`.
+        asked: of which a recipe, and the values that replaced its own, are recorded.
 
     Raises:
         TrainError: another run writes to the folder, or wrote to it since `start` was found.
@@ -158,5 +169,6 @@ def begin_run(
             "manifest_sha256": dataset.digest,
             "class_list_sha256": dataset.class_list_sha256,
         },
+        **(asked.record(config) if isinstance(asked, Choice) else {}),
     }
     write_atomic(run / CONFIG, json.dumps(record, indent=1).encode() + b"\n")

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,17 @@ import torch
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import write_atomic
-from in21k.train.config.settings import Config
+from in21k.train.config.settings import Config, RunConfig
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks, Timeouts, join_ranks, was_restarted
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
+from in21k.train.recipes.choice import Choice, resumed
 from in21k.train.run.checkpoint_writer import CheckpointWriter
 from in21k.train.run.curve_plot import PLOT, plot_curves
-from in21k.train.run.folder import SUMMARY, Start, begin_run, find_start, log_skipped
+from in21k.train.run.folder import SUMMARY, Start, begin_run, find_start, is_begun, log_skipped
 from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
 from in21k.train.stream.decoder import check_skipped
@@ -35,16 +36,19 @@ from in21k.train.trainer.preemption import Preempted, SaveClock, StopRequest, st
 from in21k.train.trainer.progress import Meter, Progress
 from in21k.train.trainer.session import Session
 
+Asked = Config | Choice
+"""What to train with: a configuration, or a recipe with values of its own."""
+
 
 def pretrain(
-    data: str, run: Path, config: Config, *, resume: bool = False, progress: bool = True
+    data: str, run: Path, asked: Asked, *, resume: bool = False, progress: bool = True
 ) -> dict[str, Any] | None:
     """Train a model on a prepared dataset, given by its folder or URI; otherwise as `train_on`."""
-    return train_on(lambda: open_dataset(data), run, config, resume=resume, progress=progress)
+    return train_on(lambda: open_dataset(data), run, asked, resume=resume, progress=progress)
 
 
 def train_on(
-    open_data: Callable[[], TrainingData], run: Path, config: Config, *, resume: bool = False, progress: bool = True
+    open_data: Callable[[], TrainingData], run: Path, asked: Asked, *, resume: bool = False, progress: bool = True
 ) -> dict[str, Any] | None:
     """Train a model on any data and return the run's summary; None on all ranks but the first.
 
@@ -54,7 +58,8 @@ def train_on(
     Args:
         open_data: returns the data; each rank calls it.
         run: the run's folder.
-        config: an image size of 0 is the dataset's.
+        asked: the configuration, in which an image size of 0 is the dataset's; or a recipe with values that replace
+            its own, which the run records: resumed, it keeps the values that it was started with.
         resume: continue the run in the folder, on any number of ranks and workers; a run that torchrun restarts
             continues in any case.
         progress: show a bar if there is a terminal.
@@ -64,11 +69,11 @@ def train_on(
         TrainError: the run cannot begin, or its loss, a gradient or a weight is no longer finite.
         Preempted: SIGTERM ended the run; a checkpoint was written, and no summary.
     """
-    run_timeouts = Timeouts(config.run.start_timeout_minutes, config.run.timeout_minutes)
-    with join_ranks(config.run.device, run_timeouts) as ranks, run_lock(run) as lock:
+    with _joined(_config_of(asked).run) as ranks, run_lock(run) as lock:
         resume = was_restarted(ranks) or resume
         dataset = open_data()
-        config = resolved(config, dataset, ranks)
+        asked = _continued(asked, run, ranks) if resume else asked
+        config = resolved(_config_of(asked), dataset, ranks)
         if ranks.is_first:
             lock.take_if_there()
         start = find_start(run, config, dataset, resume=resume)
@@ -79,17 +84,31 @@ def train_on(
         began = time.perf_counter()
         with dataset.cached(read_options(config.data)):
             if ranks.is_first:
-                begin_run(run, start, config, dataset, lock, resume=resume)
+                begin_run(run, start, config, dataset, lock, resume=resume, asked=asked)
             print_start(ranks, config.run, config.data.batch_size)
             trainer = _train(session, run, start, bar=progress)
         if not trainer.stopping:
             summary = run_summary(session, run, start, trainer.progress, time.perf_counter() - began)
-            if ranks.is_first:
-                plot_curves([run], run / PLOT)
-                write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
+            _keep_summary(summary, run, ranks)
     if trainer.stopping:
         raise Preempted(trainer.progress.step)
     return summary if ranks.is_first else None
+
+
+def _config_of(asked: Asked) -> Config:
+    return asked.config if isinstance(asked, Choice) else asked
+
+
+def _joined(run: RunConfig) -> AbstractContextManager[Ranks]:
+    """Return the context in which this rank has joined the others."""
+    return join_ranks(run.device, Timeouts(run.start_timeout_minutes, run.timeout_minutes))
+
+
+def _keep_summary(summary: dict[str, Any], run: Path, ranks: Ranks) -> None:
+    """Draw the curves and write the summary, in the run's folder, last of all."""
+    if ranks.is_first:
+        plot_curves([run], run / PLOT)
+        write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
 
 
 def _train(session: Session, run: Path, start: Start, *, bar: bool) -> "Trainer":
@@ -227,6 +246,17 @@ class Trainer:
         session.train_module.train()
         self.progress.evaluation = evaluation
         self._log.write_val(self.progress.step, evaluation)
+
+
+def _continued(asked: Asked, run: Path, ranks: Ranks) -> Asked:
+    """Return what resuming a run asks for, and say on stderr where its recipe is another one by now."""
+    if not isinstance(asked, Choice) or not is_begun(run):
+        return asked
+    choice, changed = resumed(asked, run)
+    if changed and ranks.is_first:
+        told = f"{run} goes on with the values that it was started with; its recipe has others: {', '.join(changed)}"
+        print(f"note: {one_line(told, None)}", file=sys.stderr, flush=True)
+    return choice
 
 
 def _tell_unusable(start: Start, ranks: Ranks) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import timm
 
-from in21k.train.config.overrides import with_values
 from in21k.train.data.open_data import DataRequest, open_data
 from in21k.train.data.open_datasets.taxonomy import in_taxonomy
 from in21k.train.data.prepared.dataset import Dataset
@@ -17,8 +16,10 @@ from in21k.train.losses.schemes import SINGLE_LABEL as SINGLE_LABEL_SCHEMES
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.network import check_name
-from in21k.train.recipes import read_recipe
+from in21k.train.recipes.choice import Choice, resumed
+from in21k.train.recipes.recipe import Recipe, open_recipe
 from in21k.train.run.checkpoint import find_model
+from in21k.train.run.folder import is_begun
 from in21k.train.trainer.loop import train_on
 from in21k.train.transfer.probe import probe
 
@@ -33,7 +34,7 @@ class TransferRequest:
     data: DataRequest
     checkpoint: str
     """A run's folder, a checkpoint's folder, a file of weights, or timm:NAME for timm's weights."""
-    recipe: str = ""
+    recipe: Recipe | None = None
     """By default the one for the data's kind of labels."""
     values: Mapping[str, Any] = field(default_factory=dict)
     """Settings that override the recipe's, by dotted key."""
@@ -54,13 +55,18 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
     data = open_data(request.data)
     if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
         _require_apart(request.data.path, run)
-    recipe = request.recipe or (SINGLE_LABEL if data.is_single_label else MULTI_LABEL)
-    config = with_values(read_recipe(recipe), {**_start(request), **request.values})
-    if not request.probe and config.loss.scheme not in SINGLE_LABEL_SCHEMES | MULTI_LABEL_SCHEMES:
+    choice = Choice(
+        recipe=request.recipe or open_recipe(SINGLE_LABEL if data.is_single_label else MULTI_LABEL),
+        values=request.values,
+        checkpoint=_start(request),
+        is_named=request.recipe is not None,
+    )
+    going_on = resumed(choice, run)[0] if resume and is_begun(run) else choice
+    if not request.probe and going_on.config.loss.scheme not in SINGLE_LABEL_SCHEMES | MULTI_LABEL_SCHEMES:
         data = in_taxonomy(data)
     if request.probe:
-        return probe(data, run, config, keep_features=request.keep_features)
-    return train_on(lambda: data, run, config, resume=resume)
+        return probe(data, run, choice.config, keep_features=request.keep_features)
+    return train_on(lambda: data, run, choice, resume=resume)
 
 
 def _require_apart(data: str, run: Path) -> None:

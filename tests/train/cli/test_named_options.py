@@ -25,6 +25,7 @@ COMMANDS = {
     "model": LOADS,
     "model/published.py": {"evaluate"},  # a teacher's caller names its own option
     "losses": RUNS,
+    "recipes": RUNS,
     "run": RUNS,
     "evaluation": READS,
     "trainer": RUNS,
