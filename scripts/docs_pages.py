@@ -8,7 +8,6 @@ import ast
 import csv
 import re
 import textwrap
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from in21k.train.config.settings import SETTINGS, Config
+from in21k.train.recipes import open_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SETTINGS_PAGE = ROOT / "docs" / "settings.md"
 TESTING = ROOT / "docs" / "testing.md"
 FAULTS = ROOT / "tests" / "faults.csv"
-RECIPES = ROOT / "train" / "recipes"
 PACKAGES = ("tree", "shards_manifest", "prep", "train")
 """From the ground up."""
 
@@ -115,13 +114,13 @@ def section_table(name: str) -> str:
 
 def recipe_table() -> str:
     """Return what each recipe sets, where it differs from the defaults."""
-    recipes = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(RECIPES.glob("*.toml"))}
+    recipes = {name: open_recipe(name).config.to_dict() for name in recipe_names()}
     defaults = Config().to_dict()
     rows = []
     for key in SETTINGS:
         section, _, name = key.partition(".")
         default = defaults[section][name]
-        values = [recipe.get(section, {}).get(name, default) for recipe in recipes.values()]
+        values = [recipe[section][name] for recipe in recipes.values()]
         if any(value != default for value in values):
             cells = ["" if value == default else shown(value) for value in values]
             rows.append(f"| `{key}` | {shown(default)} | {' | '.join(cells)} |")

@@ -56,6 +56,21 @@ def slow_distillation(student, teacher, valid: list[bool], levels: list[list[int
     return total
 
 
+def slow_class_distillation(student, teacher, valid: list[bool], config: DistillConfig) -> torch.Tensor:
+    """The divergence term of the multi-label scheme: class by class, "is one" against "is none"."""
+    total = student.sum() * 0
+    for image, is_valid in enumerate(valid):
+        for own, wanted in zip(student[image], teacher[image], strict=True) if is_valid else ():
+            p, q = (torch.sigmoid(logit / config.temperature) for logit in (own, wanted))
+            if config.divergence == "squared":
+                divergence = (p - q) ** 2
+            else:
+                divergence = q * torch.log(q / p) + (1 - q) * torch.log((1 - q) / (1 - p))
+                divergence = divergence * config.temperature**2
+            total = total + config.weight * divergence / len(valid)
+    return total
+
+
 def active_levels(hierarchy: Hierarchy) -> list[list[int]]:
     """The class indices of each level with two classes or more."""
     depths = [len(hierarchy.path(index)) for index in range(len(hierarchy))]

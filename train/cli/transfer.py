@@ -27,8 +27,11 @@ LAYOUTS = ("auto", "shards", "csv", "cifar", "inaturalist", "coco", "voc", "imag
     "--recipe",
     default="",
     metavar="NAME|FILE",
-    help=f"{RECIPE_HELP}; by default transfer-single-label or transfer-multi-label.",
+    help=f"{RECIPE_HELP}; by default transfer-single-label or transfer-multi-label, or with a teacher "
+    "transfer-distillation or transfer-multi-label-distillation.",
 )
+@setting_option("teacher", metavar="RUN|NAME", more="Its classes must be those of DATA.")
+@setting_option("teacher_weights", metavar="FILE")
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
@@ -91,6 +94,8 @@ def transfer(
       in21k-train transfer coco/ --checkpoint runs/r50 --output runs/r50-coco --image-size 448
       in21k-train transfer train.csv --images photos/ --val val.csv --checkpoint runs/r50 --output runs/r50-photos
       in21k-train transfer 'shards/train-{000..099}.tar' --val 'shards/val-*.tar' --checkpoint runs/r50 --output runs/x
+      in21k-train transfer cars/ --checkpoint runs/r50 --teacher runs/vit-cars --output runs/r50-cars-taught
+      in21k-train transfer 1k/ --recipe imagenet1k-distillation --teacher tresnet_l --checkpoint runs/a --output runs/b
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
     values = read_overrides(settings) | settings_of(options)

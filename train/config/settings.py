@@ -134,7 +134,14 @@ class LossConfig:
     scheme: str = setting(
         "semantic-softmax",
         "The training scheme: how labels become a loss.",
-        choices=("single-label", "multi-label", "semantic-softmax", "distillation", "semantic-distillation"),
+        choices=(
+            "single-label",
+            "multi-label",
+            "semantic-softmax",
+            "distillation",
+            "multi-label-distillation",
+            "semantic-distillation",
+        ),
     )
     label_smoothing: float = setting(
         0.2,
@@ -172,7 +179,8 @@ class DistillConfig:
     hard_weight: float = setting(1.0, "Weight of the hard-label loss; 0 leaves it out.", low=0, high=1e6)
     divergence: str = setting(
         "squared",
-        "Divergence from the teacher's probabilities: squared (error) or kl (Kullback-Leibler).",
+        "Divergence from the teacher's probabilities: squared (error), or kl (Kullback-Leibler, times the squared "
+        "temperature).",
         choices=("squared", "kl"),
     )
     temperature: float = setting(1.0, "Divisor of the student's and the teacher's logits.", low=1e-3, high=1e3)

@@ -2,12 +2,14 @@
 
 Semantic distillation (paper, section 3.4, eq. 3 and 4) compares them level by level, and weights each level of an
 image by the teacher's confidence there. The squared error and the 5 % of the classes that make up the confidence are
-the reference code's; `kl` with a temperature is Hinton's distillation.
+the reference code's; `kl` with a temperature is Hinton's distillation. In the multi-label scheme, each class has a
+probability of its own, and the divergences of the classes are summed, as its hard-label loss is.
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from in21k.train.config.settings import DistillConfig
@@ -43,6 +45,27 @@ def divergences(
     wanted = target.exp()
     values = (wanted * target.sub_(log_probs)).sum(1, keepdim=True) * temperature**2
     return values, log_probs.exp_().sub_(wanted).mul_(temperature)
+
+
+def class_divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return [B, 1] and [B, N]: the divergence of the student's sigmoids from the teacher's, and its gradient.
+
+    Args:
+        student: logits [B, N] of float32 or float64.
+        teacher: logits [B, N] of the same type.
+        kind: `squared`, the squared error summed over classes, or `kl`, the sum over classes of the Kullback-Leibler
+            divergence between "is one" and "is none", times the squared temperature.
+        temperature: divides both logits.
+    """
+    student, teacher = student / temperature, teacher / temperature
+    own, wanted = torch.sigmoid(student), torch.sigmoid(teacher)
+    difference = own - wanted
+    if kind == "squared":
+        values = (difference * difference).sum(1, keepdim=True)
+        return values, difference.mul_(own * torch.sigmoid(-student)).mul_(2 / temperature)
+    is_one = wanted * (F.logsigmoid(teacher) - F.logsigmoid(student))
+    is_none = torch.sigmoid(-teacher) * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
+    return (is_one + is_none).sum(1, keepdim=True) * temperature**2, difference.mul_(temperature)
 
 
 def confidence(probs: Tensor, top_share: float) -> Tensor:
@@ -102,6 +125,17 @@ class SingleLabelDistillationLoss(RowLoss):
     ) -> Tensor:
         config = self.config
         values, gradient = divergences(student, teacher, config.divergence, config.temperature, probs)
+        if slopes is not None:
+            slopes += gradient.mul_(shares)
+        return (values * shares).sum()
+
+
+class MultiLabelDistillationLoss(SingleLabelDistillationLoss):
+    """The weighted sum of the asymmetric loss and, over all classes, the divergence of their sigmoids."""
+
+    def _soft(self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None) -> Tensor:
+        config = self.config
+        values, gradient = class_divergences(student, teacher, config.divergence, config.temperature)
         if slopes is not None:
             slopes += gradient.mul_(shares)
         return (values * shares).sum()

@@ -6,7 +6,11 @@ from in21k.train.arrays import IntArray
 from in21k.train.config.settings import DistillConfig, LossConfig
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
-from in21k.train.losses.distillation import SemanticDistillationLoss, SingleLabelDistillationLoss
+from in21k.train.losses.distillation import (
+    MultiLabelDistillationLoss,
+    SemanticDistillationLoss,
+    SingleLabelDistillationLoss,
+)
 from in21k.train.losses.multi_label import AsymmetricLoss
 from in21k.train.losses.row_loss import RowLoss
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
@@ -36,6 +40,12 @@ def _distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: D
     return SingleLabelDistillationLoss(_single_label(config, order), distill)
 
 
+def _multi_label_distillation(
+    config: LossConfig, order: LevelOrder, label_sets: IntArray, distill: DistillConfig
+) -> RowLoss:
+    return MultiLabelDistillationLoss(_multi_label(config, order, label_sets, distill), distill)
+
+
 def _semantic_distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: DistillConfig) -> RowLoss:
     return SemanticDistillationLoss(_semantic_softmax(config, order), order, distill)
 
@@ -45,12 +55,13 @@ SCHEMES: Mapping[str, Builder] = {
     "multi-label": _multi_label,
     "semantic-softmax": _semantic_softmax,
     "distillation": _distillation,
+    "multi-label-distillation": _multi_label_distillation,
     "semantic-distillation": _semantic_distillation,
 }
 """The function that builds each scheme's loss."""
 
 
-DISTILLING = frozenset({"distillation", "semantic-distillation"})
+DISTILLING = frozenset({"distillation", "multi-label-distillation", "semantic-distillation"})
 """The schemes that need a teacher."""
 
 
@@ -58,9 +69,12 @@ SINGLE_LABEL = frozenset({"single-label", "distillation"})
 """The schemes with one softmax over all classes; their metrics are top-1 and top-5."""
 
 
-MULTI_LABEL = frozenset({"multi-label"})
+MULTI_LABEL = frozenset({"multi-label", "multi-label-distillation"})
 """The schemes with a sigmoid per class, which alone take any number of classes per image; their metric is mean average
 precision."""
+
+FOR_ANY_LABELS = {False: "transfer-multi-label", True: "transfer-multi-label-distillation"}
+"""The recipes that take any number of classes per image, without and with a teacher."""
 
 
 def check_labels(scheme: str, data: TrainingData) -> None:
@@ -72,7 +86,7 @@ def check_labels(scheme: str, data: TrainingData) -> None:
     if scheme not in MULTI_LABEL and not data.is_single_label:
         raise TrainError(
             f"{data.name} has images with any number of classes, and loss.scheme={scheme} takes one class per image; "
-            "use --recipe transfer-multi-label"
+            f"use --recipe {FOR_ANY_LABELS[scheme in DISTILLING]}"
         )
 
 

@@ -14,7 +14,7 @@ from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import DISTILLING
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.level_order import LevelOrder
-from in21k.train.model.model_file import check_classes, load_network, read_metadata
+from in21k.train.model.model_file import load_network, read_metadata
 from in21k.train.model.network import Network, require_sizes
 from in21k.train.model.on_device import prepare_network
 from in21k.train.model.published import PublishedModel, published_network, published_settings
@@ -79,7 +79,11 @@ def _trained(distill: DistillConfig, data: TrainingData, order: LevelOrder, size
         raise TrainError(f"{distill.teacher} has its own weights; leave --teacher-weights out")
     path = find_model(Path(distill.teacher))
     metadata = read_metadata(path)
-    check_classes(path, metadata, len(data.hierarchy), data.class_list_sha256)
+    if (metadata.num_classes, metadata.class_list_sha256) != (len(data.hierarchy), data.class_list_sha256):
+        raise TrainError(
+            f"the {metadata.num_classes} classes of the teacher {path} are not the {len(data.hierarchy)} of "
+            f"{data.name}; give a teacher that was trained on the student's classes"
+        )
     return load_network(path, order, size)
 
 

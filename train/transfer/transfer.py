@@ -7,12 +7,12 @@ from typing import Any
 
 import timm
 
+from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import DataRequest, open_data
 from in21k.train.data.open_datasets.taxonomy import in_taxonomy
 from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.errors import TrainError
-from in21k.train.losses.schemes import MULTI_LABEL as MULTI_LABEL_SCHEMES
-from in21k.train.losses.schemes import SINGLE_LABEL as SINGLE_LABEL_SCHEMES
+from in21k.train.losses.schemes import FOR_ANY_LABELS, MULTI_LABEL, SINGLE_LABEL
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.network import check_name
@@ -24,7 +24,9 @@ from in21k.train.trainer.loop import train_on
 from in21k.train.transfer.probe import probe
 
 TIMM = "timm:"
-SINGLE_LABEL, MULTI_LABEL = "transfer-single-label", "transfer-multi-label"
+_SIZE = "data.image_size"
+FOR_ONE_LABEL = {False: "transfer-single-label", True: "transfer-distillation"}
+"""The recipes for one class per image, without and with a teacher."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class TransferRequest:
     checkpoint: str
     """A run's folder, a checkpoint's folder, a file of weights, or timm:NAME for timm's weights."""
     recipe: Recipe | None = None
-    """By default the one for the data's kind of labels."""
+    """By default the one for the data's kind of labels, and for a teacher if there is one."""
     values: Mapping[str, Any] = field(default_factory=dict)
     """Settings that override the recipe's, by dotted key."""
     probe: bool = False
@@ -55,18 +57,25 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
     data = open_data(request.data)
     if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
         _require_apart(request.data.path, run)
-    choice = Choice(
-        recipe=request.recipe or open_recipe(SINGLE_LABEL if data.is_single_label else MULTI_LABEL),
-        values=request.values,
-        checkpoint=_start(request),
-        is_named=request.recipe is not None,
-    )
-    going_on = resumed(choice, run)[0] if resume and is_begun(run) else choice
-    if not request.probe and going_on.config.loss.scheme not in SINGLE_LABEL_SCHEMES | MULTI_LABEL_SCHEMES:
-        data = in_taxonomy(data)
+    choice = _choice(request, data)
+    if request.probe and choice.config.distill.teacher:
+        raise TrainError("a linear probe learns from no teacher; leave --teacher out, or fine-tune without --probe")
     if request.probe:
         return probe(data, run, choice.config, keep_features=request.keep_features)
+    going_on = resumed(choice, run)[0] if resume and is_begun(run) else choice
+    if going_on.config.loss.scheme not in SINGLE_LABEL | MULTI_LABEL:
+        data = in_taxonomy(data)
     return train_on(lambda: data, run, choice, resume=resume)
+
+
+def _choice(request: TransferRequest, data: TrainingData) -> Choice:
+    """Return the recipe, with the values that the checkpoint and the request give."""
+    is_taught = bool(request.values.get("distill.teacher"))
+    recipe = request.recipe or open_recipe((FOR_ONE_LABEL if data.is_single_label else FOR_ANY_LABELS)[is_taught])
+    start = _start(request)
+    if recipe.config.data.image_size:  # the recipe's size counts, not the checkpoint's
+        start.pop(_SIZE, None)
+    return Choice(recipe, request.values, start, is_named=request.recipe is not None)
 
 
 def _require_apart(data: str, run: Path) -> None:
@@ -90,7 +99,7 @@ def _start(request: TransferRequest) -> dict[str, Any]:
     if named := request.values.get("model.name"):
         return start | _timm_size(named)
     metadata = read_metadata(path)
-    return start | {"model.name": metadata.model, "data.image_size": metadata.image_size}
+    return start | {"model.name": metadata.model, _SIZE: metadata.image_size}
 
 
 def _timm_size(name: str) -> dict[str, Any]:
@@ -99,4 +108,4 @@ def _timm_size(name: str) -> dict[str, Any]:
     known = architecture.timm if architecture else name
     check_name(known)
     size = timm.models.get_pretrained_cfg_value(known, "input_size")
-    return {"data.image_size": size[-1]} if size else {}
+    return {_SIZE: size[-1]} if size else {}

@@ -29,7 +29,7 @@ COMMANDS = {
     "run": RUNS,
     "evaluation": READS,
     "trainer": RUNS,
-    "trainer/teacher.py": {"pretrain", "throughput"},
+    "trainer/teacher.py": {"pretrain", "transfer", "throughput"},
     "trainer/throughput.py": {"throughput"},
     "transfer": {"transfer"},
     "use": {"predict", "export"},

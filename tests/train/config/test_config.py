@@ -100,7 +100,7 @@ def test_whole_numbers_serve_as_floats():
 
 def test_an_unknown_recipe_is_named_with_those_that_are():
     with pytest.raises(
-        TrainError, match="there is no recipe 'paper'; choose from: multi-label, semantic-distillation, "
+        TrainError, match="there is no recipe 'paper'; choose from: imagenet1k, imagenet1k-distillation, "
     ):
         read_recipe("paper")
 

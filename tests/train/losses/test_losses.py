@@ -9,14 +9,14 @@ import torch
 from hierarchies import batch_of, hierarchies, published_hierarchy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_losses import active_levels, slow_distillation, slow_multi_label, slow_single_label
+from slow_losses import active_levels, slow_class_distillation, slow_distillation, slow_multi_label, slow_single_label
 from slow_semantic_softmax import slow_loss
 
 from in21k.train.config.settings import Config, DistillConfig, LossConfig
 from in21k.train.errors import TrainError
 from in21k.train.losses import row_loss
 from in21k.train.losses.distillation import confidence
-from in21k.train.losses.schemes import DISTILLING, SCHEMES, build_loss
+from in21k.train.losses.schemes import DISTILLING, MULTI_LABEL, SCHEMES, build_loss
 from in21k.train.model.level_order import flat_order, level_order
 from in21k.tree.hierarchy import Hierarchy
 
@@ -48,16 +48,19 @@ def slow(hierarchy, config, logits, labels, valid, teacher):
     leaf = logits.double().requires_grad_()
     scheme, smoothing = config.loss.scheme, config.loss.label_smoothing
     labels, valid = labels.tolist(), valid.tolist()
-    if scheme == "multi-label":
+    if scheme in MULTI_LABEL:
         value = slow_multi_label(leaf, [set(hierarchy.path(label)) for label in labels], valid, config.loss)
     elif scheme in ("single-label", "distillation"):
         value = slow_single_label(leaf, labels, valid, smoothing)
     else:
         value = slow_loss(leaf, labels, valid, hierarchy, smoothing)
     if scheme in DISTILLING:
-        levels = active_levels(hierarchy) if scheme.startswith("semantic") else None
         value = config.distill.hard_weight * value
-        value = value + slow_distillation(leaf, teacher.double(), valid, levels, config.distill)
+        if scheme in MULTI_LABEL:
+            value = value + slow_class_distillation(leaf, teacher.double(), valid, config.distill)
+        else:
+            levels = active_levels(hierarchy) if scheme.startswith("semantic") else None
+            value = value + slow_distillation(leaf, teacher.double(), valid, levels, config.distill)
     if value.requires_grad:
         value.backward()
     return value.detach(), torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
@@ -277,7 +280,7 @@ def test_the_confidence_is_the_sum_of_the_highest(size, seed, share, repeated):
 @pytest.mark.parametrize("scheme", sorted(DISTILLING))
 def test_without_teacher_logits_it_is_the_hard_label_loss(scheme):
     hierarchy = cached()
-    hard = "single-label" if scheme == "distillation" else "semantic-softmax"
+    hard = {"distillation": "single-label", "multi-label-distillation": "multi-label"}.get(scheme, "semantic-softmax")
     logits, labels, valid = batch_of(hierarchy, 2, 1)
     order = level_order(hierarchy)
     alone = build_loss(LossConfig(scheme), order, distill=DistillConfig(hard_weight=0.0))(logits, labels, valid)

@@ -39,7 +39,7 @@ def test_a_file_changes_the_recipe_that_it_extends(tmp_path):
     ("text", "message"),
     [
         ('extends = "b.toml"', r"recipes extend each other in a circle: .*a\.toml → .*b\.toml → .*/\.\./.*a\.toml$"),
-        ('extends = "nobody"', r"recipe .*a\.toml: there is no recipe 'nobody'; choose from: multi-label, .*; or name"),
+        ('extends = "nobody"', r"recipe .*a\.toml: there is no recipe 'nobody'; choose from: imagenet1k, .*; or name"),
         ('extends = "nobody.toml"', r"nobody\.toml: there is no such file"),
         ('extends = ["single-label"]', r"a\.toml: extends must be the name of a recipe or a file, not \['single-"),
         ('extends = ""', r"a\.toml: extends must be the name of a recipe or a file, not ''"),
@@ -104,7 +104,7 @@ def test_a_recipe_is_shown_as_toml_that_loads_again_and_as_json(capsys, tmp_path
     assert set(flatten(tomllib.loads(out))) == set(flatten(found.config.to_dict()))
     shown = json.loads(answer(capsys, "recipes", "show", name, "--json")[1])
     assert shown["values"] == found.config.to_dict()
-    assert shown["sources"]["optim.lr"] == found.layers[-1].name
+    assert shown["sources"]["optim.lr"] == found.source("optim.lr") != "default"
     assert [layer["name"] for layer in shown["layers"]] == [layer.name for layer in found.layers]
 
 
