@@ -9,7 +9,20 @@ from in21k.train.cli.shared import RECIPE_HELP, setting_option, settings_of, sha
 from in21k.train.config.overrides import read_overrides
 from in21k.train.recipes.choice import choose
 
-LAYOUTS = ("auto", "shards", "csv", "cifar", "inaturalist", "coco", "voc", "imagenet", "imagefolder", "webdataset")
+LAYOUTS = (
+    "auto",
+    "shards",
+    "csv",
+    "cifar",
+    "inaturalist",
+    "coco",
+    "voc",
+    "food251",
+    "stanford-cars",
+    "imagenet",
+    "imagefolder",
+    "webdataset",
+)
 
 
 @click.command()

@@ -12,10 +12,12 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_datasets.cifar import is_cifar, open_cifar
 from in21k.train.data.open_datasets.coco import is_coco, open_coco
 from in21k.train.data.open_datasets.csv_list import is_csv_list, open_csv_list
+from in21k.train.data.open_datasets.food251 import is_food251, open_food251
 from in21k.train.data.open_datasets.image_folder import is_image_folder, open_image_folder
 from in21k.train.data.open_datasets.imagenet import is_imagenet, open_imagenet
 from in21k.train.data.open_datasets.inaturalist import is_inaturalist, open_inaturalist
 from in21k.train.data.open_datasets.listed import flat_hierarchy
+from in21k.train.data.open_datasets.stanford_cars import is_stanford_cars, open_stanford_cars
 from in21k.train.data.open_datasets.voc import open_voc, voc_folder
 from in21k.train.data.open_datasets.webdataset import is_webdataset, open_webdataset
 from in21k.train.data.prepared.dataset import Dataset, open_dataset
@@ -127,6 +129,14 @@ LAYOUTS: Mapping[str, Layout] = {
     "voc": Layout(
         lambda request: voc_folder(Path(request.path)) is not None,
         lambda request: open_voc(Path(request.path)),
+    ),
+    "food251": Layout(
+        lambda request: is_food251(Path(request.path)),
+        lambda request: open_food251(Path(request.path)),
+    ),
+    "stanford-cars": Layout(
+        lambda request: is_stanford_cars(Path(request.path)),
+        lambda request: open_stanford_cars(Path(request.path)),
     ),
     "imagenet": Layout(
         lambda request: is_imagenet(Path(request.path)),
