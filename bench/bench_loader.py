@@ -1,6 +1,7 @@
 """Images per second of CPU time: this loader against others on the same JPEG bytes, and against the targets.
 
-    python bench/bench_loader.py [--dataset FOLDER] [--samples N] [--rounds N] [--s3] [--sizes]
+    python bench/bench_loader.py [--dataset FOLDER] [--samples N] [--rounds N] [--s3] [--latency MS]
+        [--only-s3 | --sizes]
 
 Each loader runs in this process on one core, in interleaved rounds; the figures are medians. Without a prepared
 dataset, one is made of generated pictures, whose JPEGs are easier to decode than photographs.
@@ -13,12 +14,9 @@ import os
 import platform
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from loader_peers import AUGMENTING, BATCH, DECODING, Inputs, ours, rate
+from loader_s3 import from_s3
 from loader_sizes import at_sizes
 from PIL import Image
 
@@ -52,6 +51,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--s3", action="store_true", help="also read this loader's shards from a local S3 server")
+    parser.add_argument("--only-s3", action="store_true", help="measure nothing but that")
+    parser.add_argument("--latency", type=float, default=0, help="there, also add this many milliseconds per request")
     parser.add_argument("--sizes", action="store_true", help="only measure this loader at smaller image sizes")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -59,6 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         inputs = make_inputs(Path(scratch), arguments.dataset, arguments.samples)
         print(f"{inputs.samples} images of {inputs.size} pixels, {len(inputs.shards)} shards; {versions()}\n")
+        if arguments.only_s3:
+            from_s3(inputs, arguments.rounds, arguments.latency)
+            return
         at_sizes(inputs, arguments.rounds)
         if arguments.sizes:
             return
@@ -67,7 +71,7 @@ def main() -> None:
         targets(decoding, augmenting)
         starts(inputs)
         if arguments.s3:
-            from_s3(inputs, arguments.rounds)
+            from_s3(inputs, arguments.rounds, arguments.latency)
 
 
 def versions() -> str:
@@ -214,51 +218,6 @@ def starts(inputs: Inputs) -> None:
         note = "this process" if not workers else "the largest one"
         print(f"| {workers} | {times[0]:.2f} | {times[1]:.2f} | {peak:.0f} ({note}) |")
     print()
-
-
-@contextmanager
-def s3_server(folder: Path) -> Iterator[str]:
-    """Serve a folder's dataset with rclone on the cores that this process leaves free, and yield its URI."""
-    sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
-    from object_store import Server
-
-    os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
-    ours = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, set(range(os.cpu_count() or 1)) - ours or ours)
-    server = Server(folder)
-    os.sched_setaffinity(0, ours)
-    try:
-        yield server.uri.format("dataset")
-    finally:
-        server.kill()
-
-
-def from_s3(inputs: Inputs, rounds: int) -> None:
-    """Print this loader's speed on its one core from a local S3 server on the other cores, relative to that from disk.
-
-    The clock starts with the first batch, whose time is printed separately: opening shards takes a second or less.
-    """
-    with s3_server(inputs.dataset.parent) as uri:
-        stores = {"disk": inputs, "S3": replace(inputs, uri=uri)}
-        for store in stores.values():
-            timed(store)  # fills caches
-        found = [[timed(store) for store in stores.values()] for _ in range(rounds)]
-    print("| in21k from | images/s by the clock | images/s of CPU time | first batch, s |\n|---|---|---|---|")
-    medians = [[statistics.median(column) for column in zip(*pair, strict=True)] for pair in zip(*found, strict=True)]
-    for name, (clock, cpu, first) in zip(stores, medians, strict=True):
-        print(f"| {name} | {clock:,.0f} | {cpu:,.0f} | {first:.2f} |")
-    (clock, cpu, _), (far_clock, far_cpu, _) = medians
-    print(f"| S3 over disk | {far_clock / clock:.2f} | {far_cpu / cpu:.2f} | |")
-
-
-def timed(inputs: Inputs) -> tuple[float, float, float]:
-    """Return this loader's images per second by the clock and of CPU time, and the seconds to the first batch."""
-    began = time.perf_counter()
-    stream = ours(inputs)
-    next(stream)
-    clock, cpu = time.perf_counter(), time.process_time()
-    images = sum(len(batch) for batch in stream)
-    return images / (time.perf_counter() - clock), images / (time.process_time() - cpu), clock - began
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,13 +91,20 @@ def _in_memory(inputs: Inputs) -> list[bytes]:
 
 
 def ours(
-    inputs: Inputs, *, augmented: bool = False, workers: int = 0, start_step: int = 0, size: int | None = None
-) -> Batches:
+    inputs: Inputs,
+    *,
+    augmented: bool = False,
+    workers: int = 0,
+    start_step: int = 0,
+    size: int | None = None,
+    block: int | None = None,
+    epochs: int = 1,
+) -> Generator[Any]:
     """Yield this project's batches, at the images' own size, or at one that `data.image_size` has for some epochs."""
     from in21k.shards_manifest.manifest import read_manifest
     from in21k.shards_manifest.storage.location import locate
     from in21k.train.data.interfaces import Decoding
-    from in21k.train.data.partition import TrainPlan
+    from in21k.train.data.partition import BLOCK, TrainPlan
     from in21k.train.data.prepared.reader import ShardReaders
     from in21k.train.images.augment_draws import Augmentation
     from in21k.train.stream.loader import open_stream
@@ -107,7 +114,7 @@ def ours(
     augmentation = Augmentation(0, 0.5, 2, 9) if augmented else None
     readers = ShardReaders(location, read_manifest(location), "train")
     source = StreamSource(readers, Decoding(image_size=size or inputs.size, scaled=size is not None), augmentation)
-    plan = TrainPlan(inputs.lengths, seed=0, epochs=1, global_batch=BATCH)
+    plan = TrainPlan(inputs.lengths, seed=0, epochs=epochs, global_batch=BATCH, block=block or BLOCK)
     for batch in open_stream(source, plan, workers=workers, start_step=start_step):
         yield batch.images
 

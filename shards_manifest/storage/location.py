@@ -250,7 +250,7 @@ class Location:
 
 
 def _unpickled(filesystem: Any, path: str, text: str) -> Location:
-    return Location(remote.limit_client_retries(filesystem), path, text)
+    return Location(remote.with_client_settings(filesystem), path, text)
 
 
 def locate(text: "str | os.PathLike[str] | Location") -> Location:
@@ -274,7 +274,7 @@ def locate(text: "str | os.PathLike[str] | Location") -> Location:
             filesystem, path = fsspec_files.open_fsspec(text)
         else:
             filesystem, path = pafs.FileSystem.from_uri(text)
-        filesystem = remote.limit_client_retries(filesystem)
+        filesystem = remote.with_client_settings(filesystem)
     return Location(filesystem, path.rstrip("/"), shown)
 
 

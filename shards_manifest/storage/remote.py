@@ -19,6 +19,7 @@ RETRY_SECONDS_VARIABLE = "IN21K_RETRY_SECONDS"
 RETRY_SECONDS = 60.0
 """The retry time if the variable is not set."""
 
+_CHECKSUMS_VARIABLE = "AWS_RESPONSE_CHECKSUM_VALIDATION"
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 16.0
 _CLIENT_TRIES = 3
@@ -96,13 +97,18 @@ class Backoff:
         self._began, self._delay = time.monotonic(), _FIRST_DELAY
 
 
-def limit_client_retries(filesystem: Any) -> Any:
-    """Return a file system whose client gives up soon: pyarrow's own retries take half a minute and tell nobody.
+def with_client_settings(filesystem: Any) -> Any:
+    """Return a file system whose client gives up soon and asks for no checksums.
 
-    The setting does not survive pickling; call this again afterwards.
+    pyarrow's own retries take half a minute and tell nobody. Its client hashes what it reads, a third of the CPU time
+    of long reads, in case the server sends a checksum; S3 sends none with a range, unless that is a whole part of an
+    upload. Who sets AWS_RESPONSE_CHECKSUM_VALIDATION has it as set.
+
+    The settings do not survive pickling; call this again afterwards.
     """
     if not isinstance(filesystem, pafs.S3FileSystem):
         return filesystem
+    os.environ.setdefault(_CHECKSUMS_VARIABLE, "when_required")
     rebuild, (options, *_) = filesystem.__reduce__()
     return rebuild({**options, "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_CLIENT_TRIES)})
 

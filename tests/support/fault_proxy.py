@@ -1,14 +1,49 @@
-"""A proxy before an object store that fails as networks do: broken connections, 503 answers, short bodies."""
+"""A proxy before an object store that fails as networks do: broken connections, 503 answers, short bodies.
+
+It also sees what is asked, and can hold requests back to see how many are in flight.
+"""
 
 import http.client
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive"}
+
+
+class Gate:
+    """Holds requests until a number of them wait at once, or until one has waited too long; then lets all pass."""
+
+    def __init__(self, count: int, opens: bool = True, patience: float = 20) -> None:
+        """Hold requests until `count` of them wait, or even then, if the gate `opens` only when told to."""
+        self._count, self._opens, self._patience = count, opens, patience
+        self._opened, self._lock = threading.Event(), threading.Lock()
+        self._waiting: Counter[tuple[str, str]] = Counter()
+        self.most = 0
+        """How many waited at once, at most; a client that asks again for the same waits once."""
+        self.full = threading.Event()
+        """Whether as many have waited as the gate is for."""
+
+    def wait(self, path: str, asked: str) -> None:
+        """Wait with a request for a range of a file."""
+        with self._lock:
+            self._waiting[path, asked] += 1
+            self.most = max(self.most, len(+self._waiting))
+        if self.most >= self._count:
+            self.full.set()
+            if self._opens:
+                self.open()
+        if not self._opened.wait(self._patience):
+            self.open()
+        with self._lock:
+            self._waiting[path, asked] -= 1
+
+    def open(self) -> None:
+        self._opened.set()
 
 
 @dataclass
@@ -23,6 +58,14 @@ class Faults:
     """Share of bodies that stop at a random byte and leave the connection open for a while."""
     dice: random.Random = field(default_factory=lambda: random.Random(7))
     seen: dict[str, int] = field(default_factory=lambda: {"refused": 0, "cut": 0, "silent": 0, "bytes": 0})
+    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """Method, path and headers (their names in lower case) of each request."""
+    gate: Gate | None = None
+    """Where requests wait, if they do."""
+
+    def ranges(self) -> int:
+        """How often a range of a shard was asked for."""
+        return sum(method == "GET" and ".tar" in path for method, path, _ in self.asked)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -41,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self) -> None:
         faults = self.faults
+        faults.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
+        if faults.gate is not None:
+            faults.gate.wait(self.path, self.headers.get("Range", ""))
         if faults.dice.random() < faults.refused:
             faults.seen["refused"] += 1
             self._answer(503, [("Content-Type", "application/xml")], b"<Error><Code>SlowDown</Code></Error>")

@@ -26,9 +26,9 @@ def decoding_with(source: StreamSource, **changes) -> StreamSource:
     return replace(source, decoding=replace(source.decoding, **changes))
 
 
-def train_plan(source: StreamSource, epochs=1, batch=8, rank=0, world=1) -> TrainPlan:
+def train_plan(source: StreamSource, epochs=1, batch=8, rank=0, world=1, **options) -> TrainPlan:
     lengths = tuple(shard.samples for shard in source.open_reader.manifest.splits["train"])
-    return TrainPlan(lengths, seed=5, epochs=epochs, global_batch=batch, rank=rank, world_size=world)
+    return TrainPlan(lengths, seed=5, epochs=epochs, global_batch=batch, rank=rank, world_size=world, **options)
 
 
 def stream(source: StreamSource, batch=8, epochs=1, rank=0, world=1, **options):

@@ -55,6 +55,13 @@ class DataConfig:
         by_epoch=True,
     )
     batch_size: int = setting(256, "Training images per step, over all ranks together.", low=1, high=2**24)
+    block_samples: int = setting(
+        32,
+        "Neighboring samples of a shard that stay together in the order of an epoch and are read at once; more make "
+        "fewer, longer reads of an object store.",
+        low=1,
+        high=2**24,
+    )
     eval_batch_size: int = setting(256, "Validation images per step, on each rank.", low=1, high=2**24)
     cutout: float = setting(
         0.5, "Side of the Cutout square as a fraction of the image's side; 0 turns Cutout off.", low=0, high=1

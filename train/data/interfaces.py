@@ -73,7 +73,7 @@ class SampleReader(Protocol):
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether requests are worth making before their samples are needed."""
+        """Whether another request is worth making before the oldest one is collected."""
 
     def request(self, numbers: IntArray) -> Sequence[Any]:
         """Begin to read the samples with these numbers, or none for PADDING; return what `collect` takes."""

@@ -1,9 +1,9 @@
 """Which samples each step takes: a pure function of the shard lengths, the seed, the epoch and the ranks.
 
 The samples of a split are numbered consecutively through its shards, in the manifest's order. An epoch's order depends
-on (shard lengths, seed, epoch) alone, and its step s takes the positions from s times `global_batch` on. Ranks and
-loader processes merely divide the steps among themselves, so a run that stopped on four GPUs continues on eight with
-the same global batches.
+on (shard lengths, seed, epoch, block) alone, and its step s takes the positions from s times `global_batch` on. Ranks
+and loader processes merely divide the steps among themselves, so a run that stopped on four GPUs continues on eight
+with the same global batches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ WINDOW = 16
 """Shards that are shuffled together, which bounds how many are open at a time."""
 
 BLOCK = 32
-"""Consecutive samples of a shard that stay together, so that one range read fetches them."""
+"""Consecutive samples of a shard that stay together by default, so that one range read fetches them."""
 
 PADDING = -1
 """Stands for a sample number where a batch has no sample: past the end of the split, in the last batches of a pass."""
@@ -121,6 +121,8 @@ class TrainPlan:
     """Images per step, over all ranks."""
     rank: int = 0
     world_size: int = 1
+    block: int = BLOCK
+    """Consecutive samples of a shard that stay together in the order of each epoch."""
 
     def __post_init__(self) -> None:
         if self.global_batch % self.world_size:
@@ -159,7 +161,7 @@ class TrainPlan:
         for step in range(start_step + worker, self.total_steps, workers):
             epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
             if order is None or epoch != current:
-                order, current = epoch_order(self.shard_lengths, self.seed, epoch), epoch
+                order, current = epoch_order(self.shard_lengths, self.seed, epoch, block=self.block), epoch
             start = step_in_epoch * self.global_batch + self.rank * self.batch_size
             yield BatchPlan(step, epoch, start, order.samples(start, start + self.batch_size))
 

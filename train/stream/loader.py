@@ -41,9 +41,6 @@ _HELD = 3
 _PRELOADED = ("in21k.train.stream.loader",)
 """What the server of loader processes imports; a plain fork of a process with threads and CUDA may hang."""
 
-_READ_AHEAD = 2
-"""Batches that are read from an object store while one is decoded."""
-
 
 class RingBatch(NamedTuple):
     """A batch on its way from a loader process; its pixels stay in the ring, where that process wrote them."""
@@ -173,7 +170,7 @@ def _read(source: StreamSource, plans: Iterable[BatchPlan]) -> Iterator[tuple[Ba
     try:
         for plan in plans:
             ahead.append((plan, reader.request(plan.samples)))
-            if len(ahead) > (_READ_AHEAD if reader.reads_ahead else 0):
+            while ahead and not reader.reads_ahead:
                 ready, requests = ahead.popleft()
                 yield ready, reader.collect(requests)
         for ready, requests in ahead:

@@ -78,6 +78,7 @@ def _plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:
         global_batch=config.data.batch_size,
         rank=ranks.rank,
         world_size=ranks.world_size,
+        block=config.data.block_samples,
     )
     if plan.batch_size % micro_batches:
         raise TrainError(

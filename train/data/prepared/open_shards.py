@@ -15,13 +15,11 @@ from in21k.shards_manifest.tar import END
 from in21k.train.data.interfaces import ReadOptions
 from in21k.train.data.partition import WINDOW
 from in21k.train.data.prepared.cache import ShardCache
+from in21k.train.data.prepared.read_ahead import CONNECTIONS
 from in21k.train.errors import TrainError
 
 OPEN_SHARDS = 2 * WINDOW
 """Shards that stay open: those of one shuffle window and of the next."""
-
-CONNECTIONS = 8
-"""Ranges that one process reads from an object store at a time: most of a request is waiting for its first byte."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +56,15 @@ class OpenShards:
         Raises:
             DatasetError: it is missing or does not belong to the manifest.
         """
-        self.reads_ahead = not location.is_local
-        """Whether threads read ranges before they are needed."""
+        self.in_background = not location.is_local
+        """Whether threads read the ranges."""
         self._location, self._split, self._options, self._limit = location, split, options, limit
         self._records = manifest.splits[split]
         self._table = SampleTable(location, manifest)
         self._table_lock = threading.Lock()
         self._open: OrderedDict[int, _Entry] = OrderedDict()
-        self._threads = ThreadPoolExecutor(CONNECTIONS, "shards") if self.reads_ahead else None
-        self._cache = ShardCache(options.cache, manifest) if options.cache and self.reads_ahead else None
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "shards") if self.in_background else None
+        self._cache = ShardCache(options.cache, manifest) if options.cache and self.in_background else None
 
     def read(self, number: int, first: int, count: int) -> "tuple[Future[OpenShard], Future[bytes]]":
         """Begin to read `count` samples of a shard from sample `first` on; return the shard and the bytes as futures.

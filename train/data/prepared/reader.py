@@ -14,6 +14,7 @@ from in21k.train.data.interfaces import READ_DIRECTLY, ReadOptions, Sample
 from in21k.train.data.partition import PADDING
 from in21k.train.data.prepared.open_shards import OPEN_SHARDS, OpenShard, OpenShards
 from in21k.train.data.prepared.parse import ForeignSampleError, parse_sample
+from in21k.train.data.prepared.read_ahead import ReadAhead
 from in21k.train.errors import TrainError
 
 _REMEDY = "look with `in21k-prep verify`, and restore the shard with `in21k-prep repair` or copy it again"
@@ -28,6 +29,8 @@ class Request:
     first: int = 0
     """The run's first sample in the shard."""
     content: "Future[bytes] | None" = None
+    size: int = 0
+    """Of the bytes, by the mean of the shard's samples."""
 
 
 class ShardReader:
@@ -51,8 +54,12 @@ class ShardReader:
         self._ends = np.cumsum([shard.samples for shard in self._records], dtype=np.int64)
         self._suffix = manifest.images.suffix
         self._shards = OpenShards(location, manifest, split=split, options=options, limit=open_shards)
-        self.reads_ahead = self._shards.reads_ahead
-        """Whether requests are worth making before their samples are needed."""
+        self._ahead = ReadAhead()
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether another request is worth making before the oldest one is collected; never of local files."""
+        return self._shards.in_background and self._ahead.has_room
 
     def read(self, numbers: IntArray) -> list[Sample | None]:
         """Return the samples with these numbers, in order; None for PADDING (-1).
@@ -65,10 +72,13 @@ class ShardReader:
 
     def request(self, numbers: IntArray) -> list[Request]:
         """Begin to read the samples with these numbers, and return what `collect` takes."""
-        return [self._request(*run) for run in self._runs(numbers)]
+        requests = [self._request(*run) for run in self._runs(numbers)]
+        self._ahead.requested(len(requests), sum(request.size for request in requests))
+        return requests
 
     def collect(self, requests: Iterable[Request]) -> list[Sample | None]:
-        """Return the samples of a request, in order; raises what `read` does."""
+        """Return the samples of the oldest request, in order; raises what `read` does."""
+        self._ahead.collected()
         samples: list[Sample | None] = []
         for request in requests:
             if request.shard is None or request.content is None:
@@ -85,7 +95,8 @@ class ShardReader:
         if shard == PADDING:
             return Request(count)
         opened, content = self._shards.read(shard, first, count)
-        return Request(count, opened, first, content)
+        record = self._records[shard]
+        return Request(count, opened, first, content, size=count * record.bytes // record.samples)
 
     def _runs(self, numbers: IntArray) -> Iterator[tuple[int, int, int]]:
         """Yield (shard, first sample in it, count) for each run of consecutive samples of one shard."""
