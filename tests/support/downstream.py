@@ -1,5 +1,6 @@
 """One epoch of `transfer` from the command line, and its scores computed anew: by timm's network, PIL and numpy."""
 
+import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +70,19 @@ def average_precision(scores: Sequence[float], is_label: Sequence[bool]) -> floa
         if own
     ]
     return float(np.mean(found))
+
+
+def class_scores(run: Path) -> dict[str, float]:
+    """The run's table of scores by class, without the classes that have none."""
+    with (run / "val_classes.csv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    return {row[1]: float(row[-1]) for row in rows[1:] if row[-1]}
+
+
+def micro_average_precision(logits: np.ndarray, sets: Sequence[set[int]]) -> float:
+    """The average precision of all pairs of an image and a class."""
+    pairs = [number in labels for labels in sets for number in range(logits.shape[1])]
+    return average_precision(logits.ravel().tolist(), pairs)
 
 
 def mean_average_precision(logits: np.ndarray, sets: Sequence[set[int]]) -> float:

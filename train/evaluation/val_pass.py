@@ -12,7 +12,8 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import EvalPlan
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
-from in21k.train.evaluation.scheme_metrics import SchemeMetrics
+from in21k.train.evaluation.class_scores import ClassScores
+from in21k.train.evaluation.scheme_metrics import SchemeMetrics, Scores
 from in21k.train.evaluation.semantic_top1 import SemanticTop1, majority_guess
 from in21k.train.model.network import Network
 from in21k.train.model.on_device import evaluating
@@ -33,7 +34,8 @@ class Evaluation:
     top1: SemanticTop1 | None
     """None if no level has two classes, or if the classes are a plain list and the scheme is not semantic."""
     metrics: Mapping[str, float | None]
-    """The scheme's other metrics by name: top1, top5, map (0 to 1), mistake_distance (edges)."""
+    """The scheme's other metrics by name: top1, top5, map, map_micro (0 to 1), mistake_distance (edges)."""
+    by_class: ClassScores
     images: int
     """Images that decode."""
     skipped: int
@@ -113,9 +115,7 @@ def evaluate_val(
     return _evaluation(metrics.result(), ranks.sum(totals).tolist(), dataset.name, config.data.max_skipped)
 
 
-def _evaluation(
-    found: "tuple[SemanticTop1 | None, dict[str, float | None]]", totals: list[float], name: str, max_skipped: float
-) -> Evaluation:
+def _evaluation(found: Scores, totals: list[float], name: str, max_skipped: float) -> Evaluation:
     """Return the result of a val pass, given the metrics and the totals over all ranks: loss, images, skipped."""
     summed, images, skipped = totals[0], int(totals[1]), int(totals[2])
     if not images:
@@ -123,8 +123,9 @@ def _evaluation(
     check_skipped(skipped, seen=images + skipped, passes=1, share=max_skipped, name=f"{name}, val")
     return Evaluation(
         loss=float(f"{summed / images:.9g}"),  # sums of floats depend on their order, but not up to the ninth digit
-        top1=found[0],
-        metrics=found[1],
+        top1=found.top1,
+        metrics=found.metrics,
+        by_class=found.by_class,
         images=images,
         skipped=skipped,
     )

@@ -30,6 +30,8 @@ class CurvePoint:
     """0 to 1; val of single-label schemes only."""
     map: float | None = None
     """Mean average precision, 0 to 1; val of multi-label schemes only."""
+    map_micro: float | None = None
+    """Average precision of all pairs of an image and a class, 0 to 1; only where images have any number of classes."""
     mistake_distance: float | None = None
     """Mean tree distance of wrong guesses in edges; val only."""
     lr: float | None = None

@@ -18,6 +18,7 @@ from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks, Timeouts, join_ranks, was_restarted
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
+from in21k.train.evaluation.class_scores import write_class_scores
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
 from in21k.train.recipes.choice import Choice, resumed
 from in21k.train.run.checkpoint_writer import CheckpointWriter
@@ -52,8 +53,8 @@ def train_on(
 ) -> dict[str, Any] | None:
     """Train a model on any data and return the run's summary; None on all ranks but the first.
 
-    The run's folder gets config.json, metrics.csv, tensorboard/, checkpoints/, curves.png and, last, summary.json;
-    skipped.csv names the images that do not decode.
+    The run's folder gets config.json, metrics.csv, tensorboard/, checkpoints/, val_classes.csv, curves.png and, last,
+    summary.json; skipped.csv names the images that do not decode.
 
     Args:
         open_data: returns the data; each rank calls it.
@@ -246,6 +247,8 @@ class Trainer:
         session.train_module.train()
         self.progress.evaluation = evaluation
         self._log.write_val(self.progress.step, evaluation)
+        if session.ranks.is_first:
+            write_class_scores(self._run, session.dataset, evaluation.by_class)
 
 
 def _continued(asked: Asked, run: Path, ranks: Ranks) -> Asked:

@@ -3,7 +3,16 @@
 from pathlib import Path
 
 import pytest
-from downstream import logits_of, mean_average_precision, one_epoch, top_k, write_images
+from downstream import (
+    average_precision,
+    class_scores,
+    logits_of,
+    mean_average_precision,
+    micro_average_precision,
+    one_epoch,
+    top_k,
+    write_images,
+)
 from train_runs import answer
 
 from in21k.train.data.open_data import DataRequest, open_data
@@ -48,6 +57,13 @@ def test_a_csv_of_one_label_per_image_scores_top1_and_top5(capsys, tmp_path, hea
     labels = [min(found) for found in sets]
     assert summary["val_top1"] == top_k(logits, labels, 1)
     assert summary["val_top5"] == top_k(logits, labels, 5)
+    hits = logits.argmax(1) == labels
+    assert class_scores(tmp_path / "run") == pytest.approx(
+        {
+            name: hits[[at for at, label in enumerate(labels) if label == number]].mean()
+            for number, name in enumerate(CLASSES)
+        }
+    )
 
 
 def test_a_csv_of_several_labels_scores_map(capsys, tmp_path):
@@ -60,6 +76,14 @@ def test_a_csv_of_several_labels_scores_map(capsys, tmp_path):
     assert sets[:5] == [set(), {0}, {1}, {0, 1}, {2}]
     logits = logits_of(tmp_path / "run", images)
     assert summary["val_map"] == pytest.approx(mean_average_precision(logits, sets), rel=1e-6)
+    assert summary["val_map_micro"] == pytest.approx(micro_average_precision(logits, sets), rel=1e-6)
+    assert class_scores(tmp_path / "run") == pytest.approx(
+        {
+            name: average_precision(logits[:, number].tolist(), [number in found for found in sets])
+            for number, name in enumerate(CLASSES[:3])
+        },
+        rel=1e-6,
+    )
 
 
 def test_a_share_of_each_class_is_held_out_and_the_paths_begin_beside_the_csv(tmp_path):

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from in21k.train.device.ranks import Ranks
-from in21k.train.evaluation.average_precision import AveragePrecision
+from in21k.train.evaluation.average_precision import AveragePrecision, mean_precision
+from in21k.train.evaluation.class_accuracy import ClassCounter
 from in21k.train.evaluation.mistakes import MistakeCounter
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.top_k import TopKCounter
@@ -80,16 +81,20 @@ def slow_map(logits, sets: list[set[int]], valid) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def fast_map(logits, labels, valid, hierarchy, parts):
+def precisions(logits, labels, valid, hierarchy, parts, micro=False):
     order = level_order(hierarchy)
     table = label_rows(order, hierarchy.ancestors.astype(np.int64))
-    precision = AveragePrecision(table, len(hierarchy), Ranks(CPU))
+    precision = AveragePrecision(table, len(hierarchy), Ranks(CPU), micro=micro)
     for part in parts:
         precision.collect(logits[part], labels[part], valid[part])
     precision.seal()
     for part in reversed(parts):
         precision.count(logits[part], labels[part], valid[part])
-    return precision.result()["map"]
+    return precision.by_class()
+
+
+def fast_map(*given):
+    return mean_precision(precisions(*given))
 
 
 @given(hierarchies(), st.integers(1, 30), st.integers(0, 2**31), st.sampled_from([1, 1000]))
@@ -102,21 +107,45 @@ def test_mean_average_precision_equals_the_slow_version(hierarchy, size, seed, s
     whole = fast_map(logits, labels, valid, hierarchy, [slice(0, size)])
     assert whole == pytest.approx(expected, rel=1e-12)
     assert fast_map(logits, labels, valid, hierarchy, [slice(0, half), slice(half, size)]) == whole
+    # of all pairs at once, as of one class whose images are the pairs
+    pairs = [{0} if row in found else set() for found in sets for row in range(len(hierarchy))]
+    of_pairs = slow_map(logits.reshape(-1, 1), pairs, np.repeat(valid.numpy(), len(hierarchy)).tolist())
+    micro = precisions(logits, labels, valid, hierarchy, [slice(0, half), slice(half, size)], micro=True)
+    assert mean_precision(micro) == pytest.approx(of_pairs, rel=1e-12)
+
+
+@given(hierarchies(), st.integers(1, 20), st.integers(0, 2**31), st.booleans())
+def test_accuracy_by_class_equals_a_slow_count(hierarchy, size, seed, by_level):
+    order = level_order(hierarchy)
+    logits, labels, valid = scored(hierarchy, size, seed)
+    counter = ClassCounter(order, CPU, by_level=by_level)
+    for part in (slice(0, size // 2), slice(size // 2, size)):
+        counter.update(logits[part], labels[part], valid[part])
+    hits, images = [0] * len(hierarchy), [0] * len(hierarchy)
+    for row, label, is_valid in zip(logits.tolist(), labels.tolist(), valid.tolist(), strict=True):
+        rivals = [at for at in range(len(row)) if not by_level or hierarchy.levels[at] == hierarchy.levels[label]]
+        images[label] += is_valid
+        hits[label] += is_valid and max(rivals, key=lambda rival: row[order.row_of_class[rival]]) == label
+    found = counter.result().tolist()
+    assert [None if value != value else value for value in found] == [
+        hit / count if count else None for hit, count in zip(hits, images, strict=True)
+    ]
 
 
 def test_a_multi_label_scheme_counts_average_precision_in_two_passes():
     hierarchy = Hierarchy(("a", "b", "c"), np.array([-1, 0, 0], np.int32))
-    data = SimpleNamespace(hierarchy=hierarchy, label_sets=hierarchy.ancestors.astype(np.int64))
+    data = SimpleNamespace(hierarchy=hierarchy, label_sets=hierarchy.ancestors.astype(np.int64), is_single_label=True)
     logits, labels, valid = scored(hierarchy, 20, 0)
     metrics = SchemeMetrics(data, level_order(hierarchy), "multi-label", Ranks(CPU))
     assert metrics.wants_second_pass
     metrics.update(logits, labels, valid)
     metrics.seal()
     metrics.count_again(logits, labels, valid)
-    semantic, found = metrics.result()
+    semantic, found, by_class = metrics.result()
     assert found.keys() == {"map", "mistake_distance"}
     assert found["map"] == fast_map(logits, labels, valid, hierarchy, [slice(0, 20)])
     assert semantic is not None
+    assert (by_class.name, len(by_class.values)) == ("average_precision", 3)
     single = SchemeMetrics(data, level_order(hierarchy), "single-label", Ranks(CPU))
     assert not single.wants_second_pass
     single.update(logits, labels, valid)

@@ -75,6 +75,7 @@ def test_the_folder_holds_what_the_readme_says(uncut):
         "tensorboard",
         "checkpoints",
         "curves.png",
+        "val_classes.csv",
         "summary.json",
     }
     assert names == made
