@@ -15,9 +15,10 @@ from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model import ofa as ofa  # registers OFA-595 with timm
 from in21k.train.model.architectures import ARCHITECTURES
+from in21k.train.model.fitting import fit_or_name
 from in21k.train.model.level_order import LevelOrder
 from in21k.train.model.normalization import Normalization, normalization_of
-from in21k.train.model.weights import Weights, fit_weights, read_weights
+from in21k.train.model.weights import Weights, read_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +212,7 @@ def _head_parameters(module: nn.Module, name: str, classes: int) -> frozenset[st
 def _init_from(network: Network, config: ModelConfig) -> None:
     """Load a file's weights, without its classifier if that has another size or a new head is asked for."""
     own, path = network.module.state_dict(), Path(config.init)
-    fitting = fit_weights(path, read_weights(path, config.init_ema), network.module, network.name, network.head)
+    fitting = fit_or_name(path, read_weights(path, config.init_ema), network.module, network.name, network.head)
     left_out = network.head if config.new_head else frozenset()
     taken = {k: tensor for k, tensor in fitting.items() if tensor.shape == own[k].shape and k not in left_out}
     network.module.load_state_dict({key: network.to_rows(key, tensor) for key, tensor in taken.items()}, strict=False)

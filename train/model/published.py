@@ -12,10 +12,11 @@ from in21k.train.arrays import IntArray
 from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
+from in21k.train.model.fitting import fit_or_name
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network, create_module
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
-from in21k.train.model.weights import Weights, fit_weights, read_weights
+from in21k.train.model.weights import Weights, read_weights
 from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.hierarchy import Hierarchy
 
@@ -79,7 +80,7 @@ def _downloaded(config: ModelConfig, image_size: int) -> Weights:
 
 
 def _from_file(file: Path, network: Network) -> Weights:
-    return fit_weights(file, read_weights(file), network.module, network.name, network.head)
+    return fit_or_name(file, read_weights(file), network.module, network.name, network.head)
 
 
 def published_classes(outputs: int) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import check_labels
 from in21k.train.model.architectures import find_architecture
+from in21k.train.model.fitting import name_for_weights
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
 from in21k.train.stream.worker_count import default_workers
@@ -78,8 +79,11 @@ def resolve_model(config: ModelConfig) -> ModelConfig:
     A model from scratch takes inputs of 0 to 1. One that starts from weights takes the inputs that these were trained
     on: those that timm states for the name, or those that a model file of ours says.
 
+    One of the paper's names takes the form of its architecture that initial weights have.
+
     Raises:
-        TrainError: timm has no weights of the paper's architecture that have seen ImageNet-1K alone.
+        TrainError: timm has no weights of the paper's architecture that have seen ImageNet-1K alone, or the file of
+            initial weights cannot be read.
     """
     return _with_normalization(_with_timm_name(config))
 
@@ -95,6 +99,8 @@ def _with_timm_name(config: ModelConfig) -> ModelConfig:
             f"timm has no weights of {architecture.name} that have seen ImageNet-1K alone; "
             f"pass a file (pretrain --init, transfer --checkpoint){hint}"
         )
+    if config.init and not config.pretrained:
+        return replace(config, name=name_for_weights(architecture, Path(config.init), ema=config.init_ema))
     return replace(config, name=architecture.timm_weights if config.pretrained else architecture.timm)
 
 
