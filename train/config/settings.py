@@ -66,8 +66,18 @@ class DataConfig:
     cutout: float = setting(
         0.5, "Side of the Cutout square as a fraction of the image's side; 0 turns Cutout off.", low=0, high=1
     )
+    cutout_inclusive: bool = setting(
+        False,
+        "Let Cutout's square include its far edges, as one that Pillow draws: 113 pixels of 224, not 112.",
+    )
+    randaugment_policy: str = setting(
+        "torchvision",
+        "RandAugment as in torchvision (each operation done, at one strength, black from outside the image) or as in "
+        "the package randaugment (each done with probability 0.5, at a random strength, gray from outside).",
+        choices=("torchvision", "randaugment"),
+    )
     randaugment_ops: int = setting(2, "RandAugment operations per image; 0 turns RandAugment off.", low=0, high=14)
-    randaugment_magnitude: int = setting(9, "Strength of the RandAugment operations.", low=0, high=30)
+    randaugment_magnitude: int = setting(9, "Strength of torchvision's RandAugment.", low=0, high=30)
     augment_device: str = setting(
         "cpu",
         "Where images are augmented: cpu (image by image, in the loader processes) or gpu (batch by batch, on the "
@@ -117,7 +127,20 @@ class OptimConfig:
     eps: float = setting(1e-8, "Added to the denominator of the update (adam and adamw).", low=0, high=1)
     momentum: float = setting(0.9, "Momentum (sgd).", low=0, high=0.999999)
     nesterov: bool = setting(False, "Use Nesterov momentum (sgd).")
-    pct_start: float = setting(0.1, "Fraction of the run during which the learning rate rises.", low=0, high=1)
+    momentum_at_peak: float = setting(
+        0.0,
+        "At the learning rate's peak, beta1 (adam and adamw) or momentum (sgd): it falls to this as the rate rises, "
+        "and rises again as the rate falls; 0 leaves it constant.",
+        low=0,
+        high=0.999999,
+    )
+    schedule_share: float = setting(
+        1.0,
+        "Fraction of the schedule that the run covers; below 1, the run ends before its learning rate has fallen.",
+        low=0.01,
+        high=1,
+    )
+    pct_start: float = setting(0.1, "Fraction of the schedule during which the learning rate rises.", low=0, high=1)
     div_factor: float = setting(20.0, "Peak learning rate divided by the initial one.", low=1e-6, high=1e12)
     final_div_factor: float = setting(1e4, "Initial learning rate divided by the final one.", low=1e-6, high=1e12)
     ema_decay: float = setting(
@@ -125,6 +148,9 @@ class OptimConfig:
         "Decay of the exponential moving average of the weights, which is evaluated in their place; 0 keeps none.",
         low=0,
         high=0.9999999,
+    )
+    ema_warmup: bool = setting(
+        True, "Let the average move faster in the first steps: its decay is at most (1 + t) / (10 + t) after step t."
     )
     accumulate: int = setting(
         1, "Micro-batches into which each rank's batch is split, to save memory.", low=1, high=2**16
@@ -167,6 +193,13 @@ class LossConfig:
         "Margin of the asymmetric loss: negative classes whose probability is below it cost nothing.",
         low=0,
         high=0.999,
+    )
+
+    reduction: str = setting(
+        "mean",
+        "Whose gradient is taken: the mean's over the images of a batch, or their sum's. With adam, the sum makes the "
+        "weight decay weigh less, by the number of images. Logged losses are means in both cases.",
+        choices=("mean", "sum"),
     )
 
 

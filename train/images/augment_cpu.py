@@ -1,20 +1,9 @@
-"""Cutout and RandAugment on arrays, each operation within one gray level of Pillow's, at several times the speed.
-
-The geometric operations repeat Pillow's fixed-point arithmetic and are exact. OpenCV's own shear, rotate and equalize
-differ from Pillow's, so OpenCV only gathers, looks up, counts and blends pixels. Tests compare all strengths.
-"""
-
-import math
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from types import MappingProxyType
-
-import cv2
-import numpy as np
+"""Augmentation of an image on the CPU: Cutout, then RandAugment in either policy."""
 
 from in21k.shards_manifest.images.decode import Pixels
-from in21k.train.arrays import IntArray
-from in21k.train.images.augment_draws import OPS, Augmentation, Draws, cutout_box, shear_matrix, strength
+from in21k.train.images.augment_draws import RANDOM, Augmentation, Draws, cutout_box, random_strength, strength
+from in21k.train.images.ops_cpu import apply_op
+from in21k.train.images.random_ops_cpu import apply_random_op
 
 
 def augment(image: Pixels, augmentation: Augmentation, draws: Draws, row: int) -> None:
@@ -28,181 +17,15 @@ def augment(image: Pixels, augmentation: Augmentation, draws: Draws, row: int) -
     """
     height, width = image.shape[:2]
     if augmentation.cutout:
-        top, bottom, left, right = cutout_box(draws.center[row], augmentation.cutout, height, width)
+        center, inclusive = draws.center[row], augmentation.inclusive
+        top, bottom, left, right = cutout_box(center, augmentation.cutout, height, width, inclusive=inclusive)
         image[top:bottom, left:right] = draws.color[row]
-    result = image
-    for op, sign in zip(draws.ops[row].tolist(), draws.signs[row].tolist(), strict=True):
-        result = apply_op(OPS[op], result, strength(OPS[op], augmentation.magnitude, sign, height, width))
+    result, names = image, augmentation.names
+    for op, magnitude, sign, place in zip(*(each[row].tolist() for each in draws.of_ops), strict=True):
+        name = names[op]
+        if augmentation.policy == RANDOM:
+            result = apply_random_op(name, result, random_strength(name, magnitude, sign), place)
+        else:
+            result = apply_op(name, result, strength(name, magnitude, sign, height, width))
     if result is not image:
         image[:] = result
-
-
-Matrix = tuple[float, float, float, float, float, float]
-
-_TRUNCATE = -0.5
-"""Added to values that OpenCV rounds and Pillow truncates."""
-
-
-def apply_op(name: str, image: Pixels, strength: float) -> Pixels:
-    """Return an image after one operation, which may be the same array, unchanged.
-
-    Args:
-        name: one of `augment_draws.OPS`.
-        image: uint8 [H, W, 3].
-        strength: signed, as `augment_draws.strength` returns it; operations without a strength ignore it.
-    """
-    return _OPS[name](image, strength)
-
-
-@lru_cache(maxsize=256)
-def source_pixels(height: int, width: int, matrix: Matrix) -> IntArray:
-    """Return int64 [H, W]: the source of each pixel of a transformed image, in Pillow's arithmetic.
-
-    Pixels are numbered row by row; the number H W stands for everything outside the image.
-
-    Args:
-        height: of the image.
-        width: of the image.
-        matrix: a to f of x' = a x + b y + c, y' = d x + e y + f, for pixel corners.
-    """
-    a, b, c, d, e, f = matrix
-    fixed = [math.floor(value * 65536 + 0.5) for value in (a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5)]
-    columns = np.arange(width, dtype=np.int64)[None, :]
-    rows = np.arange(height, dtype=np.int64)[:, None]
-    x = (fixed[2] + fixed[0] * columns + fixed[1] * rows) >> 16
-    y = (fixed[5] + fixed[3] * columns + fixed[4] * rows) >> 16
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return np.where(inside, y * width + x, height * width)
-
-
-def rotation_matrix(height: int, width: int, degrees: float) -> Matrix:
-    """Return Pillow's matrix of a counterclockwise rotation about the center."""
-    angle = -math.radians(degrees % 360.0)
-    cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
-    x, y = width / 2, height / 2
-    return cos, sin, -x * cos - y * sin + x, -sin, cos, x * sin - y * cos + y
-
-
-def _warp(image: Pixels, matrix: Matrix) -> Pixels:
-    height, width = image.shape[:2]
-    quads = np.zeros((height * width + 1, 4), np.uint8)  # the four bytes of a pixel are gathered as one number
-    cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, quads[:-1].reshape(height, width, 4))
-    gathered = quads.view(np.uint32).ravel().take(source_pixels(height, width, matrix))
-    result: Pixels = cv2.cvtColor(gathered.view(np.uint8).reshape(height, width, 4), cv2.COLOR_RGBA2RGB)
-    return result
-
-
-def _shear_x(image: Pixels, strength: float) -> Pixels:
-    return _warp(image, shear_matrix(strength, 0.0))
-
-
-def _shear_y(image: Pixels, strength: float) -> Pixels:
-    return _warp(image, shear_matrix(0.0, strength))
-
-
-def _rotate(image: Pixels, degrees: float) -> Pixels:
-    return _warp(image, rotation_matrix(image.shape[0], image.shape[1], degrees))
-
-
-def _translate_x(image: Pixels, strength: float) -> Pixels:
-    shift = max(min(int(strength), image.shape[1]), -image.shape[1])
-    moved = np.zeros_like(image)
-    width = image.shape[1] - abs(shift)
-    moved[:, max(shift, 0) : max(shift, 0) + width] = image[:, max(-shift, 0) : max(-shift, 0) + width]
-    return moved
-
-
-def _translate_y(image: Pixels, strength: float) -> Pixels:
-    shift = max(min(int(strength), image.shape[0]), -image.shape[0])
-    moved = np.zeros_like(image)
-    height = image.shape[0] - abs(shift)
-    moved[max(shift, 0) : max(shift, 0) + height] = image[max(-shift, 0) : max(-shift, 0) + height]
-    return moved
-
-
-def _brightness(image: Pixels, strength: float) -> Pixels:
-    return _scaled(image, 1.0 + strength, 0.0)
-
-
-def _contrast(image: Pixels, strength: float) -> Pixels:
-    mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
-    return _scaled(image, 1.0 + strength, -strength * int(mean + 0.5))
-
-
-def _color(image: Pixels, strength: float) -> Pixels:
-    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    result: Pixels = cv2.addWeighted(gray, -strength, image, 1.0 + strength, _TRUNCATE)
-    return result
-
-
-def _sharpness(image: Pixels, strength: float) -> Pixels:
-    """Blend with Pillow's SMOOTH in one kernel: the 3 × 3 neighborhood plus four times the pixel, over 13."""
-    kernel = np.full((3, 3), -strength / 13, np.float32)
-    kernel[1, 1] = 1.0 + strength - strength * 5 / 13
-    result: Pixels = cv2.filter2D(image, -1, kernel, delta=_TRUNCATE)
-    result[0], result[-1], result[:, 0], result[:, -1] = image[0], image[-1], image[:, 0], image[:, -1]
-    return result
-
-
-def _scaled(image: Pixels, factor: float, offset: float) -> Pixels:
-    """Return the gray levels times a factor plus an offset, truncated."""
-    result: Pixels = cv2.addWeighted(image, factor, image, 0.0, offset + _TRUNCATE)
-    return result
-
-
-def _posterize(image: Pixels, bits: float) -> Pixels:
-    result: Pixels = cv2.bitwise_and(image, (256 - (1 << (8 - int(bits))),) * 4)
-    return result
-
-
-def _solarize(image: Pixels, threshold: float) -> Pixels:
-    over = cv2.threshold(image, math.ceil(threshold) - 1, 255, cv2.THRESH_BINARY)[1]
-    result: Pixels = cv2.bitwise_xor(image, over)
-    return result
-
-
-def _autocontrast(image: Pixels, _: float) -> Pixels:
-    channels = []
-    for channel in cv2.split(image):
-        low, high, _low_at, _high_at = cv2.minMaxLoc(channel)
-        scale = 255.0 / (high - low) if high > low else 1.0
-        channels.append(_scaled(channel, scale, -low * scale) if high > low else channel)
-    result: Pixels = cv2.merge(channels)
-    return result
-
-
-def _equalize(image: Pixels, _: float) -> Pixels:
-    channels = []
-    for channel in cv2.split(image):
-        counts = cv2.calcHist([channel], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-        seen = counts[counts > 0]
-        if step := int(channel.size - seen[-1]) // 255:
-            table = np.clip((step // 2 + np.cumsum(counts) - counts) // step, 0, 255).astype(np.uint8)
-            channel = cv2.LUT(channel, table)
-        channels.append(channel)
-    result: Pixels = cv2.merge(channels)
-    return result
-
-
-def _identity(image: Pixels, _: float) -> Pixels:
-    return image
-
-
-_OPS: Mapping[str, Callable[[Pixels, float], Pixels]] = MappingProxyType(
-    {
-        "Identity": _identity,
-        "ShearX": _shear_x,
-        "ShearY": _shear_y,
-        "TranslateX": _translate_x,
-        "TranslateY": _translate_y,
-        "Rotate": _rotate,
-        "Brightness": _brightness,
-        "Color": _color,
-        "Contrast": _contrast,
-        "Sharpness": _sharpness,
-        "Posterize": _posterize,
-        "Solarize": _solarize,
-        "AutoContrast": _autocontrast,
-        "Equalize": _equalize,
-    }
-)

@@ -7,6 +7,7 @@ rank, loader process or device augments it, and after a resume, too.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +32,38 @@ OPS = (
 )
 """RandAugment's operations (arXiv:1909.13719), as in torchvision."""
 
+RANDOM_OPS = (
+    "Identity",
+    "Invert",
+    "Cutout",
+    "Sharpness",
+    "AutoContrast",
+    "Posterize",
+    "ShearX",
+    "TranslateX",
+    "TranslateY",
+    "ShearY",
+    "Rotate",
+    "Equalize",
+    "Contrast",
+    "Color",
+    "Solarize",
+    "Brightness",
+)
+"""The operations of the package `randaugment`, which the authors use, after that of a step that does nothing."""
+
+TORCHVISION, RANDOM = "torchvision", "randaugment"
+"""The policies, by the packages that have them."""
+
 MAGNITUDES = 31
 _SIGNED = frozenset(OPS[1:10])
 
 _CUTOUT = 5
 """Random numbers per image before those of its operations: Cutout's center y and x, and three levels of color."""
+_RANDOM_OP = 6
+"""Random numbers per operation of the random policy: whether it is done, which, its strength, its sign, and a place."""
+RANDOM_MAGNITUDES = 9
+"""Strengths of the random policy, from 1 on."""
 CROP = 2
 """Random numbers per image for its crop: y and x."""
 
@@ -50,7 +78,17 @@ class Augmentation:
     ops: int
     """RandAugment operations per image; 0 for none."""
     magnitude: int
-    """Strength of RandAugment, 0 to 30."""
+    """Strength of RandAugment in torchvision's policy, 0 to 30."""
+    policy: str = TORCHVISION
+    """`torchvision`, in which every operation is done, at one strength; or `randaugment`, in which each is done with
+    probability 0.5 and at a random strength, and what comes from outside the image is gray."""
+    inclusive: bool = False
+    """Whether Cutout's square includes its far edges, as one that Pillow draws: 113 pixels of 224, not 112."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The operations of the policy, which draws refer to."""
+        return OPS if self.policy == TORCHVISION else RANDOM_OPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +100,61 @@ class Draws:
     color: npt.NDArray[np.uint8]
     """uint8 [B, 3]: Cutout's color."""
     ops: IntArray
-    """int64 [B, n]: operations, as indices into OPS."""
+    """int64 [B, n]: operations, as indices into the names of the policy."""
     signs: IntArray
     """int64 [B, n]: 1 or -1."""
+    magnitudes: IntArray
+    """int64 [B, n]: strengths, 0 to 30 or, in the random policy, 1 to 9."""
+    places: npt.NDArray[np.float64]
+    """float64 [B, n, 2]: where the random policy's own Cutout has its center, y and x, as shares of the sides."""
+
+    @property
+    def of_ops(self) -> tuple[npt.NDArray[Any], ...]:
+        """Operations, strengths, signs and places."""
+        return self.ops, self.magnitudes, self.signs, self.places
 
 
 def draw(augmentation: Augmentation, epoch: int, start: int, count: int) -> Draws:
     """Return the random numbers of the images at `count` positions of an epoch's order, from `start` on."""
-    numbers = _hashed(augmentation.seed, epoch, start, count, _CUTOUT + 2 * augmentation.ops)
-    ops = numbers[:, _CUTOUT::2]
-    signs = numbers[:, _CUTOUT + 1 :: 2]
+    per_op = _RANDOM_OP if augmentation.policy == RANDOM else 2
+    numbers = _hashed(augmentation.seed, epoch, start, count, _CUTOUT + per_op * augmentation.ops)
+    center, color = fractions(numbers[:, :2]), (numbers[:, 2:_CUTOUT] >> np.uint64(56)).astype(np.uint8)
+    each = numbers[:, _CUTOUT:].reshape(count, augmentation.ops, per_op)
+    if augmentation.policy == RANDOM:
+        return _draw_randomly(center, color, each)
     return Draws(
-        fractions(numbers[:, :2]),
-        (numbers[:, 2:_CUTOUT] >> np.uint64(56)).astype(np.uint8),
-        ((ops >> np.uint64(32)) * np.uint64(len(OPS)) >> np.uint64(32)).astype(np.int64),
-        1 - 2 * (signs >> np.uint64(63)).astype(np.int64),
+        center=center,
+        color=color,
+        ops=_below(each[..., 0], len(OPS)),
+        signs=_signs(each[..., 1]),
+        magnitudes=np.full(each.shape[:2], augmentation.magnitude, np.int64),
+        places=np.zeros((*each.shape[:2], 2)),
     )
+
+
+def _draw_randomly(
+    center: npt.NDArray[np.float64], color: npt.NDArray[np.uint8], each: npt.NDArray[np.uint64]
+) -> Draws:
+    """Return the random numbers of the random policy, of uint64 [B, n, 6]."""
+    is_done = _below(each[..., 0], 2)
+    return Draws(
+        center=center,
+        color=color,
+        ops=is_done * (1 + _below(each[..., 1], len(RANDOM_OPS) - 1)),
+        signs=_signs(each[..., 3]),
+        magnitudes=1 + _below(each[..., 2], RANDOM_MAGNITUDES),
+        places=fractions(each[..., 4:]),
+    )
+
+
+def _below(numbers: npt.NDArray[np.uint64], count: int) -> IntArray:
+    """Return whole numbers from 0 to count - 1, made of random 64-bit ones."""
+    return ((numbers >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)).astype(np.int64)
+
+
+def _signs(numbers: npt.NDArray[np.uint64]) -> IntArray:
+    signs: IntArray = 1 - 2 * (numbers >> np.uint64(63)).astype(np.int64)
+    return signs
 
 
 def crop_offsets(seed: int, epoch: int, start: int, count: int) -> npt.NDArray[np.float64]:
@@ -90,11 +167,14 @@ def fractions(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
     return (numbers >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
-def cutout_box(center: npt.NDArray[np.float64], factor: float, height: int, width: int) -> tuple[int, int, int, int]:
+def cutout_box(
+    center: npt.NDArray[np.float64], factor: float, height: int, width: int, *, inclusive: bool = False
+) -> tuple[int, int, int, int]:
     """Return top, bottom, left and right of a Cutout square around any pixel, clipped to the image."""
     y, x = int(center[0] * height), int(center[1] * width)
     half_y, half_x = int(factor * height + 0.5) // 2, int(factor * width + 0.5) // 2
-    return max(y - half_y, 0), min(y + half_y, height), max(x - half_x, 0), min(x + half_x, width)
+    edge = int(inclusive)
+    return max(y - half_y, 0), min(y + half_y + edge, height), max(x - half_x, 0), min(x + half_x + edge, width)
 
 
 def strength(name: str, magnitude: int, sign: int, height: int, width: int) -> float:
@@ -120,6 +200,21 @@ def _strengths(magnitude: int, height: int, width: int) -> dict[str, float]:
         "Posterize": float(8 - round(magnitude / ((MAGNITUDES - 1) / 4))),
         "Solarize": 255.0 * (1 - share),
     }
+
+
+def random_strength(name: str, magnitude: int, sign: int) -> float:
+    """Return an operation's strength in the random policy, as the package `randaugment` has it for 1 to 9.
+
+    Shears and translations are signed shares of a pixel per pixel and of the image's side, rotations are degrees in one
+    direction alone, and Cutout's is the side of its square in pixels. What has no strength gets 0.
+    """
+    share = magnitude / RANDOM_MAGNITUDES
+    if name.startswith(("Shear", "Translate")):
+        return sign * share * (0.3 if name.startswith("Shear") else 150 / 331)
+    if name in ("Brightness", "Color", "Contrast", "Sharpness"):
+        return sign * 0.9 * share
+    others = {"Rotate": 30 * share, "Posterize": round(8 - 4 * share), "Solarize": 256 * (1 - share)}
+    return float(others.get(name, round(20 * share) if name == "Cutout" else 0.0))
 
 
 def shear_matrix(along_x: float, along_y: float) -> tuple[float, float, float, float, float, float]:

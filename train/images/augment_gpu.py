@@ -4,20 +4,22 @@ Which image gets which operation is known in advance, so the images of one opera
 waits for the device.
 """
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from types import MappingProxyType
-
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from in21k.train.images.augment_cpu import Matrix, rotation_matrix, source_pixels
-from in21k.train.images.augment_draws import OPS, Augmentation, cutout_box, draw, shear_matrix, strength
-
-_SHADES = 256
-_LUMA = (19595, 38470, 7471)
-"""Pillow's weights of red, green and blue, times 65,536."""
+from in21k.train.images.augment_draws import (
+    OPS,
+    RANDOM,
+    RANDOM_OPS,
+    Augmentation,
+    Draws,
+    cutout_box,
+    draw,
+    random_strength,
+    strength,
+)
+from in21k.train.images.ops_gpu import apply_op, on_device
+from in21k.train.images.random_ops_gpu import apply_random_op, fill_boxes
 
 
 def augment_batch(images: torch.Tensor, augmentation: Augmentation, epoch: int, start: int) -> torch.Tensor:
@@ -32,152 +34,39 @@ def augment_batch(images: torch.Tensor, augmentation: Augmentation, epoch: int, 
     height, width = images.shape[2:]
     draws = draw(augmentation, epoch, start, len(images))
     result = images.contiguous()
-    result = _cut_out(result, augmentation.cutout, draws.center, draws.color) if augmentation.cutout else result.clone()
-    for ops, signs in zip(draws.ops.T, draws.signs.T, strict=True):
-        for number, sign in sorted(set(zip(ops.tolist(), signs.tolist(), strict=True))):
-            if OPS[number] == "Identity":
-                continue
-            rows = _on(np.flatnonzero((ops == number) & (signs == sign)), images.device)
-            value = strength(OPS[number], augmentation.magnitude, sign, height, width)
-            result[rows] = apply_op(OPS[number], result[rows], value)
+    if augmentation.cutout:
+        inclusive = augmentation.inclusive
+        boxes = [cutout_box(each, augmentation.cutout, height, width, inclusive=inclusive) for each in draws.center]
+        result = fill_boxes(result, np.array(boxes), draws.color)
+    else:
+        result = result.clone()
+    for at in range(augmentation.ops):
+        if augmentation.policy == RANDOM:
+            _apply_random(result, draws, at)
+        else:
+            _apply(result, draws, at, augmentation.magnitude)
     return result.contiguous(memory_format=torch.channels_last)
 
 
-def apply_op(name: str, images: torch.Tensor, value: float) -> torch.Tensor:
-    """Return uint8 [B, 3, H, W]: all images after one operation of the same strength."""
-    return _OPS[name](images, value)
+def _apply(result: torch.Tensor, draws: Draws, at: int, magnitude: int) -> None:
+    """Change a batch in place by each image's operation of a number, in torchvision's policy."""
+    ops, signs, (height, width) = draws.ops[:, at], draws.signs[:, at], result.shape[2:]
+    for number, sign in sorted(set(zip(ops.tolist(), signs.tolist(), strict=True))):
+        if OPS[number] == "Identity":
+            continue
+        rows = on_device(np.flatnonzero((ops == number) & (signs == sign)), result.device)
+        value = strength(OPS[number], magnitude, sign, height, width)
+        result[rows] = apply_op(OPS[number], result[rows], value)
 
 
-def _cut_out(
-    images: torch.Tensor, factor: float, centers: npt.NDArray[np.float64], colors: npt.NDArray[np.uint8]
-) -> torch.Tensor:
-    height, width = images.shape[2:]
-    boxes = _on(np.array([cutout_box(center, factor, height, width) for center in centers]), images.device)
-    top, bottom, left, right = boxes.unbind(1)
-    rows = torch.arange(height, device=images.device)
-    columns = torch.arange(width, device=images.device)
-    in_rows = (rows >= top[:, None]) & (rows < bottom[:, None])
-    in_columns = (columns >= left[:, None]) & (columns < right[:, None])
-    inside = (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
-    return torch.where(inside, _on(colors, images.device)[:, :, None, None], images)
-
-
-def _on(values: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
-    """Return values on a device, copied from page-locked memory without waiting for what the device is doing."""
-    tensor = torch.from_numpy(values)
-    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
-
-
-@lru_cache(maxsize=128)
-def _sources(height: int, width: int, matrix: Matrix, device: torch.device) -> torch.Tensor:
-    return _on(source_pixels(height, width, matrix).ravel(), device)
-
-
-def _warp(images: torch.Tensor, matrix: Matrix) -> torch.Tensor:
-    height, width = images.shape[2:]
-    flat = torch.nn.functional.pad(images.flatten(2), (0, 1))  # one more pixel, black, for everything outside the image
-    return flat.index_select(2, _sources(height, width, matrix, images.device)).view_as(images)
-
-
-def _shear_x(images: torch.Tensor, value: float) -> torch.Tensor:
-    return _warp(images, shear_matrix(value, 0.0))
-
-
-def _shear_y(images: torch.Tensor, value: float) -> torch.Tensor:
-    return _warp(images, shear_matrix(0.0, value))
-
-
-def _translate_x(images: torch.Tensor, value: float) -> torch.Tensor:
-    return _warp(images, (1.0, 0.0, -float(int(value)), 0.0, 1.0, 0.0))
-
-
-def _translate_y(images: torch.Tensor, value: float) -> torch.Tensor:
-    return _warp(images, (1.0, 0.0, 0.0, 0.0, 1.0, -float(int(value))))
-
-
-def _rotate(images: torch.Tensor, value: float) -> torch.Tensor:
-    return _warp(images, rotation_matrix(images.shape[2], images.shape[3], value))
-
-
-def _blend(base: torch.Tensor | float, images: torch.Tensor, factor: float) -> torch.Tensor:
-    return (base + factor * (images.float() - base)).clamp_(0, 255).to(torch.uint8)
-
-
-def _gray(images: torch.Tensor) -> torch.Tensor:
-    red, green, blue = images.int().unbind(1)
-    return (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2] + 0x8000).bitwise_right_shift(16)[:, None]
-
-
-def _brightness(images: torch.Tensor, value: float) -> torch.Tensor:
-    return _blend(0.0, images, 1.0 + value)
-
-
-def _contrast(images: torch.Tensor, value: float) -> torch.Tensor:
-    mean = (_gray(images).double().mean((1, 2, 3), keepdim=True) + 0.5).floor().float()
-    return _blend(mean, images, 1.0 + value)
-
-
-def _color(images: torch.Tensor, value: float) -> torch.Tensor:
-    return _blend(_gray(images).float(), images, 1.0 + value)
-
-
-def _sharpness(images: torch.Tensor, value: float) -> torch.Tensor:
-    pixels = images.float()
-    around = torch.nn.functional.avg_pool2d(pixels, 3, 1, divisor_override=1)
-    smooth = pixels.clone()
-    smooth[:, :, 1:-1, 1:-1] = ((around + 4 * pixels[:, :, 1:-1, 1:-1]) / 13 + 0.5).floor_()
-    return _blend(smooth, images, 1.0 + value)
-
-
-def _posterize(images: torch.Tensor, value: float) -> torch.Tensor:
-    return images.bitwise_and(_SHADES - (1 << (8 - int(value))))
-
-
-def _solarize(images: torch.Tensor, value: float) -> torch.Tensor:
-    return torch.where(images < value, images, 255 - images)
-
-
-def _autocontrast(images: torch.Tensor, _: float) -> torch.Tensor:
-    low = images.amin((2, 3), keepdim=True).float()
-    high = images.amax((2, 3), keepdim=True).float()
-    scale = 255.0 / (high - low).clamp_(min=1)
-    stretched = (images.float() * scale - low * scale).clamp_(0, 255).to(torch.uint8)
-    return torch.where(high > low, stretched, images)
-
-
-def _equalize(images: torch.Tensor, _: float) -> torch.Tensor:
-    count, channels, height, width = images.shape
-    flat = images.view(count * channels, height * width).long()
-    counts = torch.zeros(count * channels, _SHADES, dtype=torch.int64, device=images.device)
-    counts.scatter_add_(1, flat, torch.ones_like(flat))
-    shades = torch.arange(_SHADES, device=images.device)
-    last = torch.where(counts > 0, shades, 0).amax(1, keepdim=True)
-    step = (height * width - counts.gather(1, last)) // 255
-    below = counts.cumsum(1) - counts
-    table = ((step // 2 + below) // step.clamp(min=1)).clamp_(0, 255)
-    table = torch.where(step > 0, table, shades)
-    return table.gather(1, flat).to(torch.uint8).view_as(images)
-
-
-def _identity(images: torch.Tensor, _: float) -> torch.Tensor:
-    return images
-
-
-_OPS: Mapping[str, Callable[[torch.Tensor, float], torch.Tensor]] = MappingProxyType(
-    {
-        "Identity": _identity,
-        "ShearX": _shear_x,
-        "ShearY": _shear_y,
-        "TranslateX": _translate_x,
-        "TranslateY": _translate_y,
-        "Rotate": _rotate,
-        "Brightness": _brightness,
-        "Color": _color,
-        "Contrast": _contrast,
-        "Sharpness": _sharpness,
-        "Posterize": _posterize,
-        "Solarize": _solarize,
-        "AutoContrast": _autocontrast,
-        "Equalize": _equalize,
-    }
-)
+def _apply_random(result: torch.Tensor, draws: Draws, at: int) -> None:
+    """Change a batch in place by each image's operation of a number, in the random policy."""
+    ops, magnitudes, signs, places = (each[:, at] for each in draws.of_ops)
+    for number in sorted(set(ops.tolist())):
+        if not number:  # it does nothing
+            continue
+        name, chosen = RANDOM_OPS[number], np.flatnonzero(ops == number)
+        pairs = zip(magnitudes[chosen].tolist(), signs[chosen].tolist(), strict=True)
+        values = np.array([random_strength(name, magnitude, sign) for magnitude, sign in pairs])
+        rows = on_device(chosen, result.device)
+        result[rows] = apply_random_op(name, result[rows], values, places[chosen])

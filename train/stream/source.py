@@ -34,7 +34,14 @@ class StreamSource:
 def augmentation_of(config: Config) -> Augmentation:
     """Return the augmentation of the training images."""
     data = config.data
-    return Augmentation(config.run.seed, data.cutout, data.randaugment_ops, data.randaugment_magnitude)
+    return Augmentation(
+        seed=config.run.seed,
+        cutout=data.cutout,
+        ops=data.randaugment_ops,
+        magnitude=data.randaugment_magnitude,
+        policy=data.randaugment_policy,
+        inclusive=data.cutout_inclusive,
+    )
 
 
 def train_source(data: TrainingData, config: Config) -> StreamSource:

@@ -50,7 +50,7 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     network = prepare_network(network, ranks, sync_bn=config.model.sync_bn)
     optimizer = build_optimizer(network, optim, fused=ranks.device.type == "cuda")
     scaler = loss_scaler(ranks.device, run.amp, run.amp_dtype)
-    ema = WeightEma(network, optim.ema_decay) if optim.ema_decay else None
+    ema = WeightEma(network, optim.ema_decay, warmup=optim.ema_warmup) if optim.ema_decay else None
     teacher = open_teacher(config, dataset, order, ranks)
     session = Session(
         config=config,

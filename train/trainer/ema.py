@@ -14,20 +14,20 @@ from in21k.train.model.weights import Weights
 class WeightEma:
     """The EMA of a network's parameters, in float32 on their device; buffers are the network's own.
 
-    After step t (from 0) it moves by 1 − min(decay, (1 + t) / (10 + t)) towards the weights, so that the random first
-    weights fade quickly.
+    After a step it moves by 1 − decay towards the weights. With a warm-up, the decay is min(decay, (1 + t) / (10 + t))
+    after step t (from 0), so that the random first weights fade quickly.
     """
 
-    def __init__(self, network: Network, decay: float) -> None:
+    def __init__(self, network: Network, decay: float, *, warmup: bool = True) -> None:
         self._network = network
-        self._decay = decay
+        self._decay, self._warmup = decay, warmup
         self._parameters = dict(network.module.named_parameters())
         self._emas = {name: each.detach().float().clone() for name, each in self._parameters.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the weights after a step."""
-        decay = min(self._decay, (1 + step) / (10 + step))
+        decay = min(self._decay, (1 + step) / (10 + step)) if self._warmup else self._decay
         current = [each.detach() for each in self._parameters.values()]
         torch._foreach_lerp_(list(self._emas.values()), current, 1 - decay)
 

@@ -28,10 +28,9 @@ def build_optimizer(network: Network, config: OptimConfig, *, fused: bool = Fals
         fused: take a step in one kernel, which skips steps that overflow without asking the CPU.
 
     Raises:
-        TrainError: Nesterov momentum is on and the momentum is 0.
+        TrainError: settings contradict each other.
     """
-    if config.nesterov and not config.momentum:
-        raise TrainError("optim.nesterov needs momentum, but optim.momentum is 0")
+    _check(config)
     named: Any = getattr(network.module, "no_weight_decay", tuple)
     groups = param_groups_weight_decay(network.module, config.weight_decay, no_weight_decay_list=named())
     if config.name == "sgd":
@@ -40,6 +39,14 @@ def build_optimizer(network: Network, config: OptimConfig, *, fused: bool = Fals
         return sgd
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
     return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=fused)
+
+
+def _check(config: OptimConfig) -> None:
+    """Refuse settings that contradict each other."""
+    if config.name == "sgd" and not config.momentum:
+        for name in ("nesterov", "momentum_at_peak"):
+            if getattr(config, name):
+                raise TrainError(f"optim.{name} needs momentum, but optim.momentum is 0")
 
 
 def optimizer_tensors(network: Network, optimizer: torch.optim.Optimizer) -> Weights:
@@ -104,10 +111,61 @@ def one_cycle(
         final_div_factor: the first step's rate divided by the last step's.
     """
     first = peak / div_factor
+    return _cycle(step, total_steps, pct_start, (first, peak, first / final_div_factor))
+
+
+def cycled_momentum(step: int, total_steps: int, config: OptimConfig) -> float:
+    """Return beta1 (adam and adamw) or the momentum (sgd) of a step, which moves against the learning rate.
+
+    It is that of torch's OneCycleLR, from `max_momentum` to `base_momentum` and back.
+
+    Args:
+        step: 0 to total_steps - 1.
+        total_steps: steps of the whole schedule.
+        config: its value at both ends of the schedule, and at the peak of the learning rate.
+    """
+    end = config.momentum if config.name == "sgd" else config.beta1
+    if not config.momentum_at_peak:
+        return end
+    return _cycle(step, total_steps, config.pct_start, (end, config.momentum_at_peak, end))
+
+
+def set_step(optimizer: torch.optim.Optimizer, step: int, total_steps: int, config: OptimConfig) -> None:
+    """Give an optimizer the learning rate and the momentum of a step.
+
+    Args:
+        optimizer: of `build_optimizer`.
+        step: of the run, from 0.
+        total_steps: steps of the whole schedule.
+        config: of the optimizer.
+    """
+    rate, momentum = scheduled_rate(step, total_steps, config), cycled_momentum(step, total_steps, config)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+        if config.name == "sgd":
+            group["momentum"] = momentum
+        else:
+            group["betas"] = (momentum, config.beta2)
+
+
+def scheduled_rate(step: int, total_steps: int, config: OptimConfig) -> float:
+    """Return the learning rate of a step: `one_cycle` with an optimizer's settings."""
+    return one_cycle(
+        step=step,
+        total_steps=total_steps,
+        peak=config.lr,
+        pct_start=config.pct_start,
+        div_factor=config.div_factor,
+        final_div_factor=config.final_div_factor,
+    )
+
+
+def _cycle(step: int, total_steps: int, pct_start: float, ends: tuple[float, float, float]) -> float:
+    """Return the value of a step: from the first to the second, then to the third, both along half a cosine."""
     top = pct_start * total_steps - 1  # where torch puts the peak; usually between two steps
     if step <= top:
-        return _cosine(first, peak, step / top if top else 1.0)
-    return _cosine(peak, first / final_div_factor, (step - top) / (total_steps - 1 - top))
+        return _cosine(ends[0], ends[1], step / top if top else 1.0)
+    return _cosine(ends[1], ends[2], (step - top) / (total_steps - 1 - top))
 
 
 def _cosine(start: float, end: float, done: float) -> float:

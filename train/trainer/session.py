@@ -26,7 +26,7 @@ from in21k.train.stream.batch import Batch
 from in21k.train.stream.source import augmentation_of
 from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.finite import check_weights
-from in21k.train.trainer.optimizer import load_optimizer_tensors, one_cycle, optimizer_tensors
+from in21k.train.trainer.optimizer import load_optimizer_tensors, optimizer_tensors, scheduled_rate, set_step
 from in21k.train.trainer.teacher import Teacher
 
 
@@ -62,15 +62,12 @@ class Session:
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step."""
-        optim = self.config.optim
-        return one_cycle(
-            step=step,
-            total_steps=self.plan.total_steps,
-            peak=optim.lr,
-            pct_start=optim.pct_start,
-            div_factor=optim.div_factor,
-            final_div_factor=optim.final_div_factor,
-        )
+        return scheduled_rate(step, self._scheduled_steps, self.config.optim)
+
+    @property
+    def _scheduled_steps(self) -> int:
+        """Steps of the whole schedule, which may go on after the run's end."""
+        return round(self.plan.total_steps / self.config.optim.schedule_share)
 
     def saves(self, step: int) -> bool:
         """Return whether a checkpoint follows, after `step` steps."""
@@ -98,8 +95,7 @@ class Session:
         torch.manual_seed(
             int(seed[0] >> np.uint64(1))
         )  # for dropout: a resumed run draws what an uninterrupted one draws
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(step)
+        set_step(self.optimizer, step, self._scheduled_steps, self.config.optim)
         images, labels = batch.images, batch.labels
         if self.config.data.augment_device == "gpu":
             images = augment_batch(images, augmentation_of(self.config), labels.epoch, labels.start)
@@ -132,12 +128,13 @@ class Session:
         A loss is the mean over all positions, valid or not, so the mean over micro-batches is the batch's.
         """
         count = self.config.optim.accumulate
+        factor = self.config.data.batch_size if self.config.loss.reduction == "sum" else 1  # of all ranks' images
         total = torch.zeros((), device=self.ranks.device)
         no_sync: Any = getattr(self.train_module, "no_sync", nullcontext)  # ranks exchange gradients once per step
         for number, micro_batch in enumerate(zip(*(tensor.chunk(count) for tensor in batch), strict=True), 1):
             with no_sync() if number < count else nullcontext():
                 loss = self.batch_loss(*micro_batch) / count
-                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                self.scaler.scale(loss * factor if factor != 1 else loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 

@@ -8,9 +8,10 @@ from small_dataset import picture
 from torchvision.transforms import InterpolationMode, RandAugment
 from torchvision.transforms.autoaugment import _apply_op
 
-from in21k.train.images import augment_gpu
-from in21k.train.images.augment_cpu import apply_op, augment
+from in21k.train.images import augment_gpu, ops_gpu
+from in21k.train.images.augment_cpu import augment
 from in21k.train.images.augment_draws import MAGNITUDES, OPS, Augmentation, draw, strength
+from in21k.train.images.ops_cpu import apply_op
 
 
 def photograph(height: int, width: int) -> np.ndarray:
@@ -80,7 +81,7 @@ def test_the_devices_operations_are_within_one_level_too(name):
     images = [photograph(48, 48), dark(48, 48), IMAGES["two-levels"].repeat(2, 0).repeat(2, 1)[:48, :48]]
     batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
     for value in torchvisions(48, 48)[name]:
-        result = augment_gpu.apply_op(name, batch, value).permute(0, 2, 3, 1).numpy()
+        result = ops_gpu.apply_op(name, batch, value).permute(0, 2, 3, 1).numpy()
         expected = np.stack([apply_op(name, image, value) for image in images])
         assert np.abs(result.astype(int) - expected.astype(int)).max() <= 1, value
 

@@ -17,7 +17,7 @@ from streams import source_of, train_plan
 from in21k.train.config.settings import Config, DataConfig
 from in21k.train.data.interfaces import CacheOptions, ReadOptions
 from in21k.train.data.prepared.dataset import open_dataset
-from in21k.train.images import augment_gpu
+from in21k.train.images import ops_gpu
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.stream.batch import Batch, BatchLabels
 from in21k.train.stream.batch_stream import BatchStream, WaitClock
@@ -204,10 +204,10 @@ def test_a_batch_moves_without_overlap_unless_asked_and_its_labels_then_leave_pa
 
 
 def test_what_the_gpu_augments_with_leaves_page_locked_memory_without_waiting(asked):
-    augment_gpu._sources.cache_clear()
-    augment_gpu._sources(8, 8, (1.0, 0.0, -2.0, 0.0, 1.0, 0.0), CUDA)
-    augment_gpu._sources.cache_clear()
-    augment_gpu._on(np.arange(3), CUDA)
+    ops_gpu.sources.cache_clear()
+    ops_gpu.sources(8, 8, (1.0, 0.0, -2.0, 0.0, 1.0, 0.0), CUDA)
+    ops_gpu.sources.cache_clear()
+    ops_gpu.on_device(np.arange(3), CUDA)
     assert asked == [(64, True, True), (3, True, True)]
 
 

@@ -15,7 +15,7 @@ from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.scores import evaluate, trained_model
-from in21k.train.images import augment_gpu
+from in21k.train.images import ops_gpu
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.images.augment_gpu import augment_batch
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
@@ -197,7 +197,7 @@ def test_a_deterministic_run_is_refused_before_it_starts_where_the_model_cannot(
 def test_augmentation_waits_for_nothing_even_where_it_meets_an_operation_first():
     images = torch.zeros(64, 3, 48, 48, dtype=torch.uint8, device="cuda")
     augment_batch(images, Augmentation(1, 0.5, 2, 9), 0, 0)  # its kernels are loaded
-    augment_gpu._sources.cache_clear()
+    ops_gpu.sources.cache_clear()
     with nothing_waits():
         augment_batch(images, Augmentation(1, 0.5, 2, 9), 0, 0)
 

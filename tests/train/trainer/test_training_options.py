@@ -65,6 +65,11 @@ COMBINATIONS = [
     pytest.param("semantic-softmax", ("optim.name=adamw", "optim.ema_decay=0.999"), marks=pytest.mark.guard),
     pytest.param("semantic-softmax", (*SGD, "optim.nesterov=true"), marks=pytest.mark.guard),
     pytest.param("semantic-softmax", ("run.amp_dtype=float16", "optim.accumulate=2"), marks=pytest.mark.guard),
+    pytest.param(
+        "semantic-softmax",
+        ("optim.momentum_at_peak=0.8", "optim.schedule_share=0.6", "loss.reduction=sum", "optim.ema_decay=0.9"),
+        marks=pytest.mark.guard,
+    ),
     *(pytest.param(name, ("optim.accumulate=2",), marks=pytest.mark.slow) for name in recipe_names()),
 ]
 
@@ -239,3 +244,46 @@ def test_a_run_of_an_older_version_with_fewer_settings_resumes(dataset_folder, t
         }
         path.write_text(json.dumps(record))
     assert train(dataset_folder, run, resume=True)["resumed_at_step"] == STEPS
+
+
+def test_an_ema_without_warm_up_has_its_decay_from_the_first_step_on(dataset_folder, tmp_path):
+    run = tmp_path / "run"
+    keep = {"run__checkpoint_steps": 1, "run__keep_checkpoints": STEPS, "optim__epochs": 1}
+    train(dataset_folder, run, optim__ema_decay=0.8, optim__ema_warmup=False, **keep)
+    first = load_file(run / "checkpoints/step-00000001" / EMA)
+    second, saved = (load_file(run / "checkpoints/step-00000002" / name) for name in (EMA, MODEL))
+    torch.testing.assert_close(second, {name: 0.8 * each + 0.2 * saved[name] for name, each in first.items()})
+
+
+def test_the_sum_over_a_batch_changes_weights_only_by_the_weight_decays_share(dataset_folder, tmp_path):
+    """In Adam, which divides the gradient by its own size; without weight decay, nothing is left of the difference."""
+    none = {"optim__weight_decay": 0.0, "optim__eps": 1e-15, "optim__epochs": 1}
+    for name, more in (("mean", {}), ("sum", {"loss__reduction": "sum"})):
+        train(dataset_folder, tmp_path / name, **none, **more)
+        for decay in (0.1, 1.2):
+            train(dataset_folder, tmp_path / f"{name}-{decay}", **none | more | {"optim__weight_decay": decay})
+    assert train_losses(tmp_path / "sum") == pytest.approx(train_losses(tmp_path / "mean"), rel=1e-4)
+    decayed = train_losses(tmp_path / "mean-0.1")
+    assert train_losses(tmp_path / "sum-0.1") != pytest.approx(decayed, rel=1e-3)
+    assert train_losses(tmp_path / "sum-1.2") == pytest.approx(decayed, rel=1e-4)
+    assert float(column(tmp_path / "sum", "gradient_norm")[0]) == pytest.approx(
+        12 * float(column(tmp_path / "mean", "gradient_norm")[0]), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_sum_is_the_same_on_any_number_of_micro_batches_and_ranks(dataset_folder, tmp_path, accumulate):
+    settings = ("loss.reduction=sum", "optim.momentum_at_peak=0.8", "optim.schedule_share=0.5", "optim.name=sgd")
+    more = (*settings, "optim.lr=1e-4")
+    values = {key.replace(".", "__"): value for key, value in map(parse_setting, more)}
+    train(dataset_folder, tmp_path / "alone", **values)
+    command = ["pretrain", dataset_folder, "--output", tmp_path / "run", *options(*more)]
+    done = run_train(*command, "--set", f"optim.accumulate={accumulate}", processes=2)
+    assert done.returncode == 0, done.stderr
+    assert train_losses(tmp_path / "run") == pytest.approx(train_losses(tmp_path / "alone"), rel=1e-4)
+
+
+def test_settings_that_contradict_each_other_are_one_line(dataset_folder, tmp_path):
+    sgd = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__momentum_at_peak": 0.8}
+    with pytest.raises(TrainError, match=r"optim.momentum_at_peak needs momentum, but optim.momentum is 0"):
+        train(dataset_folder, tmp_path / "run", **sgd)
