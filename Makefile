@@ -16,7 +16,7 @@ DEMO_TRAIN := --model test_resnet --recipe semantic-softmax --epochs 12 --batch-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help deps setup demo test test-guard test-slow mutate mutate-list lint format docs bench lock clean
+.PHONY: help deps setup demo test test-guard test-slow mutate mutate-list lint format docs bench gpu lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ $(DOCS)/.deps: requirements/docs.txt scripts/setup.sh
 
 bench: setup ## run each benchmark in bench/
 	@set -e; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+gpu: setup ## check and measure what only a GPU shows; the table goes to build/gpu.md (TIMM_TRAIN=train.py compares)
+	@$(BIN)/python bench/gpu_check.py --device cuda --output build/gpu.md $(if $(TIMM_TRAIN),--timm-train $(TIMM_TRAIN))
 
 # The versions in the lock stay where they still serve; remove requirements/lock.txt first to renew them all.
 # No pillow in it: see scripts/setup.sh. For the two imaging backends the project's own override is out of place.

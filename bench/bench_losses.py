@@ -48,13 +48,18 @@ def main() -> None:
     hierarchy = wordnet_hierarchy(published_class_list(PublishedList.FALL11))
     losses = contenders(hierarchy, rows, dtype, device)
     logits = torch.randn(rows, len(hierarchy), device=device).to(dtype).requires_grad_()
+    print_table(measure(losses, logits, options.rounds), rows, dtype, device, options.threads)
+
+
+def measure(losses: dict[str, Loss], logits: Tensor, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each loss in each round, forward and backward."""
     times: dict[str, list[float]] = {name: [] for name in losses}
-    for number in range(options.rounds + 2):
+    for number in range(rounds + 2):
         for name, loss in losses.items():
-            seconds = timed(loss, logits, device)
+            seconds = timed(loss, logits, logits.device)
             if number >= 2:  # the first two warm up
                 times[name].append(seconds)
-    print_table(times, rows, dtype, device, options.threads)
+    return times
 
 
 def contenders(hierarchy: Hierarchy, rows: int, dtype: torch.dtype, device: torch.device) -> dict[str, Loss]:
