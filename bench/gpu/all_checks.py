@@ -4,7 +4,14 @@ from itertools import product
 
 from gpu.check import Check
 
-SCHEMES = ("semantic-softmax", "multi-label", "single-label", "distillation", "semantic-distillation")
+SCHEMES = (
+    "semantic-softmax",
+    "multi-label",
+    "single-label",
+    "distillation",
+    "multi-label-distillation",
+    "semantic-distillation",
+)
 PRECISIONS = ("bfloat16", "float16")
 MODELS = (("resnet50", 256), ("tresnet_m", 256), ("mobilenetv3_large_100", 512))
 COMPILE = ("--compile",)

@@ -25,7 +25,6 @@ from gpu.trainer import (
 )
 
 NETWORK = ("--model", "test_resnet")
-DISTILLING = ("distillation", "semantic-distillation")
 FIRST = {"bfloat16": 0.02, "float16": 0.01, "float32": 1e-4}
 """The largest relative gap between the first loss and that of the CPU in float32, by precision."""
 
@@ -51,9 +50,9 @@ def scheme(setup: Setup, name: str, dtype: str, more: tuple[str, ...] = (), proc
 
 def recipe(setup: Setup, name: str) -> list[str]:
     """Return the options of a scheme; the teacher of the distilling ones is another scheme's run."""
-    recipes = {"distillation": "semantic-distillation"}
-    words = ["--recipe", recipes.get(name, name), "--set", f"loss.scheme={name}"]
-    if name in DISTILLING:
+    is_distilling = name.endswith("distillation")
+    words = ["--recipe", "semantic-distillation" if is_distilling else name, "--set", f"loss.scheme={name}"]
+    if is_distilling:
         words += ["--teacher", str(reference(setup, "semantic-softmax", *NETWORK, *recipe(setup, "semantic-softmax")))]
     return words
 

@@ -12,6 +12,7 @@ import torch
 from gpu import check as checking
 from gpu import copies
 from gpu.all_checks import CHECKS, MACHINE
+from gpu.all_checks import SCHEMES as CHECKED
 from gpu.apart import run_apart
 from gpu.check import FAILED, PASSED, SKIPPED, Check, Failed, Outcome, Result, Skip, carry_out, function_of, result_of
 from gpu.loss_values import _gaps
@@ -19,6 +20,8 @@ from gpu.setup import Setup
 from gpu.table import markdown, summary
 from gpu.trainer import STEPS, learns, same_losses
 from processes import lives, until
+
+from in21k.train.losses.schemes import SCHEMES
 
 BENCH = Path(__file__).parents[2] / "bench"
 SETUP = Setup("cpu", "scratch", "planted")
@@ -151,6 +154,7 @@ def test_the_gap_of_a_gradient_is_that_of_its_multiple():
 def test_every_check_has_a_name_of_its_own_and_a_function():
     names = [check.name for check in (MACHINE, *CHECKS)]
     assert len(set(names)) == len(names)
+    assert set(CHECKED) == set(SCHEMES)
     assert all(callable(function_of(check)) for check in (MACHINE, *CHECKS))
 
 
