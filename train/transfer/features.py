@@ -1,5 +1,7 @@
 """Features: the inputs of a network's classifier for every image of a split, from one pass over the stream."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,8 @@ from in21k.train.model.on_device import evaluating
 from in21k.train.stream.decoder import check_skipped
 from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import plain_source
+from in21k.train.stream.worker_count import available_memory
+from in21k.train.transfer.linear_objective import Labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +28,14 @@ class Features:
     """The features of the N images of a split that decode."""
 
     values: Tensor
-    """float32 [N, D], on the CPU."""
+    """float32 [N, D], on the device where they fit, else on the CPU."""
     label_ids: Tensor
-    """int64 [N]: rows of the data's label sets."""
+    """int64 [N]: rows of the data's label sets, on the device."""
     skipped: int
     """Images that do not decode."""
 
 
-def classifier_of(network: Network) -> nn.Module:
+def classifier_of(network: Network) -> nn.Linear | nn.Conv2d:
     """Return the layer that computes the logits.
 
     Raises:
@@ -46,7 +50,67 @@ def classifier_of(network: Network) -> nn.Module:
     return layer
 
 
-def extract(network: Network, data: TrainingData, split: str, config: Config, ranks: Ranks) -> Features:
+class FeatureRows:
+    """Features in one block of memory, filled batch by batch: no copy of all of them is ever made."""
+
+    def __init__(self, images: int, device: torch.device, room: int) -> None:
+        """Wait for the first batch, which says how many features an image has.
+
+        Args:
+            images: the most that there can be.
+            device: where features arrive.
+            room: bytes of the device's memory to leave free.
+        """
+        self._images, self._device, self._room = images, device, room
+        self._values = torch.empty(0, 0)
+        self._label_ids = torch.empty(images, dtype=torch.int64, device=device)
+        self._filled = 0
+
+    def add(self, values: Tensor, label_ids: Tensor) -> None:
+        """Add the features of a batch, [n, D], of any float type, and its label ids, int64 [n].
+
+        Raises:
+            TrainError: the features of all images fit into no memory.
+        """
+        if not self._filled:
+            shape = self._images, values.shape[1]
+            self._values = torch.empty(shape, device=place_for(shape, self._device, self._room))
+        rows = slice(self._filled, self._filled + len(values))
+        self._values[rows] = values
+        self._label_ids[rows] = label_ids
+        self._filled += len(values)
+
+    def __len__(self) -> int:
+        return self._filled
+
+    def features(self, skipped: int) -> "Features":
+        """Return the features added so far; they share this memory."""
+        return Features(self._values[: self._filled], self._label_ids[: self._filled], skipped)
+
+
+def place_for(shape: tuple[int, int], device: torch.device, room: int) -> torch.device:
+    """Return where to keep float32 features of a shape: on a GPU if they fit there, else in this machine's memory.
+
+    Args:
+        shape: [N, D].
+        device: that they come from.
+        room: bytes of a GPU's memory to leave free.
+
+    Raises:
+        TrainError: they are more than this machine's memory.
+    """
+    size = 4 * shape[0] * shape[1]
+    if device.type == "cuda" and size + room <= torch.cuda.mem_get_info(device)[0]:
+        return device
+    if size > available_memory():
+        raise TrainError(
+            f"{shape[1]:,} features of {shape[0]:,} images take {size / 1e9:,.1f} GB, more than this machine's memory; "
+            "fine-tune, without --probe, or take fewer images"
+        )
+    return torch.device("cpu")
+
+
+def extract(network: Network, data: TrainingData, split: str, config: Config, ranks: Ranks, room: int = 0) -> Features:
     """Return the features of a split, none if it is empty, without augmentation; the network is left in eval mode.
 
     Args:
@@ -55,42 +119,53 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
         split: train or val.
         config: image size, eval batch size, workers, precision.
         ranks: a single rank.
+        room: bytes of a GPU's memory to leave free; features that would take them are kept in this machine's memory.
 
     Raises:
-        TrainError: no image decodes, or too many do not.
+        TrainError: no image decodes, or too many do not, or the features fit into no memory.
     """
-    if not data.samples(split):
+    if not (total := data.samples(split)):
         return Features(torch.empty(0, 0), torch.empty(0, dtype=torch.int64), skipped=0)
-    plan = EvalPlan(data.samples(split), config.data.eval_batch_size)
+    plan = EvalPlan(total, min(config.data.eval_batch_size, total))
+    rows, skipped = FeatureRows(total, ranks.device, room), 0
     source = plain_source(data, split, config)
+    with (
+        _classifier_inputs(network) as seen,
+        evaluating(network, ranks.device, config.run),
+        device_stream(source, plan, config, ranks.device) as batches,
+    ):
+        for batch in batches:
+            network.module(network.inputs(batch.images, ranks.device))
+            values, labels = seen.pop().flatten(1), batch.labels
+            skipped += len(labels.skipped)
+            here = min(plan.batch_size, total - labels.start)
+            if labels.skipped:
+                rows.add(values[labels.valid], labels.class_indices[labels.valid])
+            else:  # to ask the device which rows are valid would make every batch wait for it
+                rows.add(values[:here], labels.class_indices[:here])
+    if not len(rows):
+        raise TrainError(f"{data.name}: none of the {skipped} {split} images decodes")
+    check_skipped(skipped, seen=total, passes=1, share=config.data.max_skipped, name=f"{data.name}, {split}")
+    return rows.features(skipped)
+
+
+@contextmanager
+def _classifier_inputs(network: Network) -> Iterator[list[Tensor]]:
+    """Give a list to which each pass through the network adds its classifier's inputs, for the block."""
     seen: list[Tensor] = []
     hook = classifier_of(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    found: list[tuple[Tensor, Tensor]] = []
-    skipped = 0
     try:
-        with (
-            evaluating(network, ranks.device, config.run),
-            device_stream(source, plan, config, ranks.device) as batches,
-        ):
-            for batch in batches:
-                network.module(network.inputs(batch.images, ranks.device))
-                values = seen.pop().flatten(1)[batch.labels.valid].float().cpu()
-                found.append((values, batch.labels.class_indices[batch.labels.valid].cpu()))
-                skipped += len(batch.labels.skipped)
+        yield seen
     finally:
         hook.remove()
-    if not sum(len(values) for values, _ in found):
-        raise TrainError(f"{data.name}: none of the {skipped} {split} images decodes")
-    check_skipped(skipped, seen=plan.total, passes=1, share=config.data.max_skipped, name=f"{data.name}, {split}")
-    values, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return Features(values, labels, skipped)
 
 
-def targets_of(features: Features, data: TrainingData) -> Tensor:
-    """Return float32 [N, C]: 1 for the classes of each image."""
-    sets = torch.from_numpy(np.ascontiguousarray(data.label_sets))[features.label_ids]
-    targets = torch.zeros(len(sets), len(data.hierarchy) + 1)  # one more column, for the padding
-    return targets.scatter_(1, sets % targets.shape[1], 1.0)[:, :-1]
+def labels_of(features: Features, data: TrainingData, device: torch.device) -> Labels:
+    """Return the classes of the images, on a device."""
+    sets = None
+    if not data.is_single_label:
+        sets = torch.from_numpy(np.ascontiguousarray(data.label_sets)).to(device)
+    return Labels(features.label_ids.to(device), len(data.hierarchy), sets)
 
 
 def as_tensors(**splits: Features) -> dict[str, Any]:

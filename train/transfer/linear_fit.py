@@ -1,6 +1,10 @@
-"""Logistic regression by L-BFGS: one softmax over the classes, or a sigmoid per class; deterministic."""
+"""Logistic regression by L-BFGS: one softmax over the classes, or a sigmoid per class; deterministic.
 
-from collections.abc import Callable, Mapping
+Features are read in blocks and never copied as a whole, so that those of ImageNet-1K need no more memory beside them
+than a smaller set's: `workspace_bytes` says how much.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from in21k.train.errors import TrainError
+from in21k.train.transfer.linear_objective import Labels, Objective
+from in21k.train.transfer.row_blocks import (
+    BLOCK_BYTES,
+    RowBlocks,
+    compute_type,
+    row_blocks,
+    standardization,
+)
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -13, -1))
 """L2 strengths to try, from 10 down to 1e-6."""
@@ -17,8 +29,11 @@ HELD_OUT = 10
 
 MAX_STEPS = 300
 
-_DOUBLE = 1 << 27
-"""Features of more values than this are fitted in float32, to save memory."""
+HISTORY = 10
+"""Steps that L-BFGS remembers, each as two vectors of the classifier's size."""
+
+_VECTORS = 2 * HISTORY + 16
+"""Of the classifier's size in float64, with L-BFGS's others, the gradient's and its parts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +51,21 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
+class BlockLogits:
+    """The logits of images, computed block by block as often as they are read."""
+
+    linear: Linear
+    blocks: RowBlocks
+    every: int = 1
+    """What the blocks number 0, 1, 2 are the images 0, `every`, 2 `every`."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield logits [n, C] and the numbers of their images, int64 [n]."""
+        for values, images in self.blocks:
+            yield self.linear(values), images * self.every
+
+
+@dataclass(frozen=True, eq=False)
 class Chosen:
     """The classifier fitted to all training images, and the choice of its L2 strength."""
 
@@ -46,17 +76,17 @@ class Chosen:
 
 
 def fit_choosing(
-    features: Tensor, targets: Tensor, score: Callable[[Tensor, Tensor], float], *, multi_label: bool
+    features: Tensor, labels: Labels, score: Callable[[BlockLogits], float], device: torch.device
 ) -> Chosen:
     """Return the classifier fitted to all images, at the strength that scores best on a held-out tenth of them.
 
     Of equal scores, that of the largest strength is taken.
 
     Args:
-        features: float32 [N, D].
-        targets: float32 [N, C], 0 or 1; one 1 in each row where images have one class.
-        score: of logits [n, C] and the indices of their images among the N, int64 [n]; higher is better.
-        multi_label: whether classes are independent.
+        features: float32 [N, D], on any device.
+        labels: of the N images, on the device to compute on.
+        score: of the logits of the held-out images; higher is better.
+        device: to compute on; features that lie elsewhere are copied there a block at a time.
 
     Raises:
         TrainError: there are too few images.
@@ -65,72 +95,79 @@ def fit_choosing(
         raise TrainError(
             f"{len(features)} training images are too few for a linear probe; it needs at least {2 * HELD_OUT}"
         )
-    indices = torch.arange(len(features), device=features.device)
-    held = indices % HELD_OUT == 0
+    blocks = row_blocks(features, labels.classes, device, leave_out=HELD_OUT)
+    held = row_blocks(features[::HELD_OUT], labels.classes, device)
+    standardize = standardization(blocks)
     scores: dict[float, float] = {}
     linear = None
     for strength in STRENGTHS:
-        linear = fit(features[~held], targets[~held], strength, multi_label=multi_label, start=linear)
-        scores[strength] = score(linear(features[held]), indices[held])
+        linear = minimum(Objective(blocks, labels, standardize, strength), linear)
+        scores[strength] = score(BlockLogits(linear, held, HELD_OUT))
     best = max(scores, key=lambda strength: scores[strength])  # of equal scores, the first: the largest strength
-    return Chosen(fit(features, targets, best, multi_label=multi_label), best, scores)
+    return Chosen(fit(features, labels, best, device), best, scores)
 
 
-def fit(
-    features: Tensor, targets: Tensor, strength: float, *, multi_label: bool, start: Linear | None = None
-) -> Linear:
+def fit(features: Tensor, labels: Labels, strength: float, device: torch.device) -> Linear:
     """Return the classifier that minimizes the mean loss per image plus strength / 2 times the squared weights.
 
     Features are standardized to mean 0 and standard deviation 1 first, so that one strength suits them all; the
     returned weights apply to the features as given.
 
     Args:
-        features: [N, D].
-        targets: [N, C], 0 or 1.
+        features: float32 [N, D], on any device.
+        labels: of the N images, on the device to compute on. The loss of an image with any number of classes is the sum
+            over the classes.
         strength: of the L2 penalty, which leaves the bias out.
-        multi_label: use a sigmoid per class instead of the softmax; an image's loss is the sum over classes.
+        device: to compute on.
+    """
+    blocks = row_blocks(features, labels.classes, device)
+    return minimum(Objective(blocks, labels, standardization(blocks), strength))
+
+
+def minimum(objective: Objective, start: Linear | None = None) -> Linear:
+    """Return the classifier that minimizes an objective, for features that are not standardized.
+
+    Args:
+        objective: of standardized features.
         start: initial weights; zeros by default.
     """
-    dtype = torch.float64 if features.numel() <= _DOUBLE else torch.float32
-    values = features.to(dtype)
-    mean, std = values.mean(0), values.std(0)
-    std = torch.where(std > 1e-8, std, torch.ones_like(std))
-    values = (values - mean) / std
-    weight, bias = _initial(targets.shape[1], mean, std, start)
-    wanted = targets.to(dtype) if multi_label else targets.argmax(1)
-
-    def loss() -> Tensor:
-        """Return the objective."""
-        logits = F.linear(values, weight, bias)
-        if multi_label:
-            data = F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / len(logits)
-        else:
-            data = F.cross_entropy(logits, wanted)
-        return data + strength / 2 * weight.square().sum()
-
-    _minimize(loss, [weight, bias])
-    plain = (weight / std).detach()
-    return Linear(plain, (bias - plain @ mean).detach())
-
-
-def _initial(classes: int, mean: Tensor, std: Tensor, start: Linear | None) -> tuple[Tensor, Tensor]:
-    """Return the initial weight and bias for standardized features."""
+    standardize, size = objective.standardize, objective.blocks.features.shape[1]
+    mean, std = standardize.mean.double(), standardize.std.double()
     if start is None:
-        weight, bias = mean.new_zeros(classes, len(mean)), mean.new_zeros(classes)
+        weight, bias = mean.new_zeros(objective.labels.classes, size), mean.new_zeros(objective.labels.classes)
     else:
-        weight, bias = start.weight * std, start.bias + start.weight @ mean
-    return weight.requires_grad_(), bias.requires_grad_()
+        plain = start.weight.double()
+        weight, bias = plain * std, start.bias.double() + plain @ mean
+    _minimize(objective, weight, bias)
+    plain = weight / std
+    dtype = compute_type(objective.blocks.features)
+    return Linear(plain.to(dtype), (bias - plain @ mean).to(dtype))
 
 
-def _minimize(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
+def workspace_bytes(classes: int, size: int) -> int:
+    """Return the most memory that fitting takes beside the features, in bytes.
+
+    Args:
+        classes: C.
+        size: D, features per image.
+    """
+    return 4 * BLOCK_BYTES + 8 * _VECTORS * classes * (size + 1)
+
+
+def _minimize(objective: Objective, weight: Tensor, bias: Tensor) -> None:
+    """Bring weights, float64, to the minimum of an objective, in place."""
     optimizer = torch.optim.LBFGS(
-        parameters, max_iter=MAX_STEPS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+        [weight, bias],
+        max_iter=MAX_STEPS,
+        history_size=HISTORY,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-10,
+        line_search_fn="strong_wolfe",
     )
 
+    @torch.no_grad()
     def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
+        loss, weight.grad, bias.grad = objective(weight, bias)
+        return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import only_size, schedule_of
 from in21k.train.data.interfaces import TrainingData
+from in21k.train.device.backend import prepare_backend
+from in21k.train.device.precision import full_precision
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
@@ -26,13 +29,14 @@ from in21k.train.run.folder import SUMMARY, begin_run, find_start
 from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
 from in21k.train.stream.source import read_options
-from in21k.train.transfer.features import Features, as_tensors, classifier_of, extract, targets_of
-from in21k.train.transfer.linear_fit import Chosen, Linear, fit_choosing
+from in21k.train.transfer.features import Features, as_tensors, classifier_of, extract, labels_of
+from in21k.train.transfer.linear_fit import BlockLogits, Chosen, Linear, fit_choosing, workspace_bytes
+from in21k.train.transfer.row_blocks import row_blocks
 
 FEATURES = "features.safetensors"
 
-_ROWS = 4096
-"""Images scored at a time."""
+_SCORED = 1 << 20
+"""Logits scored at a time, for the copies that mean average precision makes of them."""
 
 
 def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool = False) -> dict[str, Any]:
@@ -51,6 +55,7 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
     """
     began = time.perf_counter()
     with join_ranks(config.run.device) as ranks, run_lock(run) as lock:
+        prepare_backend(config.run, ranks.device)
         if ranks.world_size > 1:
             raise TrainError("a linear probe runs on one rank; start it without torchrun")
         only_size(config.data.image_size, "a linear probe")
@@ -63,9 +68,11 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
         with data.cached(read_options(config.data)):
             begin_run(run, start, config, data, lock, resume=None)
             print_start(ranks, config.run, config.data.eval_batch_size)
-            train, val = (extract(network, data, split, config, ranks) for split in ("train", "val"))
-            chosen = _fitted(train, data, network, ranks)
-            scores = _val_scores(chosen, val, data, network, ranks)
+            room = workspace_bytes(*classifier_of(network).weight.flatten(1).shape)
+            train, val = (extract(network, data, split, config, ranks, room) for split in ("train", "val"))
+            with full_precision(ranks.device):
+                chosen = _fitted(train, data, network, ranks)
+                scores = _val_scores(chosen, val, data, network, ranks)
     if keep_features:
         with atomic_path(run / FEATURES) as temporary:
             save_file(as_tensors(train=train, val=val), temporary)
@@ -80,42 +87,47 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
 def _fitted(train: Features, data: TrainingData, network: Network, ranks: Ranks) -> Chosen:
     """Return the classifier, its strength chosen by the data's metric."""
 
-    def score(logits: Tensor, indices: Tensor) -> float:
-        scores = _scores(logits, train.label_ids[indices.cpu()], data, network, ranks)
-        return scores[_metric(data)]
+    def score(logits: BlockLogits) -> float:
+        return _scores(logits, train.label_ids, data, network, ranks)[_metric(data)]
 
-    targets = targets_of(train, data).to(ranks.device)
-    return fit_choosing(train.values.to(ranks.device), targets, score, multi_label=not data.is_single_label)
+    return fit_choosing(train.values, labels_of(train, data, ranks.device), score, ranks.device)
 
 
 def _val_scores(chosen: Chosen, val: Features, data: TrainingData, network: Network, ranks: Ranks) -> dict[str, Any]:
     """Return the scores on the val split as the summary has them, or that there is none."""
     if not len(val.values):
         return NO_VAL
-    scores = _scores(chosen.linear(val.values.to(ranks.device)), val.label_ids, data, network, ranks)
-    return {f"val_{name}": value for name, value in scores.items()}
+    logits = BlockLogits(chosen.linear, row_blocks(val.values, len(data.hierarchy), ranks.device))
+    return {f"val_{name}": value for name, value in _scores(logits, val.label_ids, data, network, ranks).items()}
 
 
 def _metric(data: TrainingData) -> str:
     return "top1" if data.is_single_label else "map"
 
 
-def _scores(logits: Tensor, label_ids: Tensor, data: TrainingData, network: Network, ranks: Ranks) -> dict[str, float]:
-    """Return the metrics of logits [n, C] in class order, each 0 to 1, as a val pass computes them."""
+def _scores(
+    logits: BlockLogits, label_ids: Tensor, data: TrainingData, network: Network, ranks: Ranks
+) -> dict[str, float]:
+    """Return the metrics of logits in class order, each 0 to 1, as a val pass computes them."""
     scheme = "single-label" if data.is_single_label else "multi-label"
     metrics = SchemeMetrics(data, network.order, scheme, ranks)
-    rows = network.order.to_rows(logits, dim=1)
-    batches = [
-        (chunk, ids.to(ranks.device), torch.ones(len(ids), dtype=torch.bool, device=ranks.device))
-        for chunk, ids in zip(torch.split(rows, _ROWS), torch.split(label_ids, _ROWS), strict=True)
-    ]
-    for batch in batches:
+    for batch in _batches(logits, label_ids, network):
         metrics.update(*batch)
     if metrics.wants_second_pass:
         metrics.seal()
-        for batch in batches:
+        for batch in _batches(logits, label_ids, network):
             metrics.count_again(*batch)
     return {name: value for name, value in metrics.result()[1].items() if value is not None}
+
+
+def _batches(logits: BlockLogits, label_ids: Tensor, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield logits in level order, label ids, and that all of them are valid."""
+    images_at_a_time = max(_SCORED // len(network.order), 1)
+    for block, images in logits:
+        rows = network.order.to_rows(block, dim=1)
+        split = (torch.split(each, images_at_a_time) for each in (rows, label_ids[images]))
+        for each, ids in zip(*split, strict=True):
+            yield each, ids, torch.ones_like(ids, dtype=torch.bool)
 
 
 def _put_into(network: Network, linear: Linear) -> None:

@@ -17,7 +17,6 @@ from in21k.train.data.interfaces import ReadOptions
 from in21k.train.data.open_data import DataRequest, open_data
 from in21k.train.data.open_datasets.image_folder import open_image_folder
 from in21k.train.errors import TrainError
-from in21k.train.transfer.linear_fit import fit, fit_choosing
 
 CLASSES = ("ant", "bee", "cow")
 
@@ -293,43 +292,3 @@ def test_a_run_in_the_images_or_around_them_is_refused(capsys, tmp_path, where):
         f"in21k-train: error: --output {data / where} and DATA {data} are not apart; give another --output\n",
     )
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def separable(count=200, size=6, classes=3, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, classes, (count,), generator=generator)
-    centres = 3 * torch.randn(classes, size, generator=generator)
-    values = centres[labels] + torch.randn(count, size, generator=generator)
-    return 10 + 5 * values, torch.nn.functional.one_hot(labels, classes).float()
-
-
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_the_fit_is_the_minimum(multi_label):
-    """The gradient of the loss is zero there, and another start leads to the same point."""
-    values, targets = separable()
-    strength = 0.01
-    found = fit(values, targets, strength, multi_label=multi_label)
-    mean, std = values.double().mean(0), values.double().std(0)
-    weight, logits = found.weight * std, found(values)
-    probabilities = logits.sigmoid() if multi_label else logits.softmax(1)
-    errors = (probabilities - targets) / len(values)
-    gradient = errors.T @ ((values.double() - mean) / std) + strength * weight
-    assert gradient.abs().max() < 1e-5
-    assert errors.sum(0).abs().max() < 1e-5
-    other = fit(
-        values, targets, strength, multi_label=multi_label, start=fit(values, targets, 1.0, multi_label=multi_label)
-    )
-    torch.testing.assert_close(other.weight, found.weight, rtol=1e-3, atol=1e-4)
-
-
-def test_the_strength_is_the_best_of_the_held_out_tenth():
-    values, targets = separable(400)
-    noise = torch.randn(400, 300, generator=torch.Generator().manual_seed(1))
-
-    def score(logits, places):
-        assert (places % 10 == 0).all()
-        return float((logits.argmax(1) == targets[places].argmax(1)).double().mean())
-
-    chosen = fit_choosing(torch.cat([values, noise], 1), targets, score, multi_label=False)
-    assert chosen.scores[chosen.strength] == max(chosen.scores.values())
-    assert chosen.scores[chosen.strength] > 0.8
