@@ -49,7 +49,7 @@ ORDER = {
 NEVER = {  # beyond the order
     ("train", "images"): {"config"},
     ("train", "data"): {"config"},
-    ("train", "use"): {"evaluation", "stream"},
+    ("train", "use"): {"evaluation"},
 }
 FOREIGN = {  # what the modules of each package may not import at all
     "prep": {"in21k.train", "torch"},

@@ -29,3 +29,14 @@ def test_the_loader_bench_prints_a_row_a_size():
     for size in (196, 168, 140, 112):
         assert re.search(rf"^\| {size} \| [\d,]+ \| \d\.\d\d \| [\d,]+ \| \d\.\d\d \|.*\|$", done.stdout, re.M)
         assert re.search(rf"^\| {size} \| \d+\.\d \| \d+ \| \d+\.\d \| × \d\.\d\d \|$", done.stdout, re.M)
+
+
+@pytest.mark.slow
+def test_the_probe_bench_prints_memory_within_what_it_states():
+    size = ["--images", "40000", "--features", "64", "--classes", "50"]
+    command = [sys.executable, BENCH / "bench_probe.py", *size]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = re.findall(r"^\| ([\d,]+) \| 64 \| 50 \| float64 \| [\d.]+ \| (\d+) \| (\d+) \|$", done.stdout, re.M)
+    assert [row[0] for row in rows] == ["10,000", "40,000"]
+    assert all(int(beside) <= int(most) for _, beside, most in rows)

@@ -1,17 +1,21 @@
 """The commands that use a trained model: predict, export."""
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from in21k.shards_manifest.errors import escaped, one_line
-from in21k.train.cli.shared import PROGRAM, LocalPath, check_there, print_summary, setting_option
+from in21k.shards_manifest.errors import errors_naming, escaped, one_line
+from in21k.train.cli.shared import PROGRAM, LocalPath, check_there, print_summary, setting_option, settings_of
+from in21k.train.config.overrides import check_value, with_values
+from in21k.train.config.settings import Config
 
 if TYPE_CHECKING:
-    from in21k.train.use.predict import Prediction
+    from in21k.train.use.guesses import Prediction
 
 _checkpoint_help = "A run's folder, a checkpoint's folder, an exported model's folder, or a model.safetensors."
 
@@ -24,8 +28,14 @@ hierarchy_option = click.option(
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=LocalPath(), metavar="IMAGE…")
+@click.argument("images", nargs=-1, type=LocalPath(), metavar="IMAGE…")
 @click.option("--checkpoint", required=True, type=LocalPath(), metavar="CKPT", help=_checkpoint_help)
+@click.option(
+    "--images-from",
+    type=LocalPath(),
+    metavar="FILE",
+    help="A list of more images, one path per line; - reads it from standard input.",
+)
 @data_option
 @hierarchy_option
 @click.option(
@@ -34,49 +44,69 @@ hierarchy_option = click.option(
     metavar="N",
     help="Classes to show per level; by default 1, or 5 if the model's classes have no levels.",
 )
+@setting_option(
+    "batch_size",
+    key="data.eval_batch_size",
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Images that pass through the network at once.",
+)
+@setting_option(
+    "workers",
+    metavar="N",
+    help="Loader processes, which decode; by default none for fewer than 256 images, else the CPUs available decide.",
+)
 @setting_option("device", default="auto", show_default=True)
+@setting_option("amp", flags="--amp/--no-amp", help="Compute in mixed precision on a GPU; on by default.")
 @click.option("--picture", type=LocalPath(), metavar="OUT.png", help="Draw the images with their labels.")
-@click.option("--json", "as_json", is_flag=True, help="Print the predictions as a JSON list.")
+@click.option("--json", "form", flag_value="json", help="Print the predictions as a JSON list.")
+@click.option("--jsonl", "form", flag_value="jsonl", help="Print each prediction as JSON on a line of its own.")
 def predict(
     images: tuple[Path, ...],
+    images_from: Path | None,
     checkpoint: Path,
     data: str,
     hierarchy: str,
     top: int | None,
-    device: str,
+    batch_size: int,
     picture: Path | None,
-    as_json: bool,
+    form: str | None,
+    **options: Any,
 ) -> int:
     """Name what images show, level by level of the hierarchy, with probabilities among each level's classes.
 
-    A file that cannot be read gets one line on stderr, and the exit status is then 1.
+    IMAGE is a file, or a folder, which stands for all images below it. Predictions appear batch by batch, in the order
+    of the images. A file that cannot be read gets one line on stderr, and the exit status is then 1.
 
     \b
     Examples:
       in21k-train predict dog.jpg --checkpoint runs/r50
       in21k-train predict dog.jpg cat.png --checkpoint runs/r50 --top 3 --picture labels.png
+      in21k-train predict photos/ --checkpoint runs/r50 --jsonl
+      find /archive -name '*.jpg' | in21k-train predict --images-from - --checkpoint runs/r50 --jsonl --batch-size 256
       in21k-train predict dog.jpg --checkpoint model.safetensors --hierarchy out/hierarchy.parquet --json
     """
+    if not images and images_from is None:
+        raise click.UsageError("name images or folders, or a list of images with --images-from")
+    check_value("data.eval_batch_size", batch_size, "--batch-size")
+    run = with_values(Config(), settings_of(options)).run
     check_there(checkpoint)
+    from in21k.train.use.image_files import found_images
     from in21k.train.use.predict import predict as core
     from in21k.train.use.predict_picture import check_picture, draw_picture
     from in21k.train.use.trained_model import open_trained
 
+    files = found_images(images, _listed(images_from))
     if picture is not None:
-        check_picture(picture, images)
+        check_picture(picture, files)
     model = open_trained(checkpoint, data, hierarchy)
-    found = []
-    for prediction in core(model, images, top=top or 0, device=device):
-        found.append(prediction)
-        if prediction.error:
-            click.echo(f"{PROGRAM.name}: error: {one_line(f'{prediction.image}: {prediction.error}', None)}", err=True)
-        elif not as_json:
-            click.echo("\n".join(_lines(prediction)))
-    if as_json:
-        click.echo(json.dumps([prediction.to_dict() for prediction in found], indent=1))
-    if picture is not None:
-        draw_picture(found, picture)
-    return 1 if any(prediction.error for prediction in found) else 0
+    printed = _printed(core(model, files, run, top=top or 0, batch_size=batch_size), form)
+    if picture is None:
+        return max(1 if prediction.error else 0 for prediction in printed)
+    drawn = list(printed)
+    draw_picture(drawn, picture)
+    return 1 if any(prediction.error for prediction in drawn) else 0
 
 
 @click.command()
@@ -100,6 +130,37 @@ def export(checkpoint: Path, out: Path, data: str, hierarchy: str, as_json: bool
     from in21k.train.use.trained_model import open_trained
 
     print_summary(core(open_trained(checkpoint, data, hierarchy), out), as_json)
+
+
+def _listed(source: Path | None) -> Iterator[Path]:
+    """Yield the paths in a list of images, if there is one."""
+    from in21k.train.use.image_files import read_list
+
+    if source is None:
+        return
+    if str(source) == "-":
+        yield from read_list(sys.stdin.buffer, "--images-from -")
+        return
+    with errors_naming(str(source)), source.open("rb") as lines:
+        yield from read_list(lines, str(source))
+
+
+def _printed(predictions: "Iterable[Prediction]", form: str | None) -> "Iterator[Prediction]":
+    """Yield predictions after printing each: as text, as an item of a JSON list, or as JSON on a line of its own."""
+    before = "[\n"
+    for prediction in predictions:
+        if prediction.error:
+            click.echo(f"{PROGRAM.name}: error: {one_line(f'{prediction.image}: {prediction.error}', None)}", err=True)
+        if form == "json":
+            click.echo(before + indent(json.dumps(prediction.to_dict(), indent=1), " "), nl=False)
+            before = ",\n"
+        elif form == "jsonl":
+            click.echo(json.dumps(prediction.to_dict()))
+        elif not prediction.error:
+            click.echo("\n".join(_lines(prediction)))
+        yield prediction
+    if form == "json":
+        click.echo("\n]")
 
 
 def _lines(prediction: "Prediction") -> Iterator[str]:

@@ -66,6 +66,8 @@ class Sample:
     """The image file's bytes, or uint8 [H, W, 3] where the data hold pixels."""
     class_index: int
     """The sample's row in the data's label sets; where each image has one class, that is the class index."""
+    fault: str = ""
+    """Why there is no image where its file cannot be read and that is no reason to stop; empty if there is one."""
 
 
 class SampleReader(Protocol):

@@ -4,7 +4,6 @@ import numpy as np
 from PIL import Image
 
 from in21k.shards_manifest.images.decode import Pixels, decode_strictly
-from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.images.limits import Limits
 
 LIMITS = Limits(pixels=1 << 26, memory=1 << 29)
@@ -20,8 +19,8 @@ def decode_into(
     crop: tuple[float, float] | None = None,
     *,
     scaled: bool = False,
-) -> bool:
-    """Decode an image to RGB into a row, and return whether that was possible; if not, the row is undefined.
+) -> None:
+    """Decode an image to RGB into a row.
 
     An image of another size is squished to the row's, antialiased, or a square of its short side is cropped before. A
     JPEG that libjpeg warns about is not decoded: those of a prepared dataset have no fault until their bytes change.
@@ -31,17 +30,13 @@ def decode_into(
         row: uint8 [H, W, 3], contiguous.
         crop: where to crop a square, vertically and horizontally from 0 to 1; None squishes.
         scaled: decode a JPEG at a scale of 1 to 7 eighths where that brings its short side to the row's.
+
+    Raises:
+        ImageError: it cannot be decoded; the row is then undefined.
     """
-    if isinstance(content, np.ndarray):
-        fit_into(content, row, crop)
-        return True
-    try:
-        pixels = decode_strictly(content, LIMITS, row, scaled=scaled)
-        if pixels is not row:
-            fit_into(pixels, row, crop)
-    except ImageError:
-        return False
-    return True
+    pixels = content if isinstance(content, np.ndarray) else decode_strictly(content, LIMITS, row, scaled=scaled)
+    if pixels is not row:
+        fit_into(pixels, row, crop)
 
 
 def fit_into(pixels: Pixels, row: Pixels, crop: tuple[float, float] | None) -> None:

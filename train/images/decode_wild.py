@@ -1,5 +1,7 @@
 """Images as they are found: turned upright by their EXIF orientation, and decoded where libjpeg only warns."""
 
+from contextlib import suppress
+
 import numpy as np
 
 from in21k.shards_manifest.images import decode
@@ -30,24 +32,24 @@ def decode_wild(
     crop: tuple[float, float] | None = None,
     *,
     scaled: bool = False,
-) -> bool:
-    """Decode an image to RGB into a row, and return whether that was possible, as `decode_into` does.
+) -> None:
+    """Decode an image to RGB into a row, as `decode_into` does.
 
     Args:
         content: an image file's bytes, or pixels, uint8 [H, W, 3].
         row: uint8 [H, W, 3], contiguous.
         crop: where to crop a square, vertically and horizontally from 0 to 1; None squishes.
         scaled: as for `decode_into`, of JPEGs that are upright and without fault; others are resized.
+
+    Raises:
+        ImageError: it cannot be decoded; the row is then undefined.
     """
     if isinstance(content, np.ndarray):
         fit_into(content, row, crop)
-        return True
+        return
     # The strict decoder is the faster one, and turns nothing: it takes the JPEGs that are upright and without fault.
-    is_upright = content[:2] == START_OF_IMAGE and orientation(content) == 1
-    if is_upright and decode_into(content, row, crop, scaled=scaled):
-        return True
-    try:
-        fit_into(read_pixels(content), row, crop)
-    except ImageError:
-        return False
-    return True
+    if content[:2] == START_OF_IMAGE and orientation(content) == 1:
+        with suppress(ImageError):
+            decode_into(content, row, crop, scaled=scaled)
+            return
+    fit_into(read_pixels(content), row, crop)

@@ -22,6 +22,8 @@ class BatchLabels:
     epoch: int
     start: int
     """Position of the batch's first image in the epoch's order; epoch and position seed the augmentation."""
+    faults: tuple[str, ...] = ()
+    """Why each of those that are skipped does not decode."""
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "BatchLabels":
         """Return the labels with their tensors on a device.
@@ -39,7 +41,7 @@ class BatchLabels:
     def __reduce__(self) -> tuple[Any, ...]:
         # Between processes torch would send each tensor as a file of shared memory; an array travels as plain bytes.
         arrays = self.class_indices.numpy(), self.valid.numpy()
-        return _from_arrays, (*arrays, self.skipped, self.epoch, self.start)
+        return _from_arrays, (*arrays, self.skipped, self.epoch, self.start, self.faults)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +71,8 @@ def as_images(pixels: Pixels) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
-def _from_arrays(class_indices: Any, valid: Any, skipped: tuple[str, ...], epoch: int, start: int) -> BatchLabels:
-    tensors = torch.from_numpy(class_indices), torch.from_numpy(valid)
-    return BatchLabels(class_indices=tensors[0], valid=tensors[1], skipped=skipped, epoch=epoch, start=start)
+def _from_arrays(class_indices: Any, valid: Any, *others: Any) -> BatchLabels:
+    return BatchLabels(torch.from_numpy(class_indices), torch.from_numpy(valid), *others)
 
 
 def _batch_from_pixels(pixels: Pixels, labels: BatchLabels) -> Batch:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.images.decode import Pixels
+from in21k.shards_manifest.images.faults import ImageError
 from in21k.train.data.interfaces import Decoding, Sample
 from in21k.train.data.partition import BatchPlan
 from in21k.train.errors import TrainError
@@ -43,9 +45,10 @@ class BatchDecoder:
         """
         class_indices = np.zeros(len(samples), np.int64)
         valid = np.zeros(len(samples), np.bool_)
+        faults: list[str] = []
         drawn = self._drawn(plan, len(samples))
         for row, (sample, crop) in enumerate(zip(samples, self._crops(plan, len(samples)), strict=True)):
-            valid[row] = sample is not None and self._decode_sample(sample, pixels[row], crop)
+            valid[row] = sample is not None and self._decode_sample(sample, pixels[row], crop, faults)
             if sample is None or not valid[row]:
                 pixels[row] = 0
                 continue
@@ -58,16 +61,27 @@ class BatchDecoder:
             skipped=tuple(each.key for each, good in zip(samples, valid, strict=True) if each and not good),
             epoch=plan.epoch,
             start=plan.start,
+            faults=tuple(faults),
         )
 
-    def _decode_sample(self, sample: Sample, row: Pixels, crop: tuple[float, float] | None) -> bool:
-        """Decode a sample into a row of the batch and return whether that succeeded."""
-        decode = decode_wild if self.decoding.wild else decode_into
-        if decode(sample.image, row, crop, scaled=self.decoding.scaled):
+    def _decode_sample(self, sample: Sample, row: Pixels, crop: tuple[float, float] | None, faults: list[str]) -> bool:
+        """Decode a sample into a row of the batch and return whether that succeeded; if not, note why."""
+        fault = sample.fault or self._fault(sample, row, crop)
+        if not fault:
             return True
         if self.decoding.strict:
             raise TrainError(f"the image {sample.key} does not decode; without --strict it would be skipped")
+        faults.append(fault)
         return False
+
+    def _fault(self, sample: Sample, row: Pixels, crop: tuple[float, float] | None) -> str:
+        """Decode a sample into a row and return why that is not possible; nothing if it is."""
+        decode = decode_wild if self.decoding.wild else decode_into
+        try:
+            decode(sample.image, row, crop, scaled=self.decoding.scaled)
+        except ImageError as error:
+            return one_line(error)
+        return ""
 
     def _drawn(self, plan: BatchPlan, count: int) -> tuple[Augmentation, Draws] | None:
         """Return the augmentation of a batch with its random numbers, None without one."""

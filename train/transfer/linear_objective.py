@@ -53,12 +53,14 @@ class Objective:
             weight: float64 [C, D], for standardized features.
             bias: float64 [C].
         """
-        dtype = compute_type(self.blocks.features)
+        dtype, rows = compute_type(self.blocks.features), min(self.blocks.rows, len(self.blocks))
         factors, offsets = weight.to(dtype), bias.to(dtype)
         loss, by_weight, by_bias = bias.new_zeros(()), torch.zeros_like(weight), torch.zeros_like(bias)
+        # all blocks share their memory: malloc would keep pieces of what each of them takes and gives back
+        of_inputs, of_logits = factors.new_empty(rows, factors.shape[1]), factors.new_empty(rows, len(factors))
         for values, images in self.blocks:
-            inputs = self.standardize(values)
-            logits = F.linear(inputs, factors, offsets)
+            inputs = self.standardize(values, of_inputs[: len(values)])
+            logits = torch.addmm(offsets, inputs, factors.T, out=of_logits[: len(values)])
             loss += self.labels.differentiate(logits, images)
             by_weight += logits.T @ inputs
             by_bias += logits.sum(0, dtype=torch.float64)

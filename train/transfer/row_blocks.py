@@ -76,9 +76,9 @@ class Standardization:
     std: Tensor
     """[D]."""
 
-    def __call__(self, values: Tensor) -> Tensor:
-        """Return features [n, D], standardized."""
-        return torch.sub(values, self.mean).div_(self.std)
+    def __call__(self, values: Tensor, out: Tensor) -> Tensor:
+        """Return features [n, D], standardized, in the memory of `out`, of the same shape."""
+        return torch.sub(values, self.mean, out=out).div_(self.std)
 
 
 def standardization(blocks: RowBlocks) -> Standardization:

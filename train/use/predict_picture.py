@@ -10,7 +10,7 @@ from in21k.shards_manifest.markers import PNG_START, require_file_place
 from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.errors import TrainError
 from in21k.train.images.decode_wild import read_pixels
-from in21k.train.use.predict import SURE, Guess, Prediction
+from in21k.train.use.guesses import SURE, Guess, Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

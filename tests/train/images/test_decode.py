@@ -21,8 +21,16 @@ def row_of(image: Image.Image, side: int = 24) -> np.ndarray:
 
 def decoded(decode, content, side: int = 24, crop=None, **options) -> np.ndarray:
     row = np.zeros((side, side, 3), np.uint8)
-    assert decode(content, row, crop, **options)
+    decode(content, row, crop, **options)
     return row
+
+
+def refuses(decode, content, side: int = 24, **options) -> bool:
+    try:
+        decode(content, np.empty((side, side, 3), np.uint8), **options)
+    except ImageError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("decode", BOTH)
@@ -62,9 +70,9 @@ def test_a_scaled_image_is_cropped_or_squished_afterwards(decode):
 
 
 def test_a_damaged_image_is_refused_at_any_scale():
-    assert not decode_into(damaged_in_the_middle(), np.zeros((24, 24, 3), np.uint8), scaled=True)
+    assert refuses(decode_into, damaged_in_the_middle(), scaled=True)
     cut = encode(photo(3, (64, 64)), "JPEG")[:-200]
-    assert not decode_into(cut, np.zeros((32, 32, 3), np.uint8), scaled=True)
+    assert refuses(decode_into, cut, 32, scaled=True)
 
 
 @pytest.mark.parametrize("decode", BOTH)
@@ -92,7 +100,7 @@ def test_all_orientations_look_different():
 def test_only_found_images_may_be_damaged_a_little():
     content = damaged_in_the_middle()
     assert decoded(decode_wild, content).any()
-    assert not decode_into(content, np.empty((24, 24, 3), np.uint8))
+    assert refuses(decode_into, content)
 
 
 @pytest.mark.parametrize("decode", BOTH)
@@ -106,8 +114,8 @@ def test_sixteen_bits_are_scaled(decode):
     "content",
     [b"", b"no image", jpeg(1)[:200], png_of_size(9000, 9000), webp_of_size(16_383, 16_383, "VP8L"), *FOREIGN.values()],
 )
-def test_what_does_not_decode_is_false(decode, content):
-    assert not decode(content, np.empty((24, 24, 3), np.uint8))
+def test_what_does_not_decode_is_refused(decode, content):
+    assert refuses(decode, content)
 
 
 @pytest.mark.parametrize("content", [b"RIFF1234WEBPxx", *FOREIGN.values()])

@@ -273,7 +273,7 @@ def test_images_as_found_are_turned_upright_and_may_be_damaged_a_little(tmp_path
     assert wild.labels.valid.all()
     for (_, number), content in found.items():
         row = np.zeros((32, 32, 3), np.uint8)
-        assert decode_wild(content, row)
+        decode_wild(content, row)
         assert torch.equal(wild.images[number], torch.from_numpy(row).permute(2, 0, 1))
         assert torch.equal(wild.images[number], strict.images[number]) is (number == 1)  # upright
 

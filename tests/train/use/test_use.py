@@ -18,7 +18,7 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.overrides import with_values
 from in21k.train.recipes import read_recipe
 from in21k.train.trainer.loop import pretrain
-from in21k.train.use.predict import Guess, LevelGuesses, Prediction
+from in21k.train.use.guesses import Guess, LevelGuesses, Prediction
 from in21k.train.use.predict_picture import draw_picture
 from in21k.train.use.trained_model import open_trained
 

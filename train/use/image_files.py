@@ -1,0 +1,119 @@
+"""Image files by their names: those of a command line, of folders and of lists, read by number in loader processes."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from in21k.shards_manifest.errors import errors_naming, one_line
+from in21k.train.arrays import IntArray
+from in21k.train.data.interfaces import Sample
+from in21k.train.data.open_datasets.image_files import images_below
+from in21k.train.data.partition import PADDING
+from in21k.train.errors import TrainError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles(Sequence[Path]):
+    """N image files in order; opens readers of them."""
+
+    names: Any
+    """A pyarrow large_binary array [N]: paths, as the file system has them. It pickles millions of them quickly."""
+    root: str
+    """The folder that relative paths start from."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, number: Any) -> Any:
+        """Return the path of a number; of a slice, the paths."""
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        return Path(os.fsdecode(self.names[number].as_py()))
+
+    def __call__(self) -> "FileReader":
+        """Return a new reader."""
+        return FileReader(self)
+
+
+class FileReader:
+    """Reads image files one at a time, when they are needed; one that cannot be read becomes a sample with a fault."""
+
+    reads_ahead = False
+
+    def __init__(self, files: ImageFiles) -> None:
+        self._files = files
+
+    def request(self, numbers: IntArray) -> list[int]:
+        """Return the numbers themselves; nothing is read yet."""
+        found: list[int] = numbers.tolist()
+        return found
+
+    def collect(self, requests: Iterable[int]) -> list[Sample | None]:
+        """Return the samples with these numbers, in order; None for PADDING."""
+        return [None if number == PADDING else self._sample(number) for number in requests]
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+    def _sample(self, number: int) -> Sample:
+        path = self._files[number]
+        try:
+            content = Path(self._files.root, path).read_bytes()
+        except OSError as error:  # its text repeats the path
+            return Sample(str(path), memoryview(b""), 0, error.strerror or one_line(error))
+        return Sample(str(path), memoryview(content), 0)
+
+
+def image_files(paths: Iterable[Path]) -> ImageFiles:
+    """Return image files by their paths, whether or not they are there."""
+    return ImageFiles(pa.array(map(os.fsencode, paths), pa.large_binary()), str(Path.cwd()))
+
+
+def found_images(given: Iterable[Path], listed: Iterable[Path] = ()) -> ImageFiles:
+    """Return the image files that a user names, in order.
+
+    Args:
+        given: files, and folders, which stand for all images below them, sorted by path; hidden ones are left out.
+        listed: files.
+
+    Raises:
+        TrainError: a folder contains no images, or the list is empty and nothing is given.
+        DatasetError: a folder cannot be read.
+    """
+    files = image_files(each for source in (_expanded(given), listed) for each in source)
+    if not files:
+        raise TrainError("the list of images is empty; write one path per line")
+    return files
+
+
+def read_list(lines: Iterable[bytes], name: str) -> Iterator[Path]:
+    """Yield the paths in a list of one per line; empty lines are left out.
+
+    Args:
+        lines: of the list, with their line ends.
+        name: what to call it in messages.
+
+    Raises:
+        TrainError: it is no list of paths.
+    """
+    for number, line in enumerate(lines, 1):
+        if b"\0" in line:
+            raise TrainError(f"{name}: line {number} has a NUL byte, so it is no list of paths; give one path per line")
+        if path := line.rstrip(b"\r\n"):
+            yield Path(os.fsdecode(path))
+
+
+def _expanded(given: Iterable[Path]) -> Iterator[Path]:
+    for path in given:
+        if not path.is_dir():
+            yield path
+            continue
+        with errors_naming(str(path)):
+            found = sorted(images_below(path, ""))
+        if not found:
+            raise TrainError(f"{path} contains no images; name another folder, or files")
+        yield from (path / name[1:] for name in found)
