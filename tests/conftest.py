@@ -9,6 +9,8 @@ from types import SimpleNamespace
 # digit depend on their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# And before anything imports OpenCV: where that is loaded first, Pillow uses its libwebp, and datasets record which.
+import PIL.WebPImagePlugin  # noqa: F401
 import pytest
 from commands import call
 from dumps import HTML, KEPT, MIN_IMAGES, PIPELINE, TRUNCATED, images_of, make_dump, odd_images, read_dump
