@@ -15,6 +15,7 @@ LAYOUTS = (
     "csv",
     "cifar",
     "inaturalist",
+    "openimages",
     "coco",
     "voc",
     "food251",
@@ -63,13 +64,13 @@ LAYOUTS = (
     "--annotations",
     default="",
     metavar="FILE",
-    help="For COCO and iNaturalist, the annotations of the training images.",
+    help="For COCO, iNaturalist and Open Images, the annotations of the training images.",
 )
 @click.option(
     "--val",
     default="",
     metavar="FILE",
-    help="Validation images: COCO's or iNaturalist's annotations of them, a CSV of them, or the tars of WebDataset.",
+    help="Validation images: annotations as for --annotations, a CSV's other CSV, or the tars of WebDataset.",
 )
 @click.option(
     "--images", default="", metavar="FOLDER", help="For CSV and iNaturalist, where paths begin; by default by the list."

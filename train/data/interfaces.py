@@ -11,6 +11,9 @@ from in21k.shards_manifest.images.decode import Pixels
 from in21k.train.arrays import IntArray
 from in21k.tree.hierarchy import Hierarchy
 
+ABSENT = -2
+"""In a label set, ABSENT - c says that class c is known to be absent: see `TrainingData.label_sets`."""
+
 
 @dataclass(frozen=True)
 class CacheOptions:
@@ -127,7 +130,11 @@ class TrainingData(Protocol):
 
     @property
     def label_sets(self) -> IntArray:
-        """int64 [N, K]: class indices, padded with -1; N is C, or the number of images where each has its own row."""
+        """int64 [N, K]: class indices, padded with -1; N is C, or the number of images where each has its own row.
+
+        Data that know only some classes of each image list those known to be absent, too, as ABSENT - class index; what
+        is neither is unknown. Without any such entry, every class that is not listed is absent.
+        """
 
     @property
     def is_single_label(self) -> bool:

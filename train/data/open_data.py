@@ -17,6 +17,7 @@ from in21k.train.data.open_datasets.image_folder import is_image_folder, open_im
 from in21k.train.data.open_datasets.imagenet import is_imagenet, open_imagenet
 from in21k.train.data.open_datasets.inaturalist import is_inaturalist, open_inaturalist
 from in21k.train.data.open_datasets.listed import flat_hierarchy
+from in21k.train.data.open_datasets.open_images import is_open_images, open_open_images
 from in21k.train.data.open_datasets.stanford_cars import is_stanford_cars, open_stanford_cars
 from in21k.train.data.open_datasets.voc import open_voc, voc_folder
 from in21k.train.data.open_datasets.webdataset import is_webdataset, open_webdataset
@@ -39,11 +40,11 @@ class DataRequest:
     val_share: float = 0.0
     """Share of each class that is held out, from 0 to 1, where there are no validation images."""
     annotations: str = ""
-    """COCO, iNaturalist: annotation file of the training images."""
+    """COCO, iNaturalist, Open Images: annotation file of the training images."""
     val: str = ""
-    """COCO, iNaturalist: annotations of the validation images. CSV: list of them. WebDataset: pattern of their tars."""
+    """Likewise of the validation images. CSV: list of them. WebDataset: pattern of their tars."""
     images: str = ""
-    """CSV, iNaturalist: the folder in which the paths begin, by default that of the list."""
+    """CSV, iNaturalist, Open Images: the folder in which the paths begin, by default that of the list."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ LAYOUTS: Mapping[str, Layout] = {
             Path(request.path), request.annotations, request.val, request.images, request.val_share
         ),
         holds_out=True,
+        options=frozenset(("annotations", "images", "val")),
+    ),
+    "openimages": Layout(
+        lambda request: is_open_images(Path(request.path)),
+        lambda request: open_open_images(Path(request.path), request.annotations, request.val, request.images),
         options=frozenset(("annotations", "images", "val")),
     ),
     "coco": Layout(

@@ -22,16 +22,20 @@ class AveragePrecision:
     scikit-learn's `average_precision_score`.
     """
 
-    def __init__(self, table: Tensor, classes: int, ranks: Ranks, *, micro: bool = False) -> None:
+    def __init__(
+        self, table: Tensor, classes: int, ranks: Ranks, *, absent: Tensor | None = None, micro: bool = False
+    ) -> None:
         """Begin the first pass.
 
         Args:
             table: int64 [N, K] on the device: the classifier rows of each id's labels, padded with -1.
             classes: C.
             ranks: this rank among the others.
+            absent: int64 [N, K], likewise: the rows that are known to be no labels of each id, where the others that
+                are none are unknown and do not count; None where all others are no labels.
             micro: whether the scores of all classes are compared with each other, as those of one class are.
         """
-        self._table, self._ranks = table, ranks
+        self._table, self._absent, self._ranks = table, absent, ranks
         rows = torch.arange(classes, device=table.device)
         self._group = torch.zeros_like(rows) if micro else rows
         self._groups = 1 if micro else classes
@@ -68,6 +72,13 @@ class AveragePrecision:
 
     def count(self, logits: Tensor, ids: Tensor, valid: Tensor) -> None:
         """Count the scores of a batch that belong to no label: the second pass, over the same batches."""
+        if self._absent is not None:
+            rows = self._absent[ids]
+            at = rows.clamp(min=0)
+            below = torch.searchsorted(self._labels, _keys(logits.gather(1, at), self._group[at]), right=True)
+            known = ((rows >= 0) & valid[:, None]).to(torch.int64)
+            self._between.scatter_add_(0, (below + self._group[at]).flatten(), known.flatten())
+            return
         below = torch.searchsorted(self._labels, _keys(logits, self._group[None, :]), right=True)
         labels = self._table[ids]
         others = valid[:, None].expand(logits.shape).to(torch.int64)

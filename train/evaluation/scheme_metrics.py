@@ -12,7 +12,7 @@ from in21k.train.evaluation.class_scores import ClassScores
 from in21k.train.evaluation.mistakes import MistakeCounter
 from in21k.train.evaluation.semantic_top1 import SemanticCounter, SemanticTop1
 from in21k.train.evaluation.top_k import TopKCounter
-from in21k.train.losses.multi_label import label_rows
+from in21k.train.losses.multi_label import absent_rows, label_rows
 from in21k.train.losses.schemes import MULTI_LABEL, SINGLE_LABEL
 from in21k.train.model.level_order import LevelOrder
 
@@ -49,9 +49,11 @@ class SchemeMetrics:
         self._precisions: dict[str, AveragePrecision] = {}
         if is_multi:
             table = label_rows(order, data.label_sets).to(ranks.device)
-            self._precisions["map"] = AveragePrecision(table, len(order), ranks)
+            absent = absent_rows(order, data.label_sets)
+            absent = absent if absent is None else absent.to(ranks.device)
+            self._precisions["map"] = AveragePrecision(table, len(order), ranks, absent=absent)
             if not data.is_single_label:
-                self._precisions["map_micro"] = AveragePrecision(table, len(order), ranks, micro=True)
+                self._precisions["map_micro"] = AveragePrecision(table, len(order), ranks, absent=absent, micro=True)
 
     @property
     def wants_second_pass(self) -> bool:

@@ -60,6 +60,10 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
     choice = _choice(request, data)
     if request.probe and choice.config.distill.teacher:
         raise TrainError("a linear probe learns from no teacher; leave --teacher out, or fine-tune without --probe")
+    if request.probe and not data.is_single_label and (data.label_sets < -1).any():
+        raise TrainError(
+            f"{data.name} knows only some classes of each image, which a linear probe does not take; fine-tune"
+        )
     if request.probe:
         return probe(data, run, choice.config, keep_features=request.keep_features)
     going_on = resumed(choice, run)[0] if resume and is_begun(run) else choice

@@ -9,14 +9,15 @@ from hierarchies import batch_of, hierarchies
 from hypothesis import given
 from hypothesis import strategies as st
 
+from in21k.train.data.interfaces import ABSENT
 from in21k.train.device.ranks import Ranks
 from in21k.train.evaluation.average_precision import AveragePrecision, mean_precision
 from in21k.train.evaluation.class_accuracy import ClassCounter
 from in21k.train.evaluation.mistakes import MistakeCounter
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.top_k import TopKCounter
-from in21k.train.losses.multi_label import label_rows
-from in21k.train.model.level_order import level_order
+from in21k.train.losses.multi_label import absent_rows, label_rows
+from in21k.train.model.level_order import flat_order, level_order
 from in21k.tree.hierarchy import Hierarchy
 
 CPU = torch.device("cpu")
@@ -171,3 +172,31 @@ def test_nothing_in_the_counters_waits_for_the_device():
     TopKCounter(order, meta).update(*batch)
     MistakeCounter(hierarchy, order, meta).update(*batch)
     AveragePrecision(label_rows(order, hierarchy.ancestors.astype(np.int64)).to(meta), 3, Ranks(meta)).collect(*batch)
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 2**31), st.booleans())
+def test_average_precision_of_what_is_known_equals_the_slow_version(size, classes, seed, micro):
+    random = np.random.default_rng(seed)
+    state = random.integers(-1, 2, (size, classes))  # unknown, absent, present
+    logits, valid = torch.from_numpy(random.integers(-3, 4, (size, classes))).float(), random.random(size) < 0.8
+    label_sets = np.where(state == 1, np.arange(classes), np.where(state == 0, ABSENT - np.arange(classes), -1))
+    order = flat_order(classes)
+    absent = absent_rows(order, label_sets)
+    table = label_rows(order, label_sets)
+    assert (absent is None) == (not (state == 0).any())
+    absent = torch.full_like(table, -1) if absent is None else absent
+    precision = AveragePrecision(table, classes, Ranks(CPU), absent=absent, micro=micro)
+    batch = logits, torch.arange(size), torch.from_numpy(valid)
+    precision.collect(*batch)
+    precision.seal()
+    precision.count(*batch)
+    columns = [state.ravel()] if micro else list(state.T)
+    scores = [logits.numpy().ravel()] if micro else list(logits.numpy().T)
+    seen = np.repeat(valid, classes) if micro else valid
+    expected = []
+    for column, values in zip(columns, scores, strict=True):
+        known = (column >= 0) & seen
+        pairs = list(zip(values[known].tolist(), (column[known] == 1).tolist(), strict=True))
+        above = [[hit for other, hit in pairs if other >= score] for score, own in pairs if own]
+        expected.append(np.mean([sum(hits) / len(hits) for hits in above]) if above else np.nan)
+    np.testing.assert_allclose(precision.by_class().numpy(), expected, rtol=1e-12)
