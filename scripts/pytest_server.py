@@ -19,8 +19,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-# Not OpenCV: where it is loaded before Pillow, both use its libwebp.
-_HEAVY = "hypothesis matplotlib.pyplot pandas pyarrow.dataset pyarrow.parquet safetensors.torch timm webdataset"
+# Pillow's libwebp first: of those that several libraries bring, the process has the one that is loaded first.
+_HEAVY = (
+    "PIL.WebPImagePlugin hypothesis matplotlib.pyplot pandas pyarrow.dataset pyarrow.parquet safetensors.torch timm "
+    "webdataset"
+)
 
 
 def serve(path: str) -> None:

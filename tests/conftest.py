@@ -9,7 +9,7 @@ from types import SimpleNamespace
 # digit depend on their number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# And before anything imports OpenCV: where that is loaded first, Pillow uses its libwebp, and datasets record which.
+# And before OpenCV and torchvision, which bring a libwebp too: Pillow uses the first one, and datasets record which.
 import PIL.WebPImagePlugin  # noqa: F401
 import pytest
 from commands import call
