@@ -9,11 +9,11 @@ import torch
 from in21k.shards_manifest.storage.location import Location
 from in21k.train.data.partition import EvalPlan, TrainPlan
 from in21k.train.data.prepared.dataset import open_dataset
-from in21k.train.images.augment_draws import Augmentation
+from in21k.train.images.augment_draws import RANDOM, Augmentation
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.source import StreamSource
 
-AUGMENTATION = Augmentation(3, 0.5, 2, 9)
+AUGMENTATION = Augmentation(3, 0.5, 2, 9, policy=RANDOM, flip=0.5)
 
 
 def source_of(folder: Path, split="train", size=32, augmentation=None) -> StreamSource:

@@ -35,6 +35,13 @@ class ModelConfig:
         choices=("auto", "unit", "timm"),
     )
     drop_path: float = setting(0.0, "Drop-path rate (stochastic depth), for models that have it.", low=0, high=1)
+    frozen_stages: int = setting(
+        0,
+        "Stages to freeze, from the input on, as timm counts them (of a ResNet the stem is the first, of a ViT the "
+        "patches, then its blocks); their batch norm keeps its statistics.",
+        low=0,
+        high=1000,
+    )
     grad_checkpointing: bool = setting(
         False, "Recompute activations in the backward pass instead of storing them: less memory, more time."
     )
@@ -63,6 +70,9 @@ class DataConfig:
         high=2**24,
     )
     eval_batch_size: int = setting(256, "Validation images per step, on each rank.", low=1, high=2**24)
+    horizontal_flip: float = setting(
+        0.0, "Probability of mirroring a training image, left for right, before anything else; 0 never.", low=0, high=1
+    )
     cutout: float = setting(
         0.5, "Side of the Cutout square as a fraction of the image's side; 0 turns Cutout off.", low=0, high=1
     )
@@ -118,6 +128,13 @@ class OptimConfig:
     epochs: int = setting(80, "Passes over the training images.", low=1, high=2**20)
     lr: float = setting(
         3e-4, "Peak learning rate of the one-cycle schedule; not scaled with the batch size.", low=0, high=1e6
+    )
+    head_lr: float = setting(1.0, "Learning rate of the classifier, as a multiple of the others'.", low=0, high=1e6)
+    layer_decay: float = setting(
+        1.0,
+        "Layer-wise decay: the learning rate of a layer as a multiple of that of the next one; 1 turns it off.",
+        low=0,
+        high=1,
     )
     weight_decay: float = setting(
         1e-4, "Weight decay; biases, norms and whatever else the model exempts are spared.", low=0, high=1e6

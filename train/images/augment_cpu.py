@@ -1,4 +1,4 @@
-"""Augmentation of an image on the CPU: Cutout, then RandAugment in either policy."""
+"""Augmentation of an image on the CPU: a flip, Cutout, then RandAugment in either policy."""
 
 from in21k.shards_manifest.images.decode import Pixels
 from in21k.train.images.augment_draws import RANDOM, Augmentation, Draws, cutout_box, random_strength, strength
@@ -16,6 +16,8 @@ def augment(image: Pixels, augmentation: Augmentation, draws: Draws, row: int) -
         row: the image's row in the batch.
     """
     height, width = image.shape[:2]
+    if draws.flips[row]:
+        image[:] = image[:, ::-1].copy()
     if augmentation.cutout:
         center, inclusive = draws.center[row], augmentation.inclusive
         top, bottom, left, right = cutout_box(center, augmentation.cutout, height, width, inclusive=inclusive)

@@ -70,7 +70,7 @@ CROP = 2
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of training images: Cutout, then RandAugment."""
+    """The augmentation of training images: a flip, Cutout, then RandAugment."""
 
     seed: int
     cutout: float
@@ -85,6 +85,9 @@ class Augmentation:
     inclusive: bool = False
     """Whether Cutout's square includes its far edges, as one that Pillow draws: 113 pixels of 224, not 112."""
 
+    flip: float = 0.0
+    """Probability of mirroring an image, left for right, before Cutout."""
+
     @property
     def names(self) -> tuple[str, ...]:
         """The operations of the policy, which draws refer to."""
@@ -95,6 +98,8 @@ class Augmentation:
 class Draws:
     """The random numbers of B images."""
 
+    flips: npt.NDArray[np.bool_]
+    """bool [B]: whether an image is mirrored."""
     center: npt.NDArray[np.float64]
     """float64 [B, 2]: Cutout's center, y and x, as shares of the image's sides."""
     color: npt.NDArray[np.uint8]
@@ -118,33 +123,26 @@ def draw(augmentation: Augmentation, epoch: int, start: int, count: int) -> Draw
     """Return the random numbers of the images at `count` positions of an epoch's order, from `start` on."""
     per_op = _RANDOM_OP if augmentation.policy == RANDOM else 2
     numbers = _hashed(augmentation.seed, epoch, start, count, _CUTOUT + per_op * augmentation.ops)
-    center, color = fractions(numbers[:, :2]), (numbers[:, 2:_CUTOUT] >> np.uint64(56)).astype(np.uint8)
     each = numbers[:, _CUTOUT:].reshape(count, augmentation.ops, per_op)
-    if augmentation.policy == RANDOM:
-        return _draw_randomly(center, color, each)
-    return Draws(
-        center=center,
-        color=color,
-        ops=_below(each[..., 0], len(OPS)),
-        signs=_signs(each[..., 1]),
-        magnitudes=np.full(each.shape[:2], augmentation.magnitude, np.int64),
-        places=np.zeros((*each.shape[:2], 2)),
-    )
+    ops = _draw_randomly(each) if augmentation.policy == RANDOM else _draw_ops(each, augmentation.magnitude)
+    flips = fractions(_hashed(augmentation.seed, epoch, start, count, 1, stream=2)[:, 0]) < augmentation.flip
+    return Draws(flips, fractions(numbers[:, :2]), (numbers[:, 2:_CUTOUT] >> np.uint64(56)).astype(np.uint8), *ops)
 
 
-def _draw_randomly(
-    center: npt.NDArray[np.float64], color: npt.NDArray[np.uint8], each: npt.NDArray[np.uint64]
-) -> Draws:
-    """Return the random numbers of the random policy, of uint64 [B, n, 6]."""
-    is_done = _below(each[..., 0], 2)
-    return Draws(
-        center=center,
-        color=color,
-        ops=is_done * (1 + _below(each[..., 1], len(RANDOM_OPS) - 1)),
-        signs=_signs(each[..., 3]),
-        magnitudes=1 + _below(each[..., 2], RANDOM_MAGNITUDES),
-        places=fractions(each[..., 4:]),
-    )
+_Ops = tuple[IntArray, IntArray, IntArray, npt.NDArray[np.float64]]
+
+
+def _draw_ops(each: npt.NDArray[np.uint64], magnitude: int) -> _Ops:
+    """Return operations, signs, strengths and places of torchvision's policy, of uint64 [B, n, 2]."""
+    shape = each.shape[:2]
+    strengths, nowhere = np.full(shape, magnitude, np.int64), np.zeros((*shape, 2))
+    return _below(each[..., 0], len(OPS)), _signs(each[..., 1]), strengths, nowhere
+
+
+def _draw_randomly(each: npt.NDArray[np.uint64]) -> _Ops:
+    """Return the same of the random policy, of uint64 [B, n, 6]."""
+    chosen = _below(each[..., 0], 2) * (1 + _below(each[..., 1], len(RANDOM_OPS) - 1))
+    return chosen, _signs(each[..., 3]), 1 + _below(each[..., 2], RANDOM_MAGNITUDES), fractions(each[..., 4:])
 
 
 def _below(numbers: npt.NDArray[np.uint64], count: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""Cutout and RandAugment on a whole batch in torch, on its device: the same operations as on the CPU.
+"""A flip, Cutout and RandAugment on a whole batch in torch, on its device: the same operations as on the CPU.
 
 Which image gets which operation is known in advance, so the images of one operation are processed together and nothing
 waits for the device.
@@ -23,7 +23,7 @@ from in21k.train.images.random_ops_gpu import apply_random_op, fill_boxes
 
 
 def augment_batch(images: torch.Tensor, augmentation: Augmentation, epoch: int, start: int) -> torch.Tensor:
-    """Return a batch after Cutout and RandAugment, with the random numbers of its positions in the epoch's order.
+    """Return a batch after a flip, Cutout and RandAugment, by the random numbers of its positions in the epoch.
 
     Args:
         images: uint8 [B, 3, H, W] on any device; not changed.
@@ -34,6 +34,8 @@ def augment_batch(images: torch.Tensor, augmentation: Augmentation, epoch: int, 
     height, width = images.shape[2:]
     draws = draw(augmentation, epoch, start, len(images))
     result = images.contiguous()
+    if draws.flips.any():
+        result = torch.where(on_device(draws.flips, images.device)[:, None, None, None], result.flip(3), result)
     if augmentation.cutout:
         inclusive = augmentation.inclusive
         boxes = [cutout_box(each, augmentation.cutout, height, width, inclusive=inclusive) for each in draws.center]

@@ -41,6 +41,7 @@ def augmentation_of(config: Config) -> Augmentation:
         magnitude=data.randaugment_magnitude,
         policy=data.randaugment_policy,
         inclusive=data.cutout_inclusive,
+        flip=data.horizontal_flip,
     )
 
 

@@ -16,6 +16,7 @@ from in21k.train.losses.schemes import build_loss
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import build_network, require_sizes
 from in21k.train.model.on_device import prepare_network, training_module
+from in21k.train.model.stages import freeze_stages
 from in21k.train.run.folder import Start
 from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.optimizer import build_optimizer
@@ -48,6 +49,7 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     if run.deterministic:
         check_deterministic(network.module, network.name, ranks.device)
     network = prepare_network(network, ranks, sync_bn=config.model.sync_bn)
+    freeze_stages(network, config.model.frozen_stages)
     optimizer = build_optimizer(network, optim, fused=ranks.device.type == "cuda")
     scaler = loss_scaler(ranks.device, run.amp, run.amp_dtype)
     ema = WeightEma(network, optim.ema_decay, warmup=optim.ema_warmup) if optim.ema_decay else None

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from timm.optim import param_groups_weight_decay
 from torch import Tensor
 
 from in21k.train.config.settings import OptimConfig
 from in21k.train.errors import TrainError
 from in21k.train.model.network import Network
 from in21k.train.model.weights import Weights
+from in21k.train.trainer.parameter_groups import SCALE, parameter_groups
 
 SEPARATOR = "/"
 """Separates the name of a parameter, which contains none, from the name of its state."""
@@ -31,8 +31,7 @@ def build_optimizer(network: Network, config: OptimConfig, *, fused: bool = Fals
         TrainError: settings contradict each other.
     """
     _check(config)
-    named: Any = getattr(network.module, "no_weight_decay", tuple)
-    groups = param_groups_weight_decay(network.module, config.weight_decay, no_weight_decay_list=named())
+    groups = parameter_groups(network, config)
     if config.name == "sgd":
         sgd = torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused)
         _fill_momentum(sgd)
@@ -141,7 +140,7 @@ def set_step(optimizer: torch.optim.Optimizer, step: int, total_steps: int, conf
     """
     rate, momentum = scheduled_rate(step, total_steps, config), cycled_momentum(step, total_steps, config)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(SCALE, 1.0)
         if config.name == "sgd":
             group["momentum"] = momentum
         else:

@@ -80,3 +80,19 @@ def test_cutout_fills_one_rectangle_of_one_colour(position):
         columns.min(),
         columns.max() + 1,
     )
+
+
+def test_an_image_is_mirrored_before_anything_else_with_the_probability_asked_for():
+    images = [np.asarray(picture(1, number)) for number in range(200)]
+    plain, always = Augmentation(0, 0.5, 2, 9), Augmentation(0, 0.5, 2, 9, flip=1.0)
+    draws = draw(always, 0, 0, len(images))
+    assert draws.flips.all()
+    assert not draw(plain, 0, 0, len(images)).flips.any()
+    for row, image in enumerate(images[:20]):
+        mirrored, flipped = image[:, ::-1].copy(), image.copy()
+        augment(mirrored, plain, draw(plain, 0, 0, len(images)), row)
+        augment(flipped, always, draws, row)
+        np.testing.assert_array_equal(flipped, mirrored)
+    half = draw(Augmentation(0, 0.5, 2, 9, flip=0.3), 0, 0, 20_000)
+    assert abs(half.flips.mean() - 0.3) < 0.01
+    assert np.abs(np.corrcoef(half.flips, half.center[:, 0])[0, 1]) < 0.03

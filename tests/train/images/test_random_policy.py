@@ -16,7 +16,7 @@ from in21k.train.images.augment_gpu import augment_batch
 from in21k.train.images.random_ops_cpu import apply_random_op
 from in21k.train.images.random_ops_gpu import apply_random_op as apply_to_batch
 
-POLICY = Augmentation(1, 0.5, 2, 9, policy=RANDOM, inclusive=True)
+POLICY = Augmentation(1, 0.5, 2, 9, policy=RANDOM, inclusive=True, flip=0.5)
 STRENGTHS = [*product(range(1, 10), (1, -1))]
 EXACT = NAMES - {"Sharpness", "AutoContrast", "ShearX", "ShearY", "Contrast", "Color", "Brightness"}
 

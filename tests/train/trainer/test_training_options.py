@@ -19,6 +19,7 @@ from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.losses.schemes import DISTILLING
 from in21k.train.model.model_file import MODEL
 from in21k.train.recipes import read_recipe, recipe_names
+from in21k.train.recipes.choice import choose
 from in21k.train.run.checkpoint import EMA, find_model, latest_checkpoint
 from in21k.train.trainer.loop import pretrain
 
@@ -65,6 +66,11 @@ COMBINATIONS = [
     pytest.param("semantic-softmax", ("optim.name=adamw", "optim.ema_decay=0.999"), marks=pytest.mark.guard),
     pytest.param("semantic-softmax", (*SGD, "optim.nesterov=true"), marks=pytest.mark.guard),
     pytest.param("semantic-softmax", ("run.amp_dtype=float16", "optim.accumulate=2"), marks=pytest.mark.guard),
+    pytest.param(
+        "semantic-softmax",
+        ("model.frozen_stages=2", "optim.layer_decay=0.8", "optim.head_lr=5", "data.horizontal_flip=0.5"),
+        marks=pytest.mark.guard,
+    ),
     pytest.param(
         "semantic-softmax",
         ("optim.momentum_at_peak=0.8", "optim.schedule_share=0.6", "loss.reduction=sum", "optim.ema_decay=0.9"),
@@ -243,7 +249,8 @@ def test_a_run_of_an_older_version_with_fewer_settings_resumes(dataset_folder, t
             section: {name: record["config"][section][name] for name in names} for section, names in old.items()
         }
         path.write_text(json.dumps(record))
-    assert train(dataset_folder, run, resume=True)["resumed_at_step"] == STEPS
+    choice = choose("semantic-softmax", SETTINGS)
+    assert pretrain(str(dataset_folder), run, choice, resume=True, progress=False)["resumed_at_step"] == STEPS
 
 
 def test_an_ema_without_warm_up_has_its_decay_from_the_first_step_on(dataset_folder, tmp_path):
@@ -287,3 +294,24 @@ def test_settings_that_contradict_each_other_are_one_line(dataset_folder, tmp_pa
     sgd = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__momentum_at_peak": 0.8}
     with pytest.raises(TrainError, match=r"optim.momentum_at_peak needs momentum, but optim.momentum is 0"):
         train(dataset_folder, tmp_path / "run", **sgd)
+
+
+def test_what_is_set_for_fine_tuning_changes_no_loss_on_several_ranks(dataset_folder, tmp_path):
+    more = ("model.frozen_stages=2", "optim.layer_decay=0.8", "optim.head_lr=5", "data.horizontal_flip=0.5")
+    train(dataset_folder, tmp_path / "alone", **{k.replace(".", "__"): v for k, v in map(parse_setting, more)})
+    command = ["pretrain", dataset_folder, "--output", tmp_path / "run", *options(*more)]
+    done = run_train(*command, processes=2)
+    assert done.returncode == 0, done.stderr
+    assert train_losses(tmp_path / "run") == pytest.approx(train_losses(tmp_path / "alone"), rel=1e-4)
+
+
+def test_frozen_stages_stay_as_they_were_with_their_statistics(dataset_folder, tmp_path):
+    values = {"model__name": "test_resnet", "optim__epochs": 1, "run__keep_checkpoints": 9, "run__checkpoint_steps": 1}
+    train(dataset_folder, tmp_path / "run", model__frozen_stages=3, **values)
+    first, last = (load_file(tmp_path / f"run/checkpoints/step-{step:08d}" / MODEL) for step in (1, 7))
+    kept = {name for name, tensor in first.items() if torch.equal(tensor, last[name])}
+    frozen = {name for name in first if name.startswith(("conv1", "bn1", "layer1", "layer2"))}
+    assert {"bn1.running_mean", "bn1.num_batches_tracked", "layer2.0.conv1.weight"} <= frozen
+    assert kept == frozen
+    with pytest.raises(TrainError, match=r"model.frozen_stages=6 is more than the 5 stages of test_resnet before its"):
+        train(dataset_folder, tmp_path / "more", model__frozen_stages=6, **values)

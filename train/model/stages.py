@@ -1,0 +1,62 @@
+"""A network's stages and layers as timm groups them: which parameters belong to each, and how the first ones freeze."""
+
+from typing import Any
+
+from timm.models import group_parameters
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from in21k.train.errors import TrainError
+from in21k.train.model.network import Network
+
+
+def groups_of(network: Network, *, coarse: bool) -> dict[str, int]:
+    """Return the number of the group of each parameter, from the input, 0, to the classifier, the last one.
+
+    Args:
+        network: the network.
+        coarse: group by stages (of a ResNet: the stem, four stages, the classifier; of a ViT: the patches, each block,
+            the classifier); otherwise by layers, as layer-wise decay has them.
+
+    Raises:
+        TrainError: timm does not say it for this model.
+    """
+    matcher: Any = getattr(network.module, "group_matcher", None)
+    if matcher is None:
+        raise TrainError(
+            f"timm does not say which stages {network.name} has; leave model.frozen_stages and optim.layer_decay alone"
+        )
+    found: dict[str, int] = group_parameters(network.module, matcher(coarse=coarse), reverse=True)
+    return found
+
+
+def freeze_stages(network: Network, count: int) -> None:
+    """Freeze the first stages: their parameters get no gradient, and their batch norm keeps its statistics.
+
+    Args:
+        network: of which the first rank's and every other's is frozen alike.
+        count: stages to freeze; 0 does nothing.
+
+    Raises:
+        TrainError: the network has no more than its classifier left, or timm does not say which stages it has.
+    """
+    if not count:
+        return
+    groups = groups_of(network, coarse=True)
+    if count > (before := max(groups.values())):
+        raise TrainError(
+            f"model.frozen_stages={count} is more than the {before} stages of {network.name} before its classifier"
+        )
+    for name, parameter in network.module.named_parameters():
+        if groups[name] < count and name not in network.head:
+            parameter.requires_grad = False
+    for module in network.module.modules():
+        own = list(module.parameters(recurse=False))
+        if isinstance(module, _BatchNorm) and own and not any(each.requires_grad for each in own):
+            _keep_in_eval(module)
+
+
+def _keep_in_eval(module: nn.Module) -> None:
+    """Let a module stay in eval mode when the network that it is in is put into training mode."""
+    module.eval()
+    module.train = lambda mode=True: module  # type: ignore[method-assign] # noqa: ARG005
