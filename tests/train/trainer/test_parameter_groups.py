@@ -40,8 +40,9 @@ def moved(network: Network, **settings) -> dict[str, float]:
 def test_without_factors_the_groups_are_timms(name):
     network = network_of(name)
     named = getattr(network.module, "no_weight_decay", tuple)()
-    groups = parameter_groups(network, OptimConfig()), param_groups_weight_decay(
-        network.module, 1e-4, no_weight_decay_list=named
+    groups = (
+        parameter_groups(network, OptimConfig()),
+        param_groups_weight_decay(network.module, 1e-4, no_weight_decay_list=named),
     )
     ours, theirs = ([[id(each) for each in group["params"]] for group in found] for found in groups)
     assert ours == theirs

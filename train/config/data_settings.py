@@ -1,0 +1,72 @@
+"""The settings of a run's images: their size, batches and augmentation, and how they are read."""
+
+from dataclasses import dataclass
+
+from in21k.train.config.fields import setting
+from in21k.train.config.sizes import MAX_SIDE
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Images, batches and augmentation."""
+
+    image_size: int | str = setting(
+        0,
+        "Side of the images in pixels; 0 means the dataset's. Or the sides of the training images by their first "
+        "epoch, the last of which is the model's.",
+        low=0,
+        high=MAX_SIDE,
+        by_epoch=True,
+    )
+    batch_size: int = setting(256, "Training images per step, over all ranks together.", low=1, high=2**24)
+    block_samples: int = setting(
+        32,
+        "Neighboring samples of a shard that stay together in the order of an epoch and are read at once; more make "
+        "fewer, longer reads of an object store.",
+        low=1,
+        high=2**24,
+    )
+    eval_batch_size: int = setting(256, "Validation images per step, on each rank.", low=1, high=2**24)
+    horizontal_flip: float = setting(
+        0.0, "Probability of mirroring a training image, left for right, before anything else; 0 never.", low=0, high=1
+    )
+    cutout: float = setting(
+        0.5, "Side of the Cutout square as a fraction of the image's side; 0 turns Cutout off.", low=0, high=1
+    )
+    cutout_inclusive: bool = setting(
+        False,
+        "Let Cutout's square include its far edges, as one that Pillow draws: 113 pixels of 224, not 112.",
+    )
+    randaugment_policy: str = setting(
+        "torchvision",
+        "RandAugment as in torchvision (each operation done, at one strength, black from outside the image) or as in "
+        "the package randaugment (each done with probability 0.5, at a random strength, gray from outside).",
+        choices=("torchvision", "randaugment"),
+    )
+    randaugment_ops: int = setting(2, "RandAugment operations per image; 0 turns RandAugment off.", low=0, high=14)
+    randaugment_magnitude: int = setting(9, "Strength of torchvision's RandAugment.", low=0, high=30)
+    augment_device: str = setting(
+        "cpu",
+        "Where images are augmented: cpu (image by image, in the loader processes) or gpu (batch by batch, on the "
+        "training device).",
+        choices=("cpu", "gpu"),
+    )
+    strict: bool = setting(
+        False, "Treat a sample that does not decode as an error, instead of skipping and reporting it."
+    )
+    max_skipped: float = setting(
+        0.001,
+        "Largest share of images that may fail to decode; more end the run. Five images in a pass are always allowed, "
+        "but none at 0.",
+        low=0,
+        high=1,
+    )
+    verify_digest: bool = setting(False, "Check each shard's SHA-256 against the manifest before it is used.")
+    cache: str = setting("", "A local folder that keeps shards of an object store; empty for no cache.", text="free")
+    cache_size: str = setting("100GB", "The most that the cache may hold, such as 200GB or 1.5TiB.", text="size")
+    pinned_bytes: str = setting(
+        "4GB",
+        "The most memory that each rank page-locks for batches on their way to its GPU; copies from other memory are "
+        "slower.",
+        text="size",
+    )
