@@ -47,8 +47,9 @@ def one_epoch(capsys, data: object, run: Path, *how: object) -> dict[str, Any]:
 
 def logits_of(run: Path, images: Sequence[bytes]) -> np.ndarray:
     """The run's logits for image files, float32 [N, C] in class order."""
-    file = next((run / "checkpoints").glob("*/model.safetensors"))
-    weights = load_file(file)
+    checkpoint = next((run / "checkpoints").iterdir())
+    ema = checkpoint / "ema.safetensors"  # which val passes use where a recipe keeps it
+    weights = load_file(ema if ema.exists() else checkpoint / "model.safetensors")
     model = timm.create_model(MODEL, num_classes=len(weights["fc.weight"])).eval()
     model.load_state_dict(weights)
     pixels = [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")).transpose(2, 0, 1) for image in images]
