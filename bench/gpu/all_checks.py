@@ -76,8 +76,17 @@ def _ranks() -> list[Check]:
     ]
 
 
+def _speeds() -> list[Check]:
+    """Return the measurements of each model."""
+    limits = {"seconds": 480, "is_figure": True}
+    alone = [Check(f"throughput-{name}", "figures.throughput", (name, batch), **limits) for name, batch in MODELS]
+    beside = [Check(f"timm-{name}", "figures.beside_timm", (name, batch), **limits) for name, batch in MODELS]
+    two = Check("throughput-two-gpus", "figures.throughput", ("resnet50", 256, 2), devices=2, **limits)
+    return [*alone, two, *beside]
+
+
 CHECKS = (
-    Check("tests", "whole_suite.marked", seconds=600, is_quick=True),
+    Check("tests", "whole_suite.marked", seconds=900, is_quick=True),
     *_schemes(),
     Check("accumulate", "runs.exact", ("exact", ("--set", "optim.accumulate=4"))),
     Check("ema", "runs.ema"),
@@ -100,8 +109,6 @@ CHECKS = (
     Check("batches-not-pinned", "copies.arrive", (False,)),
     *_losses(),
     Check("losses", "figures.losses", is_figure=True, is_quick=True),
-    *(Check(f"throughput-{name}", "figures.throughput", (name, batch), is_figure=True) for name, batch in MODELS),
-    Check("throughput-two-gpus", "figures.throughput", ("resnet50", 256, 2), devices=2, is_figure=True),
-    *(Check(f"timm-{name}", "figures.beside_timm", (name, batch), is_figure=True) for name, batch in MODELS),
+    *_speeds(),
 )
 """After `MACHINE`."""

@@ -17,9 +17,10 @@ def marked(setup: Setup) -> Outcome:
     setup.folder.mkdir(parents=True, exist_ok=True)
     options = ["-m", "gpu", "-q", "-p", "no:cacheprovider", "--basetemp", str(setup.folder / "tests")]
     command = [sys.executable, "-m", "pytest", *options, str(ROOT / "tests")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    (setup.folder / "pytest.log").write_text(done.stdout + done.stderr)
-    said = (done.stdout.splitlines() or [done.stderr or "nothing was printed"])[-1]
+    log = setup.folder / "pytest.log"
+    with log.open("w") as file:
+        done = subprocess.run(command, cwd=ROOT, stdout=file, stderr=file, check=False)
+    said = (log.read_text(errors="replace").splitlines() or ["nothing was printed"])[-1]
     counts = {word.removesuffix("s"): int(number) for number, word in COUNT.findall(said)}
     if done.returncode or not counts:
         raise Failed(f"pytest ended with {done.returncode}: {said}")

@@ -179,7 +179,7 @@ def test_without_a_gpu_the_first_check_says_so_and_the_status_is_1(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(3600)
 def test_on_a_cpu_all_of_it_runs_through(tmp_path):
     done = gpu_check("--device", "cpu", "--output", tmp_path / "table.md", "--json", tmp_path / "found.json")
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
@@ -190,4 +190,4 @@ def test_on_a_cpu_all_of_it_runs_through(tmp_path):
         *(check.name for check in CHECKS if check.gpu_only or check.name.startswith("timm-")),
     }
     rows = re.findall(r"^\| (\S+) \| (\w+) \| \d+ \| .* \|$", (tmp_path / "table.md").read_text(), re.M)
-    assert dict(rows[1:]) == {name: each["status"] for name, each in results.items()}
+    assert dict(rows) == {name: each["status"] for name, each in results.items()}
