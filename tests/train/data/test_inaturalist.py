@@ -1,6 +1,7 @@
 """iNaturalist's annotations as they are downloaded, as a dataset to transfer to, flat and with its taxonomy."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,22 @@ def test_the_mini_training_images_and_a_folder_elsewhere(tmp_path):
 def test_annotations_that_are_not_sound_are_one_line(tmp_path, changes, message):
     with pytest.raises(TrainError, match=message):
         open_inaturalist(write_year(tmp_path, "2021", **changes))
+
+
+def test_an_archive_that_is_still_packed_is_named(tmp_path):
+    root = write_year(tmp_path, "2021")
+    shutil.rmtree(root / "val")
+    (root / "val.tar.gz").write_bytes(b"")
+    with pytest.raises(TrainError, match=r"val\.tar\.gz is still packed; unpack it: tar -xf .*val\.tar\.gz -C "):
+        open_inaturalist(root)
+
+
+def test_other_json_beside_class_folders_is_no_annotation(tmp_path):
+    for name in ("train/ant/0.jpg", "val/ant/0.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(jpeg(0, 0))
+    (tmp_path / "train.json").write_text('{"ant": ["0.jpg"]}')
+    assert open_data(DataRequest(str(tmp_path))).classes == ["ant"]
 
 
 def test_no_json_is_one_line(tmp_path):

@@ -25,6 +25,8 @@ CATEGORIES = "categories.json"
 MOST_BYTES = 4 << 30
 """Of a file of annotations; that of 2021 has less than a tenth of it."""
 
+_START = 1 << 12
+"""Bytes of a file of annotations that tell it from other JSON."""
 _YEARS = ("2021", "2019", "2018")
 _TRAIN = (*(f"train{year}.json" for year in _YEARS), "train.json", "train_mini.json")
 _VAL = (*(f"val{year}.json" for year in _YEARS), "val.json")
@@ -44,8 +46,13 @@ class _Annotated:
 
 
 def is_inaturalist(root: Path) -> bool:
-    """Return whether a folder holds annotations under iNaturalist's names."""
-    return _found(root, _TRAIN) is not None and (_found(root, _VAL) is not None or (root / "train.json").is_file())
+    """Return whether a folder holds annotations under iNaturalist's names, which begin as COCO's do."""
+    path = _found(root, _TRAIN)
+    if path is None:
+        return False
+    with path.open("rb") as file:
+        start = file.read(_START)
+    return any(f'"{key}"'.encode() in start for key in ("info", "images", "categories", "annotations"))
 
 
 def open_inaturalist(
@@ -77,6 +84,7 @@ def open_inaturalist(
     parts = {train.source: _numbered(train, index, folder)}
     if val_path is not None:
         parts[str(val_path)] = _numbered(_read(val_path), index, folder)
+    _require_unpacked(Path(folder), {name.partition("/")[0] for part in parts.values() for name in part.names})
     check_listed(parts)
     listed, held = parts[train.source], parts.get(str(val_path), NO_IMAGES)
     if not listed.names:
@@ -86,6 +94,14 @@ def open_inaturalist(
     classes = _labels([taxonomy[category][-1] for category in index], list(index))
     data = labeled_dataset(str(root), classes, listed, held, f"species of {train_path.name}", single_label=True)
     return replace(data, lineages=[taxonomy[category][:-1] for category in index])
+
+
+def _require_unpacked(folder: Path, below: set[str]) -> None:
+    """Refuse image folders that are still in their archives, where images cannot be read in any order."""
+    for name in sorted(below):
+        archive = next((path for end in (".tar.gz", ".tar") if (path := folder / f"{name}{end}").is_file()), None)
+        if archive is not None and not (folder / name).is_dir():
+            raise TrainError(f"{archive} is still packed; unpack it: tar -xf {archive} -C {folder}")
 
 
 def _found(root: Path, names: Sequence[str]) -> Path | None:
