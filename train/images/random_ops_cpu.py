@@ -118,6 +118,18 @@ def _invert(image: Pixels, _: float) -> Pixels:
     return result
 
 
+def _autocontrast(image: Pixels, _: float) -> Pixels:
+    """Stretch each channel with Pillow's table, which leaves one of full range as it is."""
+    channels = []
+    for channel in cv2.split(image):
+        low, high, _low_at, _high_at = cv2.minMaxLoc(channel)
+        scale = 255.0 / (high - low) if high > low else 1.0
+        table = np.arange(256) * scale - (low * scale if high > low else 0.0)
+        channels.append(cv2.LUT(channel, np.clip(table, 0, 255).astype(np.uint8)))
+    result: Pixels = cv2.merge(channels)
+    return result
+
+
 def small_box(place: Sequence[float], side: float, height: int, width: int) -> tuple[int, int, int, int]:
     """Return top, bottom, left and right of the policy's own Cutout, clipped to the image."""
     y, x, half = int(place[0] * height), int(place[1] * width), int(side) // 2
@@ -134,6 +146,7 @@ def _cutout(image: Pixels, side: float, place: Sequence[float]) -> Pixels:
 _OPS: Mapping[str, Callable[[Pixels, float], Pixels]] = MappingProxyType(
     {
         "Invert": _invert,
+        "AutoContrast": _autocontrast,
         "ShearX": _shear_x,
         "ShearY": _shear_y,
         "TranslateX": _translate_x,

@@ -42,9 +42,18 @@ def test_each_operation_is_within_one_level_at_all_strengths(name, image):
         ours = apply_random_op(name, image, values[number], places[number])
         assert ours.shape == image.shape
         assert ours.dtype == np.uint8
-        assert np.abs(ours - slow).max() <= (0 if name in EXACT else 1), (magnitude, sign)
+        assert np.abs(ours - slow).max() <= (0 if name in EXACT | {"AutoContrast"} else 1), (magnitude, sign)
         assert np.abs(on_device[number] - slow).max() <= (0 if name in EXACT else 1), (magnitude, sign)
     np.testing.assert_array_equal(image, before)
+
+
+def test_an_image_of_full_range_is_left_as_it_is_where_the_package_leaves_it():
+    """Otherwise fewer images stay unchanged than with the package."""
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+    assert (slow_random_op("AutoContrast", image, 1, 1, (0, 0)) == image).all()
+    assert (apply_random_op("AutoContrast", image, 0.0, (0, 0)) == image).all()
+    batch = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
+    assert torch.equal(apply_to_batch("AutoContrast", batch, np.zeros(1), np.zeros((1, 2))), batch)
 
 
 def test_each_operation_is_drawn_evenly_with_probability_one_half():
@@ -65,7 +74,7 @@ def test_each_operation_is_drawn_evenly_with_probability_one_half():
 
 
 def test_a_quarter_of_the_images_stays_as_it_is():
-    """Both operations left out, or one that changes nothing: the package leaves 28 % of real images."""
+    """Both operations left out, or one that changes nothing: the package leaves about 26 % of photographs."""
     images = [np.asarray(picture(label, number)) for label in range(5) for number in range(80)]
     policy = Augmentation(0, 0.0, 2, 9, policy=RANDOM)
     draws, unchanged = draw(policy, 0, 0, len(images)), 0
