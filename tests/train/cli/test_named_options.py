@@ -23,6 +23,7 @@ COMMANDS = {
     "data/open_datasets": {"transfer"},
     "stream": READS,
     "model": LOADS,
+    "model/fitting.py": READS,  # of weights that a command names
     "model/published.py": {"evaluate"},  # a teacher's caller names its own option
     "losses": RUNS,
     "recipes": RUNS,
