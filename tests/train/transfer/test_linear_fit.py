@@ -204,3 +204,11 @@ def test_no_step_takes_more_memory_than_a_block_however_many_images_there_are(mo
         fit_choosing(values, labels, lambda logits: math.fsum(float(rows.sum()) for rows, _ in logits), CPU)
     assert values.nbytes > 30 * block_bytes
     assert largest.bytes <= block_bytes
+
+
+def test_a_probe_of_imagenet_1k_takes_less_than_a_gigabyte_beside_its_features():
+    features = torch.zeros(1, 2048).expand(1_281_167, 2048)
+    blocks = row_blocks.row_blocks(features, 1000, CPU, HELD_OUT)
+    assert (blocks.rows % HELD_OUT, len(blocks)) == (0, 1_153_050)
+    assert 60 << 20 < blocks.rows * (2048 + 1000) * 4 <= 64 << 20
+    assert linear_fit.workspace_bytes(1000, 2048) < 1e9
