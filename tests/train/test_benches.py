@@ -22,6 +22,19 @@ def test_the_throughput_bench_prints_a_row_a_model(dataset_folder):
 
 
 @pytest.mark.slow
+def test_the_loader_bench_prints_a_row_a_store_and_block():
+    options = ["--only-s3", "--latency", "5", "--samples", "512", "--rounds", "1"]
+    command = [sys.executable, BENCH / "bench_loader.py", *options]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for store in ("disk", "S3", "S3, 0 ms added by a proxy", "S3, 5 ms added by a proxy"):
+        for block in (32, 256):
+            assert re.search(
+                rf"^\| {store} \| {block} \| [\d,]+ \| [\d,]+ (\| \d+\.\d+ ){{3}}\|.*\|$", done.stdout, re.M
+            )
+
+
+@pytest.mark.slow
 def test_the_loader_bench_prints_a_row_a_size():
     command = [sys.executable, BENCH / "bench_loader.py", "--sizes", "--samples", "256", "--rounds", "1"]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)

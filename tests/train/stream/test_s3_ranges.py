@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from streams import AUGMENTATION, equal, remote_source, source_of, train_plan
 
 from in21k.shards_manifest.storage import remote
 from in21k.shards_manifest.storage.location import locate
+from in21k.shards_manifest.storage.ranges import RemoteRanges
 from in21k.train.data.prepared import read_ahead
 from in21k.train.data.prepared.read_ahead import CONNECTIONS, ReadAhead
 from in21k.train.data.prepared.reader import ShardReader
@@ -89,10 +91,14 @@ def test_ranges_are_asked_for_without_checksums_that_no_server_sends(server, mon
     assert faults.asked[-1][2]["x-amz-checksum-mode"].lower() == "enabled"
 
 
-def test_what_is_read_ahead_is_bounded(folder, monkeypatch):
-    """What is requested and not yet collected: at most the limit and one batch, and most of that is used."""
+def test_what_is_read_ahead_of_a_late_store_is_bounded(folder, monkeypatch):
+    """What is requested and not yet collected: at most the limit and one batch, and all of that is used."""
     monkeypatch.setattr(read_ahead, "BYTES", 60_000)
-    pending, seen = [], []
+    read, pending, seen = RemoteRanges.read, [], []
+
+    def late(ranges, offset, size):
+        time.sleep(0.05)
+        return read(ranges, offset, size)
 
     class Watched(ShardReader):
         def request(self, numbers):
@@ -105,33 +111,51 @@ def test_what_is_read_ahead_is_bounded(folder, monkeypatch):
             pending.pop(0)
             return super().collect(requests)
 
-    readers = remote_source(folder).open_reader
+    monkeypatch.setattr(RemoteRanges, "read", late)
     monkeypatch.setattr("in21k.train.data.prepared.reader.ShardReader", Watched)
     source = remote_source(folder)
     assert len(batches(source, epochs=2, batch=8)) == 74
-    largest = 8 * max(shard.bytes // shard.samples + 1 for shard in readers.manifest.splits["train"])
+    largest = 8 * max(shard.bytes // shard.samples + 1 for shard in source.open_reader.manifest.splits["train"])
     assert 60_000 < max(seen) <= 60_000 + largest
     assert pending == []
 
 
+def there() -> Future:
+    read = Future()
+    read.set_result(b"")
+    return read
+
+
+def test_a_store_in_time_is_asked_for_one_batch_ahead_and_a_late_one_for_more():
+    ahead = ReadAhead()
+    for read in (Future(), there()):  # the first batch is always late
+        assert ahead.wants_more()
+        ahead.requested([read], 1)
+    for _ in range(5):
+        assert not ahead.wants_more()
+        ahead.collected()
+        assert ahead.wants_more()
+        ahead.requested([there()], 1)
+    ahead.collected()
+    ahead.collected()
+    late = Future()
+    for _ in range(read_ahead.RANGES):
+        assert ahead.wants_more()
+        ahead.requested([late], 1)
+    assert not ahead.wants_more()
+    late.set_result(b"")
+    ahead.collected()
+    assert ahead.wants_more()
+
+
 def test_a_batch_is_read_ahead_however_large_it_is():
     ahead = ReadAhead()
-    assert ahead.has_room
-    ahead.requested(1, 10 * read_ahead.BYTES)
-    assert ahead.has_room
-    ahead.requested(1, 10 * read_ahead.BYTES)
-    assert not ahead.has_room
+    for _ in range(2):
+        assert ahead.wants_more()
+        ahead.requested([Future()], 10 * read_ahead.BYTES)
+    assert not ahead.wants_more()
     ahead.collected()
-    assert ahead.has_room
-
-
-def test_no_more_ranges_are_pending_than_the_limit():
-    ahead = ReadAhead()
-    while ahead.has_room:
-        ahead.requested(5, 1)
-    for _ in range(read_ahead.RANGES // 5):
-        ahead.collected()
-        assert ahead.has_room
+    assert ahead.wants_more()
 
 
 def test_local_files_are_not_read_ahead(folder):

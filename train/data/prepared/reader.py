@@ -59,7 +59,7 @@ class ShardReader:
     @property
     def reads_ahead(self) -> bool:
         """Whether another request is worth making before the oldest one is collected; never of local files."""
-        return self._shards.in_background and self._ahead.has_room
+        return self._shards.in_background and self._ahead.wants_more()
 
     def read(self, numbers: IntArray) -> list[Sample | None]:
         """Return the samples with these numbers, in order; None for PADDING (-1).
@@ -73,7 +73,8 @@ class ShardReader:
     def request(self, numbers: IntArray) -> list[Request]:
         """Begin to read the samples with these numbers, and return what `collect` takes."""
         requests = [self._request(*run) for run in self._runs(numbers)]
-        self._ahead.requested(len(requests), sum(request.size for request in requests))
+        reads = [request.content for request in requests if request.content is not None]
+        self._ahead.requested(reads, sum(request.size for request in requests))
         return requests
 
     def collect(self, requests: Iterable[Request]) -> list[Sample | None]:
