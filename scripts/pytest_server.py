@@ -14,6 +14,8 @@ import gc
 import importlib
 import json
 import os
+import select
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -44,6 +46,7 @@ def serve(path: str) -> None:
                 content, outputs, _, _ = socket.recv_fds(connection, 1 << 20, 2)
                 child = os.fork()
                 if not child:
+                    os.setsid()
                     server.close()
                     os.dup2(outputs[0], 1)
                     os.dup2(outputs[1], 2)
@@ -51,9 +54,20 @@ def serve(path: str) -> None:
                     end(pytest.main(json.loads(content)))
                 for output in outputs:
                     os.close(output)
-                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                status = awaited(child, connection)
                 with contextlib.suppress(OSError):  # whoever asked gave up
                     connection.sendall(json.dumps(status).encode())
+
+
+def awaited(child: int, asked: socket.socket) -> int:
+    """Return a fork's exit status; end it, and the processes of its tests, if whoever asked for it gives up."""
+    ended, watch = os.pidfd_open(child), select.poll()
+    for descriptor in (ended, asked.fileno()):
+        watch.register(descriptor, select.POLLIN)
+    if all(descriptor != ended for descriptor, _ in watch.poll()):
+        os.killpg(child, signal.SIGKILL)
+    os.close(ended)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def end(status: int) -> NoReturn:
