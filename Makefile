@@ -53,8 +53,9 @@ demo: setup $(DEMO)/raw.tar ## draw a small dump, prepare it and train on it
 $(DEMO)/raw.tar: $(wildcard prep/demo/*.py) | $(VENV)/.ready
 	$(BIN)/in21k-prep demo $@
 
+# Three processes for two cores, because a third of the time of some tests is waiting.
 test: setup ## the everyday test suite
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -q
 
 test-slow: setup ## the tests that the everyday suite leaves out
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow

@@ -5,6 +5,7 @@ python bench/peers_prep.py STEP ARGUMENT…
 
 import io
 import random
+import shutil
 import sys
 import tarfile
 import time
@@ -23,11 +24,9 @@ WARM_UP = 20
 def extract(raw: str, folder: str) -> None:
     """Unpack the class tars, then each of them into a folder of its class, as the reference's script does."""
     tars = Path(folder, "tars")
-    with tarfile.open(raw) as outer:
-        outer.extractall(tars, filter="data")
+    shutil.unpack_archive(raw, tars)
     for path in sorted(tars.iterdir()):
-        with tarfile.open(path) as inner:
-            inner.extractall(Path(folder, "train", path.stem), filter="data")
+        shutil.unpack_archive(path, Path(folder, "train", path.stem))
         path.unlink()
 
 

@@ -21,7 +21,7 @@ def walked_down(root):
     found, size = {root}, 0
     while len(found) > size:
         size = len(found)
-        found |= {wnid for wnid, synset in load_wordnet().items() if found & set(synset.hypernyms)}
+        found |= {wnid for wnid, synset in load_wordnet().items() if not found.isdisjoint(synset.hypernyms)}
     return found
 
 
@@ -74,7 +74,7 @@ def test_the_map_from_21k_to_1k_holds_against_a_slow_search():
     by_wnid = {row.wnid: row for row in rows}
     assert (by_wnid[CHIHUAHUA].relation, by_wnid[DOG].relation) == (Relation.SAME, Relation.DESCENDANT)
     assert by_wnid[ANIMAL].relation is Relation.DESCENDANT
-    for row in rows[::97]:
+    for row in rows[::389]:
         above = targets & set(ancestors(row.wnid, hypernyms))
         below = targets & (walked_down(row.wnid) - {row.wnid})
         expected = (
