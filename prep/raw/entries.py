@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
+from in21k.prep.raw.names import TARS
 from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.storage.location import Location
 
@@ -64,3 +65,8 @@ def _local(entry: os.DirEntry[str]) -> Entry:
 def _stored(info: Any) -> Entry:
     is_file = info.type == pafs.FileType.File
     return Entry(info.base_name, int(info.size or 0), is_file, info.type == pafs.FileType.Directory)
+
+
+def is_tar(entry: Entry) -> bool:
+    """Return whether an entry is a file that is named as a tar, gzipped or not."""
+    return entry.is_file and entry.name.lower().endswith(TARS) and not entry.name.startswith("._")

@@ -8,15 +8,14 @@ from typing import Any, Literal
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.class_labels import PATHS, WNIDS, ClassLabels
 from in21k.prep.raw.dump import RawClass, RawDump
-from in21k.prep.raw.entries import Entry, entries_of
+from in21k.prep.raw.entries import Entry, entries_of, is_tar
 from in21k.prep.raw.gzip_ranges import GzipRanges, open_archive_file
 from in21k.prep.raw.members import Found, reject
-from in21k.prep.raw.names import GIVEN_SPLITS, GZIPPED_TARS, MACOS_FOLDER, name_reject, printable, stored_path
+from in21k.prep.raw.names import GIVEN_SPLITS, MACOS_FOLDER, name_reject, printable, stored_path, tar_stem
 from in21k.prep.raw.tars import class_tar_images, of_class
 from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.storage.location import Location
 
-_TAR_SUFFIXES = (".tar", *GZIPPED_TARS)
 _DEEPEST = 3
 """How many folders may lie around the one with the classes."""
 _MOST_FOLDERS = 100
@@ -41,7 +40,7 @@ class _Place:
         name = self.path if self.by_path else self.path.rpartition("/")[2]
         if MACOS_FOLDER in self.path.split("/"):
             return ""
-        return printable(_stem(name) if self.is_tar else name)
+        return printable(tar_stem(name) if self.is_tar else name)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def open_folder(location: Location, work: Location, labels: ClassLabels = WNIDS)
         labels: how its folders and tars name classes.
 
     Raises:
-        PrepError: it holds neither class tars nor class folders, or several folders with them.
+        PrepError: it holds neither class tars nor class folders, several folders with them, or a tar that is no class.
     """
     if labels.by_path:
         return _open_nested(location, work)
@@ -87,6 +86,11 @@ def open_folder(location: Location, work: Location, labels: ClassLabels = WNIDS)
         raise PrepError(
             f"{location.text} holds neither class tars (such as n02084071.tar) nor class folders; if its files are the "
             f"pieces of one dump, give them as a pattern ('{location.text.rstrip('/')}/*')"
+        )
+    if len(places) == 1 and places[0].is_tar and not labels.is_label(printable(places[0].wnid)):
+        whole = location.child(printable(places[0].path)).text
+        raise PrepError(
+            f"{location.text} holds one tar, which is not named as a class; if it is the dump, give {whole}"
         )
     rejects = [beside_reject(entry) for entry in [*holder.beside, *others]]
     return FolderDump(location, work, layout, places, rejects, labels)
@@ -250,7 +254,7 @@ def _is_class(entry: Entry, labels: ClassLabels) -> bool:
     """Return whether an entry is a class tar or class folder, by the label in its name."""
     if not (entry.is_folder or is_tar(entry)):
         return False
-    return labels.is_label(printable(entry.name if entry.is_folder else _stem(entry.name)))
+    return labels.is_label(printable(entry.name if entry.is_folder else tar_stem(entry.name)))
 
 
 def _places(prefix: str, entries: list[Entry], labels: ClassLabels) -> tuple[list[_Place], list[Entry]]:
@@ -283,15 +287,6 @@ def beside_reject(entry: Entry) -> Reject:
         detail = "a folder beside the classes" if entry.is_folder else f"{entry.size} bytes, beside the classes"
     is_image = entry.is_file and name_reject("", entry.name, 0, True, "") is None
     return reject("", entry.name, Reason.NOT_IN_A_CLASS if is_image else Reason.NOT_A_CLASS_TAR, detail)
-
-
-def is_tar(entry: Entry) -> bool:
-    """Return whether an entry is a file that is named as a tar, gzipped or not."""
-    return entry.is_file and entry.name.lower().endswith(_TAR_SUFFIXES) and not entry.name.startswith("._")
-
-
-def _stem(name: str) -> str:
-    return name[: -len(next(suffix for suffix in _TAR_SUFFIXES if name.lower().endswith(suffix)))]
 
 
 def _sha256(text: str) -> str:

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from in21k.prep.errors import PrepError
-from in21k.prep.raw.names import GZIPPED_TARS, path_of
+from in21k.prep.raw.names import TARS, path_of
 from in21k.prep.raw.pieces import is_pattern, open_pieces, without_padding
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.location import Location
@@ -126,7 +126,7 @@ def open_archive_file(dump: Location, archive: str, work: Location) -> RangeRead
     """
     path = path_of(archive)
     location = dump.child(path)
-    if not path.lower().endswith((".tar", *GZIPPED_TARS)) and not is_pattern(location):
+    if not path.lower().endswith(TARS) and not is_pattern(location):
         return location.open_ranges()
     return open_tar(location, archive_index(work, archive))
 

@@ -14,6 +14,9 @@ GIVEN_SPLITS = {"imagenet21k_train": "train", "imagenet21k_val": "val", "imagene
 GZIPPED_TARS = (".tar.gz", ".tgz")
 """Suffixes of gzipped class tars in a folder, in lower case."""
 
+TARS = (".tar", *GZIPPED_TARS)
+"""Suffixes of class tars, gzipped or not, in lower case."""
+
 MACOS_FOLDER = "__MACOSX"
 """Where a zip made on a Mac keeps metadata, in folders named like those that they belong to; never a class."""
 
@@ -76,3 +79,8 @@ def stored_path(path: str) -> str:
 def path_of(stored: str) -> str:
     """Return the path that `stored_path` stored."""
     return os.fsdecode(stored[1:].encode("latin-1")) if stored.startswith(_UNDECODABLE) else stored
+
+
+def tar_stem(name: str) -> str:
+    """Return the name of a tar, gzipped or not, without its suffix."""
+    return name[: -len(next(suffix for suffix in TARS if name.lower().endswith(suffix)))]

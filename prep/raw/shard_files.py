@@ -6,8 +6,8 @@ from itertools import islice
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.dump_files import DumpFile, files_by_pattern, files_in
-from in21k.prep.raw.entries import Entry
-from in21k.prep.raw.folders import beside_reject, is_tar
+from in21k.prep.raw.entries import Entry, is_tar
+from in21k.prep.raw.folders import beside_reject
 from in21k.prep.raw.members import FOLDER
 from in21k.prep.raw.names import is_wnid, printable
 from in21k.prep.raw.samples import LABEL_SUFFIXES, samples

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from in21k.prep.raw.class_labels import ClassLabels
 from in21k.prep.raw.dump import RawClass, RawDump
-from in21k.prep.raw.entries import Entry, entries_of
+from in21k.prep.raw.entries import Entry, entries_of, is_tar
 from in21k.prep.raw.flat_tar import FlatTar
-from in21k.prep.raw.folders import beside_reject, is_tar
+from in21k.prep.raw.folders import beside_reject
 from in21k.prep.raw.ground_truth import find_ground_truth
 from in21k.prep.raw.gzip_ranges import archive_index
 from in21k.prep.raw.names import GIVEN_SPLITS, stored_path

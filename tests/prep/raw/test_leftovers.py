@@ -127,6 +127,16 @@ def test_several_folders_of_classes_are_one_line_that_names_them(tmp_path):
         open_raw(locate(tmp_path / "raw"), locate(tmp_path / "work"))
 
 
+def test_a_folder_that_holds_the_dump_as_a_tar_is_one_line_that_names_the_tar(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "fall11_whole.tar").write_bytes(tar_bytes([(f"{DOG}.tar", tar_bytes(images_of(DOG, 3)))]))
+    (tmp_path / "raw" / "README").write_text("read me")
+    with pytest.raises(PrepError, match=r"if it is the dump, give .*raw/fall11_whole\.tar$"):
+        open_raw(locate(tmp_path / "raw"), locate(tmp_path / "work"))
+    (tmp_path / "raw" / "fall11_whole.tar").rename(tmp_path / "raw" / f"{DOG}.tar")
+    assert open_raw(locate(tmp_path / "raw"), locate(tmp_path / "work")).layout == "class-tars"
+
+
 def test_links_in_a_class_folder_are_images_or_rows(tmp_path):
     raw = class_folders(tmp_path / "raw")
     (raw / DOG / "file.JPEG").symlink_to(f"../{CAT}/{CAT}_0.JPEG")
