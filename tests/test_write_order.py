@@ -71,10 +71,10 @@ TINY = {
 def test_a_checkpoint_is_on_the_disk_before_it_has_its_name_and_its_name_is_kept(tmp_path, calls):
     data = write_dataset(tmp_path / "data", train=(20,), val=(4,))
     pretrain(str(data), tmp_path / "run", with_values(Config(), TINY), progress=False)
-    named = calls.index("name step-00000001")
+    named = calls.index("name step-00000001")  # by a thread of its own, while the run writes other files
     files = {"sync model.safetensors", "sync optimizer.safetensors", "sync state.json", "sync step-00000001"}
-    assert set(calls[named - len(files) : named]) == files
-    assert calls[named + 1] == "sync checkpoints"
+    assert files <= set(calls[:named])
+    assert "sync checkpoints" in calls[named:]
 
 
 def test_a_cached_shard_is_on_the_disk_before_it_has_its_name(tmp_path, calls):
