@@ -19,6 +19,7 @@ from in21k.train.device.precision import full_precision
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
+from in21k.train.evaluation.class_scores import ClassScores, write_class_scores
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.val_pass import NO_VAL
 from in21k.train.model.level_order import level_order
@@ -42,7 +43,8 @@ _SCORED = 1 << 20
 def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool = False) -> dict[str, Any]:
     """Fit a linear classifier to a frozen network's features of the train split; return the summary with its scores.
 
-    The run's folder gets config.json, model.safetensors (the network with that classifier) and, last, summary.json.
+    The run's folder gets config.json, val_classes.csv, model.safetensors (the network with that classifier) and, last,
+    summary.json.
 
     Args:
         data: to fit to and to evaluate on.
@@ -72,10 +74,12 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
             train, val = (extract(network, data, split, config, ranks, room) for split in ("train", "val"))
             with full_precision(ranks.device):
                 chosen = _fitted(train, data, network, ranks)
-                scores = _val_scores(chosen, val, data, network, ranks)
+                scores, by_class = _val_scores(chosen, val, data, network, ranks)
     if keep_features:
         with atomic_path(run / FEATURES) as temporary:
             save_file(as_tensors(train=train, val=val), temporary)
+    if by_class is not None:
+        write_class_scores(run, data, by_class)
     _put_into(network, chosen.linear)
     save_model(run / MODEL, metadata_of(config, data, step=0), network.weights())
     seconds = round(time.perf_counter() - began, 2)
@@ -88,17 +92,20 @@ def _fitted(train: Features, data: TrainingData, network: Network, ranks: Ranks)
     """Return the classifier, its strength chosen by the data's metric."""
 
     def score(logits: BlockLogits) -> float:
-        return _scores(logits, train.label_ids, data, network, ranks)[_metric(data)]
+        return _scores(logits, train.label_ids, data, network, ranks)[0][_metric(data)]
 
     return fit_choosing(train.values, labels_of(train, data, ranks.device), score, ranks.device)
 
 
-def _val_scores(chosen: Chosen, val: Features, data: TrainingData, network: Network, ranks: Ranks) -> dict[str, Any]:
-    """Return the scores on the val split as the summary has them, or that there is none."""
+def _val_scores(
+    chosen: Chosen, val: Features, data: TrainingData, network: Network, ranks: Ranks
+) -> tuple[dict[str, Any], ClassScores | None]:
+    """Return the scores on the val split as the summary has them, or that there is none, and those of each class."""
     if not len(val.values):
-        return NO_VAL
+        return NO_VAL, None
     logits = BlockLogits(chosen.linear, row_blocks(val.values, len(data.hierarchy), ranks.device))
-    return {f"val_{name}": value for name, value in _scores(logits, val.label_ids, data, network, ranks).items()}
+    scores, by_class = _scores(logits, val.label_ids, data, network, ranks)
+    return {f"val_{name}": value for name, value in scores.items()}, by_class
 
 
 def _metric(data: TrainingData) -> str:
@@ -107,8 +114,8 @@ def _metric(data: TrainingData) -> str:
 
 def _scores(
     logits: BlockLogits, label_ids: Tensor, data: TrainingData, network: Network, ranks: Ranks
-) -> dict[str, float]:
-    """Return the metrics of logits in class order, each 0 to 1, as a val pass computes them."""
+) -> tuple[dict[str, float], ClassScores]:
+    """Return the metrics of logits in class order, each 0 to 1, as a val pass computes them, and the class scores."""
     scheme = "single-label" if data.is_single_label else "multi-label"
     metrics = SchemeMetrics(data, network.order, scheme, ranks)
     for batch in _batches(logits, label_ids, network):
@@ -117,7 +124,8 @@ def _scores(
         metrics.seal()
         for batch in _batches(logits, label_ids, network):
             metrics.count_again(*batch)
-    return {name: value for name, value in metrics.result()[1].items() if value is not None}
+    result = metrics.result()
+    return {name: value for name, value in result.metrics.items() if value is not None}, result.by_class
 
 
 def _batches(logits: BlockLogits, label_ids: Tensor, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.open_datasets.image_files import FolderImages, safe_name
+from in21k.train.data.open_datasets.image_files import safe_name
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
+from in21k.train.data.open_datasets.labeled import LabeledImages, check_listed
 from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.errors import TrainError
 
@@ -37,6 +37,11 @@ class Annotated:
     """Names by id."""
     folder: str
     """The image folder."""
+
+    @property
+    def listed(self) -> LabeledImages:
+        """The images as any list names them."""
+        return LabeledImages(self.names, self.sets, self.folder)
 
 
 def is_coco(root: Path) -> bool:
@@ -65,9 +70,9 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     val_path = Path(val) if val else _only(root, _VAL, required=not val_share)
     if val_path is not None and val_share:
         raise TrainError(f"{val_path} annotates validation images; leave --val-share out")
-    if val_path is not None:
-        held = _read(root, val_path)
-    else:
+    held = _read(root, val_path) if val_path is not None else None
+    check_listed({str(train_path): train.listed} | ({str(val_path): held.listed} if held else {}))
+    if held is None:
         train, held = _hold_out(train, val_share)
     if strangers := held.categories.keys() - train.categories.keys():
         raise TrainError(f"{val_path} has the category {min(strangers)}, which the training annotations lack")
@@ -79,13 +84,9 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
         classes=[train.categories[category] for category in ids],
         keys={split: [f"{Path(part.folder).name}/{name}" for name in part.names] for split, part in parts.items()},
         sets={split: [[index[category] for category in found] for found in part.sets] for split, part in parts.items()},
-        stores={split: _store(part) for split, part in parts.items()},
+        stores={split: part.listed.store for split, part in parts.items()},
         title=f"categories of {root.name}",
     )
-
-
-def _store(part: Annotated) -> FolderImages:
-    return FolderImages(part.folder, pa.array([name.encode() for name in part.names], pa.binary()))
 
 
 def _only(root: Path, pattern: str, *, required: bool = True) -> Path | None:
@@ -120,8 +121,6 @@ def _read(root: Path, path: Path | None) -> Annotated:
         raise TrainError(f"{path} is not a COCO annotation file: {one_line(error)}") from error
     if unknown := set().union(*sets.values()) - categories.keys():
         raise TrainError(f"{path}: an annotation has the category {unknown.pop()}, which nothing lists")
-    if len(set(images.values())) < len(images):
-        raise TrainError(f"{path} lists an image file twice")
     names = list(images.values())
     folder = _folder_of(root, path, names) if names else root
     return Annotated(names, [sorted(sets[image]) for image in images], categories, str(folder))
@@ -137,11 +136,14 @@ _KEPT = ("images", "annotations", "categories", "id", "name", "file_name")
 
 
 def _folder_of(root: Path, path: Path, names: Sequence[str]) -> Path:
-    """Return the image folder: train2017 for instances_train2017.json, or wherever the first image is."""
+    """Return the image folder: wherever the first image is, or else train2017 for instances_train2017.json."""
     own = path.stem.rpartition("_")[2]
     candidates = [root / own, root / "images" / own, root / "images", root]
     for folder in candidates:
         if (folder / names[0]).is_file():
+            return folder
+    for folder in candidates[:2]:
+        if folder.is_dir():
             return folder
     raise TrainError(f"{path} lists the image {names[0]}, which is in none of {', '.join(map(str, candidates))}")
 

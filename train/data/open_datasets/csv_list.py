@@ -66,7 +66,7 @@ def open_csv_list(path: Path, images: str = "", val: str = "", val_share: float 
         raise TrainError(f"{path} has {len(classes):,} labels, over the limit of {MOST_CLASSES:,}")
     index = {label: number for number, label in enumerate(classes)}
     parts = {rows.source: _numbered(rows, index, str(folder)) for rows in lists}
-    check_listed(parts)
+    check_listed(parts, movable=True)
     train, held = parts[str(path)], parts.get(val, NO_IMAGES)
     if not val:
         train, held = held_out(train, val_share, str(path))

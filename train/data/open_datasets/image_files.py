@@ -68,15 +68,28 @@ def subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if not _is_hidden(entry.name) and _enters(entry, above))
 
 
-def images_below(folder: Path, below: str) -> Iterator[str]:
+def images_below(folder: Path, below: str, *, must_exist: bool = False) -> Iterator[str]:
     """Yield the image files below a folder, as `below` and their path in it.
 
     Links are followed, but none that leads back to a folder around itself. Hidden files and macOS's are left out.
+
+    Args:
+        folder: the folder.
+        below: what the paths begin with.
+        must_exist: whether a link that leads nowhere is an error; otherwise whoever reads the images notices.
+
+    Raises:
+        TrainError: under an image's name, there is a link that leads nowhere, or no file.
     """
-    yield from _images(str(folder), below, _with_those_above(folder))
+    for path, is_there in _images(str(folder), below, _with_those_above(folder)):
+        if must_exist and not is_there:
+            there = folder / path.removeprefix(f"{below}/")
+            raise TrainError(f"{there} is no file, nor leads to one; restore it, or remove it")
+        yield path
 
 
-def _images(folder: str, below: str, above: frozenset[_Identity]) -> Iterator[str]:
+def _images(folder: str, below: str, above: frozenset[_Identity]) -> Iterator[tuple[str, bool]]:
+    """Yield what is named as an image, and whether it is a file or leads to one."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is_hidden(entry.name):
@@ -86,7 +99,7 @@ def _images(folder: str, below: str, above: frozenset[_Identity]) -> Iterator[st
                 if (identity := _identity(entry)) not in above:
                     yield from _images(entry.path, path, above | {identity})
             elif is_image_name(entry.name):
-                yield path
+                yield path, is_file(entry)
 
 
 def _is_hidden(name: str) -> bool:
@@ -100,6 +113,14 @@ def _enters(entry: os.DirEntry[str], above: frozenset[_Identity]) -> bool:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry of a folder is a file, or a link that leads to one; only links are looked up."""
+    try:
+        return entry.is_file()
     except OSError:  # a link in a circle
         return False
 

@@ -119,7 +119,7 @@ def _known(folder: Path, classes: Sequence[str]) -> Sequence[str]:
 def _listed(folder: Path, classes: Sequence[str]) -> FolderListing:
     listed = FolderListing([], [])
     for label, name in enumerate(classes):
-        found = sorted(images_below(folder / name, name)) if (folder / name).is_dir() else []
+        found = sorted(images_below(folder / name, name, must_exist=True)) if (folder / name).is_dir() else []
         listed.names.extend(found)
         listed.labels.extend([label] * len(found))
     return listed

@@ -127,7 +127,9 @@ def _classed_tar(path: Path) -> _Images:
 def _classed_folder(folder: Path) -> _Images:
     """Return the images of a folder of class folders, or of class tars."""
     if names := subfolders(folder):
-        found = [(image, name) for name in names for image in sorted(images_below(folder / name, name))]
+        found = [
+            (image, name) for name in names for image in sorted(images_below(folder / name, name, must_exist=True))
+        ]
         return _Images(folder, [image for image, _ in found], [name for _, name in found])
     index, classes = TarIndex(), list[str]()
     paths = sorted(path for path in folder.glob("*.tar") if not path.name.startswith("."))
@@ -151,7 +153,7 @@ def _val_images(root: Path, path: Path) -> _Images:
     if path.is_dir() and subfolders(path):
         return _classed_folder(path)
     if path.is_dir():
-        names = sorted(name.removeprefix("/") for name in images_below(path, ""))
+        names = sorted(name.removeprefix("/") for name in images_below(path, "", must_exist=True))
         return _Images(path, names, _classes_of(root, path, names))
     index = TarIndex()
     tar = LocalRanges(str(path), str(path))

@@ -85,7 +85,7 @@ def open_inaturalist(
     if val_path is not None:
         parts[str(val_path)] = _numbered(_read(val_path), index, folder)
     _require_unpacked(Path(folder), {name.partition("/")[0] for part in parts.values() for name in part.names})
-    check_listed(parts)
+    check_listed(parts, movable=True)
     listed, held = parts[train.source], parts.get(str(val_path), NO_IMAGES)
     if not listed.names:
         raise TrainError(f"{train_path} lists no images")

@@ -1,5 +1,6 @@
 """Images with class numbers, as lists in files give them: what a dataset is made of, and a share to hold out."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.open_datasets.image_files import FolderImages
+from in21k.train.data.open_datasets.image_files import FolderImages, is_file
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
 from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
@@ -99,11 +100,12 @@ def held_out(images: LabeledImages, share: float, source: str) -> tuple[LabeledI
     return images.rows(row for row in everything if row not in held), images.rows(sorted(held))
 
 
-def check_listed(parts: Mapping[str, LabeledImages]) -> None:
+def check_listed(parts: Mapping[str, LabeledImages], *, movable: bool = False) -> None:
     """Refuse lists that name an image twice, or one that is not there.
 
     Args:
         parts: by the file that lists them, for messages.
+        movable: whether `--images` can name the folder of the images.
 
     Raises:
         TrainError: an image is listed twice, in one list or two of the same folder, or is missing.
@@ -118,7 +120,7 @@ def check_listed(parts: Mapping[str, LabeledImages]) -> None:
             raise TrainError(
                 f"{source} lists the image {_repeated(part.names)} twice; list it once, with all its labels"
             )
-        _require_files(source, part)
+        _require_files(source, part, movable=movable)
 
 
 def _repeated(names: Sequence[str]) -> str:
@@ -126,7 +128,7 @@ def _repeated(names: Sequence[str]) -> str:
     return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
 
 
-def _require_files(source: str, part: LabeledImages) -> None:
+def _require_files(source: str, part: LabeledImages, *, movable: bool) -> None:
     """Refuse a list of missing images, reading each folder once rather than asking for each of a million files."""
     folders: dict[str, set[str]] = {}
     missing = []
@@ -137,16 +139,19 @@ def _require_files(source: str, part: LabeledImages) -> None:
         if base not in folders[below] and not Path(part.folder, name).is_file():
             missing.append(name)
     if missing:
+        otherwise = "give their folder with --images" if movable else "leave them out of the list"
         raise TrainError(
             f"{source} lists {len(missing):,} images that are not in {part.folder}, such as {missing[0]}; "
-            "copy them there, or give their folder with --images"
+            f"copy them there, or {otherwise}"
         )
 
 
 def _files(folder: Path) -> set[str]:
+    """Return the names of a folder's files; links count if they lead to one."""
     try:
-        return {path.name for path in folder.iterdir()}
-    except FileNotFoundError:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if is_file(entry)}
+    except (FileNotFoundError, NotADirectoryError):
         return set()
     except OSError as error:
         raise TrainError(f"{folder} cannot be read: {one_line(error)}") from error

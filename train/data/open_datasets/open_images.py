@@ -73,7 +73,7 @@ def open_open_images(root: Path, annotations: str = "", val: str = "", images: s
     classes, names = _classes(root, verified["train"])
     folder = Path(images) if images else root
     listed = {split: _images(folder, split, found.images) for split, found in verified.items()}
-    check_listed({str(paths[split]): part for split, part in listed.items()})
+    check_listed({str(paths[split]): part for split, part in listed.items()}, movable=True)
     tables = [_label_sets(found, classes, paths[split]) for split, found in verified.items()]
     if not (tables[0] < -1).any():
         raise TrainError(f"{paths['train']} has no label that is verified to be absent (Confidence 0)")

@@ -4,15 +4,14 @@ Objects marked `difficult` count like any other, since the image shows the class
 leaves out images in which all its objects are difficult.)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from xml.parsers import expat
 
-import pyarrow as pa
-
 from in21k.shards_manifest.errors import one_line
-from in21k.train.data.open_datasets.image_files import FolderImages, safe_name
+from in21k.train.data.open_datasets.image_files import safe_name
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
+from in21k.train.data.open_datasets.labeled import LabeledImages, check_listed
 from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.errors import TrainError
 
@@ -41,6 +40,8 @@ def open_voc(path: Path) -> ListedDataset:
         raise TrainError(f"{path} is not a Pascal VOC folder: it has no {_SETS}")
     names = _lists(root)
     objects = {split: [objects_of(root / _OBJECTS / f"{name}.xml") for name in names[split]] for split in names}
+    images = {split: _images(root, found) for split, found in names.items()}
+    check_listed({f"{root / _SETS}, {split}": found for split, found in images.items()})
     classes = sorted({label for split in objects.values() for labels in split for label in labels})
     index = {name: number for number, name in enumerate(classes)}
     return multi_label_dataset(
@@ -48,7 +49,7 @@ def open_voc(path: Path) -> ListedDataset:
         classes=classes,
         keys=dict(names),
         sets={split: [[index[label] for label in labels] for labels in found] for split, found in objects.items()},
-        stores={split: _store(root, found) for split, found in names.items()},
+        stores={split: found.store for split, found in images.items()},
         title=f"objects of {root.name}",
     )
 
@@ -104,8 +105,8 @@ def _refuser(path: Path) -> Callable[..., None]:
     return refuse
 
 
-def _store(root: Path, names: Sequence[str]) -> FolderImages:
-    return FolderImages(str(root / _IMAGES), pa.array([f"{name}.jpg".encode() for name in names], pa.binary()))
+def _images(root: Path, names: list[str]) -> LabeledImages:
+    return LabeledImages([f"{name}.jpg" for name in names], (), str(root / _IMAGES))
 
 
 def _lists(root: Path) -> dict[str, list[str]]:
