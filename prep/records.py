@@ -82,7 +82,7 @@ class RawImage(NamedTuple):
     """An image in the dump."""
 
     name: str
-    """File name within its class."""
+    """File name within its class; before `split`, with the folders that it is in there."""
     archive: str
     """The file that contains it, relative to the dump; empty if the dump is a single file."""
     offset: int

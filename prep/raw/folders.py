@@ -187,22 +187,24 @@ class FolderDump:
     def _of_folder(self, place: _Place) -> dict[str, Found]:
         """Return what a class folder holds by class: folders in it that are named as classes are classes."""
         found = {place.wnid: Found()}
-        folders = [(place.path, place.wnid)]
+        folders = [(place.path, place.wnid, place.path)]
         while folders:
-            folder, wnid = folders.pop()
+            folder, wnid, around = folders.pop()
             for entry in entries_of(self._location, folder):
                 if place.by_path and not _is_in_class(entry):
                     continue
+                path = f"{folder}/{entry.name}"
                 if entry.is_folder and not entry.link:
-                    inner = printable(entry.name) if self._labels.is_label(printable(entry.name)) else wnid
-                    found.setdefault(inner, Found())
-                    folders.append((f"{folder}/{entry.name}", inner))
+                    name = printable(entry.name)
+                    folders.append((path, name, path) if self._labels.is_label(name) else (path, wnid, around))
+                    found.setdefault(folders[-1][1], Found())
                 else:
-                    _sort_file(entry, wnid, folder, place.split, found[wnid])
+                    _sort_file(entry, path, around, wnid, place.split, found[wnid])
         return found
 
 
-def _sort_file(entry: Entry, wnid: str, folder: str, split: str, found: Found) -> None:
+def _sort_file(entry: Entry, path: str, around: str, wnid: str, split: str, found: Found) -> None:
+    """Add a file to what was found; `around` is the path of the folder that is its class."""
     kind = f"a link to {printable(entry.link)}" if entry.link else "neither a file nor a folder"
     refused = name_reject(wnid, entry.name, entry.size, entry.is_file, kind)
     if refused is not None:
@@ -210,8 +212,8 @@ def _sort_file(entry: Entry, wnid: str, folder: str, split: str, found: Found) -
         return
     found.images.append(
         RawImage(
-            name=printable(entry.name),
-            archive=stored_path(f"{folder}/{entry.name}"),
+            name=printable(path[len(around) + 1 :]),
+            archive=stored_path(path),
             offset=0,
             size=entry.size,
             given_split=split,

@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from in21k.prep.raw.names import base_name, name_reject, printable
+from in21k.prep.raw.names import name_in_class, name_reject, printable
 from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.tar import JUNK, TarLink, TarMember
 from in21k.shards_manifest.tar_sparse import SPARSE
@@ -37,7 +37,7 @@ def sort_in(member: TarMember, wnid: str, archive: str, split: str, found: Found
     if refused is None:
         found.images.append(
             RawImage(
-                name=base_name(member.name),
+                name=name_in_class(member.name, wnid),
                 archive=archive,
                 offset=member.offset,
                 size=member.size,

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import lru_cache
 
 from in21k.prep.records import Reason, Reject
 
@@ -65,6 +66,30 @@ def printable(name: str) -> str:
 def base_name(name: str) -> str:
     """Return the last part of a stored name, as valid Unicode."""
     return printable(name[name.rfind("/") + 1 :])
+
+
+def name_in_class(name: str, label: str) -> str:
+    """Return a stored name as valid Unicode: with the folders within its class, without those around it.
+
+    Those within are behind the innermost folder that is named as the class; where none is, all are.
+
+    Args:
+        name: with its folders.
+        label: of the class; if it is empty, the name comes back without folders.
+    """
+    slash = name.rfind("/")  # plain strings are fast, and there are millions of members
+    inner = _inner_folders(name[:slash], label) if slash >= 0 and label else ""
+    return inner + printable(name[slash + 1 :])
+
+
+@lru_cache(maxsize=1024)
+def _inner_folders(folder: str, label: str) -> str:
+    """Return the folders of a path that lie within a class, each with a slash behind it."""
+    parts = [part for part in printable(folder).split("/") if part not in ("", ".")]
+    if "/".join(parts) == label:  # where paths are labels
+        return ""
+    around = max((at for at, part in enumerate(parts) if part == label.rpartition("/")[2]), default=-1)
+    return "".join(f"{part}/" for part in parts[around + 1 :])
 
 
 def stored_path(path: str) -> str:

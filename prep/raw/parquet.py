@@ -12,7 +12,7 @@ from in21k.prep.raw.dump_files import DumpFile, FilesDump, files_by_pattern, fil
 from in21k.prep.raw.entries import Entry
 from in21k.prep.raw.folders import beside_reject
 from in21k.prep.raw.members import reject
-from in21k.prep.raw.names import base_name
+from in21k.prep.raw.names import base_name, name_in_class
 from in21k.prep.raw.parquet_columns import ImageColumns, image_columns, opened_parquet
 from in21k.prep.raw.samples import fit_class, wnid_in
 from in21k.prep.records import RawImage, Reason, Reject
@@ -56,8 +56,8 @@ class ParquetDump(FilesDump):
         for row, (path, label) in enumerate(
             zip(_texts(batch, columns.path), _texts(batch, columns.label), strict=True), first
         ):
-            name = base_name(path) if path else f"{stem}-{row}"
             wnid = self._class_of(label, path or "", names, file)
+            name = name_in_class(path, wnid) if path else f"{stem}-{row}"
             if wnid:
                 wnids.append(wnid)
                 images.append(RawImage(name, file.archive, row, 0, file.split))

@@ -8,7 +8,7 @@ from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.prep.raw.members import FOLDER, junk_reject, reject
-from in21k.prep.raw.names import ACCEPTED_SUFFIXES, base_name, name_reject, printable
+from in21k.prep.raw.names import ACCEPTED_SUFFIXES, base_name, name_in_class, name_reject, printable
 from in21k.prep.records import RawImage, Reason, Reject
 from in21k.shards_manifest.tar import JUNK, TarMember
 
@@ -106,7 +106,8 @@ class Labels:
                 found.rejects.append(reject("", base_name(member.name), Reason.NOT_IN_A_CLASS, detail))
                 continue
             found.wnids.append(wnid)
-            found.images.append(RawImage(base_name(member.name), archive, member.offset, member.size, split))
+            name = name_in_class(member.name, wnid)
+            found.images.append(RawImage(name, archive, member.offset, member.size, split))
 
     def _label(self, sample: Sample, read: Read) -> str:
         return self._of_json(sample, read) or self._of_cls(sample, read)

@@ -12,7 +12,7 @@ import numpy as np
 from in21k.prep.raw.class_labels import ClassLabels
 from in21k.prep.raw.dump import RawBatch
 from in21k.prep.raw.members import reject
-from in21k.prep.raw.names import base_name, name_reject
+from in21k.prep.raw.names import base_name, name_in_class, name_reject
 from in21k.prep.raw.pieces import open_pieces
 from in21k.prep.raw.samples import Labeled
 from in21k.prep.raw.source import Content, RangeSource, Run
@@ -106,7 +106,7 @@ class ZipDump:
         else:
             region = min(end, entry.offset + entry.packed + _MOST_AROUND) - entry.offset
             found.wnids.append(wnid)
-            found.images.append(RawImage(base_name(entry.name), "", entry.offset, region, split))
+            found.images.append(RawImage(name_in_class(entry.name, wnid), "", entry.offset, region, split))
 
 
 class ZipSource(RangeSource):

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 
+from in21k.prep.records import RawImage
 from in21k.shards_manifest.sample_table import key_prefix
 
 _CONVENTIONAL = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -25,6 +27,26 @@ def sample_key(label: str, name: str) -> str:
     digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()
     readable = _OTHERWISE.sub("-", stem.removeprefix(f"{label}_"))[: _READABLE - len(prefix)]
     return f"{prefix}{readable}-{digest}"
+
+
+def keyed_images(label: str, images: Sequence[RawImage]) -> list[tuple[str, RawImage]]:
+    """Return a class's images with their keys, in order.
+
+    A key is made of the file name alone, as if the class had no folders within it, and the image is named so. Where
+    files in several of its folders would get the same key, they are named by, and their keys made of, their paths in
+    the class. Which images have the same name and folder is left to the caller.
+    """
+    if not any("/" in image.name for image in images):
+        return [(sample_key(label, image.name), image) for image in images]
+    paths = [image.name.rpartition("/") for image in images]
+    keys = [sample_key(label, name) for _, _, name in paths]
+    folders: dict[str, set[str]] = {}
+    for key, (folder, _, _) in zip(keys, paths, strict=True):
+        folders.setdefault(key, set()).add(folder)
+    return [
+        (sample_key(label, image.name), image) if len(folders[key]) > 1 else (key, image._replace(name=name))
+        for key, image, (_, _, name) in zip(keys, images, paths, strict=True)
+    ]
 
 
 def keyed_hash(seed: int, purpose: bytes, key: str) -> int:

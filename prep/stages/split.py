@@ -28,7 +28,7 @@ from in21k.prep.records import (
 )
 from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.image_rows import open_image_rows
-from in21k.prep.stages.keys import keyed_hash, sample_key
+from in21k.prep.stages.keys import keyed_hash, keyed_images, sample_key
 from in21k.prep.stages.mixed_order import split_in_dump_order
 from in21k.prep.stages.record import (
     CLASSES,
@@ -228,8 +228,7 @@ def _split_class(wnid: str, class_index: int, images: list[RawImage], choice: _C
 def _unique(wnid: str, images: list[RawImage], rejects: RejectRows) -> dict[str, RawImage]:
     """Return a class's images by key; reject those whose key an earlier one has."""
     unique: dict[str, RawImage] = {}
-    for image in images:
-        key = sample_key(wnid, image.name)
+    for key, image in keyed_images(wnid, images):
         first = unique.setdefault(key, image)
         if first is not image:
             detail = f"{first.name} comes first" if first.name != image.name else "comes before in the class"
@@ -241,7 +240,9 @@ def _listed(wnid: str, images: dict[str, RawImage], choice: _Choice) -> dict[str
     """Return the images that the lists name, with the splits that these give them; all where there are no lists."""
     if choice.lists is None:
         return images
-    splits = choice.lists.splits([_list_hash(wnid, image.name) for image in images.values()])
+    shared = {sample_key(wnid, image.name.rpartition("/")[2]) for image in images.values() if "/" in image.name}
+    by_path = ["/" in image.name or key in shared for key, image in images.items()]
+    splits = choice.lists.splits([_list_hash(wnid, image.name) for image in images.values()], by_path)
     for image, split in zip(images.values(), splits, strict=True):
         if not split:
             choice.rejects.append(Reject(wnid=wnid, name=image.name, stage=STAGE, reason=Reason.IN_NO_LIST, detail=""))

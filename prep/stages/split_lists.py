@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,9 @@ _BLOCK = 1 << 20
 _SHOWN = 5
 
 Hash = Callable[[str, str], int]
-"""Returns 64 bits by which an image is known, of its class and its file name."""
+"""Returns 64 bits by which an image is known, of its class and its file name, with or without folders within it."""
+
+_Numbers = npt.NDArray[Any]
 
 
 @dataclass
@@ -27,9 +30,12 @@ class SplitLists:
     """The images of two lists, by hash; remembers which of them the dump has."""
 
     hashes: npt.NDArray[np.uint64]
-    """uint64 [n]: by which the listed images are known, ascending."""
+    """uint64 [n]: by which the listed images are known, ascending: one by its path in the class, and by its file name
+    alone where that tells it from the others."""
     lines: npt.NDArray[np.int64]
     """int64 [n]: the line of each, from 1; negative in the val list."""
+    is_name: npt.NDArray[np.bool_]
+    """bool [n]: whether it is a file name alone, of a line with folders within the class."""
     dropped: int = 0
     """Lines whose class is in the dump, but not kept."""
     unknown: list[str] = field(default_factory=list)
@@ -40,13 +46,18 @@ class SplitLists:
     def __post_init__(self) -> None:
         self._found = np.zeros(len(self.hashes), np.bool_)
 
-    def splits(self, hashes: Sequence[int]) -> list[str]:
-        """Return the split of each of some images, empty for one that neither list names."""
+    def splits(self, hashes: Sequence[int], by_path: Sequence[bool]) -> list[str]:
+        """Return the split of each of some images, empty for one that neither list names.
+
+        Args:
+            hashes: by which they are known.
+            by_path: whether each is known by its path alone, since several have its name.
+        """
         wanted = np.array(hashes, np.uint64)
         if not len(self.hashes):
             return [""] * len(wanted)
         at = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
-        is_listed = self.hashes[at] == wanted
+        is_listed = (self.hashes[at] == wanted) & ~(self.is_name[at] & np.array(by_path, np.bool_))
         self._found[at[is_listed]] = True
         splits: list[str] = np.where(is_listed, np.where(self.lines[at] < 0, "val", "train"), "").tolist()
         return splits
@@ -54,13 +65,18 @@ class SplitLists:
     @property
     def unmatched(self) -> int:
         """The number of lines that name nothing in the dump."""
-        return self.without_class + int((~self._found).sum())
+        return self.without_class + len(self._lost)
+
+    @property
+    def _lost(self) -> npt.NDArray[np.int64]:
+        """The lines that name no image of the dump, neither by path nor by name, ascending."""
+        return np.setdiff1d(self.lines, self.lines[self._found])
 
     def first_unmatched(self, work: Location) -> list[str]:
         """Return the first lines that name nothing in the dump, in words."""
         named = list(self.unknown)
         for split, sign in (("train", 1), ("val", -1)):
-            lost = np.sort(np.abs(self.lines[~self._found & (self.lines * sign > 0)]))[: _SHOWN - len(named)].tolist()
+            lost = np.sort(np.abs(self._lost[self._lost * sign > 0]))[: _SHOWN - len(named)].tolist()
             if lost:
                 lines = islice(_lines(work / LISTS[split]), lost[-1])  # as many at most, since blank ones are left out
                 named += [_words(split, number, line) for number, line in lines if number in lost]
@@ -79,7 +95,8 @@ def read_split_lists(work: Location, kept: Mapping[str, bool], hash_of: Hash) ->
         PrepError: a file is not such a list, or both name the same image.
     """
     hashes, numbers = array("Q"), array("q")
-    lists = SplitLists(np.empty(0, np.uint64), np.empty(0, np.int64))
+    by_name = array("Q"), array("Q"), array("q")
+    lists = SplitLists(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.bool_))
     for split, sign in (("train", 1), ("val", -1)):
         for number, line in _lines(work / LISTS[split]):
             found = image_of(path_of(line), kept)
@@ -88,8 +105,13 @@ def read_split_lists(work: Location, kept: Mapping[str, bool], hash_of: Hash) ->
                 if len(lists.unknown) < _SHOWN:
                     lists.unknown.append(_words(split, number, line))
             elif kept[found[0]]:
-                hashes.append(hash_of(*found))
+                label, name = found
+                hashes.append(hash_of(label, name))
                 numbers.append(sign * number)
+                if "/" in name:
+                    row = hash_of(label, name.rpartition("/")[2]), hashes[-1], numbers[-1]
+                    for column, value in zip(by_name, row, strict=True):
+                        column.append(value)
             else:
                 lists.dropped += 1
     known, lines = np.frombuffer(hashes, np.uint64), np.frombuffer(numbers, np.int64)
@@ -97,7 +119,32 @@ def read_split_lists(work: Location, kept: Mapping[str, bool], hash_of: Hash) ->
     known, lines = known[order], lines[order]
     _require_apart(known, lines)
     first = np.append(True, known[1:] != known[:-1])[: len(known)]
-    return SplitLists(known[first], lines[first], lists.dropped, lists.unknown, lists.without_class)
+    columns = _with_names(known[first], lines[first], *map(np.asarray, by_name))
+    return SplitLists(*columns, lists.dropped, lists.unknown, lists.without_class)
+
+
+def _with_names(
+    known: _Numbers, lines: _Numbers, names: _Numbers, paths: _Numbers, name_lines: _Numbers
+) -> tuple[_Numbers, _Numbers, _Numbers]:
+    """Return the columns of `SplitLists`: of the listed images, and of names alone unless several paths have the name.
+
+    Args:
+        known: hashes of the paths in their classes.
+        lines: of the former.
+        names: hashes of the names of those that have folders.
+        paths: hashes of the same ones' paths.
+        name_lines: their lines.
+    """
+    order = np.lexsort((paths, names))
+    names, paths, name_lines = names[order], paths[order], name_lines[order]
+    is_first = np.append(True, names[1:] != names[:-1])[: len(names)]
+    group = np.cumsum(is_first) - 1
+    several = np.unique(group[paths != paths[is_first][group]])
+    clear = is_first & ~np.isin(group, several) & ~np.isin(names, known)
+    is_name = np.arange(len(known) + clear.sum()) >= len(known)
+    known, lines = np.append(known, names[clear]), np.append(lines, name_lines[clear])
+    order = np.argsort(known, kind="stable")
+    return known[order], lines[order], is_name[order]
 
 
 def listed_classes(work: Location, classes: Iterable[str]) -> set[str]:
@@ -120,7 +167,7 @@ def path_of(line: str) -> str:
 
 
 def image_of(path: str, classes: Mapping[str, bool]) -> tuple[str, str] | None:
-    """Return the class and the file name of an image; None if no class of the dump is in its path.
+    """Return the class of an image and its path in it; None if no class of the dump is in its path.
 
     The class is the longest run of folders that is one, the innermost of equals; without such folders, what stands
     before the name's first underscore, as in ImageNet's names.
@@ -130,7 +177,7 @@ def image_of(path: str, classes: Mapping[str, bool]) -> tuple[str, str] | None:
         for start in range(len(folders) - length, -1, -1):
             label = "/".join(folders[start : start + length])
             if label in classes:
-                return label, name
+                return label, "/".join([*folders[start + length :], name])
     label = name.partition("_")[0]
     return (label, name) if label in classes else None
 

@@ -12,7 +12,7 @@ from in21k.shards_manifest.storage.location import locate
 @dataclass(frozen=True)
 class RawContents:
     images: dict[tuple[str, str], list[bytes]]
-    """The bytes under each wnid and name, which may come more than once."""
+    """The bytes under each wnid and file name, which may come more than once."""
     rejects: list[Reject]
 
     def refusals(self) -> set[tuple[str, str, str]]:
@@ -36,5 +36,5 @@ def read_raw(raw: Path | str, work: Path) -> RawContents:
             reader = open_archive(locate(raw), image.archive, locate(work))
             data = reader.read(image.offset, image.size)
             reader.close()
-            images.setdefault((found.wnid, image.name), []).append(data)
+            images.setdefault((found.wnid, image.name.rpartition("/")[2]), []).append(data)
     return RawContents(images, rejects)

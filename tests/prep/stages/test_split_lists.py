@@ -58,7 +58,7 @@ def test_a_line_is_a_path_and_maybe_a_label(line, path):
     [
         ("fall11_whole/n02084071/n02084071_1.JPEG", (DOG, "n02084071_1.JPEG")),
         ("n02121620/n02084071/x.png", (DOG, "x.png")),
-        ("./train\\n02084071\\nested\\x.png", (DOG, "x.png")),
+        ("./train\\n02084071\\nested\\x.png", (DOG, "nested/x.png")),
         ("n02084071_1.JPEG", (DOG, "n02084071_1.JPEG")),
         ("birds/great tit/x.png", ("birds/great tit", "x.png")),
         ("n00000000/n00000000_1.JPEG", None),
