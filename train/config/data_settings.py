@@ -27,8 +27,32 @@ class DataConfig:
         high=2**24,
     )
     eval_batch_size: int = setting(256, "Validation images per step, on each rank.", low=1, high=2**24)
+    interpolation: str = setting(
+        "bicubic",
+        "How images of another size are resized, in training and wherever the model is used; antialiased in both "
+        "cases.",
+        choices=("bicubic", "bilinear"),
+    )
+    random_crop_min_area: float = setting(
+        0.0,
+        "Least area of the random crop that takes a training image's place, as a fraction of the image's; 0 turns "
+        "random crops off.",
+        low=0,
+        high=1,
+    )
+    random_crop_max_area: float = setting(1.0, "Greatest area of a random crop.", low=0, high=1)
+    random_crop_min_ratio: float = setting(
+        0.75,
+        "Least ratio of a random crop's width to its height, before it is resized to a square.",
+        low=0.01,
+        high=100,
+    )
+    random_crop_max_ratio: float = setting(4 / 3, "Greatest ratio of a random crop.", low=0.01, high=100)
     horizontal_flip: float = setting(
-        0.0, "Probability of mirroring a training image, left for right, before anything else; 0 never.", low=0, high=1
+        0.0,
+        "Probability of mirroring a training image, left for right, before Cutout and all else but the crop; 0 never.",
+        low=0,
+        high=1,
     )
     cutout: float = setting(
         0.5, "Side of the Cutout square as a fraction of the image's side; 0 turns Cutout off.", low=0, high=1

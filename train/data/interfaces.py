@@ -38,6 +38,17 @@ READ_DIRECTLY = ReadOptions()
 """No cache, and no comparison of digests."""
 
 
+@dataclass(frozen=True)
+class RandomCrops:
+    """A box of random area and ratio in each image, which takes the place of the image."""
+
+    seed: int
+    areas: tuple[float, float]
+    """The least and the greatest area, as shares of the image's."""
+    ratios: tuple[float, float]
+    """The least and the greatest ratio of width to height."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
     """How the images of a split become pixels, before augmentation."""
@@ -58,6 +69,10 @@ class Decoding:
     scaled: bool = False
     """Whether libjpeg decodes a JPEG at a scale of 1 to 7 eighths where that brings its short side to the image size,
     which leaves nothing to resize."""
+    interpolation: str = "bicubic"
+    """How images of another size are resized: bicubic or bilinear, both antialiased."""
+    random_crops: RandomCrops | None = None
+    """Random crops, in place of squares; cut out of the whole image, which is therefore decoded at its full size."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class OpenedModel:
     """The scheme that decides the loss and the metrics."""
     names: Mapping[str, str]
     """What the summary says about the model."""
+    interpolation: str = "bicubic"
+    """How images of another size are resized."""
 
 
 ModelOpener = Callable[[TrainingData, int], OpenedModel]
@@ -65,7 +67,7 @@ def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunC
         check_labels(model.loss.scheme, dataset)
         network = prepare_network(model.network, ranks)
         config = Config(
-            data=replace(settings, image_size=model.image_size),
+            data=replace(settings, image_size=model.image_size, interpolation=model.interpolation),
             loss=model.loss,
             run=with_workers(run, ranks, settings.eval_batch_size, model.image_size),
         )
@@ -93,7 +95,8 @@ def trained_model(checkpoint: Path, *, raw: bool = False) -> ModelOpener:
         check_classes(path, metadata, len(data.hierarchy), data.class_list_sha256)
         size = image_size or metadata.image_size
         network = load_network(path, level_order(data.hierarchy), size)
-        return OpenedModel(network, size, metadata.config.loss, {"checkpoint": str(path), "model": metadata.model})
+        config, names = metadata.config, {"checkpoint": str(path), "model": metadata.model}
+        return OpenedModel(network, size, config.loss, names, config.data.interpolation)
 
     return _open
 

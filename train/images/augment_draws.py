@@ -1,8 +1,4 @@
-"""The random numbers of augmentation, and the strengths of RandAugment's operations.
-
-Every number is a hash of (seed, epoch, the image's position in the epoch's order), so an image looks the same whichever
-rank, loader process or device augments it, and after a resume, too.
-"""
+"""The random numbers of augmentation, and the strengths of RandAugment's operations."""
 
 import math
 from dataclasses import dataclass
@@ -13,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from in21k.train.arrays import IntArray
+from in21k.train.images.hashes import Bits, below, fractions, hashed
 
 OPS = (
     "Identity",
@@ -64,8 +61,6 @@ _RANDOM_OP = 6
 """Random numbers per operation of the random policy: whether it is done, which, its strength, its sign, and a place."""
 RANDOM_MAGNITUDES = 9
 """Strengths of the random policy, from 1 on."""
-CROP = 2
-"""Random numbers per image for its crop: y and x."""
 
 
 @dataclass(frozen=True)
@@ -122,47 +117,32 @@ class Draws:
 def draw(augmentation: Augmentation, epoch: int, start: int, count: int) -> Draws:
     """Return the random numbers of the images at `count` positions of an epoch's order, from `start` on."""
     per_op = _RANDOM_OP if augmentation.policy == RANDOM else 2
-    numbers = _hashed(augmentation.seed, epoch, start, count, _CUTOUT + per_op * augmentation.ops)
+    numbers = hashed(augmentation.seed, epoch, start, count, _CUTOUT + per_op * augmentation.ops)
     each = numbers[:, _CUTOUT:].reshape(count, augmentation.ops, per_op)
     ops = _draw_randomly(each) if augmentation.policy == RANDOM else _draw_ops(each, augmentation.magnitude)
-    flips = fractions(_hashed(augmentation.seed, epoch, start, count, 1, stream=2)[:, 0]) < augmentation.flip
+    flips = fractions(hashed(augmentation.seed, epoch, start, count, 1, stream=2)[:, 0]) < augmentation.flip
     return Draws(flips, fractions(numbers[:, :2]), (numbers[:, 2:_CUTOUT] >> np.uint64(56)).astype(np.uint8), *ops)
 
 
 _Ops = tuple[IntArray, IntArray, IntArray, npt.NDArray[np.float64]]
 
 
-def _draw_ops(each: npt.NDArray[np.uint64], magnitude: int) -> _Ops:
+def _draw_ops(each: Bits, magnitude: int) -> _Ops:
     """Return operations, signs, strengths and places of torchvision's policy, of uint64 [B, n, 2]."""
     shape = each.shape[:2]
     strengths, nowhere = np.full(shape, magnitude, np.int64), np.zeros((*shape, 2))
-    return _below(each[..., 0], len(OPS)), _signs(each[..., 1]), strengths, nowhere
+    return below(each[..., 0], len(OPS)), _signs(each[..., 1]), strengths, nowhere
 
 
-def _draw_randomly(each: npt.NDArray[np.uint64]) -> _Ops:
+def _draw_randomly(each: Bits) -> _Ops:
     """Return the same of the random policy, of uint64 [B, n, 6]."""
-    chosen = _below(each[..., 0], 2) * (1 + _below(each[..., 1], len(RANDOM_OPS) - 1))
-    return chosen, _signs(each[..., 3]), 1 + _below(each[..., 2], RANDOM_MAGNITUDES), fractions(each[..., 4:])
+    chosen = below(each[..., 0], 2) * (1 + below(each[..., 1], len(RANDOM_OPS) - 1))
+    return chosen, _signs(each[..., 3]), 1 + below(each[..., 2], RANDOM_MAGNITUDES), fractions(each[..., 4:])
 
 
-def _below(numbers: npt.NDArray[np.uint64], count: int) -> IntArray:
-    """Return whole numbers from 0 to count - 1, made of random 64-bit ones."""
-    return ((numbers >> np.uint64(32)) * np.uint64(count) >> np.uint64(32)).astype(np.int64)
-
-
-def _signs(numbers: npt.NDArray[np.uint64]) -> IntArray:
+def _signs(numbers: Bits) -> IntArray:
     signs: IntArray = 1 - 2 * (numbers >> np.uint64(63)).astype(np.int64)
     return signs
-
-
-def crop_offsets(seed: int, epoch: int, start: int, count: int) -> npt.NDArray[np.float64]:
-    """Return float64 [count, 2]: where each image is cropped, y and x, as shares of the room to move."""
-    return fractions(_hashed(seed, epoch, start, count, CROP, stream=1))
-
-
-def fractions(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """Return numbers from 0 to 1, exclusive, made of random 64-bit ones."""
-    return (numbers >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
 def cutout_box(
@@ -222,18 +202,3 @@ def shear_matrix(along_x: float, along_y: float) -> tuple[float, float, float, f
     a, b = math.cos(-y) / math.cos(y), -math.cos(-y) * math.tan(x) / math.cos(y) - math.sin(0.0)
     c, d = math.sin(-y) / math.cos(y), -math.sin(-y) * math.tan(x) / math.cos(y) + math.cos(0.0)
     return d, -b, 0.0, -c, a, 0.0
-
-
-def _hashed(seed: int, epoch: int, start: int, count: int, draws: int, stream: int = 0) -> npt.NDArray[np.uint64]:
-    """Return uint64 [count, draws]: random bits, SplitMix64's mix of position and draw."""
-    words = np.random.SeedSequence([seed, epoch, stream]).generate_state(2, np.uint64)
-    positions = np.arange(start, start + count, dtype=np.uint64)[:, None] * np.uint64(1 << 10)
-    mixed = _mix(positions + np.arange(draws, dtype=np.uint64) + words[0])
-    return _mix(mixed ^ words[1])
-
-
-def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    values = values * np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

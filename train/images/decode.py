@@ -1,58 +1,61 @@
 """A prepared dataset's image into a row of a batch."""
 
+from types import MappingProxyType
+
 import numpy as np
 from PIL import Image
 
 from in21k.shards_manifest.images.decode import Pixels, decode_strictly
 from in21k.shards_manifest.images.limits import Limits
+from in21k.train.images.crops import Crop
 
 LIMITS = Limits(pixels=1 << 26, memory=1 << 29)
 """Larger images are skipped by their header: a dataset of 224-pixel squares has none."""
 
-CENTER = (0.5, 0.5)
-"""A crop from the center."""
+FILTERS = MappingProxyType({"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR})
+"""How an image is resized, by name; always antialiased."""
 
 
 def decode_into(
     content: memoryview | bytes | Pixels,
     row: Pixels,
-    crop: tuple[float, float] | None = None,
+    crop: Crop | None = None,
     *,
     scaled: bool = False,
+    interpolation: str = "bicubic",
 ) -> None:
     """Decode an image to RGB into a row.
 
-    An image of another size is squished to the row's, antialiased, or a square of its short side is cropped before. A
-    JPEG that libjpeg warns about is not decoded: those of a prepared dataset have no fault until their bytes change.
+    An image of another size is squished to the row's, antialiased, or part of it is cropped before. A JPEG that libjpeg
+    warns about is not decoded: those of a prepared dataset have no fault until their bytes change.
 
     Args:
         content: an image file's bytes, or pixels, uint8 [H, W, 3].
         row: uint8 [H, W, 3], contiguous.
-        crop: where to crop a square, vertically and horizontally from 0 to 1; None squishes.
+        crop: what to cut out before; None squishes.
         scaled: decode a JPEG at a scale of 1 to 7 eighths where that brings its short side to the row's.
+        interpolation: one of `FILTERS`.
 
     Raises:
         ImageError: it cannot be decoded; the row is then undefined.
     """
     pixels = content if isinstance(content, np.ndarray) else decode_strictly(content, LIMITS, row, scaled=scaled)
-    if pixels is not row:
-        fit_into(pixels, row, crop)
+    if pixels is not row or crop is not None:
+        fit_into(pixels, row, crop, interpolation)
 
 
-def fit_into(pixels: Pixels, row: Pixels, crop: tuple[float, float] | None) -> None:
-    """Crop a square out of an image where asked to, and resize it into the row.
+def fit_into(pixels: Pixels, row: Pixels, crop: Crop | None, interpolation: str) -> None:
+    """Cut a box out of an image where asked to, and resize it into the row, in which the image may lie.
 
     Raises:
         ImageError: it is so narrow that resizing it would take more memory than the limits allow.
     """
-    height, width = pixels.shape[:2]
     if crop is not None:
-        side = min(height, width)
-        top, left = (int(at * (room - side + 1)) for at, room in zip(crop, (height, width), strict=True))
-        pixels = pixels[top : top + side, left : left + side]
+        top, bottom, left, right = crop.box(*pixels.shape[:2])
+        pixels = pixels[top:bottom, left:right]
     if pixels.shape == row.shape:
         row[:] = pixels
         return
     size = (row.shape[1], row.shape[0])
     LIMITS.check_resized((pixels.shape[1], pixels.shape[0]), size)
-    row[:] = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    row[:] = np.asarray(Image.fromarray(pixels).resize(size, FILTERS[interpolation]))

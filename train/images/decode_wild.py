@@ -8,6 +8,7 @@ from in21k.shards_manifest.images import decode
 from in21k.shards_manifest.images.decode import Pixels
 from in21k.shards_manifest.images.faults import ImageError, ImageFault
 from in21k.shards_manifest.images.jpeg import START_OF_IMAGE, orientation
+from in21k.train.images.crops import Crop
 from in21k.train.images.decode import LIMITS, decode_into, fit_into
 
 
@@ -29,27 +30,29 @@ def read_pixels(content: bytes | memoryview) -> Pixels:
 def decode_wild(
     content: memoryview | bytes | Pixels,
     row: Pixels,
-    crop: tuple[float, float] | None = None,
+    crop: Crop | None = None,
     *,
     scaled: bool = False,
+    interpolation: str = "bicubic",
 ) -> None:
     """Decode an image to RGB into a row, as `decode_into` does.
 
     Args:
         content: an image file's bytes, or pixels, uint8 [H, W, 3].
         row: uint8 [H, W, 3], contiguous.
-        crop: where to crop a square, vertically and horizontally from 0 to 1; None squishes.
+        crop: what to cut out before, of the upright image; None squishes.
         scaled: as for `decode_into`, of JPEGs that are upright and without fault; others are resized.
+        interpolation: as for `decode_into`.
 
     Raises:
         ImageError: it cannot be decoded; the row is then undefined.
     """
     if isinstance(content, np.ndarray):
-        fit_into(content, row, crop)
+        fit_into(content, row, crop, interpolation)
         return
     # The strict decoder is the faster one, and turns nothing: it takes the JPEGs that are upright and without fault.
     if content[:2] == START_OF_IMAGE and orientation(content) == 1:
         with suppress(ImageError):
-            decode_into(content, row, crop, scaled=scaled)
+            decode_into(content, row, crop, scaled=scaled, interpolation=interpolation)
             return
-    fit_into(read_pixels(content), row, crop)
+    fit_into(read_pixels(content), row, crop, interpolation)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import timm
 
-from in21k.train.config.settings import Config, ModelConfig, RunConfig
+from in21k.train.config.settings import Config, DataConfig, ModelConfig, RunConfig
 from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
@@ -23,9 +23,11 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
 
     Raises:
         TrainError: the scheme does not take the dataset's labels, neither the configuration nor the dataset says the
-            image size, a size begins after the run's last epoch, or timm lacks the model's weights.
+            image size, a size begins after the run's last epoch, the range of the random crops is empty, or timm lacks
+            the model's weights.
     """
     check_labels(config.loss.scheme, dataset)
+    _check_crops(config.data)
     sizes = _resolve_sizes(config, dataset)
     return replace(
         config,
@@ -33,6 +35,17 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
         data=replace(config.data, image_size=sizes),
         run=with_workers(config.run, ranks, config.data.batch_size // ranks.world_size, schedule_of(sizes).largest),
     )
+
+
+def _check_crops(data: DataConfig) -> None:
+    """Refuse random crops of which the least value is greater than the greatest."""
+    for name in ("area", "ratio"):
+        low, high = (getattr(data, f"random_crop_{end}_{name}") for end in ("min", "max"))
+        if data.random_crop_min_area and low > high:
+            raise TrainError(
+                f"data.random_crop_min_{name}={low:.6g} is more than data.random_crop_max_{name}={high:.6g}; give the "
+                "smaller one first"
+            )
 
 
 def _resolve_sizes(config: Config, dataset: TrainingData) -> int | str:

@@ -16,8 +16,9 @@ from in21k.train.data.interfaces import Decoding, Sample
 from in21k.train.data.partition import BatchPlan
 from in21k.train.errors import TrainError
 from in21k.train.images.augment_cpu import augment
-from in21k.train.images.augment_draws import Augmentation, Draws, crop_offsets, draw
-from in21k.train.images.decode import CENTER, decode_into
+from in21k.train.images.augment_draws import Augmentation, Draws, draw
+from in21k.train.images.crops import CENTER, Crop, SquareCrop, crop_offsets, resized_crops
+from in21k.train.images.decode import decode_into
 from in21k.train.images.decode_wild import decode_wild
 from in21k.train.stream.batch import BatchLabels
 
@@ -64,7 +65,7 @@ class BatchDecoder:
             faults=tuple(faults),
         )
 
-    def _decode_sample(self, sample: Sample, row: Pixels, crop: tuple[float, float] | None, faults: list[str]) -> bool:
+    def _decode_sample(self, sample: Sample, row: Pixels, crop: Crop | None, faults: list[str]) -> bool:
         """Decode a sample into a row of the batch and return whether that succeeded; if not, note why."""
         fault = sample.fault or self._fault(sample, row, crop)
         if not fault:
@@ -74,11 +75,13 @@ class BatchDecoder:
         faults.append(fault)
         return False
 
-    def _fault(self, sample: Sample, row: Pixels, crop: tuple[float, float] | None) -> str:
+    def _fault(self, sample: Sample, row: Pixels, crop: Crop | None) -> str:
         """Decode a sample into a row and return why that is not possible; nothing if it is."""
-        decode = decode_wild if self.decoding.wild else decode_into
+        decoding = self.decoding
+        decode = decode_wild if decoding.wild else decode_into
+        scaled = decoding.scaled and decoding.random_crops is None
         try:
-            decode(sample.image, row, crop, scaled=self.decoding.scaled)
+            decode(sample.image, row, crop, scaled=scaled, interpolation=decoding.interpolation)
         except ImageError as error:
             return one_line(error)
         return ""
@@ -89,14 +92,16 @@ class BatchDecoder:
             return None
         return self.augmentation, draw(self.augmentation, plan.epoch, plan.start, count)
 
-    def _crops(self, plan: BatchPlan, count: int) -> list[tuple[float, float] | None]:
-        """Return where the square of each image lies, from 0 to 1 down and across; None for images not cropped."""
-        if not self.decoding.crops:
+    def _crops(self, plan: BatchPlan, count: int) -> Sequence[Crop | None]:
+        """Return what is cut out of each image; None for images not cropped."""
+        decoding, batch = self.decoding, (plan.epoch, plan.start, count)
+        if (random := decoding.random_crops) is not None:
+            return resized_crops(random.areas, random.ratios, random.seed, *batch)
+        if not decoding.crops:
             return [None] * count
-        if self.decoding.crop_seed is None:
+        if decoding.crop_seed is None:
             return [CENTER] * count
-        offsets = crop_offsets(self.decoding.crop_seed, plan.epoch, plan.start, count)
-        return [(y, x) for y, x in offsets.tolist()]
+        return [SquareCrop(y, x) for y, x in crop_offsets(decoding.crop_seed, *batch).tolist()]
 
 
 def check_skipped(skipped: int, seen: int, passes: int, share: float, name: str) -> None:

@@ -6,7 +6,7 @@ from in21k.shards_manifest.sizes import parse_size
 from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.config.settings import Config, DataConfig
 from in21k.train.config.sizes import SizeSchedule, schedule_of
-from in21k.train.data.interfaces import CacheOptions, Decoding, ReaderFactory, ReadOptions, TrainingData
+from in21k.train.data.interfaces import CacheOptions, Decoding, RandomCrops, ReaderFactory, ReadOptions, TrainingData
 from in21k.train.images.augment_draws import Augmentation
 
 
@@ -45,15 +45,30 @@ def augmentation_of(config: Config) -> Augmentation:
     )
 
 
+def random_crops_of(config: Config) -> RandomCrops | None:
+    """Return the random crops of the training images; None where there are none."""
+    data = config.data
+    if not data.random_crop_min_area:
+        return None
+    areas = data.random_crop_min_area, data.random_crop_max_area
+    return RandomCrops(config.run.seed, areas, (data.random_crop_min_ratio, data.random_crop_max_ratio))
+
+
 def train_source(data: TrainingData, config: Config) -> StreamSource:
     """Return the source of the training images: randomly cropped, and augmented unless the GPU does that.
 
     Only where their size changes with the epoch are they decoded at it: one size gives the pixels that it always gave.
     """
     source, sizes = plain_source(data, "train", config), schedule_of(config.data.image_size)
+    decoding = replace(
+        source.decoding,
+        crop_seed=config.run.seed,
+        scaled=not sizes.is_constant,
+        random_crops=random_crops_of(config),
+    )
     return replace(
         source,
-        decoding=replace(source.decoding, crop_seed=config.run.seed, scaled=not sizes.is_constant),
+        decoding=decoding,
         augmentation=augmentation_of(config) if config.data.augment_device == "cpu" else None,
         sizes=sizes,
     )
@@ -70,7 +85,8 @@ def plain_source(data: TrainingData, split: str, config: Config) -> StreamSource
     Their size is the last one.
     """
     settings = config.data
-    decoding = replace(data.decoding(schedule_of(settings.image_size).last), strict=settings.strict)
+    decoding = data.decoding(schedule_of(settings.image_size).last)
+    decoding = replace(decoding, strict=settings.strict, interpolation=settings.interpolation)
     return StreamSource(data.reader(split, read_options(settings)), decoding)
 
 

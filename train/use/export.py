@@ -60,7 +60,7 @@ def hub_config(model: TrainedModel) -> dict[str, Any]:
         "tag": "in21k",
         "custom_load": False,
         "input_size": [3, metadata.image_size, metadata.image_size],
-        "interpolation": "bicubic",
+        "interpolation": metadata.config.data.interpolation,
         "crop_pct": 1.0,
         "crop_mode": "squash",  # images are resized without regard to their aspect ratio
         "mean": list(model.network.normalization.mean),

@@ -40,8 +40,8 @@ With a semantic scheme the classes of a level share one softmax.
 
 ## Inputs
 
-RGB images, resized to {size} × {size} pixels without regard to their aspect ratio (bicubic), values from 0 to 1,
-minus the mean {mean}, divided by the standard deviation {std}.
+RGB images, resized to {size} × {size} pixels without regard to their aspect ratio ({interpolation}), values from 0 to
+1, minus the mean {mean}, divided by the standard deviation {std}.
 
 ## Data
 
@@ -96,6 +96,7 @@ def model_card(model: TrainedModel, facts: RunFacts) -> str:
         steps=metadata.step,
         scheme=metadata.config.loss.scheme,
         size=metadata.image_size,
+        interpolation=metadata.config.data.interpolation,
         mean=list(model.network.normalization.mean),
         std=list(model.network.normalization.std),
         more=f", img_size={metadata.image_size}" if fixed else "",

@@ -54,7 +54,8 @@ def predict(
         run = _resolved(run, ranks, plan, size)
         network = prepare_network(model.network, ranks)
         guesser = Guesser(model, top, ranks.device)
-        source = StreamSource(images, Decoding(image_size=size, wild=True))
+        interpolation = model.metadata.config.data.interpolation
+        source = StreamSource(images, Decoding(image_size=size, wild=True, interpolation=interpolation))
         with device_stream(source, plan, Config(run=run), ranks.device) as batches:
             for batch in batches:
                 paths = images[batch.labels.start : batch.labels.start + plan.batch_size]

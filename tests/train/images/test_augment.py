@@ -5,7 +5,8 @@ import pytest
 from small_dataset import picture
 
 from in21k.train.images.augment_cpu import augment
-from in21k.train.images.augment_draws import OPS, Augmentation, crop_offsets, cutout_box, draw
+from in21k.train.images.augment_draws import OPS, Augmentation, cutout_box, draw
+from in21k.train.images.crops import crop_offsets
 
 
 def augmented(augmentation: Augmentation, epoch: int, position: int):

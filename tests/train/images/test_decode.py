@@ -9,7 +9,8 @@ from image_files import FILES, FOREIGN, PICTURE, damaged_in_the_middle, webp_of_
 from PIL import Image, ImageOps
 
 from in21k.shards_manifest.images.faults import ImageError
-from in21k.train.images.decode import CENTER, decode_into
+from in21k.train.images.crops import CENTER, SquareCrop
+from in21k.train.images.decode import decode_into
 from in21k.train.images.decode_wild import decode_wild, read_pixels
 
 BOTH = (decode_into, decode_wild)
@@ -64,7 +65,7 @@ def test_what_libjpeg_cannot_scale_is_resized(decode):
 @pytest.mark.parametrize("decode", BOTH)
 def test_a_scaled_image_is_cropped_or_squished_afterwards(decode):
     content = encode(photo(3, (128, 64)), "JPEG", quality=95)
-    for crop in (CENTER, (0.0, 0.0), None):
+    for crop in (CENTER, SquareCrop(0.0, 0.0), None):
         whole, half = decoded(decode, content, 64, crop), decoded(decode, content, 32, crop, scaled=True)
         assert np.abs(row_of(Image.fromarray(whole), 32).astype(int) - half).mean() < 6
 

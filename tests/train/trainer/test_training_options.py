@@ -315,3 +315,16 @@ def test_frozen_stages_stay_as_they_were_with_their_statistics(dataset_folder, t
     assert kept == frozen
     with pytest.raises(TrainError, match=r"model.frozen_stages=6 is more than the 5 stages of test_resnet before its"):
         train(dataset_folder, tmp_path / "more", model__frozen_stages=6, **values)
+
+
+def test_images_of_another_size_are_resized_in_evaluation_as_in_training(dataset_folder, tmp_path):
+    found = {}
+    for name in ("bicubic", "bilinear"):
+        summary = train(
+            dataset_folder, tmp_path / name, data__interpolation=name, data__image_size=24, model__name="test_resnet"
+        )
+        run = RunConfig(device="cpu", workers=0)
+        scores = evaluate(str(dataset_folder), trained_model(tmp_path / name), DataConfig(), run)
+        found[name] = scores["val_loss"]
+        assert found[name] == summary["val_loss"]
+    assert found["bicubic"] != found["bilinear"]

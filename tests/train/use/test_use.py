@@ -16,6 +16,7 @@ from train_runs import answer
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST, TableFile, read_manifest
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.overrides import with_values
+from in21k.train.images.decode import FILTERS
 from in21k.train.recipes import read_recipe
 from in21k.train.trainer.loop import pretrain
 from in21k.train.use.guesses import Guess, LevelGuesses, Prediction
@@ -48,13 +49,16 @@ def predictions(capsys, *arguments: object) -> tuple[int, list[dict], str]:
     return status, json.loads(out), err
 
 
-def test_each_level_has_its_own_softmax(capsys, run, images):
+@pytest.mark.parametrize("interpolation", FILTERS)
+def test_each_level_has_its_own_softmax(capsys, dataset_folder, tmp_path, images, interpolation):
+    """Of an image that is resized as the run resized its own."""
+    run = train(dataset_folder, tmp_path / "run", "test_resnet", **{"data.interpolation": interpolation})
     status, found, err = predictions(capsys, images[0], "--checkpoint", run, "--top", 20)
     assert (status, err) == (0, "")
     model = open_trained(run)
     hierarchy = model.classes.hierarchy
     assert [level["level"] for level in found[0]["levels"]] == np.flatnonzero(hierarchy.active).tolist()
-    pixels = torch.from_numpy(np.array(Image.open(images[0]).resize((32, 32), Image.Resampling.BICUBIC)))
+    pixels = torch.from_numpy(np.array(Image.open(images[0]).resize((32, 32), FILTERS[interpolation])))
     with torch.inference_mode():
         rows = model.network.module(pixels.permute(2, 0, 1)[None].float() / 255)[0]
     logits = dict(zip(hierarchy.wnids, model.network.order.to_classes(rows).tolist(), strict=True))
@@ -62,7 +66,7 @@ def test_each_level_has_its_own_softmax(capsys, run, images):
         names = [wnid for wnid, at in zip(hierarchy.wnids, hierarchy.levels, strict=True) if at == level["level"]]
         shares = torch.tensor([logits[wnid] for wnid in names]).softmax(0).tolist()
         expected = dict(zip(names, shares, strict=True))
-        assert {guess["wnid"]: guess["probability"] for guess in level["guesses"]} == pytest.approx(expected, abs=2e-4)
+        assert {guess["wnid"]: guess["probability"] for guess in level["guesses"]} == pytest.approx(expected, abs=1e-5)
         ordered = [guess["probability"] for guess in level["guesses"]]
         assert ordered == sorted(ordered, reverse=True)
     dog = next(guess for level in found[0]["levels"] for guess in level["guesses"] if guess["name"] == "dog")
@@ -138,6 +142,7 @@ def test_timm_loads_an_export_and_gives_our_logits(capsys, dataset_folder, tmp_p
         torch.testing.assert_close(logits, expected)
     config = timm.data.resolve_data_config(model=loaded[0])
     assert (tuple(config["input_size"]), tuple(config["mean"]), config["crop_pct"]) == ((3, size, size), (0, 0, 0), 1)
+    assert config["interpolation"] == open_trained(run).metadata.config.data.interpolation == "bilinear"
     assert loaded[0].pretrained_cfg["label_names"] == list(ours.classes.hierarchy.wnids)
     assert loaded[0].pretrained_cfg["label_descriptions"]["n02084071"].startswith("dog, domestic dog")
 
