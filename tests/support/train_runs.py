@@ -1,8 +1,11 @@
 """The trainer as users run it, in its own processes, and the files of its runs."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,18 @@ def train_losses(run: Path) -> dict[int, float]:
     """The logged training loss of each step."""
     rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
     return {int(row[0]): float(row[3]) for row in rows[1:] if row[2] == "train"}
+
+
+def kill_at(step: int, run: Path, command: list[str]) -> None:
+    """Start a run and kill it, with all its processes, once it has logged a step."""
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (run / "metrics.csv").exists() or max(train_losses(run), default=0) < step:
+        assert process.poll() is None, "the run ended before the kill"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def summary_of(run: Path) -> dict[str, Any]:

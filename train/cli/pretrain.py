@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
     LocalPath,
@@ -35,12 +36,13 @@ PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 @inputs_option
 @setting_option("teacher", metavar="PATH", more="For the distilling recipes.")
 @setting_option("teacher_weights", metavar="FILE")
+@data_options("shards")
 @training
 @shared
 def pretrain(
     data: str, output: Path, recipe: str, resume: bool, settings: tuple[str, ...], as_json: bool, **options: Any
 ) -> None:
-    """Train a model on DATA, a folder or a URI with a manifest.json.
+    """Train a model on DATA, a folder or a URI with a manifest.json, or another dataset as it was downloaded.
 
     \b
     Examples:
@@ -49,12 +51,14 @@ def pretrain(
       in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
       in21k-train pretrain out --recipe semantic-distillation --teacher runs/tresnet_l --model resnet50 --output runs/kd
       in21k-train pretrain out --recipe mine.toml --model resnet50 --output runs/mine
+      in21k-train pretrain oi --layout openimages --recipe multi-label --image-size 224 --model resnet50 --output runs/o
     """
+    asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     choice = choose(recipe, values, default=DEFAULT_RECIPE, run=output if resume else None)
     from in21k.train.trainer.loop import pretrain as core
 
-    show_run(lambda: core(data, output, choice, resume=resume), as_json)
+    show_run(lambda: core(asked, output, choice, resume=resume), as_json)
 
 
 @click.command()

@@ -5,25 +5,10 @@ from typing import Any
 
 import click
 
+from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.shared import RECIPE_HELP, setting_option, settings_of, shared, show_run, training
 from in21k.train.config.overrides import read_overrides
 from in21k.train.recipes.choice import choose
-
-LAYOUTS = (
-    "auto",
-    "shards",
-    "csv",
-    "cifar",
-    "inaturalist",
-    "openimages",
-    "coco",
-    "voc",
-    "food251",
-    "stanford-cars",
-    "imagenet",
-    "imagefolder",
-    "webdataset",
-)
 
 
 @click.command()
@@ -46,45 +31,12 @@ LAYOUTS = (
 )
 @setting_option("teacher", metavar="RUN|NAME", more="Its classes must be those of DATA.")
 @setting_option("teacher_weights", metavar="FILE")
-@click.option(
-    "--layout",
-    type=click.Choice(LAYOUTS),
-    default="auto",
-    show_default=True,
-    help="The layout of DATA; auto recognizes it.",
-)
-@click.option(
-    "--val-share",
-    type=float,
-    default=0.0,
-    metavar="SHARE",
-    help="Fraction of each class to hold out for validation if DATA has no val split.",
-)
-@click.option(
-    "--annotations",
-    default="",
-    metavar="FILE",
-    help="For COCO, iNaturalist and Open Images, the annotations of the training images.",
-)
-@click.option(
-    "--val",
-    default="",
-    metavar="FILE",
-    help="Validation images: annotations as for --annotations, a CSV's other CSV, or the tars of WebDataset.",
-)
-@click.option(
-    "--images", default="", metavar="FOLDER", help="For CSV and iNaturalist, where paths begin; by default by the list."
-)
+@data_options("auto")
 @training
 @shared
 def transfer(
     data: str,
     output: Path,
-    layout: str,
-    val_share: float,
-    annotations: str,
-    val: str,
-    images: str,
     checkpoint: str,
     settings: tuple[str, ...],
     resume: bool,
@@ -112,14 +64,14 @@ def transfer(
       in21k-train transfer 1k/ --recipe imagenet1k-distillation --teacher tresnet_l --checkpoint runs/a --output runs/b
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
+    asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     chosen = choose(recipe, values, run=output if resume else None).recipe if recipe else None
-    from in21k.train.data.open_data import DataRequest
     from in21k.train.transfer.transfer import TransferRequest
     from in21k.train.transfer.transfer import transfer as core
 
     request = TransferRequest(
-        data=DataRequest(data, layout=layout, val_share=val_share, annotations=annotations, val=val, images=images),
+        data=asked,
         checkpoint=checkpoint,
         recipe=chosen,
         values=values,

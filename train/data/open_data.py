@@ -1,4 +1,4 @@
-"""The data to transfer to: recognized by what is at a path, with the classes as a plain list."""
+"""The data that a user names: prepared, or in one of the layouts in which others publish theirs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from in21k.shards_manifest.manifest import MANIFEST
+from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST
+from in21k.shards_manifest.markers import UNFINISHED
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_datasets.cifar import is_cifar, open_cifar
@@ -26,7 +27,7 @@ from in21k.train.errors import TrainError
 from in21k.tree.class_names import ClassNames
 from in21k.tree.table import named_table
 
-AUTO = "auto"
+AUTO, SHARDS = "auto", "shards"
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def open_plain_dataset(path: str) -> PlainDataset:
 
 
 LAYOUTS: Mapping[str, Layout] = {
-    "shards": Layout(
-        lambda request: locate(request.path).child(MANIFEST).exists(),
+    SHARDS: Layout(
+        lambda request: _is_prepared(request.path),
         lambda request: open_plain_dataset(request.path),
     ),
     "csv": Layout(
@@ -163,22 +164,81 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def open_data(request: DataRequest) -> TrainingData:
-    """Return the data that a user asks for.
+    """Return the data that a user asks to transfer to, with their classes as a plain list.
 
     Raises:
         DatasetError: their layout is unknown or has no use for an option, or they are damaged.
     """
+    name = _layout(request)
+    _require_useful(name, request)
+    return LAYOUTS[name].open(request)
+
+
+def open_to_pretrain(request: DataRequest, run: Path) -> TrainingData:
+    """Return the data that a user asks to pretrain on: as for a transfer, but a prepared dataset has its hierarchy.
+
+    Args:
+        request: what is asked for.
+        run: the run's folder, which may not lie among images.
+
+    Raises:
+        DatasetError: as `open_data`, and `require_apart`.
+    """
+    name = _layout(request)
+    _require_useful(name, request)
+    if name != SHARDS:
+        require_apart(request.path, run)
+        return LAYOUTS[name].open(request)
+    if looks := _other_layout(request):
+        raise TrainError(
+            f"{request.path}: no {MANIFEST} there; prepare it with in21k-prep, or give --layout {looks}, which it has, "
+            "to train on it as it is"
+        )
+    return open_dataset(request.path)
+
+
+def require_apart(data: str, run: Path) -> None:
+    """Refuse a run's folder in a folder of images, of which it would become a class, or around one.
+
+    Raises:
+        TrainError: one of the two lies in the other.
+    """
+    images, output = Path(data).resolve(), run.resolve()
+    if images.is_dir() and (output.is_relative_to(images) or images.is_relative_to(output)):
+        raise TrainError(f"--output {run} and DATA {data} are not apart; give another --output")
+
+
+def _is_prepared(path: str) -> bool:
+    """Return whether in21k-prep made what is at a path, or began to, so that its tars are no one else's."""
+    return locate(path).child(MANIFEST).exists() or Path(path, UNFINISHED).is_dir()
+
+
+def _other_layout(request: DataRequest) -> str:
+    """Return which layout a folder has that holds no prepared dataset, nor a part of one; empty if none, or a URI."""
+    path = request.path
+    if "://" in path or _is_prepared(path) or Path(path, HIERARCHY).exists():
+        return ""
+    return next((name for name, layout in LAYOUTS.items() if layout.matches(request)), "")
+
+
+def _layout(request: DataRequest) -> str:
+    """Return the name of a request's layout.
+
+    Raises:
+        TrainError: nothing says it.
+    """
     if request.layout != AUTO:
-        return _opened(request.layout, request)
+        return request.layout
     for name, layout in LAYOUTS.items():
         if layout.matches(request):
-            return _opened(name, request)
+            return name
     if "://" not in request.path and not request.path.endswith(".tar") and not Path(request.path).exists():
         raise TrainError(f"{request.path}: there is no such file or folder")
     raise TrainError(f"{request.path} has none of the known layouts ({', '.join(LAYOUTS)}); give --layout")
 
 
-def _opened(name: str, request: DataRequest) -> TrainingData:
+def _require_useful(name: str, request: DataRequest) -> None:
+    """Refuse options for which a layout has no use."""
     layout = LAYOUTS[name]
     if request.val_share and not layout.holds_out:
         raise TrainError(
@@ -187,4 +247,3 @@ def _opened(name: str, request: DataRequest) -> TrainingData:
     for option in ("annotations", "val", "images"):
         if getattr(request, option) and option not in layout.options:
             raise TrainError(f"{request.path}: data of the layout {name} have no use for --{option}; leave it out")
-    return layout.open(request)

@@ -86,7 +86,7 @@ def check_labels(scheme: str, data: TrainingData) -> None:
     if scheme not in MULTI_LABEL and not data.is_single_label:
         raise TrainError(
             f"{data.name} has images with any number of classes, and loss.scheme={scheme} takes one class per image; "
-            f"use --recipe {FOR_ANY_LABELS[scheme in DISTILLING]}"
+            f"use --recipe {FOR_ANY_LABELS[scheme in DISTILLING]}, or multi-label to pretrain"
         )
 
 

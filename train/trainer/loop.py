@@ -14,12 +14,14 @@ from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.config.settings import Config, RunConfig
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.data.open_data import SHARDS, DataRequest, open_to_pretrain
+from in21k.train.data.open_datasets.taxonomy import in_taxonomy
 from in21k.train.device.ranks import Ranks, Timeouts, join_ranks, was_restarted
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.class_scores import write_class_scores
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
+from in21k.train.losses.schemes import MULTI_LABEL, SINGLE_LABEL
 from in21k.train.recipes.choice import Choice, resumed
 from in21k.train.run.checkpoint_writer import CheckpointWriter
 from in21k.train.run.curve_plot import PLOT, plot_curves
@@ -42,10 +44,11 @@ Asked = Config | Choice
 
 
 def pretrain(
-    data: str, run: Path, asked: Asked, *, resume: bool = False, progress: bool = True
+    data: str | DataRequest, run: Path, asked: Asked, *, resume: bool = False, progress: bool = True
 ) -> dict[str, Any] | None:
-    """Train a model on a prepared dataset, given by its folder or URI; otherwise as `train_on`."""
-    return train_on(lambda: open_dataset(data), run, asked, resume=resume, progress=progress)
+    """Train a model on a prepared dataset, by its folder or URI, or on what a request asks; otherwise as `train_on`."""
+    request = data if isinstance(data, DataRequest) else DataRequest(data, layout=SHARDS)
+    return train_on(lambda: open_to_pretrain(request, run), run, asked, resume=resume, progress=progress)
 
 
 def train_on(
@@ -72,8 +75,8 @@ def train_on(
     """
     with _joined(_config_of(asked).run) as ranks, run_lock(run) as lock:
         resume = was_restarted(ranks) or resume
-        dataset = open_data()
         asked = _continued(asked, run, ranks) if resume else asked
+        dataset = _in_levels(open_data(), _config_of(asked))
         config = resolved(_config_of(asked), dataset, ranks)
         if ranks.is_first:
             lock.take_if_there()
@@ -94,6 +97,11 @@ def train_on(
     if trainer.stopping:
         raise Preempted(trainer.progress.step)
     return summary if ranks.is_first else None
+
+
+def _in_levels(data: TrainingData, config: Config) -> TrainingData:
+    """Return data with the classes above their own, where the scheme learns levels and they have a taxonomy."""
+    return data if config.loss.scheme in SINGLE_LABEL | MULTI_LABEL else in_taxonomy(data)
 
 
 def _config_of(asked: Asked) -> Config:

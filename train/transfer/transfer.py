@@ -8,18 +8,16 @@ from typing import Any
 import timm
 
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.data.open_data import DataRequest, open_data
-from in21k.train.data.open_datasets.taxonomy import in_taxonomy
+from in21k.train.data.open_data import DataRequest, open_data, require_apart
 from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.errors import TrainError
-from in21k.train.losses.schemes import FOR_ANY_LABELS, MULTI_LABEL, SINGLE_LABEL
+from in21k.train.losses.schemes import FOR_ANY_LABELS
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.network import check_name
-from in21k.train.recipes.choice import Choice, resumed
+from in21k.train.recipes.choice import Choice
 from in21k.train.recipes.recipe import Recipe, open_recipe
 from in21k.train.run.checkpoint import find_model
-from in21k.train.run.folder import is_begun
 from in21k.train.trainer.loop import train_on
 from in21k.train.transfer.probe import probe
 
@@ -56,7 +54,7 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
         raise TrainError("a linear probe cannot be resumed; give another --output")
     data = open_data(request.data)
     if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
-        _require_apart(request.data.path, run)
+        require_apart(request.data.path, run)
     choice = _choice(request, data)
     if request.probe and choice.config.distill.teacher:
         raise TrainError("a linear probe learns from no teacher; leave --teacher out, or fine-tune without --probe")
@@ -66,9 +64,6 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
         )
     if request.probe:
         return probe(data, run, choice.config, keep_features=request.keep_features)
-    going_on = resumed(choice, run)[0] if resume and is_begun(run) else choice
-    if going_on.config.loss.scheme not in SINGLE_LABEL | MULTI_LABEL:
-        data = in_taxonomy(data)
     return train_on(lambda: data, run, choice, resume=resume)
 
 
@@ -80,17 +75,6 @@ def _choice(request: TransferRequest, data: TrainingData) -> Choice:
     if recipe.config.data.image_size:  # the recipe's size counts, not the checkpoint's
         start.pop(_SIZE, None)
     return Choice(recipe, request.values, start, is_named=request.recipe is not None)
-
-
-def _require_apart(data: str, run: Path) -> None:
-    """Refuse a run's folder in a folder of images, of which it would become a class, or around one.
-
-    Raises:
-        TrainError: one of the two lies in the other.
-    """
-    images, output = Path(data).resolve(), run.resolve()
-    if images.is_dir() and (output.is_relative_to(images) or images.is_relative_to(output)):
-        raise TrainError(f"--output {run} and DATA {data} are not apart; give another --output")
 
 
 def _start(request: TransferRequest) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from small_coco import write_coco
 from small_dataset import jpeg, picture
 
 from in21k.shards_manifest.tar import END, member_bytes
-from in21k.train.cli import transfer
+from in21k.train.cli import data_options
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import AUTO, LAYOUTS, DataRequest, open_data
 from in21k.train.data.open_datasets.cifar import open_cifar
@@ -368,4 +368,4 @@ def test_a_missing_path_is_reported_as_missing(tmp_path):
 
 
 def test_the_command_offers_every_layout():
-    assert set(transfer.LAYOUTS) == {AUTO, *LAYOUTS}
+    assert set(data_options.LAYOUTS) == {AUTO, *LAYOUTS}

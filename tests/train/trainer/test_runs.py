@@ -1,17 +1,13 @@
 """Whole runs in their own processes: torchrun, kill and resume, and a model that learns."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_dataset import write_dataset
-from train_runs import FIXED, OPTIONS, run_train, summary_of, train_command, train_losses
+from train_runs import FIXED, OPTIONS, kill_at, run_train, summary_of, train_command, train_losses
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config, DataConfig, RunConfig
@@ -22,18 +18,6 @@ from in21k.train.trainer.loop import pretrain as pretrain_here
 def pretrain(dataset: Path, run: Path, *arguments: object, processes: int = 1, workers: int = 0):
     options = ["--output", run, "--workers", workers, *FIXED, *arguments]
     return run_train("pretrain", dataset, *options, processes=processes)
-
-
-def kill_at(step: int, run: Path, command: list[str]) -> None:
-    """Start a run and kill it, with all its processes, once it has logged a step."""
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not (run / "metrics.csv").exists() or max(train_losses(run), default=0) < step:
-        assert process.poll() is None, "the run ended before the kill"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @pytest.fixture(scope="module")

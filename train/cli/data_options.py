@@ -1,0 +1,86 @@
+"""The options that say in which layout DATA are, and where their parts lie."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from in21k.train.data.open_data import DataRequest
+
+LAYOUTS = (
+    "auto",
+    "shards",
+    "csv",
+    "cifar",
+    "inaturalist",
+    "openimages",
+    "coco",
+    "voc",
+    "food251",
+    "stanford-cars",
+    "imagenet",
+    "imagefolder",
+    "webdataset",
+)
+
+_NAMES = ("layout", "val_share", "annotations", "val", "images")
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def data_options(layout: str) -> Callable[[_Command], _Command]:
+    """Return what adds the options to a command.
+
+    Args:
+        layout: the one that DATA have by default.
+    """
+    options = (
+        click.option(
+            "--layout",
+            type=click.Choice(LAYOUTS),
+            default=layout,
+            show_default=True,
+            help="The layout of DATA; auto recognizes it.",
+        ),
+        click.option(
+            "--val-share",
+            type=float,
+            default=0.0,
+            metavar="SHARE",
+            help="Fraction of each class to hold out for validation if DATA has no val split.",
+        ),
+        click.option(
+            "--annotations",
+            default="",
+            metavar="FILE",
+            help="For COCO, iNaturalist and Open Images, the annotations of the training images.",
+        ),
+        click.option(
+            "--val",
+            default="",
+            metavar="FILE",
+            help="Validation images: annotations as for --annotations, a CSV's other CSV, or the tars of WebDataset.",
+        ),
+        click.option(
+            "--images",
+            default="",
+            metavar="FOLDER",
+            help="For CSV, iNaturalist and Open Images, where paths begin; by default by the list.",
+        ),
+    )
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def data_request(data: str, options: dict[str, Any]) -> "DataRequest":
+    """Return what the options ask for, and take them out of the others."""
+    given = {name: options.pop(name) for name in _NAMES}
+    from in21k.train.data.open_data import DataRequest
+
+    return DataRequest(data, **given)
