@@ -144,7 +144,7 @@ def run_all(
 def pretraining(place: Place, budget: Budget, scheme: str, seed: int, epochs: int = 0) -> list[object]:
     """Return the arguments of a pretraining."""
     words: list[object] = [place.pretraining, "--recipe", scheme, "--model", NETWORK, "--image-size", SIZE]
-    return [*words, "--seed", seed, *_shared(budget, epochs or budget.epochs)]
+    return [*words, "--seed", seed, *settings_of(budget, epochs or budget.epochs)]
 
 
 def transfer(place: Place, budget: Budget, name: str, seed: int, how: str) -> Summary:
@@ -152,15 +152,16 @@ def transfer(place: Place, budget: Budget, name: str, seed: int, how: str) -> Su
     target = f"transfer/{name}-{how}"
     if name.startswith("scratch"):
         words: list[object] = ["--recipe", "transfer-single-label", "--model", NETWORK, "--image-size", SIZE]
-        fine = _shared(budget, budget.transfer_epochs)
+        fine = settings_of(budget, budget.transfer_epochs)
         return place.run("pretrain", target, place.held_back, *words, "--seed", seed, *fine)
     start = [place.held_back, "--checkpoint", place.root / name]
     if how == "probe":
         return place.run("transfer", target, *start, "--probe")
-    return place.run("transfer", target, *start, "--seed", seed, *_shared(budget, budget.transfer_epochs))
+    return place.run("transfer", target, *start, "--seed", seed, *settings_of(budget, budget.transfer_epochs))
 
 
-def _shared(budget: Budget, epochs: int) -> list[object]:
+def settings_of(budget: Budget, epochs: int) -> list[object]:
+    """Return the arguments that all runs have in common."""
     augmentation = {"data.cutout": budget.cutout, "data.randaugment_ops": budget.randaugment_ops}
     words: list[object] = ["--epochs", epochs, "--batch-size", budget.batch_size, "--lr", budget.lr]
     for key, value in {**augmentation, "run.eval_epochs": epochs}.items():
