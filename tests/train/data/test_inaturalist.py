@@ -1,13 +1,13 @@
 """iNaturalist's annotations as they are downloaded, as a dataset to transfer to, flat and with its taxonomy."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from downstream import logits_of, one_epoch, top_k
 from small_dataset import jpeg
+from small_years import CATEGORIES, annotations, write_year
 
 from in21k.train.data.open_data import DataRequest, open_data
 from in21k.train.data.open_datasets.inaturalist import open_inaturalist
@@ -15,39 +15,7 @@ from in21k.train.data.open_datasets.taxonomy import in_taxonomy
 from in21k.train.errors import TrainError
 from in21k.tree.table import hierarchy_of
 
-CATEGORIES = [
-    {"id": 3, "name": "Felis catus", "kingdom": "Animalia", "class": "Mammalia", "genus": "Felis"},
-    {"id": 0, "name": "Apis mellifera", "kingdom": "Animalia", "class": "Insecta", "genus": "Apis"},
-    {"id": 1, "name": "Apis cerana", "kingdom": "Animalia", "class": "Insecta", "genus": "Apis"},
-    {"id": 2, "name": "Felis silvestris", "kingdom": "Animalia", "class": "Mammalia", "genus": "Felis"},
-    {"id": 4, "name": "Rosa rugosa", "kingdom": "Plantae", "class": "", "genus": "Rosa"},
-    {"id": 5, "name": "Rosa canina", "kingdom": "Plantae", "genus": "Rosa", "common_name": "dog-rose"},
-]
 SPECIES = ["Apis mellifera", "Apis cerana", "Felis silvestris", "Felis catus", "Rosa rugosa", "Rosa canina"]
-
-
-def annotations(names: list[str], categories: list[dict] = CATEGORIES) -> dict:
-    """Annotations in which image i is of species i % 6."""
-    return {
-        "info": {"year": 2021},
-        "images": [{"id": 70 + at, "file_name": name, "width": 9, "latitude": None} for at, name in enumerate(names)],
-        "categories": categories,
-        "annotations": [{"id": at, "image_id": 70 + at, "category_id": at % 6} for at in range(len(names))],
-        "licenses": [],
-    }
-
-
-def write_year(root: Path, year: str, counts=(48, 24), **changes: object) -> Path:
-    """A year as its archives unpack: 2021's have a folder per split, 2019's one for both."""
-    for split, count in zip(("train", "val"), counts, strict=True):
-        folder = "train_val2019" if year == "2019" else split
-        names = [f"{folder}/{at % 6:05d}_Species/{split}{at}.jpg" for at in range(count)]
-        for at, name in enumerate(names):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes(jpeg(at % 6, at + 100 * (split == "val")))
-        loaded = annotations(names) | (changes if split == "train" else {})
-        (root / f"{split}{'2019' if year == '2019' else ''}.json").write_text(json.dumps(loaded))
-    return root
 
 
 def val_images(root: Path, data) -> tuple[list[bytes], list[int]]:
@@ -161,14 +129,6 @@ def test_the_mini_training_images_and_a_folder_elsewhere(tmp_path):
 def test_annotations_that_are_not_sound_are_one_line(tmp_path, changes, message):
     with pytest.raises(TrainError, match=message):
         open_inaturalist(write_year(tmp_path, "2021", **changes))
-
-
-def test_an_archive_that_is_still_packed_is_named(tmp_path):
-    root = write_year(tmp_path, "2021")
-    shutil.rmtree(root / "val")
-    (root / "val.tar.gz").write_bytes(b"")
-    with pytest.raises(TrainError, match=r"val\.tar\.gz is still packed; unpack it: tar -xf .*val\.tar\.gz -C "):
-        open_inaturalist(root)
 
 
 def test_other_json_beside_class_folders_is_no_annotation(tmp_path):

@@ -16,6 +16,7 @@ from in21k.train.data.open_datasets.labeled import (
     labeled_dataset,
 )
 from in21k.train.data.open_datasets.listed import ListedDataset
+from in21k.train.data.open_datasets.packed import in_tars
 from in21k.train.errors import TrainError
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
@@ -61,7 +62,7 @@ def open_inaturalist(
     """Return the images of a year, with the species as classes in the order of their ids, and the ranks above them.
 
     Args:
-        root: holds the annotations, and the image folders as their archives have them.
+        root: holds the annotations, and the image folders as their archives have them, or these as plain tars.
         annotations: those of the training images; train2019.json, train.json or another year's by default.
         val: those of the validation images; val2019.json, val.json or another year's by default. Annotations without
             images mean no validation.
@@ -69,7 +70,8 @@ def open_inaturalist(
         val_share: without annotations of validation images, the share of each species to hold out, from 0 to 1.
 
     Raises:
-        TrainError: annotations are missing or damaged, or an image has not one species, or is missing.
+        TrainError: annotations are missing or damaged, an image has not one species, or is missing, or an archive is
+            still gzipped.
     """
     train_path = Path(annotations) if annotations else _found(root, _TRAIN)
     val_path = Path(val) if val else _found(root, _VAL)
@@ -84,7 +86,7 @@ def open_inaturalist(
     parts = {train.source: _numbered(train, index, folder)}
     if val_path is not None:
         parts[str(val_path)] = _numbered(_read(val_path), index, folder)
-    _require_unpacked(Path(folder), {name.partition("/")[0] for part in parts.values() for name in part.names})
+    parts = in_tars(Path(folder), parts)
     check_listed(parts, movable=True)
     listed, held = parts[train.source], parts.get(str(val_path), NO_IMAGES)
     if not listed.names:
@@ -94,14 +96,6 @@ def open_inaturalist(
     classes = _labels([taxonomy[category][-1] for category in index], list(index))
     data = labeled_dataset(str(root), classes, listed, held, f"species of {train_path.name}", single_label=True)
     return replace(data, lineages=[taxonomy[category][:-1] for category in index])
-
-
-def _require_unpacked(folder: Path, below: set[str]) -> None:
-    """Refuse image folders that are still in their archives, where images cannot be read in any order."""
-    for name in sorted(below):
-        archive = next((path for end in (".tar.gz", ".tar") if (path := folder / f"{name}{end}").is_file()), None)
-        if archive is not None and not (folder / name).is_dir():
-            raise TrainError(f"{archive} is still packed; unpack it: tar -xf {archive} -C {folder}")
 
 
 def _found(root: Path, names: Sequence[str]) -> Path | None:

@@ -12,7 +12,8 @@ from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.data.open_datasets.image_files import FolderImages, is_file
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
-from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
+from in21k.train.data.open_datasets.listed import ImageStore, ListedDataset, ListedSplit, single_labels
+from in21k.train.data.open_datasets.tar_images import TarImages
 from in21k.train.errors import TrainError
 
 
@@ -25,15 +26,24 @@ class LabeledImages:
     labels: Sequence[Sequence[int]]
     """[N]: the classes of each image; one each where images have one class."""
     folder: str = ""
+    tars: TarImages | None = None
+    """Where they are instead, if they are in tars; row by row."""
 
     def rows(self, rows: Iterable[int]) -> "LabeledImages":
         """Return some of the images."""
         chosen = list(rows)
-        return LabeledImages([self.names[row] for row in chosen], [self.labels[row] for row in chosen], self.folder)
+        return LabeledImages(
+            names=[self.names[row] for row in chosen],
+            labels=[self.labels[row] for row in chosen],
+            folder=self.folder,
+            tars=self.tars.rows(np.array(chosen, np.int64)) if self.tars else None,
+        )
 
     @property
-    def store(self) -> FolderImages:
+    def store(self) -> ImageStore:
         """The image files."""
+        if self.tars is not None:
+            return self.tars
         return FolderImages(self.folder, pa.array([name.encode() for name in self.names], pa.binary()))
 
 
@@ -129,7 +139,24 @@ def _repeated(names: Sequence[str]) -> str:
 
 
 def _require_files(source: str, part: LabeledImages, *, movable: bool) -> None:
-    """Refuse a list of missing images, reading each folder once rather than asking for each of a million files."""
+    missing = _missing(part)
+    if missing and part.tars is not None:
+        raise TrainError(
+            f"{source} lists {len(missing):,} images that are not in {' or '.join(part.tars.paths)}, such as "
+            f"{missing[0]}; copy the tar again"
+        )
+    if missing:
+        otherwise = "give their folder with --images" if movable else "leave them out of the list"
+        raise TrainError(
+            f"{source} lists {len(missing):,} images that are not in {part.folder}, such as {missing[0]}; "
+            f"copy them there, or {otherwise}"
+        )
+
+
+def _missing(part: LabeledImages) -> list[str]:
+    """Return the images that are not there, reading each folder once rather than asking for each of a million files."""
+    if part.tars is not None:
+        return [part.names[row] for row in np.flatnonzero(part.tars.sizes < 0).tolist()]
     folders: dict[str, set[str]] = {}
     missing = []
     for name in part.names:
@@ -138,12 +165,7 @@ def _require_files(source: str, part: LabeledImages, *, movable: bool) -> None:
             folders[below] = _files(Path(part.folder, below))
         if base not in folders[below] and not Path(part.folder, name).is_file():
             missing.append(name)
-    if missing:
-        otherwise = "give their folder with --images" if movable else "leave them out of the list"
-        raise TrainError(
-            f"{source} lists {len(missing):,} images that are not in {part.folder}, such as {missing[0]}; "
-            f"copy them there, or {otherwise}"
-        )
+    return missing
 
 
 def _files(folder: Path) -> set[str]:

@@ -19,6 +19,7 @@ from in21k.train.data.open_datasets.csv_list import csv_rows
 from in21k.train.data.open_datasets.image_files import safe_name
 from in21k.train.data.open_datasets.labeled import LabeledImages, check_listed
 from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit
+from in21k.train.data.open_datasets.packed import in_tars, is_there
 from in21k.train.errors import TrainError
 
 MOST_BYTES = 16 << 30
@@ -60,7 +61,7 @@ def open_open_images(root: Path, annotations: str = "", val: str = "", images: s
     training image shows; other labels are left out.
 
     Args:
-        root: holds the CSVs, and train/ID.jpg (or train_0/ to train_f/) and validation/ID.jpg.
+        root: holds the CSVs, and train/ID.jpg (or train_0/ to train_f/) and validation/ID.jpg, or these folders' tars.
         annotations: the CSV of the training images; *train*annotations-human-imagelabels*.csv by default.
         val: that of the validation images; likewise. One without images means no validation.
         images: the folder that holds train/ and validation/; the root by default.
@@ -73,7 +74,8 @@ def open_open_images(root: Path, annotations: str = "", val: str = "", images: s
     classes, names = _classes(root, verified["train"])
     folder = Path(images) if images else root
     listed = {split: _images(folder, split, found.images) for split, found in verified.items()}
-    check_listed({str(paths[split]): part for split, part in listed.items()}, movable=True)
+    placed = in_tars(folder, {str(paths[split]): part for split, part in listed.items()})
+    check_listed(placed, movable=True)
     tables = [_label_sets(found, classes, paths[split]) for split, found in verified.items()]
     if not (tables[0] < -1).any():
         raise TrainError(f"{paths['train']} has no label that is verified to be absent (Confidence 0)")
@@ -83,7 +85,7 @@ def open_open_images(root: Path, annotations: str = "", val: str = "", images: s
     )
     first = {"train": 0, "val": len(tables[0])}
     splits = {
-        split: ListedSplit(part.names, first[split] + np.arange(len(part.names)), part.store)
+        split: ListedSplit(part.names, first[split] + np.arange(len(part.names)), placed[str(paths[split])].store)
         for split, part in listed.items()
     }
     return ListedDataset(name=str(root), classes=names, splits=splits, label_sets=label_sets, title="Open Images")
@@ -155,8 +157,8 @@ def _classes(root: Path, train: _Verified) -> tuple[dict[str, int], list[str]]:
 
 
 def _images(folder: Path, split: str, ids: Sequence[str]) -> LabeledImages:
-    below = next((name for name in _SPLITS[split] if (folder / name).is_dir()), _SPLITS[split][0])
-    parted = not (folder / below).is_dir()  # the archives are train_0 to train_f, by the first digit of the id
+    below = next((name for name in _SPLITS[split] if is_there(folder, name)), _SPLITS[split][0])
+    parted = not is_there(folder, below)  # the archives are train_0 to train_f, by the first digit of the id
     names = [
         safe_name(f"{below}_{image[:1]}/{image}.jpg" if parted else f"{below}/{image}.jpg", split) for image in ids
     ]

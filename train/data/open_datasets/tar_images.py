@@ -27,11 +27,15 @@ class TarImages:
     offsets: IntArray
     """int64 [N]: byte of the tar at which the image file begins."""
     sizes: IntArray
-    """int64 [N]: length of the image file in bytes."""
+    """int64 [N]: length of the image file in bytes; -1 where a list names an image that is in none of the tars."""
 
     def open(self) -> "OpenTars":
         """Return the images, open for reading."""
         return OpenTars(self)
+
+    def rows(self, rows: IntArray) -> "TarImages":
+        """Return some of the images."""
+        return TarImages(self.paths, self.tars[rows], self.offsets[rows], self.sizes[rows])
 
 
 class OpenTars:
@@ -98,6 +102,31 @@ class TarIndex:
         """
         arrays = (np.array(values, np.int64) for values in (self.tars, self.offsets, self.sizes))
         return ListedSplit(self.keys, np.array(self.labels, np.int64), TarImages(tuple(paths), *arrays))
+
+
+def listed_in_tars(names: Sequence[str], paths: Sequence[str]) -> TarImages:
+    """Return where the images that a list names are in tars; where several have a name, the last one counts.
+
+    Args:
+        names: [N]: paths in the tars.
+        paths: of the tars.
+
+    Raises:
+        TrainError: a tar is damaged or cannot be read.
+    """
+    rows: dict[str, int] = {}
+    row_of_name = np.array([rows.setdefault(name, len(rows)) for name in names], np.int64)
+    tars, offsets, sizes = (np.full(len(rows), -1, np.int64) for _ in range(3))
+    for number, path in enumerate(paths):
+        tar = LocalRanges(path, path)
+        try:
+            for member in files_in_tar(path, tar.read, 0, tar.size):
+                row = rows.get(member.name.removeprefix("./"))
+                if row is not None:
+                    tars[row], offsets[row], sizes[row] = number, member.offset, member.size
+        finally:
+            tar.close()
+    return TarImages(tuple(paths), tars, offsets, sizes).rows(row_of_name)
 
 
 def files_in_tar(path: str, read: Read, start: int, end: int) -> Iterator[TarMember]:
