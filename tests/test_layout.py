@@ -38,7 +38,7 @@ ORDER = {
         ["stream"],
         ["model"],
         ["losses"],
-        ["run"],
+        ["run", "answers"],
         ["evaluation"],
         ["trainer", "use"],
         ["transfer"],

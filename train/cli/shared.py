@@ -145,6 +145,20 @@ class LocalPath(click.Path):
             self.fail(str(error), param, ctx)
 
 
+class Probability(click.FloatRange):
+    """An option's probability, 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the probability that a text gives; NaN, which no range excludes, is refused."""
+        found: float = super().convert(value, param, ctx)
+        if found != found:
+            self.fail(f"{value} is no number from 0 to 1.", param, ctx)
+        return found
+
+
 def check_there(checkpoint: Path) -> None:
     """Refuse a checkpoint whose path does not exist, before seconds go by in imports.
 

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.shards_manifest.errors import errors_naming, escaped, one_line
-from in21k.train.cli.shared import PROGRAM, LocalPath, check_there, print_summary, setting_option, settings_of
+from in21k.train.cli.shared import (
+    PROGRAM,
+    LocalPath,
+    Probability,
+    check_there,
+    print_summary,
+    setting_option,
+    settings_of,
+)
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 
 if TYPE_CHECKING:
-    from in21k.train.use.guesses import Prediction
+    from in21k.train.use.guesses import Guess, Prediction
 
 _checkpoint_help = "A run's folder, a checkpoint's folder, an exported model's folder, or a model.safetensors."
 
@@ -42,7 +50,15 @@ hierarchy_option = click.option(
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    help="Classes to show per level; by default 1, or 5 if the model's classes have no levels.",
+    help="Classes to show per level, beside the path; by default 1, or 5 if one softmax goes over all classes.",
+)
+@click.option(
+    "--confidence",
+    type=Probability(),
+    default=0.5,
+    show_default=True,
+    metavar="P",
+    help="Least probability of the class at which the answer stops, on the best path through the hierarchy.",
 )
 @setting_option(
     "batch_size",
@@ -69,12 +85,13 @@ def predict(
     data: str,
     hierarchy: str,
     top: int | None,
+    confidence: float,
     batch_size: int,
     picture: Path | None,
     form: str | None,
     **options: Any,
 ) -> int:
-    """Name what images show, level by level of the hierarchy, with probabilities among each level's classes.
+    """Name what images show, by the best path through the hierarchy, down to where the model is confident.
 
     IMAGE is a file, or a folder, which stands for all images below it. Predictions appear batch by batch, in the order
     of the images. A file that cannot be read gets one line on stderr, and the exit status is then 1.
@@ -83,6 +100,7 @@ def predict(
     Examples:
       in21k-train predict dog.jpg --checkpoint runs/r50
       in21k-train predict dog.jpg cat.png --checkpoint runs/r50 --top 3 --picture labels.png
+      in21k-train predict dog.jpg --checkpoint runs/r50 --confidence 0.8
       in21k-train predict photos/ --checkpoint runs/r50 --jsonl
       find /archive -name '*.jpg' | in21k-train predict --images-from - --checkpoint runs/r50 --jsonl --batch-size 256
       in21k-train predict dog.jpg --checkpoint model.safetensors --hierarchy out/hierarchy.parquet --json
@@ -101,7 +119,7 @@ def predict(
     if picture is not None:
         check_picture(picture, files)
     model = open_trained(checkpoint, data, hierarchy)
-    printed = _printed(core(model, files, run, top=top or 0, batch_size=batch_size), form)
+    printed = _printed(core(model, files, run, top=top or 0, confidence=confidence, batch_size=batch_size), form)
     if picture is None:
         return max(1 if prediction.error else 0 for prediction in printed)
     drawn = list(printed)
@@ -164,8 +182,15 @@ def _printed(predictions: "Iterable[Prediction]", form: str | None) -> "Iterator
 
 
 def _lines(prediction: "Prediction") -> Iterator[str]:
-    yield escaped(f"{prediction.image}: {', '.join(prediction.labels) or 'no confident label'}")
-    for level in prediction.levels:
-        for index, guess in enumerate(level.guesses):
-            head = "" if level.level is None or index else f"level {level.level}"
-            yield f"  {head:<9}{guess.probability:6.3f}  {escaped(guess.path)}"
+    yield escaped(f"{prediction.image}: {prediction.headline or 'no confident label'}")
+    for level, guess in enumerate(prediction.path.path):
+        yield _line(f"level {level}", guess)
+    if prediction.path.path and prediction.beside:
+        yield "  most probable, whatever the path:"
+    for found in prediction.beside:
+        for place, guess in enumerate(found.guesses):
+            yield _line("" if found.level is None or place else f"level {found.level}", guess)
+
+
+def _line(head: str, guess: "Guess") -> str:
+    return f"  {head:<9}{guess.probability:6.3f}  {escaped(guess.path)}"

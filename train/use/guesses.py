@@ -1,4 +1,4 @@
-"""What a model says of an image: the most probable classes, level by level where it was trained level by level."""
+"""What a model says of an image: a path through the hierarchy, and the most probable classes of each level."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from in21k.train.answers.paths import CONFIDENCE, PathFinder
 from in21k.train.losses.schemes import MULTI_LABEL
+from in21k.train.model.level_order import level_order
 from in21k.train.use.trained_model import TrainedModel
 
 SURE = 0.5
@@ -27,7 +29,8 @@ class Guess:
     path: str
     """The names from the root down to the class: animal > domestic animal > dog."""
     probability: float
-    """Among the classes of its level, among all classes, or (multi label) of this class alone."""
+    """On a path, of this class or anything below it; else among the classes of its level, among all classes, or (multi
+    label) of this class alone."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,23 @@ class LevelGuesses:
 
 
 @dataclass(frozen=True)
+class PathGuess:
+    """The best path through the hierarchy, and where on it the answer stops."""
+
+    path: tuple[Guess, ...] = ()
+    """From a root down, each class below the one before it; empty where the classes have no hierarchy."""
+    answer: Guess | None = None
+    """The last class on the path that is as probable as the confidence asks; None if not even the root is."""
+    stopped: bool = False
+    """Whether the path goes on below the answer."""
+
+    @property
+    def answered(self) -> tuple[Guess, ...]:
+        """The part of the path down to the answer."""
+        return self.path[: self.path.index(self.answer) + 1] if self.answer else ()
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A model's prediction for an image, or why the image cannot be read."""
 
@@ -48,32 +68,66 @@ class Prediction:
     levels: tuple[LevelGuesses, ...] = ()
     labels: tuple[str, ...] = ()
     """Names of each level's most probable class, where its probability is above `SURE`."""
+    path: PathGuess = PathGuess()
     error: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {"image": self.image, "error": self.error} if self.error else _without(asdict(self), "error")
+        if self.error:
+            return {"image": self.image, "error": self.error}
+        values = asdict(self)
+        return {"image": self.image, "levels": values["levels"], "labels": self.labels, **values["path"]}
+
+    @property
+    def headline(self) -> str:
+        """The answer with all above it, or the labels where there is no path; empty if nothing is probable enough."""
+        if not self.path.path:
+            return ", ".join(self.labels)
+        names = " > ".join(guess.name for guess in self.path.answered)
+        return f"{names}, not sure which" if names and self.path.stopped else names
+
+    @property
+    def beside(self) -> tuple[LevelGuesses, ...]:
+        """The levels that say more than the path: all where a level has several guesses, or where there is no path."""
+        return self.levels if not self.path.path or any(len(level.guesses) > 1 for level in self.levels) else ()
 
 
 class Guesser:
     """Turns a model's logits into guesses."""
 
-    def __init__(self, model: TrainedModel, top: int, device: torch.device) -> None:
+    def __init__(self, model: TrainedModel, top: int, device: torch.device, *, confidence: float = CONFIDENCE) -> None:
         """Prepare for logits on a device.
 
         Args:
             model: that they come from.
             top: classes per level; 0 takes one if there are several levels, else five.
             device: of the logits.
+            confidence: least probability of the class at which the path's answer stops, 0 to 1.
         """
         self._classes, self._is_independent = model.classes, is_independent(model)
         self._groups = [(level, members.to(device)) for level, members in competing(model)]
         self._count = top or (1 if len(self._groups) > 1 else 5)
         self._paths: dict[int, str] = {}
+        hierarchy, self._confidence = model.classes.hierarchy, confidence
+        self._order = level_order(hierarchy)
+        finder = PathFinder(self._order, model.metadata.config.loss.scheme).to(device)
+        self._finder = finder if hierarchy.num_levels > 1 else None
 
     def guesses(self, logits: Tensor) -> Iterator[tuple[LevelGuesses, ...]]:
         """Return the guesses for each image of a batch, given its logits, float32 [B, C] in class order."""
         return zip(*(self._of_level(logits, level, members) for level, members in self._groups), strict=True)
+
+    def paths(self, logits: Tensor) -> Iterator[PathGuess]:
+        """Yield the path for each image of a batch, given its logits, float32 [B, C] in class order."""
+        if self._finder is None:
+            yield from (PathGuess() for _ in range(len(logits)))
+            return
+        found = self._finder(self._order.to_rows(logits, dim=1))
+        depths = found.answered(self._confidence).tolist()
+        for rows, shares, depth in zip(found.rows.tolist(), found.probabilities.tolist(), depths, strict=True):
+            inside = zip(rows, shares, strict=True)
+            path = tuple(self._guess(int(self._order.class_of_row[row]), share) for row, share in inside if row >= 0)
+            yield PathGuess(path, path[depth - 1] if depth else None, stopped=depth < len(path))
 
     def _of_level(self, logits: Tensor, level: int | None, members: Tensor) -> list[LevelGuesses]:
         scores = logits[:, members]
@@ -87,13 +141,13 @@ class Guesser:
         return Guess(self._classes.hierarchy.wnids[index], self._classes.names[index], path, round(probability, 6))
 
 
-def prediction_of(image: str, levels: tuple[LevelGuesses, ...]) -> Prediction:
-    """Return the prediction for an image of which a model guesses these levels."""
+def prediction_of(image: str, levels: tuple[LevelGuesses, ...], path: PathGuess) -> Prediction:
+    """Return the prediction for an image of which a model guesses these levels and this path."""
     if len(levels) > 1:
         sure = [level.guesses[0].name for level in levels if level.guesses[0].probability > SURE]
     else:
         sure = [guess.name for guess in levels[0].guesses if guess.probability > SURE]
-    return Prediction(image, levels, tuple(sure))
+    return Prediction(image, levels, tuple(sure), path)
 
 
 def competing(model: TrainedModel) -> list[tuple[int | None, Tensor]]:
@@ -109,7 +163,3 @@ def competing(model: TrainedModel) -> list[tuple[int | None, Tensor]]:
 def is_independent(model: TrainedModel) -> bool:
     """Return whether each class has an independent probability, as in multi label."""
     return model.metadata.config.loss.scheme in MULTI_LABEL
-
-
-def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != name}

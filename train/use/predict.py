@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from in21k.train.answers.paths import CONFIDENCE
 from in21k.train.config.settings import Config, RunConfig
 from in21k.train.data.interfaces import Decoding
 from in21k.train.data.partition import EvalPlan
@@ -32,6 +33,7 @@ def predict(
     run: RunConfig = RunConfig(),  # noqa: B008 - frozen
     *,
     top: int = 0,
+    confidence: float = CONFIDENCE,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[Prediction]:
     """Yield the prediction for each image file, in order; for a file that cannot be read, it holds an error instead.
@@ -41,6 +43,7 @@ def predict(
         images: of any common format; they are turned upright and resized to the training images' size.
         run: device, precision, and loader processes, where -1 starts none for fewer than `MANY` images.
         top: classes per level; 0 takes one if there are several levels, else five.
+        confidence: least probability of the class at which the path's answer stops, 0 to 1.
         batch_size: images at once; the predictions do not depend on it.
 
     Raises:
@@ -53,7 +56,7 @@ def predict(
         size, plan = model.metadata.image_size, EvalPlan(len(images), min(batch_size, len(images)))
         run = _resolved(run, ranks, plan, size)
         network = prepare_network(model.network, ranks)
-        guesser = Guesser(model, top, ranks.device)
+        guesser = Guesser(model, top, ranks.device, confidence=confidence)
         interpolation = model.metadata.config.data.interpolation
         source = StreamSource(images, Decoding(image_size=size, wild=True, interpolation=interpolation))
         with device_stream(source, plan, Config(run=run), ranks.device) as batches:
@@ -61,11 +64,12 @@ def predict(
                 paths = images[batch.labels.start : batch.labels.start + plan.batch_size]
                 with evaluating(network, ranks.device, run):
                     logits = network.module(network.inputs(batch.images[: len(paths)], ranks.device))
-                    guesses = list(guesser.guesses(network.order.to_classes(logits.float(), dim=1)))
+                    logits = network.order.to_classes(logits.float(), dim=1)
+                    found = list(zip(guesser.guesses(logits), guesser.paths(logits), strict=True))
                 faults = _faults(batch, len(paths))
                 del batch  # or its memory would stay in use until the next one arrives
-                for path, levels, fault in zip(paths, guesses, faults, strict=True):
-                    yield Prediction(str(path), error=fault) if fault else prediction_of(str(path), levels)
+                for path, guesses, fault in zip(paths, found, faults, strict=True):
+                    yield Prediction(str(path), error=fault) if fault else prediction_of(str(path), *guesses)
 
 
 def _resolved(run: RunConfig, ranks: Ranks, plan: EvalPlan, size: int) -> RunConfig:

@@ -66,11 +66,16 @@ def draw_picture(predictions: Sequence[Prediction], path: Path) -> None:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
-def _bars(prediction: Prediction) -> list[tuple[str, Guess]]:
-    """Return the bars from top to bottom, each with its level's name if it is the level's first."""
-    return [
-        ("" if place or level.level is None else f"level {level.level}", guess)
-        for level in prediction.levels
+def _bars(prediction: Prediction) -> list[tuple[str, Guess, bool]]:
+    """Return the bars from top to bottom, each with its name, and whether the model is sure of its class.
+
+    First comes the path, whose classes are sure down to the answer.
+    """
+    found = prediction.path
+    path = [("path" if not place else "", guess, place < len(found.answered)) for place, guess in enumerate(found.path)]
+    return path + [
+        ("" if place or level.level is None else f"level {level.level}", guess, guess.probability > SURE)
+        for level in prediction.beside
         for place, guess in enumerate(level.guesses)
     ]
 
@@ -83,16 +88,16 @@ def _draw_image(axes: "Axes", prediction: Prediction) -> None:
 
 def _draw_bars(axes: "Axes", prediction: Prediction) -> None:
     bars = _bars(prediction)
-    shares = [guess.probability for _, guess in bars]
-    colors = [_SURE if share > SURE else _UNSURE for share in shares]
+    shares = [guess.probability for _, guess, _ in bars]
+    colors = [_SURE if sure else _UNSURE for *_, sure in bars]
     axes.barh(range(len(bars)), shares, color=colors, height=0.75)
-    axes.set_yticks(range(len(bars)), [level for level, _ in bars], fontsize=8)
+    axes.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=8)
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("probability", fontsize=8)
     axes.tick_params(axis="both", length=0, labelsize=8)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    for row, (_, guess) in enumerate(bars):
+    for row, (_, guess, sure) in enumerate(bars):
         inside = guess.probability > SURE
         axes.annotate(
             f"{escaped(guess.name)}  {guess.probability:.2f}",
@@ -102,8 +107,8 @@ def _draw_bars(axes: "Axes", prediction: Prediction) -> None:
             ha="right" if inside else "left",
             va="center",
             fontsize=8,
-            color="white" if inside else "black",
+            color="white" if inside and sure else "black",
             parse_math=False,
         )
-    title = " · ".join(prediction.labels) or f"no label is more probable than {SURE}"
+    title = prediction.headline or "no class is probable enough"
     axes.set_title(escaped(title), fontsize=10, parse_math=False)
