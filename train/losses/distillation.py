@@ -7,65 +7,81 @@ probability of its own, and the divergences of the classes are summed, as its ha
 """
 
 import math
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from in21k.train.config.settings import DistillConfig
+from in21k.train.losses.multi_label import AsymmetricLoss
 from in21k.train.losses.row_loss import RowLoss
-from in21k.train.model.level_order import LevelOrder
+from in21k.train.losses.semantic_softmax import SoftmaxLoss
 
 _GROUP = 4
 """Values in a group of the search for the highest."""
 
 
-def divergences(
-    student: Tensor, teacher: Tensor, kind: str, temperature: float, probs: Tensor | None = None
+def divergence(
+    student: Tensor,
+    teacher: Tensor,
+    weights: Tensor,
+    config: DistillConfig,
+    own: Tensor | None = None,
+    wanted: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return [B, 1] and [B, N]: the divergence of the student's softmax from the teacher's, and its gradient.
+    """Return the weighted divergence of the student's softmax from the teacher's, and its gradient, [B, N].
 
     Args:
         student: logits [B, N] of float32 or float64.
         teacher: logits [B, N] of the same type.
-        kind: `squared`, the squared error summed over classes, or `kl`, the Kullback-Leibler divergence from the
-            teacher's softmax to the student's times the squared temperature (arXiv 1503.02531).
-        temperature: divides both logits.
-        probs: [B, N]: the teacher's softmax at temperature 1, if that is known; it is changed.
+        weights: [B, 1]: what each image's divergence counts in the sum.
+        config: the divergence, `squared`, the squared error summed over classes, or `kl`, the Kullback-Leibler
+            divergence from the teacher's softmax to the student's times the squared temperature (arXiv 1503.02531);
+            and the temperature, which divides both logits.
+        own: the student's softmax at temperature 1, [B, N], if it is known.
+        wanted: the teacher's, if it is known; it is changed.
     """
+    temperature = config.temperature
     if temperature != 1:
-        student, teacher, probs = student / temperature, teacher / temperature, None
-    if kind == "squared":
-        own = torch.softmax(student, 1)
-        difference = torch.sub(own, torch.softmax(teacher, 1) if probs is None else probs)
-        mean = (difference * own).sum(1, keepdim=True)  # the derivative of a softmax takes the mean out
-        values = (difference * difference).sum(1, keepdim=True)
-        return values, own.mul_(difference.sub_(mean)).mul_(2 / temperature)
+        student, teacher, own, wanted = student / temperature, teacher / temperature, None, None
+    if config.divergence == "squared":
+        own = torch.softmax(student, 1) if own is None else own
+        wanted = torch.softmax(teacher, 1) if wanted is None else wanted
+        excess = wanted.sub_(own)  # the negative of the difference
+        mean = (excess * own).sum(1, keepdim=True)  # the derivative of a softmax takes the mean out
+        values = (excess * excess).sum(1, keepdim=True)
+        return (values * weights).sum(), excess.sub_(mean).mul_(weights * (-2 / temperature)).mul_(own)
     target, log_probs = torch.log_softmax(teacher, 1), torch.log_softmax(student, 1)
     wanted = target.exp()
-    values = (wanted * target.sub_(log_probs)).sum(1, keepdim=True) * temperature**2
-    return values, log_probs.exp_().sub_(wanted).mul_(temperature)
+    values = (wanted * target.sub_(log_probs)).sum(1, keepdim=True)
+    return (values * (weights * temperature**2)).sum(), log_probs.exp_().sub_(wanted).mul_(weights * temperature)
 
 
-def class_divergences(student: Tensor, teacher: Tensor, kind: str, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return [B, 1] and [B, N]: the divergence of the student's sigmoids from the teacher's, and its gradient.
+def class_divergence(student: Tensor, teacher: Tensor, weights: Tensor, config: DistillConfig) -> tuple[Tensor, Tensor]:
+    """Return the weighted divergence of the student's sigmoids from the teacher's, and its gradient, [B, N].
 
     Args:
         student: logits [B, N] of float32 or float64.
         teacher: logits [B, N] of the same type.
-        kind: `squared`, the squared error summed over classes, or `kl`, the sum over classes of the Kullback-Leibler
-            divergence between "is one" and "is none", times the squared temperature.
-        temperature: divides both logits.
+        weights: [B, 1]: what each image's divergence counts in the sum.
+        config: the divergence, `squared`, the squared error summed over classes, or `kl`, the sum over classes of the
+            Kullback-Leibler divergence between "is one" and "is none", times the squared temperature; and the
+            temperature, which divides both logits.
     """
+    temperature = config.temperature
     student, teacher = student / temperature, teacher / temperature
     own, wanted = torch.sigmoid(student), torch.sigmoid(teacher)
     difference = own - wanted
-    if kind == "squared":
+    if config.divergence == "squared":
         values = (difference * difference).sum(1, keepdim=True)
-        return values, difference.mul_(own * torch.sigmoid(-student)).mul_(2 / temperature)
+        gradient = difference.mul_(own * torch.sigmoid(-student)).mul_(weights * (2 / temperature))
+        return (values * weights).sum(), gradient
     is_one = wanted * (F.logsigmoid(teacher) - F.logsigmoid(student))
     is_none = torch.sigmoid(-teacher) * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
-    return (is_one + is_none).sum(1, keepdim=True) * temperature**2, difference.mul_(temperature)
+    values = (is_one + is_none).sum(1, keepdim=True)
+    return (values * (weights * temperature**2)).sum(), difference.mul_(weights * temperature)
 
 
 def confidence(probs: Tensor, top_share: float) -> Tensor:
@@ -81,25 +97,40 @@ def confidence(probs: Tensor, top_share: float) -> Tensor:
 def _sum_of_highest(values: Tensor, count: int) -> Tensor:
     """Return [B, 1]: the sum of each row's `count` highest values.
 
-    All of them lie in the `count` groups with the highest maxima, so that only those groups are searched.
+    All of them lie in the `count` groups with the highest maxima, so that only those groups are searched. On a CPU,
+    NumPy's partition is faster than `topk`.
     """
     groups = values.shape[1] // _GROUP
+    uses_numpy = values.device.type == "cpu" and not torch.compiler.is_compiling()
     if count < groups:
         grouped = values[:, : groups * _GROUP].reshape(-1, _GROUP, groups)
-        best = grouped.amax(1).topk(count, 1, sorted=False).indices
+        maxima = grouped.amax(1)
+        best = _columns_of_highest(maxima, count) if uses_numpy else maxima.topk(count, 1, sorted=False).indices
         chosen = grouped.gather(2, best[:, None].expand(-1, _GROUP, -1)).flatten(1)
         values = torch.cat((chosen, values[:, groups * _GROUP :]), 1)
+    if uses_numpy:
+        return torch.from_numpy(np.partition(values.numpy(), -count, 1)[:, -count:].sum(1, keepdims=True))
     return values.topk(count, 1, sorted=False).values.sum(1, keepdim=True)
 
 
+def _columns_of_highest(values: Tensor, count: int) -> Tensor:
+    """Return int64 [B, count]: the columns of each row's `count` highest values, on a CPU."""
+    array = values.numpy()
+    lowest = np.partition(array, -count, 1)[:, -count, None]
+    cells = np.flatnonzero(array >= lowest)
+    if len(cells) != count * len(array):  # several are the lowest, or it is NaN: partition the columns themselves
+        return torch.from_numpy(np.argpartition(array, -count, 1)[:, -count:])
+    return torch.from_numpy(cells.reshape(-1, count) % array.shape[1])
+
+
 class SingleLabelDistillationLoss(RowLoss):
-    """The weighted sum of a hard-label loss and the divergence of one softmax over all classes.
+    """The weighted sum of a hard-label loss and the divergence of the softmaxes over all classes.
 
     Without the teacher's logits, as in validation, it is the hard-label loss alone.
     """
 
-    def __init__(self, hard: RowLoss, config: DistillConfig) -> None:
-        super().__init__()
+    def __init__(self, hard: SoftmaxLoss, config: DistillConfig) -> None:
+        super().__init__(hard.width)
         self.hard, self.config = hard, config
 
     def add(
@@ -108,37 +139,14 @@ class SingleLabelDistillationLoss(RowLoss):
         """Return the loss of some images and set `slopes` to its gradient: see `RowLoss`."""
         if teacher_logits is None:
             return self.hard.add(logits, None, ids, shares, slopes)
-        hard, soft = self.config.hard_weight, self.config.weight
-        loss = logits.new_zeros(())
-        if hard:
-            loss = self.hard.add(logits, None, ids, shares * hard, slopes)
-        elif slopes is not None:
-            slopes.zero_()
-        return loss + self._soft(logits, teacher_logits, shares * soft, slopes)
+        guide = partial(self._soft, logits, teacher_logits, shares * self.config.weight)
+        return self.hard.add_guided(logits, ids, shares * self.config.hard_weight, slopes, guide)
 
-    def _soft(self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None) -> Tensor:
-        """Return the divergence's part of the loss and add its gradient to `slopes`."""
-        return self._divergence(student, teacher, shares, slopes, None)
-
-    def _divergence(
-        self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None, probs: Tensor | None
-    ) -> Tensor:
-        config = self.config
-        values, gradient = divergences(student, teacher, config.divergence, config.temperature, probs)
-        if slopes is not None:
-            slopes += gradient.mul_(shares)
-        return (values * shares).sum()
-
-
-class MultiLabelDistillationLoss(SingleLabelDistillationLoss):
-    """The weighted sum of the asymmetric loss and, over all classes, the divergence of their sigmoids."""
-
-    def _soft(self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None) -> Tensor:
-        config = self.config
-        values, gradient = class_divergences(student, teacher, config.divergence, config.temperature)
-        if slopes is not None:
-            slopes += gradient.mul_(shares)
-        return (values * shares).sum()
+    def _soft(
+        self, logits: Tensor, teacher_logits: Tensor, shares: Tensor, start: int, stop: int, probs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the divergence's part of the loss at a slice, and its gradient: a `Guide`."""
+        return divergence(logits[:, start:stop], teacher_logits[:, start:stop], shares, self.config, probs)
 
 
 class SemanticDistillationLoss(SingleLabelDistillationLoss):
@@ -148,15 +156,33 @@ class SemanticDistillationLoss(SingleLabelDistillationLoss):
     probabilities there, and its confidence says what they are worth.
     """
 
-    def __init__(self, hard: RowLoss, order: LevelOrder, config: DistillConfig) -> None:
-        super().__init__(hard, config)
-        self.bounds = tuple(order.bounds[level] for level in order.active)
+    def _soft(
+        self, logits: Tensor, teacher_logits: Tensor, shares: Tensor, start: int, stop: int, probs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        teacher = teacher_logits[:, start:stop]
+        wanted = torch.softmax(teacher, 1)
+        weights = shares * confidence(wanted, self.config.top_share)
+        return divergence(logits[:, start:stop], teacher, weights, self.config, probs, wanted)
 
-    def _soft(self, student: Tensor, teacher: Tensor, shares: Tensor, slopes: Tensor | None) -> Tensor:
-        total = student.new_zeros(())
-        for start, stop in self.bounds:
-            level, own = teacher[:, start:stop], None if slopes is None else slopes[:, start:stop]
-            probs = torch.softmax(level, 1)
-            weights = shares * confidence(probs, self.config.top_share)
-            total = total + self._divergence(student[:, start:stop], level, weights, own, probs)
-        return total
+
+class MultiLabelDistillationLoss(RowLoss):
+    """The weighted sum of the asymmetric loss and, over all classes, the divergence of their sigmoids.
+
+    Without the teacher's logits, as in validation, it is the asymmetric loss alone.
+    """
+
+    def __init__(self, hard: AsymmetricLoss, config: DistillConfig) -> None:
+        super().__init__(hard.width)
+        self.hard, self.config = hard, config
+
+    def add(
+        self, logits: Tensor, teacher_logits: Tensor | None, ids: Tensor, shares: Tensor, slopes: Tensor | None
+    ) -> Tensor:
+        """Return the loss of some images and set `slopes` to its gradient: see `RowLoss`."""
+        if teacher_logits is None:
+            return self.hard.add(logits, None, ids, shares, slopes)
+        hard = self.hard.add(logits, None, ids, shares * self.config.hard_weight, slopes)
+        soft, gradient = class_divergence(logits, teacher_logits, shares * self.config.weight, self.config)
+        if slopes is not None:
+            slopes += gradient
+        return hard + soft

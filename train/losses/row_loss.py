@@ -1,9 +1,10 @@
 """Losses that are sums over images and know their gradient: both come from one pass over the logits, block by block.
 
-A block of rows stays in a CPU's cache while the loss goes over it several times. On other devices, and where
-`torch.compile` fuses the steps, the whole batch is one block.
+A block of rows, or a level of it, stays in a CPU's cache while the loss goes over it several times. On other devices,
+and where `torch.compile` fuses the steps, the whole batch is one block.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 _BLOCK = 1 << 19
-"""Logits in a block: 2 MiB in float32."""
+"""Logits of a block that a loss goes over at once: 2 MiB in float32."""
 
 
 class RowLoss(nn.Module):
@@ -21,6 +22,11 @@ class RowLoss(nn.Module):
     What it keeps for the backward pass is its gradient: in float32 for float16 logits, whose range is too small for a
     gradient that a loss scale has not multiplied yet, else of the logits' type.
     """
+
+    def __init__(self, width: int) -> None:
+        """Keep how many of an image's logits the loss goes over at once, at most, which says how many rows fit."""
+        super().__init__()
+        self.width = width
 
     def forward(self, logits: Tensor, ids: Tensor, valid: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
         """Return the loss, a float32 scalar (float64 for float64 logits).
@@ -37,7 +43,7 @@ class RowLoss(nn.Module):
             is_half = logits.dtype == torch.float16
             gradient = torch.empty_like(logits, dtype=wide if is_half else None) if logits.requires_grad else None
             value = logits.new_zeros((), dtype=wide)
-            for rows in _blocks(logits):
+            for rows in _blocks(logits, self.width):
                 student = logits[rows].to(wide)
                 teacher = None if teacher_logits is None else teacher_logits[rows].to(wide)
                 slopes = None if gradient is None else gradient[rows].to(wide)  # a view where the type is the same
@@ -81,10 +87,10 @@ class _WithGradient(torch.autograd.Function):
         return (gradient * outputs[0].to(gradient.dtype)).to(ctx.dtype), None, None
 
 
-def _blocks(logits: Tensor) -> Iterator[slice]:
+def _blocks(logits: Tensor, width: int) -> Iterator[slice]:
     size = len(logits)
-    rows = max(1, _BLOCK // logits.shape[1])
-    if logits.device.type != "cpu" or torch.compiler.is_compiling():
-        rows = max(size, 1)
-    for start in range(0, size, rows):
+    is_whole = logits.device.type != "cpu" or torch.compiler.is_compiling()
+    blocks = 1 if is_whole else math.ceil(size / max(1, _BLOCK // width))
+    rows = math.ceil(size / max(1, blocks))  # blocks of about the same size
+    for start in range(0, size, max(1, rows)):
         yield slice(start, start + rows)

@@ -13,7 +13,7 @@ from in21k.train.losses.distillation import (
 )
 from in21k.train.losses.multi_label import AsymmetricLoss
 from in21k.train.losses.row_loss import RowLoss
-from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
+from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss, SoftmaxLoss
 from in21k.train.losses.single_label import SingleLabelLoss
 from in21k.train.model.level_order import LevelOrder
 
@@ -22,15 +22,15 @@ _NO_TEACHER = DistillConfig()
 Builder = Callable[[LossConfig, LevelOrder, IntArray, DistillConfig], RowLoss]
 
 
-def _single_label(config: LossConfig, order: LevelOrder, *_: object) -> RowLoss:
+def _single_label(config: LossConfig, order: LevelOrder, *_: object) -> SoftmaxLoss:
     return SingleLabelLoss(order, config.label_smoothing)
 
 
-def _multi_label(config: LossConfig, order: LevelOrder, label_sets: IntArray, _: DistillConfig) -> RowLoss:
+def _multi_label(config: LossConfig, order: LevelOrder, label_sets: IntArray, _: DistillConfig) -> AsymmetricLoss:
     return AsymmetricLoss(order, label_sets, config)
 
 
-def _semantic_softmax(config: LossConfig, order: LevelOrder, *_: object) -> RowLoss:
+def _semantic_softmax(config: LossConfig, order: LevelOrder, *_: object) -> SoftmaxLoss:
     if not order.active:
         raise TrainError("no level of the hierarchy has two classes or more, so there is nothing to learn")
     return SemanticSoftmaxLoss(order, config.label_smoothing)
@@ -47,7 +47,7 @@ def _multi_label_distillation(
 
 
 def _semantic_distillation(config: LossConfig, order: LevelOrder, _: IntArray, distill: DistillConfig) -> RowLoss:
-    return SemanticDistillationLoss(_semantic_softmax(config, order), order, distill)
+    return SemanticDistillationLoss(_semantic_softmax(config, order), distill)
 
 
 SCHEMES: Mapping[str, Builder] = {

@@ -27,4 +27,4 @@ class SingleLabelLoss(SoftmaxLoss):
     @property
     def row_of_class(self) -> torch.Tensor:
         """int64 [C]: the row of each class index."""
-        return self.table[:, 0]
+        return self.rows[:, 0]

@@ -277,6 +277,39 @@ def test_the_confidence_is_the_sum_of_the_highest(size, seed, share, repeated):
     torch.testing.assert_close(confidence(values, share), torch.tensor(expected, dtype=torch.float64))
 
 
+@pytest.mark.parametrize(("size", "share"), [(1, 0.05), (3, 1.0), (60, 0.2), (401, 0.05), (2605, 0.05)])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_the_confidence_is_the_same_in_a_compiled_network(size, share, repeated):
+    """There, and on other devices, it is searched by other means."""
+    probs = torch.softmax(torch.randn(5, size, generator=torch.Generator().manual_seed(0)), 1)
+    probs = probs.bfloat16().float() if repeated else probs
+    compiled = torch.compile(confidence, fullgraph=True, backend="aot_eager", dynamic=False)
+    torch.testing.assert_close(confidence(probs, share), compiled(probs, share), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("scheme", sorted(DISTILLING - MULTI_LABEL))
+def test_a_teacher_that_is_not_finite_is_noticed(published, scheme, value):
+    logits, labels, valid = batch_of(published, 2, 1, torch.float32)
+    teacher = batch_of(published, 2, 2, torch.float32)[0]
+    teacher[1, :: 1 if value < 0 else 7] = value
+    valid[:] = True
+    assert not fast(published, config_of(scheme), logits, labels, valid, teacher)[0].isfinite()
+
+
+@pytest.mark.parametrize(("scheme", "softmaxes"), [("semantic-softmax", 1), ("semantic-distillation", 2)])
+def test_each_softmax_of_a_level_is_taken_once_per_block_of_many_rows(published, scheme, softmaxes):
+    """Operations of few values cost their calls: 256 rows of the widest level are two blocks, of all levels six."""
+    logits, order = torch.randn(256, len(published)), level_order(published)
+    labels, valid = torch.zeros(256, dtype=torch.int64), torch.ones(256, dtype=torch.bool)
+    more = (logits,) if scheme in DISTILLING else ()
+    with torch.profiler.profile() as profile:
+        build_loss(LossConfig(scheme), order)(logits.clone().requires_grad_(), labels, valid, *more)
+    counts = {event.key: event.count for event in profile.key_averages()}
+    assert counts["aten::_softmax"] == 2 * len(order.active) * softmaxes
+    assert "aten::topk" not in counts
+
+
 @pytest.mark.parametrize("scheme", sorted(DISTILLING))
 def test_without_teacher_logits_it_is_the_hard_label_loss(scheme):
     hierarchy = cached()
