@@ -1,11 +1,16 @@
 """What counts as an image, in folders and tars: links, what macOS leaves, joined tars, and no validation images."""
 
+import gzip
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 from downstream import one_epoch, write_images
 from small_coco import write_coco
 from small_dataset import jpeg
+from small_open_images import write_open_images
+from small_years import write_year
 
 from in21k.shards_manifest.tar import END, member_bytes
 from in21k.train.data.open_data import DataRequest, open_data
@@ -75,6 +80,44 @@ def test_joined_tars_are_read_to_the_end(tmp_path):
         open_webdataset(str(tmp_path))
 
 
+def cifar_tar(names: dict[str, object], extra: tuple[str, ...] = ()) -> bytes:
+    members = [(f"cifar-100-python/{name}", pickle.dumps(content, 2)) for name, content in names.items()]
+    return b"".join(member_bytes(*member) for member in [*((name, b"junk") for name in extra), *members]) + END
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_cifars_archive_is_read_to_the_end_without_what_macos_leaves(tmp_path, packed):
+    batch = {"data": np.zeros((4, 3072), np.uint8), "fine_labels": [0, 1, 1, 0]}
+    first = cifar_tar(
+        {"meta": {"fine_label_names": ["ant", "bee"]}, "train": batch}, ("__MACOSX/cifar-100-python/test",)
+    )
+    path = tmp_path / "cifar-100-python.tar.gz"
+    path.write_bytes(packed(first + bytes(10 << 10) + cifar_tar({"test": batch})))
+    data = open_data(DataRequest(str(path)))
+    assert (data.samples("train"), data.samples("val")) == (4, 4)
+
+
+def test_what_macos_leaves_beside_tars_and_lists_is_neither(tmp_path):
+    (tmp_path / "tars").mkdir()
+    for name in ("a-train-0.tar", "a-val-0.tar"):
+        (tmp_path / "tars" / name).write_bytes(tar_of(["0.jpg", "0.cls"]))
+        (tmp_path / "tars" / f"._{name}").write_bytes(b"junk")
+    assert keys(open_data(DataRequest(str(tmp_path / "tars")))) == ["a-train-0/0"]
+    root = write_open_images(tmp_path / "open")
+    for path in list(root.glob("*.csv")):
+        path.with_name(f"._{path.name}").write_bytes(b"junk")
+    assert open_data(DataRequest(str(root))).samples("train") == 40
+
+
+def test_folders_that_lead_to_themselves_are_no_layout(tmp_path):
+    names = ("train", "val", "annotations", "ImageSets", "devkit", "train.json", "class_list.txt", "cars_annos.mat")
+    for name in names:
+        (tmp_path / name).symlink_to(name)
+    (tmp_path / "VOC2007").symlink_to(tmp_path)
+    with pytest.raises(TrainError, match="has none of the known layouts"):
+        open_data(DataRequest(str(tmp_path)))
+
+
 def empty_coco(root: Path) -> Path:
     write_coco(root, val=0)
     return root
@@ -97,7 +140,11 @@ def empty_tars(root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("write", [empty_coco, empty_voc, empty_tars])
+def empty_year(root: Path) -> Path:
+    return write_year(root, "2021", counts=(12, 0))
+
+
+@pytest.mark.parametrize("write", [empty_coco, empty_voc, empty_tars, empty_year])
 def test_an_empty_val_is_no_validation(tmp_path, write):
     data = open_data(DataRequest(str(write(tmp_path / "data"))))
     assert data.samples("train") > 0

@@ -119,3 +119,9 @@ def test_without_scipy_the_message_says_how_to_install_it(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(TrainError, match=r"needs SciPy: pip install 'in21k\[mat\]'"):
         open_data(DataRequest(str(tmp_path)))
+
+
+def test_without_test_images_there_is_no_validation(tmp_path, monkeypatch):
+    monkeypatch.setitem(COUNTS, "test", 0)
+    data = open_stanford_cars(as_one_file(tmp_path / "cars"))
+    assert (data.samples("train"), data.samples("val")) == (48, 0)

@@ -1,6 +1,8 @@
 """CIFAR-10 and CIFAR-100, from their Python archives, read without running anything in the pickles."""
 
-import tarfile
+import gzip
+import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,9 @@ import numpy as np
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.images.decode import Pixels
+from in21k.train.data.open_datasets.image_files import is_metadata
 from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
+from in21k.train.data.open_datasets.tar_images import files_in_tar
 from in21k.train.errors import TrainError
 from in21k.tree.plain_pickle import MAX_BYTES, load_arrays
 
@@ -44,6 +48,9 @@ RELEASES = (
 )
 """CIFAR-100 and CIFAR-10."""
 
+_GZIP = b"\x1f\x8b"
+_UNKNOWN_LENGTH = 1 << 62
+"""Stands for the length of a tar, which a gzip does not say."""
 _FOLDERS = ("cifar-100-python", "cifar-10-batches-py")
 
 
@@ -146,6 +153,13 @@ def _field(loaded: Any, key: str, path: Path, name: str) -> Any:
     return loaded[key]
 
 
+def _opened(path: Path) -> io.BufferedIOBase:
+    """Open an archive's tar, gzipped or not."""
+    with path.open("rb") as file:
+        is_gzipped = file.read(len(_GZIP)) == _GZIP
+    return gzip.open(path) if is_gzipped else path.open("rb")
+
+
 def _unpacked(folder: Path) -> Path:
     return next((folder / name for name in _FOLDERS if (folder / name).is_dir()), folder)
 
@@ -161,16 +175,19 @@ def _pickles(path: Path) -> dict[str, bytes]:
 
 def _archived(path: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
+        with _opened(path) as file:
+
+            def read(offset: int, size: int) -> bytes:
+                file.seek(offset)
+                return file.read(size)
+
+            for member in files_in_tar(str(path), read, 0, _UNKNOWN_LENGTH):
                 name = member.name.rpartition("/")[2]
-                if name in wanted and member.isfile():
+                if name in wanted and not is_metadata(member.name):
                     if member.size > MAX_BYTES:
                         raise TrainError(
                             f"{path}: {name} is larger than {MAX_BYTES >> 20} MB; this is not a CIFAR archive"
                         )
-                    file = archive.extractfile(member)
-                    assert file is not None
-                    yield name, file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+                    yield name, read(member.offset, member.size)
+    except (EOFError, OSError, zlib.error) as error:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error

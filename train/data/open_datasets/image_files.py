@@ -53,6 +53,11 @@ def is_image_name(path: str) -> bool:
     return base[:1] != "." and os.path.splitext(base)[1].lower() in EXTENSIONS and not is_metadata(path)  # noqa: PTH122
 
 
+def globbed(folder: Path, pattern: str) -> list[Path]:
+    """Return what matches a pattern in a folder, sorted, without hidden files and what macOS writes beside others."""
+    return sorted(path for path in folder.glob(pattern) if path.name[0] != "." and path.parent.name != _MACOS_FOLDER)
+
+
 def printable(name: str) -> str:
     """Return a name from a file system or a tar as valid Unicode; those that cannot be decoded remain distinct."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -16,7 +16,7 @@ from in21k.shards_manifest.errors import one_line
 from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import ABSENT
 from in21k.train.data.open_datasets.csv_list import csv_rows
-from in21k.train.data.open_datasets.image_files import safe_name
+from in21k.train.data.open_datasets.image_files import globbed, safe_name
 from in21k.train.data.open_datasets.labeled import LabeledImages, check_listed
 from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit
 from in21k.train.data.open_datasets.packed import in_tars, is_there
@@ -51,7 +51,7 @@ class _Verified:
 
 def is_open_images(root: Path) -> bool:
     """Return whether a folder holds verified labels under Open Images' names."""
-    return root.is_dir() and any(root.glob(_LABELS.format(split="train"))) and any(root.glob(_NAMES))
+    return root.is_dir() and bool(globbed(root, _LABELS.format(split="train")) and globbed(root, _NAMES))
 
 
 def open_open_images(root: Path, annotations: str = "", val: str = "", images: str = "") -> ListedDataset:
@@ -95,7 +95,7 @@ def _label_file(root: Path, split: str, given: str) -> Path:
     if given:
         return Path(given)
     patterns = [_LABELS.format(split=name) for name in _SPLITS[split]]
-    found = sorted({path for pattern in patterns for path in root.glob(pattern)})
+    found = sorted({path for pattern in patterns for path in globbed(root, pattern)})
     if len(found) != 1:
         option = "--annotations" if split == "train" else "--val"
         raise TrainError(f"{root} has {len(found)} files {patterns[0]}; name the one with {option}")
@@ -136,11 +136,11 @@ def _encoded(column: Any) -> tuple[list[str], IntArray]:
 
 def _classes(root: Path, train: _Verified) -> tuple[dict[str, int], list[str]]:
     """Return the class index of each label that is a class, and the names of the classes."""
-    path = next(iter(sorted(root.glob(_NAMES))), None)
+    path = next(iter(globbed(root, _NAMES)), None)
     if path is None:
         raise TrainError(f"{root} has no {_NAMES}, which names the classes; put it there")
     called = {row[0]: row[-1] for row in csv_rows(path) if row[0] not in _HEADINGS}
-    trainable = next(iter(sorted(root.glob(_TRAINABLE))), None)
+    trainable = next(iter(globbed(root, _TRAINABLE)), None)
     if trainable is not None:
         chosen = sorted({row[0] for row in csv_rows(trainable)})
     else:

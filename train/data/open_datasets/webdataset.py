@@ -12,7 +12,7 @@ from braceexpand import braceexpand
 
 from in21k.shards_manifest.storage.ranges import LocalRanges
 from in21k.shards_manifest.tar import TarMember
-from in21k.train.data.open_datasets.image_files import is_metadata
+from in21k.train.data.open_datasets.image_files import globbed, is_metadata
 from in21k.train.data.open_datasets.listed import ListedDataset, single_labels
 from in21k.train.data.open_datasets.tar_images import TarIndex, files_in_tar
 from in21k.train.errors import TrainError
@@ -80,7 +80,7 @@ def expand(pattern: str) -> list[str]:
 def _in_folder(folder: Path, patterns: Sequence[str]) -> list[str]:
     if not folder.is_dir():
         return []
-    return next((sorted(map(str, found)) for pattern in patterns if (found := list(folder.glob(pattern)))), [])
+    return next(([str(path) for path in found] for pattern in patterns if (found := globbed(folder, pattern))), [])
 
 
 def _indexed(paths: Sequence[str]) -> TarIndex:
