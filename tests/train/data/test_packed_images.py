@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from downstream import logits_of, one_epoch, top_k
-from small_open_images import write_open_images
+from downstream import logits_of, one_epoch, top_k, write_images
+from small_coco import write_coco
+from small_open_images import verified, write_labels, write_open_images
 from small_years import write_year
 from train_runs import answer
 
+from in21k.train.data.open_datasets.coco import open_coco
 from in21k.train.data.open_datasets.inaturalist import open_inaturalist
+from in21k.train.data.open_datasets.labeled import LabeledImages, check_listed
 from in21k.train.data.open_datasets.open_images import open_open_images
 from in21k.train.errors import TrainError
 
@@ -84,6 +87,36 @@ def test_a_gzipped_tar_is_answered_with_the_command_to_run(capsys, tmp_path):
     command = err.partition("run ")[2].partition(" (they are")[0]
     subprocess.run(command, shell=True, check=True)
     assert contents(open_inaturalist(root)) == before
+
+
+def test_open_images_of_which_only_some_parts_are_unpacked_are_one_line(tmp_path):
+    root = write_open_images(tmp_path, parted=True)
+    write_labels(root / "some.csv", verified("train", 4) | {"f" * 16: {"/m/0a": 1}})
+    write_images(root, {f"train_f/{'f' * 16}.jpg": 0})
+    pack(root, "train_f")
+    with pytest.raises(
+        TrainError, match=r"train_f\.tar holds one of the folders of .*some\.csv, and others are not in"
+    ):
+        open_open_images(root, annotations=str(root / "some.csv"))
+
+
+@pytest.mark.parametrize("below", ["", "images"])
+def test_cocos_zip_is_answered_with_the_command_to_run(tmp_path, below):
+    root = write_coco(tmp_path)
+    (root / below).mkdir(exist_ok=True)
+    shutil.make_archive(str(root / below / "val2017"), "zip", root, "val2017")
+    shutil.rmtree(root / "val2017")
+    with pytest.raises(TrainError, match=r"val2017\.zip is still packed; run unzip -q ") as refused:
+        open_coco(root)
+    command = str(refused.value).partition("run ")[2]
+    assert command == f"unzip -q {root / below / 'val2017.zip'} -d {root / below}"
+
+
+def test_a_folder_of_cars_that_is_still_packed_is_named(tmp_path):
+    images = LabeledImages(["00001.jpg"], [(0,)], str(tmp_path / "cars_train"))
+    (tmp_path / "cars_train.tgz").write_bytes(b"")
+    with pytest.raises(TrainError, match=rf"still packed; run tar -xf {tmp_path}/cars_train\.tgz -C {tmp_path}$"):
+        check_listed({"cars_train_annos.mat": images})
 
 
 def test_content_decides_whether_a_tar_is_gzipped_not_its_name(tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
+from in21k.train.data.open_datasets.archives import archive_of, still_packed
 from in21k.train.data.open_datasets.image_files import safe_name
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
 from in21k.train.data.open_datasets.labeled import LabeledImages, check_listed
@@ -145,6 +146,9 @@ def _folder_of(root: Path, path: Path, names: Sequence[str]) -> Path:
     for folder in candidates[:2]:
         if folder.is_dir():
             return folder
+    for folder in candidates[:2]:
+        if archive := archive_of(folder.parent, own):
+            raise still_packed(archive)
     raise TrainError(f"{path} lists the image {names[0]}, which is in none of {', '.join(map(str, candidates))}")
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
+from in21k.train.data.open_datasets.archives import archive_of, still_packed
 from in21k.train.data.open_datasets.image_files import FolderImages, is_file
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
 from in21k.train.data.open_datasets.listed import ImageStore, ListedDataset, ListedSplit, single_labels
@@ -145,6 +146,9 @@ def _require_files(source: str, part: LabeledImages, *, movable: bool) -> None:
             f"{source} lists {len(missing):,} images that are not in {' or '.join(part.tars.paths)}, such as "
             f"{missing[0]}; copy the tar again"
         )
+    folder = Path(part.folder)
+    if missing and not folder.is_dir() and (archive := archive_of(folder.parent, folder.name)):
+        raise still_packed(archive)
     if missing:
         otherwise = "give their folder with --images" if movable else "leave them out of the list"
         raise TrainError(
