@@ -49,8 +49,8 @@ def transfer(
     """Transfer a pretrained model to the classes of DATA, and evaluate it on their validation images.
 
     DATA is a dataset that in21k-prep wrote, a folder of class folders (train/CLASS/IMAGE and val/CLASS/IMAGE), CIFAR's
-    Python archive, a COCO or Pascal VOC folder, a CSV of images and their labels, or a glob pattern of WebDataset
-    tars.
+    Python archive, a COCO or Pascal VOC folder, a CSV of images and their labels, a glob pattern of WebDataset tars, or
+    ImageNet-1K, iNaturalist, Open Images, Food-251 or Stanford Cars as they are downloaded.
 
     \b
     Examples:

@@ -7,6 +7,7 @@ import pytest
 from downstream import class_scores
 from small_coco import write_coco
 from small_open_images import known_precisions, write_open_images
+from small_years import write_year
 from train_runs import answer, kill_at, run_train, summary_of, train_command, train_losses
 
 HOW = ["--layout", "openimages", "--recipe", "multi-label", "--image-size", 32]
@@ -87,6 +88,15 @@ def test_other_layouts_take_their_options_too(capsys, tmp_path):
     assert (status, err) == (0, "")
     assert (summary_of(run)["val_images"], summary_of(run)["classes"]) == (6, 3)
     assert json.loads((run / "config.json").read_text())["recipe"]["name"] == "multi-label"
+
+
+def test_the_default_recipe_learns_the_levels_of_a_taxonomy(capsys, tmp_path):
+    root, run = write_year(tmp_path / "inat", "2021"), tmp_path / "run"
+    how = ["--layout", "inaturalist", "--model", "test_resnet", "--image-size", 32, *FIXED, "--epochs", 1]
+    status, _, err = answer(capsys, "pretrain", root, *how, "--output", run)
+    assert (status, err) == (0, "")
+    assert summary_of(run)["classes"] == 13
+    assert summary_of(run)["val_semantic_top1_by_level"].keys() == {"0", "1", "2", "3"}
 
 
 def test_a_dataset_that_is_not_finished_is_no_one_elses(capsys, dataset_folder, tmp_path):
