@@ -41,7 +41,7 @@ ORDER = {
         ["run", "answers"],
         ["evaluation"],
         ["trainer", "use"],
-        ["transfer"],
+        ["transfer", "publish"],
         ["cli"],
     ],
     "tree": [],  # flat: any order that is no circle

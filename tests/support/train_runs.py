@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from in21k.train.cli.main import main
+from in21k.train.config.overrides import with_values
+from in21k.train.recipes import read_recipe
+from in21k.train.trainer.loop import pretrain
 
 
 def train_command(*arguments: object, processes: int = 1) -> list[str]:
@@ -55,6 +58,13 @@ def summary_of(run: Path) -> dict[str, Any]:
     return loaded
 
 
+def trained(dataset: Path, run: Path, model: str, **settings: object) -> Path:
+    """A run of one epoch by the semantic-softmax recipe, in this process."""
+    values = {"model.name": model, "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu", "run.workers": 0}
+    pretrain(str(dataset), run, with_values(read_recipe("semantic-softmax"), values | settings))
+    return run
+
+
 def answer(capsys, *arguments: object) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of the command line, in this process; without the line that begins its stderr."""
     with pytest.raises(SystemExit) as exited:
@@ -79,6 +89,9 @@ import os, sys
 from pathlib import Path
 from in21k.train.trainer import loop
 from in21k.train.cli.main import main
+from in21k.train.config.overrides import with_values
+from in21k.train.recipes import read_recipe
+from in21k.train.trainer.loop import pretrain
 from in21k.train.errors import TrainError
 step, times = int(os.environ["FAIL_AT"]), int(os.environ["FAIL_TIMES"])
 after_step = loop.Trainer._after_step

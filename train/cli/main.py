@@ -4,6 +4,7 @@ import click
 
 from in21k.train.cli import lists as cli_lists
 from in21k.train.cli import pretrain as cli_pretrain
+from in21k.train.cli import publish as cli_publish
 from in21k.train.cli import recipes as cli_recipes
 from in21k.train.cli import throughput as cli_throughput
 from in21k.train.cli import transfer as cli_transfer
@@ -32,7 +33,7 @@ for command in (
     cli_throughput.throughput,
     cli_transfer.transfer,
     cli_use.predict,
-    cli_use.export,
+    cli_publish.export,
     cli_lists.models,
     cli_lists.settings_command,
     cli_recipes.recipes,

@@ -1,4 +1,4 @@
-"""The commands that use a trained model: predict, export."""
+"""The command that uses a trained model: predict."""
 
 import json
 import sys
@@ -15,7 +15,6 @@ from in21k.train.cli.shared import (
     LocalPath,
     Probability,
     check_there,
-    print_summary,
     setting_option,
     settings_of,
 )
@@ -125,29 +124,6 @@ def predict(
     drawn = list(printed)
     draw_picture(drawn, picture)
     return 1 if any(prediction.error for prediction in drawn) else 0
-
-
-@click.command()
-@click.argument("checkpoint", type=LocalPath())
-@click.argument("out", type=LocalPath())
-@data_option
-@hierarchy_option
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def export(checkpoint: Path, out: Path, data: str, hierarchy: str, as_json: bool) -> None:
-    """Export a model as a folder that timm can load: weights, config.json, model card, hierarchy.
-
-    CHECKPOINT is a run's folder, a checkpoint's folder, or a model.safetensors.
-
-    \b
-    Examples:
-      in21k-train export runs/r50 exported/
-      in21k-train export runs/r50/checkpoints/step-00001234 exported/ --json
-    """
-    check_there(checkpoint)
-    from in21k.train.use.export import export as core
-    from in21k.train.use.trained_model import open_trained
-
-    print_summary(core(open_trained(checkpoint, data, hierarchy), out), as_json)
 
 
 def _listed(source: Path | None) -> Iterator[Path]:

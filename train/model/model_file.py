@@ -1,6 +1,7 @@
 """Model files: weights as safetensors, classes in class order, with a description of the model in the metadata."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def write_tensors(path: Path, tensors: Weights, metadata: ModelMetadata | None =
         OSError: the file cannot be written.
         SafetensorError: likewise.
     """
-    save_file(tensors, path, _as_texts(metadata) if metadata else None)
+    save_file(tensors, path, {"format": "pt", **metadata_texts(metadata)} if metadata else None)
 
 
 def load_tensors(path: Path) -> Weights:
@@ -120,20 +121,34 @@ def read_metadata(path: Path) -> ModelMetadata:
     try:
         with safe_open(path, "pt") as file:
             stored = file.metadata() or {}
-        if lacking := [field.name for field in fields(ModelMetadata) if field.name not in stored]:
-            raise TrainError(f"{path} is not a model file of in21k: its metadata lacks {lacking[0]!r}")
-        numbers = {key: int(stored[key]) for key in ("num_classes", "image_size", "step")}
-        record = Record({**stored, **numbers})
-        return ModelMetadata(
-            model=record.text("model"),
-            num_classes=record.whole("num_classes", 1, MAX_CLASSES),
-            image_size=record.whole("image_size", 1, MAX_SIZE),
-            class_list_sha256=record.text("class_list_sha256"),
-            step=record.whole("step"),
-            config=parse_record(stored["config"]).config(),
-        )
+        return parse_metadata(path, stored)
     except (OSError, SafetensorError, ValueError) as error:
         raise TrainError(f"{path} cannot be read: {one_line(error)}") from error
+
+
+def parse_metadata(path: Path, stored: Mapping[str, str]) -> ModelMetadata:
+    """Return the metadata that `metadata_texts` wrote.
+
+    Args:
+        path: the file that it comes from, for messages.
+        stored: texts by name; others than the metadata's are ignored.
+
+    Raises:
+        TrainError: a text is missing.
+        ValueError: one is not what it should be.
+    """
+    if lacking := [field.name for field in fields(ModelMetadata) if field.name not in stored]:
+        raise TrainError(f"{path} is not a model file of in21k: its metadata lacks {lacking[0]!r}")
+    numbers = {key: int(stored[key]) for key in ("num_classes", "image_size", "step")}
+    record = Record({**stored, **numbers})
+    return ModelMetadata(
+        model=record.text("model"),
+        num_classes=record.whole("num_classes", 1, MAX_CLASSES),
+        image_size=record.whole("image_size", 1, MAX_SIZE),
+        class_list_sha256=record.text("class_list_sha256"),
+        step=record.whole("step"),
+        config=parse_record(stored["config"]).config(),
+    )
 
 
 def check_classes(path: Path, metadata: ModelMetadata, classes: int, class_list_sha256: str) -> None:
@@ -182,8 +197,8 @@ def load_network(path: Path, order: LevelOrder | None = None, image_size: int = 
     return network
 
 
-def _as_texts(metadata: ModelMetadata) -> dict[str, str]:
-    """Return the metadata as safetensors keeps it: texts by name."""
+def metadata_texts(metadata: ModelMetadata) -> dict[str, str]:
+    """Return the metadata as model files keep it: texts by name."""
     values = asdict(metadata)
     config = json.dumps(values.pop("config"))
-    return {"format": "pt", **{key: str(value) for key, value in values.items()}, "config": config}
+    return {**{key: str(value) for key, value in values.items()}, "config": config}

@@ -17,6 +17,9 @@ from timm.models._efficientnet_builder import decode_arch_def, resolve_act_layer
 from timm.models.mobilenetv3 import MobileNetV3
 from torch import Tensor, nn
 
+OFA = "ofa_595"
+"""timm's name for it, once this module is imported."""
+
 STAGES = (
     ("ds_r1_k3_s1_e1_c24_nre",),
     ("ir_r1_k3_s2_e3_c32_nre", "ir_r1_k5_s1_e4_c32_nre", "ir_r1_k3_s1_e3_c32_nre"),
@@ -45,7 +48,7 @@ STAGES = (
 
 default_cfgs = generate_default_cfgs(
     {
-        "ofa_595.untrained": {
+        f"{OFA}.untrained": {
             "num_classes": 1000,
             "input_size": (3, 224, 224),
             "pool_size": (7, 7),
@@ -72,9 +75,10 @@ def ofa_595(pretrained: bool = False, **options: Any) -> nn.Module:
         "head_bias": False,
         "act_layer": resolve_act_layer({}, "swish"),
         "se_layer": squeeze,
+        "feature_cfg": {"out_indices": (0, 1, 2, 3, 4), "feature_cls": "getter"},  # for features_only
     }
     module: nn.Module = build_model_with_cfg(
-        MobileNetV3, "ofa_595", pretrained, pretrained_filter_fn=checkpoint_filter_fn, **{**settings, **options}
+        MobileNetV3, OFA, pretrained, pretrained_filter_fn=checkpoint_filter_fn, **{**settings, **options}
     )
     return module
 

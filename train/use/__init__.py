@@ -1,1 +1,1 @@
-"""Using a trained model: predictions and exports."""
+"""Using a trained model: predictions."""

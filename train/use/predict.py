@@ -18,7 +18,7 @@ from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import StreamSource
 from in21k.train.use.guesses import Guesser, Prediction, prediction_of
 from in21k.train.use.image_files import ImageFiles
-from in21k.train.use.trained_model import TrainedModel
+from in21k.train.use.trained_model import TrainedModel, device_choice
 
 BATCH_SIZE = 64
 """Images at once, by default."""
@@ -49,7 +49,7 @@ def predict(
     Raises:
         TrainError: there are several ranks, or a loader process died.
     """
-    with join_ranks(run.device) as ranks:
+    with join_ranks(device_choice(model, run.device)) as ranks:
         if ranks.world_size > 1:
             raise TrainError("predictions are made on one rank; start predict without torchrun")
         prepare_backend(run, ranks.device)

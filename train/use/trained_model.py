@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from in21k.train.model.level_order import level_order
-from in21k.train.model.model_file import ModelMetadata, load_network, read_metadata
+from in21k.train.model.model_file import MODEL, ModelMetadata, load_network, read_metadata
 from in21k.train.model.network import Network
 from in21k.train.run.checkpoint import find_model
 from in21k.train.use.class_table import ClassTable, find_class_table
+from in21k.train.use.onnx_network import ONNX, onnx_device, read_onnx
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +16,7 @@ class TrainedModel:
     """A network on the CPU and in eval mode, its metadata and its classes."""
 
     path: Path
-    """The model file."""
+    """The model file, or the ONNX file."""
     metadata: ModelMetadata
     network: Network
     classes: ClassTable
@@ -25,16 +26,40 @@ def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "") -> Train
     """Return the model of a checkpoint.
 
     Args:
-        checkpoint: a run's folder, a checkpoint's, an exported model's, or a model file.
+        checkpoint: a run's folder, a checkpoint's, an exported model's, a model file, or an exported ONNX file; of an
+            exported folder, the ONNX file counts if it is all that is left.
         data: folder or URI of the dataset that names the classes, if no table is beside the model.
         hierarchy: path or URI of the table.
 
     Raises:
         DatasetError: the model file or the table cannot be read, or their classes differ.
     """
-    path = find_model(checkpoint)
-    metadata = read_metadata(path)
+    path = find_onnx(checkpoint) or find_model(checkpoint)
+    metadata, network = read_onnx(path) if is_onnx(path) else (read_metadata(path), None)
     classes = find_class_table(path, data, hierarchy)
     classes.check(path, metadata.class_list_sha256)
-    network = load_network(path, level_order(classes.hierarchy))
+    if network is None:
+        network = load_network(path, level_order(classes.hierarchy))
     return TrainedModel(path, metadata, network, classes)
+
+
+def is_onnx(path: Path) -> bool:
+    """Return whether a file is taken for an ONNX file, by its name."""
+    return path.suffix.lower() == ".onnx"
+
+
+def find_onnx(checkpoint: Path) -> Path | None:
+    """Return the ONNX file that a path stands for: the file itself, or that of a folder without a model file."""
+    if is_onnx(checkpoint):
+        return checkpoint
+    left = checkpoint / ONNX
+    return left if left.is_file() and not (checkpoint / MODEL).is_file() else None
+
+
+def device_choice(model: TrainedModel, device: str) -> str:
+    """Return the choice of device (auto, cpu or cuda) for a model; onnxruntime may have no support for a GPU.
+
+    Raises:
+        TrainError: CUDA is asked for, and onnxruntime has no support for it.
+    """
+    return onnx_device(device) if is_onnx(model.path) else device

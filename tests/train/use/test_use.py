@@ -1,4 +1,4 @@
-"""Trained models in use: predictions as text, JSON and pictures, and exports that timm loads."""
+"""Trained models in use: predictions as text, JSON and pictures."""
 
 import json
 import shutil
@@ -7,32 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
 from small_dataset import picture
-from train_runs import answer
+from train_runs import answer, trained
 
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST, TableFile, read_manifest
 from in21k.shards_manifest.storage.location import locate
-from in21k.train.config.overrides import with_values
 from in21k.train.images.decode import FILTERS
-from in21k.train.recipes import read_recipe
-from in21k.train.trainer.loop import pretrain
 from in21k.train.use.guesses import Guess, LevelGuesses, Prediction
 from in21k.train.use.predict_picture import draw_picture
 from in21k.train.use.trained_model import open_trained
 
 
-def train(dataset: Path, run: Path, model: str, **settings: object) -> Path:
-    values = {"model.name": model, "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu", "run.workers": 0}
-    pretrain(str(dataset), run, with_values(read_recipe("semantic-softmax"), values | settings))
-    return run
-
-
 @pytest.fixture(scope="module")
 def run(dataset_folder, tmp_path_factory) -> Path:
-    return train(dataset_folder, tmp_path_factory.mktemp("use") / "run", "test_resnet", **{"optim.epochs": 2})
+    return trained(dataset_folder, tmp_path_factory.mktemp("use") / "run", "test_resnet", **{"optim.epochs": 2})
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +42,7 @@ def predictions(capsys, *arguments: object) -> tuple[int, list[dict], str]:
 @pytest.mark.parametrize("interpolation", FILTERS)
 def test_each_level_has_its_own_softmax(capsys, dataset_folder, tmp_path, images, interpolation):
     """Of an image that is resized as the run resized its own."""
-    run = train(dataset_folder, tmp_path / "run", "test_resnet", **{"data.interpolation": interpolation})
+    run = trained(dataset_folder, tmp_path / "run", "test_resnet", **{"data.interpolation": interpolation})
     status, found, err = predictions(capsys, images[0], "--checkpoint", run, "--top", 20)
     assert (status, err) == (0, "")
     model = open_trained(run)
@@ -117,63 +107,6 @@ def test_a_table_of_other_classes_is_refused(capsys, run, images, tmp_path):
     status, _, err = answer(capsys, "predict", images[0], "--checkpoint", run, "--data", other)
     assert (status, err.count("\n")) == (1, 1)
     assert "lists classes that differ" in err
-
-
-@pytest.mark.parametrize(("name", "size"), [("test_resnet", 32), ("test_vit", 48)])
-def test_timm_loads_an_export_and_gives_our_logits(capsys, dataset_folder, tmp_path, name, size):
-    run = train(dataset_folder, tmp_path / "run", name, **{"data.image_size": size})
-    status, out, err = answer(capsys, "export", run, tmp_path / "out", "--json")
-    assert (status, err) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(json.loads(out)["files"])
-    ours = open_trained(run)
-    inputs = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    options = {"img_size": size} if name == "test_vit" else {}
-    weights = tmp_path / "out" / "model.safetensors"
-    loaded = [
-        timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True),
-        timm.create_model(name, checkpoint_path=str(weights), num_classes=10, **options),
-        open_trained(tmp_path / "out").network.module,
-    ]
-    with torch.inference_mode():
-        expected = ours.network.order.to_classes(ours.network.module(inputs).T).T
-        found = [model.eval()(inputs) for model in loaded]
-    found[2] = ours.network.order.to_classes(found[2].T).T
-    for logits in found:
-        torch.testing.assert_close(logits, expected)
-    config = timm.data.resolve_data_config(model=loaded[0])
-    assert (tuple(config["input_size"]), tuple(config["mean"]), config["crop_pct"]) == ((3, size, size), (0, 0, 0), 1)
-    assert config["interpolation"] == open_trained(run).metadata.config.data.interpolation == "bilinear"
-    assert loaded[0].pretrained_cfg["label_names"] == list(ours.classes.hierarchy.wnids)
-    assert loaded[0].pretrained_cfg["label_descriptions"]["n02084071"].startswith("dog, domestic dog")
-
-
-def test_the_model_card_has_data_metrics_and_recipe(capsys, run, tmp_path):
-    assert answer(capsys, "export", run, tmp_path / "out")[0] == 0
-    page = (tmp_path / "out" / "README.md").read_text()
-    summary = json.loads((run / "summary.json").read_text())
-    assert f"| val_semantic_top1 | {summary['val_semantic_top1']:.6g} |" in page
-    assert json.loads((run / "config.json").read_text())["dataset"]["manifest_sha256"] in page
-    assert "| optim.lr | 0.0003 |" in page
-    status, _, err = answer(capsys, "export", run, tmp_path / "out")
-    assert (status, err.count("\n")) == (1, 1)
-    assert "already holds a model.safetensors" in err
-
-
-def test_an_export_into_what_is_no_export_is_refused(capsys, run, tmp_path):
-    status, _, err = answer(capsys, "export", run, run)
-    assert (status, err.count("\n")) == (1, 1)
-    assert f"{run} holds metrics.csv of a training run" in err
-    (tmp_path / "README.md").write_text("mine")
-    status, _, err = answer(capsys, "export", run, tmp_path)
-    assert (status, err) == (1, f"in21k-train: error: {tmp_path} already holds a README.md; give another folder\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
-
-
-def test_an_export_that_was_killed_can_be_repeated(capsys, run, tmp_path):
-    assert answer(capsys, "export", run, tmp_path / "out")[0] == 0
-    (tmp_path / "out" / "model.safetensors").unlink()  # it is written last
-    assert answer(capsys, "export", run, tmp_path / "out")[0] == 0
-    assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_a_dataset_whose_table_changed_does_not_name_classes(capsys, run, images, dataset_folder, tmp_path):

@@ -1,0 +1,65 @@
+"""The command that publishes a trained model: export."""
+
+from pathlib import Path
+
+import click
+
+from in21k.train.cli.shared import LocalPath, check_there, print_summary
+from in21k.train.cli.use import data_option, hierarchy_option
+
+
+@click.command()
+@click.argument("checkpoint", type=LocalPath())
+@click.argument("out", type=LocalPath())
+@data_option
+@hierarchy_option
+@click.option("--onnx", is_flag=True, help="Write model.onnx, too, once its logits agree with PyTorch's.")
+@click.option(
+    "--license",
+    "license_id",
+    default="",
+    metavar="ID",
+    help="The hub's identifier of the weights' license; for ImageNet's classes, ImageNet's terms by default.",
+)
+@click.option("--license-link", default="", metavar="URL", help="Where its terms are.")
+@click.option("--push", default="", metavar="OWNER/NAME", help="Upload the folder to the Hugging Face hub, too.")
+@click.option("--public", is_flag=True, help="With --push: everyone may see it; by default it is private.")
+@click.option("--overwrite", is_flag=True, help="With --push: replace files of a model that is already there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def export(
+    checkpoint: Path,
+    out: Path,
+    data: str,
+    hierarchy: str,
+    onnx: bool,
+    license_id: str,
+    license_link: str,
+    push: str,
+    public: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Export a model as a folder that timm can load: weights, config.json, model card, classes, hierarchy.
+
+    CHECKPOINT is a run's folder, a checkpoint's folder, or a model.safetensors.
+
+    \b
+    Examples:
+      in21k-train export runs/r50 exported/
+      in21k-train export runs/r50 exported/ --onnx
+      in21k-train export runs/r50/checkpoints/step-00001234 exported/ --json
+      in21k-train export runs/r50 exported/ --license other --license-link https://example.org/terms
+      in21k-train export runs/r50 exported/ --onnx --push me/resnet50-in21k
+    """
+    if not push and (public or overwrite):
+        raise click.UsageError("--public and --overwrite are for --push; add it, or leave them out")
+    check_there(checkpoint)
+    from in21k.train.publish.card_metadata import chosen_license
+    from in21k.train.publish.export import ExportOptions
+    from in21k.train.publish.export import export as core
+    from in21k.train.publish.upload import Upload
+    from in21k.train.use.trained_model import open_trained
+
+    upload = Upload(push, public, overwrite) if push else None
+    options = ExportOptions(onnx=onnx, license=chosen_license(license_id, license_link), upload=upload)
+    print_summary(core(open_trained(checkpoint, data, hierarchy), out, options), as_json)
