@@ -79,6 +79,12 @@ def pretrain(
 @inputs_option
 @setting_option("batch_size", key="data.eval_batch_size", metavar="N", default=256, show_default=True)
 @click.option("--raw", is_flag=True, help="Evaluate the weights themselves instead of their moving average.")
+@click.option(
+    "--output",
+    type=LocalPath(),
+    metavar="FOLDER",
+    help="Write the curve of specificity against accuracy, its plot, and the errors of each subtree as tables.",
+)
 @shared
 def evaluate(
     data: str,
@@ -88,6 +94,7 @@ def evaluate(
     inputs: str | None,
     batch_size: int,
     raw: bool,
+    output: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -100,6 +107,7 @@ def evaluate(
     Examples:
       in21k-train evaluate out --checkpoint runs/r50
       in21k-train evaluate out --checkpoint runs/r50/checkpoints/step-00001234 --json
+      in21k-train evaluate out --checkpoint runs/r50 --output evaluations/r50
       in21k-train evaluate out --model TResNet-M
       in21k-train evaluate out --model mobilenetv3_large_100.miil_in21k --weights mobilenetv3_large_100_miil_21k.pth
     """
@@ -119,7 +127,7 @@ def evaluate(
         opener = trained_model(checkpoint, raw=raw)
     else:
         opener = published_model(PublishedModel(model or "", weights, inputs or "auto"))
-    print_summary(core(data, opener, config.data, config.run), as_json)
+    print_summary(core(data, opener, config.data, config.run, output), as_json)
 
 
 @click.command()

@@ -10,9 +10,11 @@ from in21k.train.config.sizes import only_size
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.backend import prepare_backend
-from in21k.train.device.ranks import join_ranks
+from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
+from in21k.train.evaluation.report.answers import AnswerCollector, Answers
+from in21k.train.evaluation.report.folder import require_report_place, write_report
 from in21k.train.evaluation.val_pass import evaluate_val
 from in21k.train.losses.schemes import build_loss, check_labels
 from in21k.train.model.level_order import level_order
@@ -45,7 +47,9 @@ ModelOpener = Callable[[TrainingData, int], OpenedModel]
 """Opens a model for a dataset at an image size, 0 for the model's own or else the dataset's."""
 
 
-def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunConfig) -> dict[str, Any] | None:
+def evaluate(
+    data: str, open_model: ModelOpener, settings: DataConfig, run: RunConfig, output: Path | None = None
+) -> dict[str, Any] | None:
     """Return the scores of a model on the val split of a dataset; None on all ranks but the first.
 
     Args:
@@ -53,9 +57,10 @@ def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunC
         open_model: `trained_model(…)` or `published_model(…)`.
         settings: image size and eval batch size.
         run: device, precision, workers.
+        output: the folder that gets the curve of the answers and their errors by subtree; None for neither.
 
     Raises:
-        DatasetError: the dataset cannot be read.
+        DatasetError: the dataset cannot be read, or the folder holds what another command wrote.
         TrainError: there are no val images, the model cannot be opened, or its classes do not fit the dataset's.
     """
     with join_ranks(run.device) as ranks:
@@ -63,6 +68,8 @@ def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunC
         dataset = open_dataset(data)
         if not dataset.samples("val"):
             raise TrainError(f"{data} has no val images to evaluate on (in21k-prep made it with --val-per-class 0)")
+        if output is not None:
+            require_report_place(output, dataset)
         model = open_model(dataset, only_size(settings.image_size, "an evaluation"))
         check_labels(model.loss.scheme, dataset)
         network = prepare_network(model.network, ranks)
@@ -73,9 +80,18 @@ def evaluate(data: str, open_model: ModelOpener, settings: DataConfig, run: RunC
         )
         loss = build_loss(model.loss, network.order, dataset.label_sets).to(ranks.device)
         print_start(ranks, config.run, config.data.eval_batch_size * ranks.world_size)
+        answers = None if output is None else AnswerCollector(dataset, network.order, model.loss.scheme, ranks)
         with dataset.cached(read_options(config.data)):
-            evaluation = evaluate_val(network, loss, dataset, config, ranks)
-    return {**model.names, **evaluation.to_dict(dataset)} if ranks.is_first else None
+            evaluation = evaluate_val(network, loss, dataset, config, ranks, watch=answers.update if answers else None)
+        summary = {**model.names, **evaluation.to_dict(dataset)}
+        if output is not None and answers is not None:
+            _report(output, summary, answers.gather(), ranks, dataset)
+    return summary if ranks.is_first else None
+
+
+def _report(output: Path, summary: Mapping[str, Any], answers: Answers, ranks: Ranks, data: TrainingData) -> None:
+    if ranks.is_first:
+        write_report(output, summary, answers, data.hierarchy_table()["name"].to_pylist())
 
 
 def trained_model(checkpoint: Path, *, raw: bool = False) -> ModelOpener:

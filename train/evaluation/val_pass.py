@@ -34,7 +34,7 @@ class Evaluation:
     top1: SemanticTop1 | None
     """None if no level has two classes, or if the classes are a plain list and the scheme is not semantic."""
     metrics: Mapping[str, float | None]
-    """The scheme's other metrics by name: top1, top5, map, map_micro (0 to 1), mistake_distance (edges)."""
+    """The scheme's other metrics by name: shares of 0 to 1, but for distances, which are in edges."""
     by_class: ClassScores
     images: int
     """Images that decode."""
@@ -55,6 +55,10 @@ class Evaluation:
             "val_semantic_top1_by_level": {str(level): self.top1.level(level) for level in self.top1.levels},
             "majority_semantic_top1_by_level": {str(level): guess.level(level) for level in guess.levels},
         }
+
+
+Watcher = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+"""Takes logits [B, C] in level order, class indices int64 [B], and which of them are valid, bool [B]."""
 
 
 class Scored(NamedTuple):
@@ -81,6 +85,7 @@ def evaluate_val(
     config: Config,
     ranks: Ranks,
     stop: Callable[[], bool] = lambda: False,
+    watch: Watcher | None = None,
 ) -> Evaluation:
     """Return the evaluation of a network on the val split; every rank must call it, and all get the same.
 
@@ -93,6 +98,7 @@ def evaluate_val(
         config: its image size, batch size, scheme and precision.
         ranks: this rank among the others.
         stop: called for each batch, equally often on all ranks, and must return the same on all of them.
+        watch: given each batch of logits, class indices, and which of them are valid, in addition.
 
     Raises:
         TrainError: a shard is damaged, or no image decodes, or too many do not.
@@ -105,6 +111,8 @@ def evaluate_val(
     with evaluating(network, ranks.device, config.run):
         for logits, ids, valid, skipped in _scored(network, dataset, config, ranks, stop):
             metrics.update(logits, ids, valid)
+            if watch is not None:
+                watch(logits, ids, valid)
             totals[0] += loss(logits, ids, valid).double() * len(valid)
             totals[1] += valid.sum()
             totals[2] += skipped

@@ -22,7 +22,7 @@ PLOT = "curves.png"
 Points = tuple[list[float], list[float]]
 """Epochs, and the value at each."""
 
-_COLORS = (
+COLORS = (
     "#0072B2",
     "#D55E00",
     "#009E73",
@@ -30,8 +30,9 @@ _COLORS = (
     "#E69F00",
     "#56B4E9",
     "#000000",
-)  # distinct to color-blind eyes, too
-_STYLE: Any = {
+)
+"""Distinct to color-blind eyes, too."""
+STYLE: Any = {
     "axes.edgecolor": "#888888",
     "axes.grid": True,
     "axes.spines.right": False,
@@ -40,6 +41,7 @@ _STYLE: Any = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
+"""Of all plots of training and evaluation."""
 
 
 @dataclass
@@ -73,7 +75,7 @@ def plot_curves(runs: Sequence[Path], output: Path) -> None:
     panels = [panel for panel in _PANELS if any(panel.measured(each) for each in curves)]
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.5 * columns, 3.2 * rows + 0.3), dpi=120, layout="constrained")
         axes: Any = figure.subplots(rows, columns, squeeze=False)
         for panel, axis in zip(panels, axes.flat, strict=False):
@@ -140,7 +142,7 @@ _PANELS = (
 
 def _draw(panel: _Panel, axis: "Axes", runs: Sequence[RunCurves]) -> None:
     for number, run in enumerate(runs):
-        color = _COLORS[number % len(_COLORS)]
+        color = COLORS[number % len(COLORS)]
         for split in panel.splits:
             if (points := run.get(split, panel.column)) is None:
                 continue

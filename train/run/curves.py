@@ -34,6 +34,20 @@ class CurvePoint:
     """Average precision of all pairs of an image and a class, 0 to 1; only where images have any number of classes."""
     mistake_distance: float | None = None
     """Mean tree distance of wrong guesses in edges; val only."""
+    hierarchical_precision: float | None = None
+    """Share of the answers' classes, ancestors included, that are the images', 0 to 1; val only."""
+    hierarchical_recall: float | None = None
+    """Share of the images' classes, ancestors included, that are answered, 0 to 1; val only."""
+    hierarchical_f1: float | None = None
+    """Their harmonic mean."""
+    consistent_paths: float | None = None
+    """Share of images whose most probable classes of each level are a path, 0 to 1; val only."""
+    top1_distance: float | None = None
+    """Mean height of the lowest common ancestor of an image's class and its level's most probable one; val only."""
+    top5_distance: float | None = None
+    """The same of the five most probable ones."""
+    top20_distance: float | None = None
+    """The same of the 20 most probable ones."""
     lr: float | None = None
     """Of the last step."""
     images_per_second: float | None = None
