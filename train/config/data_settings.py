@@ -69,10 +69,33 @@ class DataConfig:
     )
     randaugment_ops: int = setting(2, "RandAugment operations per image; 0 turns RandAugment off.", low=0, high=14)
     randaugment_magnitude: int = setting(9, "Strength of torchvision's RandAugment.", low=0, high=30)
+    random_erasing: float = setting(
+        0.0,
+        "Probability of random erasing, after all else: a box of 2 to 33 % of a training image becomes noise; 0 never.",
+        low=0,
+        high=1,
+    )
+    mixup: float = setting(
+        0.0,
+        "Mixup's alpha: neighbors of a step are blended in pairs, by shares of Beta(alpha, alpha); 0 turns mixup off.",
+        low=0,
+        high=1000,
+    )
+    cutmix: float = setting(
+        0.0,
+        "CutMix's alpha: neighbors of a step exchange a box, whose area is a share of Beta(alpha, alpha); 0 turns "
+        "CutMix off.",
+        low=0,
+        high=1000,
+    )
+    mix_probability: float = setting(1.0, "Probability that a pair is mixed, with mixup or CutMix on.", low=0, high=1)
+    cutmix_share: float = setting(
+        0.5, "Fraction of the mixed pairs that CutMix mixes, with mixup and CutMix on.", low=0, high=1
+    )
     augment_device: str = setting(
         "cpu",
         "Where images are augmented: cpu (image by image, in the loader processes) or gpu (batch by batch, on the "
-        "training device).",
+        "training device). Mixup and CutMix are always done there.",
         choices=("cpu", "gpu"),
     )
     strict: bool = setting(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from in21k.train.arrays import IntArray
 from in21k.train.errors import TrainError
@@ -20,6 +21,9 @@ WINDOW = 16
 
 BLOCK = 32
 """Consecutive samples of a shard that stay together by default, so that one range read fetches them."""
+
+_WITHIN_BLOCKS = 1 << 16
+"""Tells the random numbers that shuffle blocks from all others of (seed, epoch)."""
 
 PADDING = -1
 """Stands for a sample number where a batch has no sample: past the end of the split, in the last batches of a pass."""
@@ -46,6 +50,11 @@ class EpochOrder:
         blocks = np.searchsorted(self.ends, positions, side="right")
         begins = np.where(blocks > 0, self.ends[blocks - 1], 0)
         return self.firsts[blocks] + positions - begins
+
+    def shuffled(self, start: int, stop: int, keys: npt.NDArray[np.uint64]) -> IntArray:
+        """Return the same with the samples of each block shuffled among themselves, by a random key per position."""
+        blocks = np.searchsorted(self.ends, np.arange(start, stop, dtype=np.int64), side="right")
+        return self.samples(start, stop)[np.lexsort((keys, blocks))]
 
 
 def epoch_order(
@@ -106,6 +115,8 @@ class BatchPlan:
     """Position of the first sample in the epoch's order; epoch and position seed a sample's augmentation."""
     samples: IntArray
     """int64 [B]: sample numbers; PADDING (-1) past the end of the split."""
+    is_shuffled: bool = False
+    """Whether samples that are neighbors in their shard lie apart."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,9 @@ class TrainPlan:
     world_size: int = 1
     block: int = BLOCK
     """Consecutive samples of a shard that stay together in the order of each epoch."""
+    shuffled: bool = False
+    """Whether the samples of a block that a step takes are shuffled among themselves, so that an image has other
+    neighbors in each epoch; the images of a step stay the same."""
 
     def __post_init__(self) -> None:
         if self.global_batch % self.world_size:
@@ -163,7 +177,18 @@ class TrainPlan:
             if order is None or epoch != current:
                 order, current = epoch_order(self.shard_lengths, self.seed, epoch, block=self.block), epoch
             start = step_in_epoch * self.global_batch + self.rank * self.batch_size
-            yield BatchPlan(step, epoch, start, order.samples(start, start + self.batch_size))
+            if self.shuffled:
+                samples = self._shuffled(order, epoch, start)
+            else:
+                samples = order.samples(start, start + self.batch_size)
+            yield BatchPlan(step, epoch, start, samples, is_shuffled=self.shuffled)
+
+    def _shuffled(self, order: EpochOrder, epoch: int, start: int) -> IntArray:
+        """Return this rank's samples of a step, of which each block is shuffled for all ranks alike."""
+        first = start - self.rank * self.batch_size
+        keys = np.random.PCG64(np.random.SeedSequence([self.seed, epoch, _WITHIN_BLOCKS, first]))
+        samples = order.shuffled(first, first + self.global_batch, keys.random_raw(self.global_batch))
+        return samples[start - first : start - first + self.batch_size]
 
 
 @dataclass(frozen=True)

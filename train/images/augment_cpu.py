@@ -1,4 +1,4 @@
-"""Augmentation of an image on the CPU: a flip, Cutout, then RandAugment in either policy."""
+"""Augmentation of an image on the CPU: a flip, Cutout, RandAugment in either policy, then random erasing."""
 
 from in21k.shards_manifest.images.decode import Pixels
 from in21k.train.images.augment_draws import RANDOM, Augmentation, Draws, cutout_box, random_strength, strength
@@ -31,3 +31,5 @@ def augment(image: Pixels, augmentation: Augmentation, draws: Draws, row: int) -
             result = apply_op(name, result, strength(name, magnitude, sign, height, width))
     if result is not image:
         image[:] = result
+    if draws.erasing is not None:
+        draws.erasing.erase(image, row)

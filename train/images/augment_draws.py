@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from in21k.train.arrays import IntArray
+from in21k.train.images.erasing import ErasingDraws, draw_erasing
 from in21k.train.images.hashes import Bits, below, fractions, hashed
 
 OPS = (
@@ -65,7 +66,7 @@ RANDOM_MAGNITUDES = 9
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of training images: a flip, Cutout, then RandAugment."""
+    """The augmentation of training images: a flip, Cutout, RandAugment, then random erasing."""
 
     seed: int
     cutout: float
@@ -82,6 +83,8 @@ class Augmentation:
 
     flip: float = 0.0
     """Probability of mirroring an image, left for right, before Cutout."""
+    erasing: float = 0.0
+    """Probability of random erasing, after all else."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,6 +110,8 @@ class Draws:
     """int64 [B, n]: strengths, 0 to 30 or, in the random policy, 1 to 9."""
     places: npt.NDArray[np.float64]
     """float64 [B, n, 2]: where the random policy's own Cutout has its center, y and x, as shares of the sides."""
+    erasing: ErasingDraws | None = None
+    """None where nothing is erased."""
 
     @property
     def of_ops(self) -> tuple[npt.NDArray[Any], ...]:
@@ -121,7 +126,10 @@ def draw(augmentation: Augmentation, epoch: int, start: int, count: int) -> Draw
     each = numbers[:, _CUTOUT:].reshape(count, augmentation.ops, per_op)
     ops = _draw_randomly(each) if augmentation.policy == RANDOM else _draw_ops(each, augmentation.magnitude)
     flips = fractions(hashed(augmentation.seed, epoch, start, count, 1, stream=2)[:, 0]) < augmentation.flip
-    return Draws(flips, fractions(numbers[:, :2]), (numbers[:, 2:_CUTOUT] >> np.uint64(56)).astype(np.uint8), *ops)
+    colors = (numbers[:, 2:_CUTOUT] >> np.uint64(56)).astype(np.uint8)
+    share, batch = augmentation.erasing, (augmentation.seed, epoch, start, count)
+    erasing = draw_erasing(share, *batch) if share else None
+    return Draws(flips, fractions(numbers[:, :2]), colors, *ops, erasing)
 
 
 _Ops = tuple[IntArray, IntArray, IntArray, npt.NDArray[np.float64]]

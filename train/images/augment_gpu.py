@@ -1,4 +1,4 @@
-"""A flip, Cutout and RandAugment on a whole batch in torch, on its device: the same operations as on the CPU.
+"""Augmentation of a whole batch in torch, on its device: the same operations as on the CPU, in the same order.
 
 Which image gets which operation is known in advance, so the images of one operation are processed together and nothing
 waits for the device.
@@ -18,12 +18,13 @@ from in21k.train.images.augment_draws import (
     random_strength,
     strength,
 )
+from in21k.train.images.erasing_gpu import erase_batch
 from in21k.train.images.ops_gpu import apply_op, on_device
 from in21k.train.images.random_ops_gpu import apply_random_op, fill_boxes
 
 
 def augment_batch(images: torch.Tensor, augmentation: Augmentation, epoch: int, start: int) -> torch.Tensor:
-    """Return a batch after a flip, Cutout and RandAugment, by the random numbers of its positions in the epoch.
+    """Return a batch as augmented by the random numbers of its positions in the epoch.
 
     Args:
         images: uint8 [B, 3, H, W] on any device; not changed.
@@ -47,6 +48,8 @@ def augment_batch(images: torch.Tensor, augmentation: Augmentation, epoch: int, 
             _apply_random(result, draws, at)
         else:
             _apply(result, draws, at, augmentation.magnitude)
+    if draws.erasing is not None:
+        erase_batch(result, draws.erasing)
     return result.contiguous(memory_format=torch.channels_last)
 
 

@@ -44,14 +44,23 @@ def fill_boxes(images: torch.Tensor, boxes: IntArray, colors: npt.NDArray[np.uin
         boxes: int64 [B, 4]: top, bottom, left and right.
         colors: uint8 [B, 3].
     """
+    return torch.where(inside_boxes(boxes, images), on_device(colors, images.device)[:, :, None, None], images)
+
+
+def inside_boxes(boxes: IntArray, images: torch.Tensor) -> torch.Tensor:
+    """Return bool [B, 1, H, W] on the images' device: which pixels lie in a box.
+
+    Args:
+        boxes: int64 [B, 4]: top, bottom, left and right.
+        images: [B, 3, H, W].
+    """
     height, width = images.shape[2:]
     top, bottom, left, right = on_device(boxes, images.device).unbind(1)
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device)
     in_rows = (rows >= top[:, None]) & (rows < bottom[:, None])
     in_columns = (columns >= left[:, None]) & (columns < right[:, None])
-    inside = (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
-    return torch.where(inside, on_device(colors, images.device)[:, :, None, None], images)
+    return (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
 
 
 def _gathered(images: torch.Tensor, at: torch.Tensor) -> torch.Tensor:

@@ -7,13 +7,22 @@ and where `torch.compile` fuses the steps, the whole batch is one block.
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 _BLOCK = 1 << 19
 """Logits of a block that a loss goes over at once: 2 MiB in float32."""
+
+
+class MixedLabels(NamedTuple):
+    """What makes mixtures of the images of a batch, in pairs."""
+
+    ids: Tensor
+    """int64 [B]: of the image that is mixed into each."""
+    shares: Tensor
+    """float32 [B], 0 to 1: what each has of its own image; the rest is the other's."""
 
 
 class RowLoss(nn.Module):
@@ -28,7 +37,14 @@ class RowLoss(nn.Module):
         super().__init__()
         self.width = width
 
-    def forward(self, logits: Tensor, ids: Tensor, valid: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        ids: Tensor,
+        valid: Tensor,
+        teacher_logits: Tensor | None = None,
+        mixed: MixedLabels | None = None,
+    ) -> Tensor:
         """Return the loss, a float32 scalar (float64 for float64 logits).
 
         Args:
@@ -36,6 +52,8 @@ class RowLoss(nn.Module):
             ids: int64 [B]: class indices, or rows of the label sets in a multi-label scheme; also where not valid.
             valid: bool [B].
             teacher_logits: [B, C] in level order; only distilling schemes use them.
+            mixed: where images are mixtures: the loss of each is that of its own labels and that of the other's, by
+                their shares.
         """
         with torch.no_grad():
             wide = torch.promote_types(logits.dtype, torch.float32)
@@ -47,12 +65,36 @@ class RowLoss(nn.Module):
                 student = logits[rows].to(wide)
                 teacher = None if teacher_logits is None else teacher_logits[rows].to(wide)
                 slopes = None if gradient is None else gradient[rows].to(wide)  # a view where the type is the same
-                value += self.add(student, teacher, ids[rows], shares[rows, None], slopes)
+                if mixed is None:
+                    value += self.add(student, teacher, ids[rows], shares[rows, None], slopes)
+                else:
+                    own = MixedLabels(mixed.ids[rows], mixed.shares[rows].to(wide)[:, None])
+                    value += self._add_mixed(student, teacher, (ids[rows], shares[rows, None]), own, slopes)
                 if gradient is not None and slopes is not None and gradient.dtype != wide:
                     gradient[rows] = slopes
         if gradient is None:
             return value
         loss: Tensor = _WithGradient.apply(logits, value, gradient)
+        return loss
+
+    def _add_mixed(
+        self,
+        logits: Tensor,
+        teacher_logits: Tensor | None,
+        labels: tuple[Tensor, Tensor],
+        mixed: MixedLabels,
+        slopes: Tensor | None,
+    ) -> Tensor:
+        """Do as `add` for mixtures, given ids and shares of the images, and of what is mixed, [b] and [b, 1].
+
+        What does not depend on labels, as a teacher's part, is the sum of two parts of itself.
+        """
+        ids, shares = labels
+        loss = self.add(logits, teacher_logits, ids, shares * mixed.shares, slopes)
+        others = None if slopes is None else torch.empty_like(slopes)
+        loss = loss + self.add(logits, teacher_logits, mixed.ids, shares * (1 - mixed.shares), others)
+        if slopes is not None and others is not None:
+            slopes += others
         return loss
 
     @abstractmethod

@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import torch
 import webdataset
@@ -169,14 +170,22 @@ def _read(source: StreamSource, plans: Iterable[BatchPlan]) -> Iterator[tuple[Ba
     ahead: deque[tuple[BatchPlan, Sequence[Any]]] = deque()
     try:
         for plan in plans:
-            ahead.append((plan, reader.request(plan.samples)))
+            ahead.append((plan, reader.request(np.sort(plan.samples) if plan.is_shuffled else plan.samples)))
             while ahead and not reader.reads_ahead:
                 ready, requests = ahead.popleft()
-                yield ready, reader.collect(requests)
+                yield ready, _in_order(ready, reader.collect(requests))
         for ready, requests in ahead:
-            yield ready, reader.collect(requests)
+            yield ready, _in_order(ready, reader.collect(requests))
     finally:
         reader.close()
+
+
+def _in_order(plan: BatchPlan, samples: list[Sample | None]) -> list[Sample | None]:
+    """Return the samples of a batch in its plan's order; a shuffled one is read by number, a range at a time."""
+    if not plan.is_shuffled:
+        return samples
+    ranks: list[int] = np.argsort(np.argsort(plan.samples)).tolist()
+    return [samples[rank] for rank in ranks]
 
 
 def _decoded(

@@ -8,6 +8,7 @@ from in21k.train.config.settings import Config, DataConfig
 from in21k.train.config.sizes import SizeSchedule, schedule_of
 from in21k.train.data.interfaces import CacheOptions, Decoding, RandomCrops, ReaderFactory, ReadOptions, TrainingData
 from in21k.train.images.augment_draws import Augmentation
+from in21k.train.images.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,16 @@ def augmentation_of(config: Config) -> Augmentation:
         policy=data.randaugment_policy,
         inclusive=data.cutout_inclusive,
         flip=data.horizontal_flip,
+        erasing=data.random_erasing,
     )
+
+
+def mixing_of(config: Config) -> Mixing | None:
+    """Return how the training images are mixed in pairs; None where they are not."""
+    data = config.data
+    if not (data.mixup or data.cutmix):
+        return None
+    return Mixing(config.run.seed, data.mixup, data.cutmix, data.mix_probability, data.cutmix_share)
 
 
 def random_crops_of(config: Config) -> RandomCrops | None:

@@ -18,6 +18,7 @@ from in21k.train.model.network import build_network, require_sizes
 from in21k.train.model.on_device import prepare_network, training_module
 from in21k.train.model.stages import freeze_stages
 from in21k.train.run.folder import Start
+from in21k.train.stream.source import mixing_of
 from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.optimizer import build_optimizer
 from in21k.train.trainer.session import Session
@@ -81,7 +82,13 @@ def _plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:
         rank=ranks.rank,
         world_size=ranks.world_size,
         block=config.data.block_samples,
+        shuffled=mixing_of(config) is not None,
     )
+    if plan.shuffled and plan.batch_size % 2:
+        raise TrainError(
+            f"mixup and CutMix take images in pairs, and a rank's batch of {plan.batch_size} images is not even; give "
+            f"a --batch-size that is a multiple of {2 * ranks.world_size}"
+        )
     if plan.batch_size % micro_batches:
         raise TrainError(
             f"a rank's batch of {plan.batch_size} images does not divide into optim.accumulate={micro_batches} "

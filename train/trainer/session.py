@@ -18,12 +18,14 @@ from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.images.augment_gpu import augment_batch
+from in21k.train.images.mixing import draw_mixing, mix_batch, partners_of
+from in21k.train.losses.row_loss import MixedLabels
 from in21k.train.model.model_file import MODEL, check_classes, load_tensors, metadata_of, read_metadata
 from in21k.train.model.network import Network
 from in21k.train.run.checkpoint import EMA, OPTIMIZER, RunState, Snapshot, Tensors, snapshot
 from in21k.train.run.folder import Start
-from in21k.train.stream.batch import Batch
-from in21k.train.stream.source import augmentation_of
+from in21k.train.stream.batch import Batch, BatchLabels
+from in21k.train.stream.source import augmentation_of, mixing_of
 from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.finite import check_weights
 from in21k.train.trainer.optimizer import load_optimizer_tensors, optimizer_tensors, scheduled_rate, set_step
@@ -101,25 +103,38 @@ class Session:
             images = augment_batch(images, augmentation_of(self.config), labels.epoch, labels.start)
         self.optimizer.zero_grad(set_to_none=True)
         with backend_errors(self.config.run):
-            loss = self._differentiate(images, labels.class_indices, labels.valid)
+            loss = self._differentiate(*self._mixed(images, labels))
             norm = self._update()
         if self.ema is not None:
             self.ema.update(step)
         return StepResult(loss, norm)
 
-    def batch_loss(self, images: torch.Tensor, class_indices: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def _mixed(self, images: torch.Tensor, labels: BatchLabels) -> tuple[torch.Tensor, ...]:
+        """Return what `batch_loss` takes, for augmented images, mixed where the run mixes them."""
+        ids, valid, mixing = labels.class_indices, labels.valid, mixing_of(self.config)
+        if mixing is None:
+            return images, ids, valid
+        draws = draw_mixing(mixing, labels.epoch, labels.start, len(images))
+        images, shares = mix_batch(images, valid, draws)
+        return images, ids, valid, partners_of(ids), shares
+
+    def batch_loss(
+        self, images: torch.Tensor, class_indices: torch.Tensor, valid: torch.Tensor, *mixed: torch.Tensor
+    ) -> torch.Tensor:
         """Return the loss of a micro-batch, a scalar to differentiate.
 
         Args:
             images: uint8 [B, 3, H, W] on the device, augmented.
             class_indices: int64 [B].
             valid: bool [B].
+            mixed: of mixtures, the tensors of `MixedLabels`.
         """
         device, run = self.ranks.device, self.config.run
         with autocast(device, run.amp, run.amp_dtype):
             outputs = self.train_module(self.network.inputs(images, device))
-            teacher_logits = () if self.teacher is None else (self.teacher(images),)
-            loss: torch.Tensor = self.loss(outputs, class_indices, valid, *teacher_logits)
+            teacher_logits = None if self.teacher is None else self.teacher(images)
+            labels = MixedLabels(*mixed) if mixed else None
+            loss: torch.Tensor = self.loss(outputs, class_indices, valid, teacher_logits, labels)
         return loss
 
     def _differentiate(self, *batch: torch.Tensor) -> torch.Tensor:
