@@ -83,10 +83,10 @@ def test_what_is_not_an_image_file_is_a_row_with_its_reason(tmp_path):
     assert counts["rejected"] == 6
 
 
-def test_images_in_folders_of_a_class_tar_are_named_by_their_file_name(tmp_path):
+def test_images_in_folders_of_a_class_tar_are_listed_by_their_path_in_the_class(tmp_path):
     files = [(f"{DOG}/deep/{name}", data) for name, data in tiny(DOG, 3)]
     _, images, _, _ = filtered(tmp_path, {DOG: files})
-    assert [row["name"] for row in images] == [name for name, _ in tiny(DOG, 3)]
+    assert [row["name"] for row in images] == [f"deep/{name}" for name, _ in tiny(DOG, 3)]
 
 
 def test_outer_members_that_are_not_class_tars_are_rows(tmp_path):
