@@ -18,6 +18,7 @@ from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.images import ops_gpu
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.images.augment_gpu import augment_batch
+from in21k.train.images.mixing import Mixing, draw_mixing, mix_batch
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss
 from in21k.train.model.level_order import flat_order, level_order
 from in21k.train.model.network import build_network
@@ -54,6 +55,7 @@ CASES = [
     {"model.channels_last": True, "optim.name": "sgd", "optim.lr": 0.01, "optim.ema_decay": 0.9},
     {"model.channels_last": False, "run.amp_dtype": "float16", "optim.name": "sgd", "optim.lr": 0.01},
     {"data.pinned_bytes": "1B"},
+    {"data.augment_device": "gpu", "data.random_erasing": 0.5, "data.mixup": 0.4, "data.cutmix": 1.0},
 ]
 SEVERAL = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 
@@ -119,6 +121,18 @@ def test_the_gpu_augments_as_the_cpu_does():
     expected = augment_batch(images, augmentation, 3, 1000)
     gap = (augment_batch(images.cuda(), augmentation, 3, 1000).cpu().int() - expected.int()).abs()
     assert (gap > 2).float().mean() < 0.001  # floats are rounded differently, and a second operation may stretch that
+
+
+def test_the_gpu_erases_and_mixes_exactly_as_the_cpu_does():
+    images = torch.randint(256, (96, 3, 48, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    valid, erasing = torch.arange(96) % 7 > 0, Augmentation(1, 0.0, 0, 9, erasing=0.9)
+    draws = draw_mixing(Mixing(1, 0.4, 1.0, probability=0.9), 3, 1000, 96)
+    erased = augment_batch(images, erasing, 3, 1000)
+    assert torch.equal(augment_batch(images.cuda(), erasing, 3, 1000).cpu(), erased)
+    for ours, expected in zip(
+        mix_batch(images.cuda(), valid.cuda(), draws), mix_batch(images, valid, draws), strict=True
+    ):
+        assert torch.equal(ours.cpu(), expected)
 
 
 @pytest.mark.parametrize("values", CASES, ids=lambda values: "-".join(values))
