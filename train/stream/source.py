@@ -50,7 +50,7 @@ def augmentation_of(config: Config) -> Augmentation:
 def mixing_of(config: Config) -> Mixing | None:
     """Return how the training images are mixed in pairs; None where they are not."""
     data = config.data
-    if not (data.mixup or data.cutmix):
+    if not (data.mixup or data.cutmix) or not data.mix_probability:
         return None
     return Mixing(config.run.seed, data.mixup, data.cutmix, data.mix_probability, data.cutmix_share)
 

@@ -130,6 +130,9 @@ def test_without_mixing_the_order_and_the_images_are_as_before(dataset_folder, t
     train(dataset_folder, tmp_path / "off", optim__epochs=1, data__mix_probability=0.5, data__cutmix_share=0.1)
     assert equal(plain, seen)
     seen.clear()
+    train(dataset_folder, tmp_path / "never", optim__epochs=1, data__mixup=0.5, data__mix_probability=0.0)
+    assert equal(plain, seen)
+    seen.clear()
     train(dataset_folder, tmp_path / "mixed", optim__epochs=1, data__mixup=0.2)
     assert not equal(plain, seen)
     assert [sorted(batch.labels.class_indices.tolist()) for batch in seen] == [
