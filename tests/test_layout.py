@@ -142,7 +142,7 @@ def test_no_modules_import_each_other_in_a_circle():
         ("train", "in21k.train.model.network", "from in21k.train.trainer.loop import pretrain"),
         ("train", "in21k.train.losses.schemes", "def late():\n    from in21k.train.run import checkpoint"),
         ("train", "in21k.train.data.open_data", "import in21k.train.config.settings"),
-        ("train", "in21k.train.use.export", "from in21k.train.trainer.session import Session"),
+        ("train", "in21k.train.use.predict", "from in21k.train.trainer.session import Session"),
         ("prep", "in21k.prep.raw.open", "from in21k.prep.images import decode"),
         ("prep", "in21k.prep.stages.shard", "from in21k.train.errors import TrainError"),
         ("tree", "in21k.tree.table", "def late():\n    import torch.nn"),

@@ -24,7 +24,7 @@ from in21k.train.config.settings import Config
 if TYPE_CHECKING:
     from in21k.train.use.guesses import Guess, Prediction
 
-_checkpoint_help = "A run's folder, a checkpoint's folder, an exported model's folder, or a model.safetensors."
+_checkpoint_help = "A run's, a checkpoint's or an exported model's folder, a model.safetensors, or a model.onnx."
 
 data_option = click.option(
     "--data", default="", metavar="DATA", help="The dataset that names the classes, if the checkpoint does not."
@@ -102,6 +102,7 @@ def predict(
       in21k-train predict dog.jpg --checkpoint runs/r50 --confidence 0.8
       in21k-train predict photos/ --checkpoint runs/r50 --jsonl
       find /archive -name '*.jpg' | in21k-train predict --images-from - --checkpoint runs/r50 --jsonl --batch-size 256
+      in21k-train predict dog.jpg --checkpoint exported/model.onnx
       in21k-train predict dog.jpg --checkpoint model.safetensors --hierarchy out/hierarchy.parquet --json
     """
     if not images and images_from is None:

@@ -56,7 +56,9 @@ def export(model: TrainedModel, out: Path, options: ExportOptions = ExportOption
             the hub refuses the upload.
     """
     if is_onnx(model.path):
-        raise TrainError(f"{model.path} is a graph without timm's weights; export the run or the model.safetensors")
+        raise TrainError(
+            f"{model.path} is a graph, which only predict takes; name the run or model.safetensors it came from"
+        )
     _require_free(out)
     if options.onnx:
         require_onnx(model)

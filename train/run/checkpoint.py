@@ -187,6 +187,8 @@ def find_model(path: Path, *, raw: bool = False) -> Path:
     Raises:
         TrainError: there is no model file.
     """
+    if path.suffix.lower() == ".onnx":
+        raise TrainError(f"{path} is a graph, which only predict takes; name the run or model.safetensors it came from")
     newest = latest_checkpoint(path)
     names = (MODEL,) if raw else (EMA, MODEL)
     folders = (path, *([newest] if newest else []))

@@ -218,10 +218,15 @@ def check_refused(capsys, folder: Path, images: list[Path], path: Path, message:
     assert str(path) in err
 
 
-def test_a_graph_is_not_exported_again(capsys, folder, tmp_path):
-    status, _, err = answer(capsys, "export", folder / "out" / "model.onnx", tmp_path / "new")
+@pytest.mark.parametrize(
+    "command", ["export {} new", "evaluate data --checkpoint {}", "transfer data --checkpoint {} --output new"]
+)
+def test_what_needs_weights_takes_no_graph(capsys, folder, dataset_folder, monkeypatch, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(dataset_folder)
+    status, _, err = answer(capsys, *command.format(folder / "out" / "model.onnx").split())
     assert (status, err.count("\n")) == (1, 1)
-    assert "model.onnx is a graph without timm's weights; export the run or the model.safetensors" in err
+    assert "model.onnx is a graph, which only predict takes; name the run or model.safetensors it came from" in err
     assert not (tmp_path / "new").exists()
 
 
