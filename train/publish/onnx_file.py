@@ -56,8 +56,6 @@ def write_onnx(path: Path, model: TrainedModel) -> None:
         DatasetError: the file cannot be written.
     """
     network = load_network(model.path)  # in class order
-    if model.metadata.config.model.grad_checkpointing:
-        network.module.set_grad_checkpointing(False)  # type: ignore[operator]
     graph = _traced(network.module, model.metadata.model, model.metadata.image_size)
     _describe(graph, model)
     content = graph.SerializeToString(deterministic=True)
