@@ -34,13 +34,16 @@ COMMANDS = {
     "trainer/throughput.py": {"throughput"},
     "transfer": {"transfer"},
     "use": {"predict", "export"},
+    "use/onnx_network.py": {"predict"},
     "use/predict_picture.py": {"predict"},
+    "publish": {"export"},
 }
 """The commands that can print the messages of a room, or of a file where that has fewer."""
 
 ELSEWHERE = {
     ("config/fields.py", "--help"),
     ("config/overrides.py", "--set"),  # of the commands that have it
+    ("publish/upload.py", "--private"),  # of hf, which the message names
     ("evaluation/scores.py", "--val-per-class"),  # of in21k-prep, which the message names
     ("run/resolve.py", "--init"),  # the message names pretrain
     ("run/resolve.py", "--checkpoint"),  # the message names transfer
