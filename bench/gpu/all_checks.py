@@ -11,6 +11,8 @@ SCHEMES = (
     "distillation",
     "multi-label-distillation",
     "semantic-distillation",
+    "hierarchical-cross-entropy",
+    "soft-labels",
 )
 PRECISIONS = ("bfloat16", "float16")
 MODELS = (("resnet50", 256), ("tresnet_m", 256), ("mobilenetv3_large_100", 512))

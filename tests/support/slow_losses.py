@@ -1,6 +1,7 @@
 """The losses of the other schemes, one image at a time in float64, from their formulas alone."""
 
 import math
+import operator
 
 import torch
 
@@ -68,6 +69,42 @@ def slow_class_distillation(student, teacher, valid: list[bool], config: Distill
                 divergence = q * torch.log(q / p) + (1 - q) * torch.log((1 - q) / (1 - p))
                 divergence = divergence * config.temperature**2
             total = total + config.weight * divergence / len(valid)
+    return total
+
+
+def slow_hierarchical(logits, labels: list[int], valid: list[bool], hierarchy: Hierarchy, alpha: float) -> torch.Tensor:
+    """Hierarchical cross entropy, equations 1 to 4 of its paper, with each conditional probability written out."""
+    total = logits.sum() * 0
+    paths = [hierarchy.path(index) for index in range(len(hierarchy))]
+    for image, label in enumerate(labels):
+        around = [[index for index, path in enumerate(paths) if node in path] for node in paths[label]]
+        nested = [list(range(len(paths))), *around, [label]]
+        for depth in range(1, len(nested)) if valid[image] else ():
+            share = torch.logsumexp(logits[image, nested[depth]], 0) - torch.logsumexp(
+                logits[image, nested[depth - 1]], 0
+            )
+            total = total - math.exp(-alpha * depth) * share / len(labels)
+    return total
+
+
+def slow_soft_labels(logits, labels: list[int], valid: list[bool], hierarchy: Hierarchy, beta: float) -> torch.Tensor:
+    """Cross entropy with soft labels, equations 5 and 6 of the same paper."""
+    paths = [(None, *hierarchy.path(index)) for index in range(len(hierarchy))]  # None is above all roots
+
+    def distances(label: int) -> list[int]:
+        """The height of the lowest common ancestor of a class and each class."""
+        shared = [sum(map(operator.eq, path, paths[label])) for path in paths]
+        lengths = list(zip(shared, map(len, paths), strict=True))
+        heights = {depth: max(length for own, length in lengths if own >= depth) - depth for depth in set(shared)}
+        return [0 if index == label else heights[depth] for index, depth in enumerate(shared)]
+
+    total = logits.sum() * 0
+    roots = sum(len(path) == 2 for path in paths)
+    top = max(max(map(len, paths)) - (1 if roots > 1 else 2), 1)
+    for image, label in enumerate(labels):
+        target = torch.tensor([math.exp(-beta * each / top) for each in distances(label)], dtype=logits.dtype)
+        if valid[image]:
+            total = total - (target / target.sum() * torch.log_softmax(logits[image], 0)).sum() / len(labels)
     return total
 
 

@@ -1,7 +1,7 @@
 """The hard-label losses of mixtures with their mixed targets written out, one image at a time in float64."""
 
 import torch
-from slow_losses import active_levels
+from slow_losses import active_levels, slow_hierarchical, slow_soft_labels
 
 from in21k.train.config.settings import LossConfig
 from in21k.train.losses.schemes import MULTI_LABEL
@@ -26,6 +26,12 @@ def slow_mixtures(
                 below = sum(len(hierarchy.path(index)) >= _depth(classes[0], hierarchy) for index in range(len(row)))
                 weight = min(20.0, len(row) / below)
                 total = total + weight * _cross_entropy(row, mixture, classes, hierarchy, config)
+        elif config.scheme == "hierarchical-cross-entropy":
+            for index, share in mixture:
+                total = total + share * slow_hierarchical(row[None], [index], [True], hierarchy, config.alpha)
+        elif config.scheme == "soft-labels":
+            for index, share in mixture:
+                total = total + share * slow_soft_labels(row[None], [index], [True], hierarchy, config.beta)
         else:
             flat = [[(index, share)] for index, share in mixture]
             total = total + sum(_smoothed(row, list(range(len(row))), each, config) for each in flat)

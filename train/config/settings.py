@@ -125,11 +125,14 @@ class LossConfig:
             "distillation",
             "multi-label-distillation",
             "semantic-distillation",
+            "hierarchical-cross-entropy",
+            "soft-labels",
         ),
     )
     label_smoothing: float = setting(
         0.2,
-        "Share of the target that is spread evenly over all classes of a softmax; the multi-label scheme has none.",
+        "Share of the target that is spread evenly over all classes of a softmax; not in the schemes multi-label, "
+        "hierarchical-cross-entropy and soft-labels.",
         low=0,
         high=1,
     )
@@ -146,6 +149,19 @@ class LossConfig:
         high=0.999,
     )
 
+    alpha: float = setting(
+        0.5,
+        "Hierarchical cross entropy: how much lighter each level weighs than the one above it; 0 gives all the same.",
+        low=0,
+        high=64,
+    )
+    beta: float = setting(
+        10.0,
+        "Soft labels: how fast the target falls with the distance in the hierarchy; the higher, the more of it the "
+        "image's own class gets.",
+        low=0,
+        high=1e4,
+    )
     reduction: str = setting(
         "mean",
         "Whose gradient is taken: the mean's over the images of a batch, or their sum's. With adam, the sum makes the "

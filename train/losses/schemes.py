@@ -11,10 +11,12 @@ from in21k.train.losses.distillation import (
     SemanticDistillationLoss,
     SingleLabelDistillationLoss,
 )
+from in21k.train.losses.hierarchical_cross_entropy import HierarchicalCrossEntropyLoss
 from in21k.train.losses.multi_label import AsymmetricLoss
 from in21k.train.losses.row_loss import RowLoss
 from in21k.train.losses.semantic_softmax import SemanticSoftmaxLoss, SoftmaxLoss
 from in21k.train.losses.single_label import SingleLabelLoss
+from in21k.train.losses.soft_labels import SoftLabelsLoss
 from in21k.train.model.level_order import LevelOrder
 
 _NO_TEACHER = DistillConfig()
@@ -50,6 +52,14 @@ def _semantic_distillation(config: LossConfig, order: LevelOrder, _: IntArray, d
     return SemanticDistillationLoss(_semantic_softmax(config, order), distill)
 
 
+def _hierarchical_cross_entropy(config: LossConfig, order: LevelOrder, *_: object) -> RowLoss:
+    return HierarchicalCrossEntropyLoss(order, config.alpha)
+
+
+def _soft_labels(config: LossConfig, order: LevelOrder, *_: object) -> RowLoss:
+    return SoftLabelsLoss(order, config.beta)
+
+
 SCHEMES: Mapping[str, Builder] = {
     "single-label": _single_label,
     "multi-label": _multi_label,
@@ -57,6 +67,8 @@ SCHEMES: Mapping[str, Builder] = {
     "distillation": _distillation,
     "multi-label-distillation": _multi_label_distillation,
     "semantic-distillation": _semantic_distillation,
+    "hierarchical-cross-entropy": _hierarchical_cross_entropy,
+    "soft-labels": _soft_labels,
 }
 """The function that builds each scheme's loss."""
 
@@ -65,13 +77,16 @@ DISTILLING = frozenset({"distillation", "multi-label-distillation", "semantic-di
 """The schemes that need a teacher."""
 
 
-SINGLE_LABEL = frozenset({"single-label", "distillation"})
+SINGLE_LABEL = frozenset({"single-label", "distillation", "hierarchical-cross-entropy", "soft-labels"})
 """The schemes with one softmax over all classes; their metrics are top-1 and top-5."""
 
 
 MULTI_LABEL = frozenset({"multi-label", "multi-label-distillation"})
 """The schemes with a sigmoid per class, which alone take any number of classes per image; their metric is mean average
 precision."""
+
+IN_HIERARCHY = frozenset({"semantic-softmax", "semantic-distillation", "hierarchical-cross-entropy", "soft-labels"})
+"""The schemes whose loss asks where classes are in the hierarchy."""
 
 FOR_ANY_LABELS = {False: "transfer-multi-label", True: "transfer-multi-label-distillation"}
 """The recipes that take any number of classes per image, without and with a teacher."""

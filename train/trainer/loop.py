@@ -21,7 +21,7 @@ from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.class_scores import write_class_scores
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
-from in21k.train.losses.schemes import MULTI_LABEL, SINGLE_LABEL
+from in21k.train.losses.schemes import IN_HIERARCHY
 from in21k.train.recipes.choice import Choice, resumed
 from in21k.train.run.checkpoint_writer import CheckpointWriter
 from in21k.train.run.curve_plot import PLOT, plot_curves
@@ -100,8 +100,8 @@ def train_on(
 
 
 def _in_levels(data: TrainingData, config: Config) -> TrainingData:
-    """Return data with the classes above their own, where the scheme learns levels and they have a taxonomy."""
-    return data if config.loss.scheme in SINGLE_LABEL | MULTI_LABEL else in_taxonomy(data)
+    """Return data with the classes above their own, where the scheme learns by hierarchy and they have a taxonomy."""
+    return in_taxonomy(data) if config.loss.scheme in IN_HIERARCHY else data
 
 
 def _config_of(asked: Asked) -> Config:

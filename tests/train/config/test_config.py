@@ -62,7 +62,7 @@ def test_settings_are_read_as_toml_or_text(text, expected):
         (
             "loss.scheme",
             "magic",
-            "loss.scheme must be single-label, multi-label, .* or semantic-distillation, not 'mag",
+            "loss.scheme must be single-label, multi-label, .* or soft-labels, not 'mag",
         ),
         ("data.cache_size", "lots", "data.cache_size: invalid size 'lots': use e.g. 200GB"),
     ],
@@ -100,7 +100,8 @@ def test_whole_numbers_serve_as_floats():
 
 def test_an_unknown_recipe_is_named_with_those_that_are():
     with pytest.raises(
-        TrainError, match="there is no recipe 'paper'; choose from: imagenet1k, imagenet1k-distillation, "
+        TrainError,
+        match="there is no recipe 'paper'; choose from: hierarchical-cross-entropy, imagenet1k, ",
     ):
         read_recipe("paper")
 

@@ -83,6 +83,14 @@ def test_the_semantic_recipe_learns_and_scores_each_rank(capsys, tmp_path):
         assert found == np.mean(hits)
 
 
+@pytest.mark.parametrize("recipe", ["hierarchical-cross-entropy", "soft-labels"])
+def test_other_recipes_that_learn_by_hierarchy_have_the_ranks_as_classes(capsys, tmp_path, recipe):
+    root = write_year(tmp_path / "inat", "2021")
+    summary = one_epoch(capsys, root, tmp_path / "run", "--recipe", recipe)
+    assert summary["classes"] == 13
+    assert 0 <= summary["val_hierarchical_f1"] <= 1
+
+
 def test_names_come_from_the_file_of_categories_where_the_annotations_hide_them(tmp_path):
     hidden = [{"id": at, "name": str(at)} for at in range(6)]
     root = write_year(tmp_path, "2019", categories=hidden)

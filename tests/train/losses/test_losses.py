@@ -9,7 +9,15 @@ import torch
 from hierarchies import batch_of, hierarchies, published_hierarchy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_losses import active_levels, slow_class_distillation, slow_distillation, slow_multi_label, slow_single_label
+from slow_losses import (
+    active_levels,
+    slow_class_distillation,
+    slow_distillation,
+    slow_hierarchical,
+    slow_multi_label,
+    slow_single_label,
+    slow_soft_labels,
+)
 from slow_semantic_softmax import slow_loss
 
 from in21k.train.config.settings import Config, DistillConfig, LossConfig
@@ -52,6 +60,10 @@ def slow(hierarchy, config, logits, labels, valid, teacher):
         value = slow_multi_label(leaf, [set(hierarchy.path(label)) for label in labels], valid, config.loss)
     elif scheme in ("single-label", "distillation"):
         value = slow_single_label(leaf, labels, valid, smoothing)
+    elif scheme == "hierarchical-cross-entropy":
+        value = slow_hierarchical(leaf, labels, valid, hierarchy, config.loss.alpha)
+    elif scheme == "soft-labels":
+        value = slow_soft_labels(leaf, labels, valid, hierarchy, config.loss.beta)
     else:
         value = slow_loss(leaf, labels, valid, hierarchy, smoothing)
     if scheme in DISTILLING:
@@ -88,6 +100,8 @@ SETTINGS = st.fixed_dictionaries(
         "gamma_negative": st.sampled_from([0.0, 1.0, 4.0]),
         "gamma_positive": st.sampled_from([0.0, 1.0, 2.5]),
         "clip": st.sampled_from([0.0, 0.05]),
+        "alpha": st.sampled_from([0.0, 0.5, 2.0]),
+        "beta": st.sampled_from([0.0, 4.0, 30.0]),
         "weight": st.sampled_from([0.5, 5.0]),
         "hard_weight": st.sampled_from([0.0, 1.0, 2.0]),
         "divergence": st.sampled_from(["squared", "kl"]),
@@ -325,6 +339,22 @@ def test_without_teacher_logits_it_is_the_hard_label_loss(scheme):
 def test_it_adds_nothing_to_a_models_weights(scheme):
     hierarchy = cached()
     assert not build_loss(LossConfig(scheme), level_order(hierarchy)).state_dict()
+
+
+@pytest.mark.parametrize("values", [{"alpha": 0.0}, {"beta": 1e4}])
+@given(hierarchies(), st.integers(1, 5), st.integers(0, 2**31))
+def test_at_one_end_of_its_setting_it_is_the_cross_entropy(values, hierarchy, size, seed):
+    scheme = "hierarchical-cross-entropy" if "alpha" in values else "soft-labels"
+    logits, labels, valid = batch_of(hierarchy, size, seed)
+    found = fast(hierarchy, config_of(scheme, **values), logits, labels, valid, logits)
+    expected = fast(hierarchy, config_of("single-label", label_smoothing=0.0), logits, labels, valid, logits)
+    for own, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(own, other)
+
+
+def test_soft_labels_keep_no_table_of_all_pairs():
+    loss = build_loss(LossConfig("soft-labels"), level_order(cached()))
+    assert sum(each.nbytes for each in loss.buffers()) < 4e6
 
 
 @pytest.mark.parametrize("name", ["gamma_negative", "gamma_positive"])

@@ -122,6 +122,12 @@ def test_evaluation_is_the_same_on_any_number_of_processes(uncut, dataset_folder
     [
         ("multi-label", 3, {"val_map", "val_mistake_distance", "val_semantic_top1"}),
         pytest.param("multi-label", 2, {"val_map"}, marks=pytest.mark.slow),
+        (
+            "hierarchical-cross-entropy",
+            2,
+            {"val_top1", "val_hierarchical_f1", "val_consistent_paths", "val_top5_distance"},
+        ),
+        pytest.param("soft-labels", 3, {"val_top1", "val_hierarchical_f1"}, marks=pytest.mark.slow),
         pytest.param("single-label", 3, {"val_top1", "val_top5", "val_mistake_distance"}, marks=pytest.mark.slow),
     ],
 )
