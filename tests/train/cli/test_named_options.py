@@ -43,6 +43,7 @@ COMMANDS = {
 ELSEWHERE = {
     ("config/fields.py", "--help"),
     ("config/overrides.py", "--set"),  # of the commands that have it
+    ("publish/model_card.py", "--checkpoint"),  # the card names predict
     ("publish/upload.py", "--private"),  # of hf, which the message names
     ("evaluation/scores.py", "--val-per-class"),  # of in21k-prep, which the message names
     ("run/resolve.py", "--init"),  # the message names pretrain
