@@ -14,6 +14,10 @@ UNFINISHED = ".unfinished"
 """The folder within a dataset that holds the progress of its writer; deleted when the dataset is complete."""
 CONFIG = "config.json"
 """The record of a run, which has a configuration, or of an exported model, which has an architecture."""
+EMBEDDINGS_BEGUN = "embed.json"
+"""The settings under which embeddings were begun."""
+EMBEDDINGS = "embeddings.json"
+"""The record of embeddings that are complete."""
 REPORT_PAGE = "report.html"
 DUPLICATES_PAGE = "duplicates.html"
 """The page of a search for duplicates, which may stand in the report's folder."""
@@ -32,6 +36,7 @@ class FolderKind(StrEnum):
     RUN = "a training run"
     MODEL = "an exported model"
     REPORT = "a report"
+    EMBEDDINGS = "embeddings"
 
 
 _MARKERS = {
@@ -42,6 +47,8 @@ _MARKERS = {
     "resize.json": FolderKind.WORK,
     "metrics.csv": FolderKind.RUN,
     "checkpoints": FolderKind.RUN,
+    EMBEDDINGS_BEGUN: FolderKind.EMBEDDINGS,
+    EMBEDDINGS: FolderKind.EMBEDDINGS,
     REPORT_PAGE: FolderKind.REPORT,
     DUPLICATES_PAGE: FolderKind.REPORT,
 }

@@ -41,7 +41,7 @@ ORDER = {
         ["run", "answers"],
         ["evaluation"],
         ["trainer", "use"],
-        ["transfer", "publish"],
+        ["transfer", "publish", "embed"],
         ["cli"],
     ],
     "tree": [],  # flat: any order that is no circle

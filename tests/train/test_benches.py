@@ -53,3 +53,20 @@ def test_the_probe_bench_prints_memory_within_what_it_states():
     rows = re.findall(r"^\| ([\d,]+) \| 64 \| 50 \| float64 \| [\d.]+ \| (\d+) \| (\d+) \|$", done.stdout, re.M)
     assert [row[0] for row in rows] == ["10,000", "40,000"]
     assert all(int(beside) <= int(most) for _, beside, most in rows)
+
+
+@pytest.mark.slow
+def test_the_embedding_bench_prints_both_rates():
+    command = [
+        sys.executable,
+        BENCH / "bench_embed.py",
+        "--model",
+        "test_resnet",
+        "--images",
+        "64",
+        "--batch-size",
+        "8",
+    ]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"^\| test_resnet \| 64 \| [\d,.]+ \| [\d,.]+ \| \d\.\d{3} \|$", done.stdout, re.M)

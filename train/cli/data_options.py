@@ -29,16 +29,17 @@ _NAMES = ("layout", "val_share", "annotations", "val", "images")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def data_options(layout: str) -> Callable[[_Command], _Command]:
+def data_options(layout: str, *more: str) -> Callable[[_Command], _Command]:
     """Return what adds the options to a command.
 
     Args:
         layout: the one that DATA have by default.
+        more: further layouts.
     """
     options = (
         click.option(
             "--layout",
-            type=click.Choice(LAYOUTS),
+            type=click.Choice((*LAYOUTS, *more)),
             default=layout,
             show_default=True,
             help="The layout of DATA; auto recognizes it.",

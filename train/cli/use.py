@@ -115,7 +115,7 @@ def predict(
     from in21k.train.use.predict_picture import check_picture, draw_picture
     from in21k.train.use.trained_model import open_trained
 
-    files = found_images(images, _listed(images_from))
+    files = found_images(images, listed_images(images_from))
     if picture is not None:
         check_picture(picture, files)
     model = open_trained(checkpoint, data, hierarchy)
@@ -127,7 +127,7 @@ def predict(
     return 1 if any(prediction.error for prediction in drawn) else 0
 
 
-def _listed(source: Path | None) -> Iterator[Path]:
+def listed_images(source: Path | None) -> Iterator[Path]:
     """Yield the paths in a list of images, if there is one."""
     from in21k.train.use.image_files import read_list
 

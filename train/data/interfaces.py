@@ -119,6 +119,12 @@ class ReaderFactory(Protocol):
             DatasetError: the data cannot be read.
         """
 
+    def paths(self, numbers: IntArray) -> list[str | None]:
+        """Return the file that holds each of these samples' images: its own, or a tar; None where no file is known.
+
+        The path of a dataset's shard is relative to the dataset.
+        """
+
 
 class TrainingData(Protocol):
     """Images in the splits `train` and `val`, labeled with C classes.

@@ -221,17 +221,21 @@ def _other_layout(request: DataRequest) -> str:
     return next((name for name, layout in LAYOUTS.items() if layout.matches(request)), "")
 
 
+def recognized(request: DataRequest) -> str:
+    """Return the layout that a request names, or else the first that its data have; empty if they have none."""
+    if request.layout != AUTO:
+        return request.layout
+    return next((name for name, layout in LAYOUTS.items() if layout.matches(request)), "")
+
+
 def _layout(request: DataRequest) -> str:
     """Return the name of a request's layout.
 
     Raises:
         TrainError: nothing says it.
     """
-    if request.layout != AUTO:
-        return request.layout
-    for name, layout in LAYOUTS.items():
-        if layout.matches(request):
-            return name
+    if name := recognized(request):
+        return name
     if "://" not in request.path and not request.path.endswith(".tar") and not Path(request.path).exists():
         raise TrainError(f"{request.path}: there is no such file or folder")
     raise TrainError(f"{request.path} has none of the known layouts ({', '.join(LAYOUTS)}); give --layout")

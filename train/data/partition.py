@@ -215,6 +215,41 @@ class EvalPlan:
             yield BatchPlan(step, 0, start, np.where(samples < self.total, samples, PADDING))
 
 
+@dataclass(frozen=True)
+class FilePlan:
+    """The plan of a pass over some of the files that a split's samples are divided among, `rows` samples to a file.
+
+    No batch has samples of two files, so what a file's batches hold depends on neither the other files nor the ranks.
+    """
+
+    total: int
+    """Samples of the split."""
+    batch_size: int
+    rows: int
+    """Samples of each file; the split's last file has what is left."""
+    files: tuple[int, ...]
+    """Numbers of the files to pass over, ascending."""
+
+    @property
+    def steps(self) -> int:
+        """Batches of all these files."""
+        return sum(-(-self.samples(number) // self.batch_size) for number in self.files)
+
+    def samples(self, number: int) -> int:
+        """Return the number of samples of a file."""
+        return min(self.rows, self.total - number * self.rows)
+
+    def batches(self, start_step: int = 0, worker: int = 0, workers: int = 1) -> Iterator[BatchPlan]:
+        """Yield the batches of one loader process; past the end of each file they hold PADDING."""
+        per_file = -(-self.rows // self.batch_size)
+        for step in range(start_step + worker, self.steps, workers):
+            at, batch = divmod(step, per_file)  # only the last file may have fewer batches
+            first = self.files[at] * self.rows
+            start, end = first + batch * self.batch_size, first + self.samples(self.files[at])
+            samples = np.arange(start, start + self.batch_size, dtype=np.int64)
+            yield BatchPlan(step, 0, start, np.where(samples < end, samples, PADDING))
+
+
 def _shuffled(values: IntArray, keys: np.random.PCG64) -> IntArray:
     """Return the values ordered by as many random 64-bit keys."""
     return values[np.argsort(keys.random_raw(len(values)), kind="stable")]

@@ -28,6 +28,23 @@ def prepare_backend(run: RunConfig, device: torch.device) -> None:
     torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # batches have one shape, or a few
 
 
+def prepare_same_bits(run: RunConfig, device: torch.device, threads: int) -> None:
+    """Set torch's global switches so that a network's outputs have the same bits in every process on such a device.
+
+    No search for fast convolutions, whose answer changes from process to process; and on a CPU, where the order of
+    sums depends on the number of threads, as many of them as are asked for.
+
+    Args:
+        run: the settings.
+        device: to compute on.
+        threads: of a CPU.
+    """
+    prepare_backend(run, device)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    if device.type == "cpu":
+        torch.set_num_threads(threads)
+
+
 def check_deterministic(module: nn.Module, name: str, device: torch.device) -> None:
     """Refuse a module that torch cannot differentiate deterministically on a GPU; a CPU can do that with any.
 

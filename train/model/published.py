@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import timm
 import torch
 from timm.data import ImageNetInfo, infer_imagenet_subset
 
@@ -14,11 +15,14 @@ from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.fitting import fit_or_name
 from in21k.train.model.level_order import level_order
-from in21k.train.model.network import Network, build_network, create_module
+from in21k.train.model.network import Network, build_network, check_name, create_module
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
 from in21k.train.model.weights import Weights, read_weights
 from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.hierarchy import Hierarchy
+
+TIMM_PREFIX = "timm:"
+"""What `--checkpoint` begins with where timm has the weights."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,22 @@ def published_settings(model: PublishedModel) -> ModelConfig:
         )
     name = architecture.authors or architecture.timm
     return ModelConfig(name=name, inputs=UNIT if model.inputs == AUTO else model.inputs)
+
+
+def timm_size(name: str) -> int:
+    """Return the image size of timm's weights in pixels; 0 if timm does not know it.
+
+    Args:
+        name: timm's or the paper's.
+
+    Raises:
+        TrainError: timm has no such model.
+    """
+    architecture = find_architecture(name)
+    known = architecture.timm if architecture else name
+    check_name(known)
+    size = timm.models.get_pretrained_cfg_value(known, "input_size")
+    return int(size[-1]) if size else 0
 
 
 def published_network(config: ModelConfig, file: Path | None, hierarchy: Hierarchy, image_size: int) -> Network:

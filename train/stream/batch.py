@@ -2,11 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from in21k.shards_manifest.images.decode import Pixels
+
+
+class NamedSample(NamedTuple):
+    """Which image a row of a batch is."""
+
+    key: str
+    label_id: int
+    """Its row in the data's label sets, also where the image does not decode."""
+    fault: str
+    """Why it does not decode; empty if it does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +34,8 @@ class BatchLabels:
     """Position of the batch's first image in the epoch's order; epoch and position seed the augmentation."""
     faults: tuple[str, ...] = ()
     """Why each of those that are skipped does not decode."""
+    named: tuple[NamedSample, ...] = ()
+    """Every image but padding, in order, where the source asks for them; otherwise none."""
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "BatchLabels":
         """Return the labels with their tensors on a device.
@@ -41,7 +53,7 @@ class BatchLabels:
     def __reduce__(self) -> tuple[Any, ...]:
         # Between processes torch would send each tensor as a file of shared memory; an array travels as plain bytes.
         arrays = self.class_indices.numpy(), self.valid.numpy()
-        return _from_arrays, (*arrays, self.skipped, self.epoch, self.start, self.faults)
+        return _from_arrays, (*arrays, self.skipped, self.epoch, self.start, self.faults, self.named)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from in21k.train.images.augment_draws import Augmentation, Draws, draw
 from in21k.train.images.crops import CENTER, Crop, SquareCrop, crop_offsets, resized_crops
 from in21k.train.images.decode import decode_into
 from in21k.train.images.decode_wild import decode_wild
-from in21k.train.stream.batch import BatchLabels
+from in21k.train.stream.batch import BatchLabels, NamedSample
 
 ALWAYS_ALLOWED = 5
 """Images in one pass that may be skipped, however small the dataset."""
@@ -32,6 +32,8 @@ class BatchDecoder:
 
     decoding: Decoding
     augmentation: Augmentation | None = None
+    names_samples: bool = False
+    """Whether the labels say which images they belong to."""
 
     def decode(self, samples: Sequence[Sample | None], plan: BatchPlan, pixels: Pixels) -> BatchLabels:
         """Fill a batch's pixels and return its labels; padding and images that do not decode are black.
@@ -63,6 +65,7 @@ class BatchDecoder:
             epoch=plan.epoch,
             start=plan.start,
             faults=tuple(faults),
+            named=_named(samples, valid.tolist(), faults) if self.names_samples else (),
         )
 
     def _decode_sample(self, sample: Sample, row: Pixels, crop: Crop | None, faults: list[str]) -> bool:
@@ -102,6 +105,15 @@ class BatchDecoder:
         if decoding.crop_seed is None:
             return [CENTER] * count
         return [SquareCrop(y, x) for y, x in crop_offsets(decoding.crop_seed, *batch).tolist()]
+
+
+def _named(samples: Sequence[Sample | None], valid: Sequence[bool], faults: Sequence[str]) -> tuple[NamedSample, ...]:
+    left = iter(faults)
+    return tuple(
+        NamedSample(sample.key, sample.class_index, "" if good else next(left))
+        for sample, good in zip(samples, valid, strict=True)
+        if sample is not None
+    )
 
 
 def check_skipped(skipped: int, seen: int, passes: int, share: float, name: str) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from in21k.shards_manifest.sizes import parse_size
 from in21k.train.config.settings import Config
-from in21k.train.data.partition import EvalPlan, TrainPlan
+from in21k.train.data.partition import EvalPlan, FilePlan, TrainPlan
 from in21k.train.stream.batch import Batch
 from in21k.train.stream.batch_stream import WaitClock
 from in21k.train.stream.loader import open_stream
@@ -18,7 +18,7 @@ from in21k.train.stream.source import StreamSource
 @contextmanager
 def device_stream(
     source: StreamSource,
-    plan: TrainPlan | EvalPlan,
+    plan: TrainPlan | EvalPlan | FilePlan,
     config: Config,
     device: torch.device,
     *,
@@ -39,7 +39,7 @@ def device_stream(
         DatasetError: `data.pinned_bytes` is no size.
         TrainError: as for `open_stream`.
     """
-    workers = min(config.run.workers, plan.steps) if isinstance(plan, EvalPlan) else config.run.workers
+    workers = config.run.workers if isinstance(plan, TrainPlan) else min(config.run.workers, plan.steps)
     pinned = parse_size(config.data.pinned_bytes) if device.type == "cuda" else 0
     loaded = open_stream(source, plan, start_step=start_step, workers=workers, pinned_bytes=pinned, clock=clock)
     with passing_errors(on_device(loaded, device)) as batches:

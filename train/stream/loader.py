@@ -25,7 +25,7 @@ from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.fork_server import fork_server, shared_memory_errors
 from in21k.shards_manifest.stop_signals import signals_wait
 from in21k.train.data.interfaces import Sample
-from in21k.train.data.partition import BatchPlan, EvalPlan, TrainPlan
+from in21k.train.data.partition import BatchPlan, EvalPlan, FilePlan, TrainPlan
 from in21k.train.errors import USER_ERRORS, TrainError
 from in21k.train.stream.batch import Batch, BatchLabels, as_images
 from in21k.train.stream.batch_stream import BatchStream, WaitClock
@@ -65,7 +65,7 @@ class LoaderFailure(NamedTuple):
 
 def open_stream(
     source: StreamSource,
-    plan: TrainPlan | EvalPlan,
+    plan: TrainPlan | EvalPlan | FilePlan,
     *,
     start_step: int = 0,
     workers: int = 0,
@@ -111,7 +111,7 @@ def open_stream(
     return BatchStream(batches, lambda number: ring is not None and ring.is_filled(number % workers), clock)
 
 
-def _ring(source: StreamSource, plan: TrainPlan | EvalPlan, workers: int) -> BatchRing:
+def _ring(source: StreamSource, plan: TrainPlan | EvalPlan | FilePlan, workers: int) -> BatchRing:
     size, slots = source.largest_size, PREFETCH + 1 + -(-_HELD // workers)
     return BatchRing(RingShape(workers, slots, (plan.batch_size, size, size, 3)))
 
@@ -160,7 +160,7 @@ def _unchanged(item: Any) -> Any:
     return item
 
 
-def _planned(plan: TrainPlan | EvalPlan, start_step: int) -> Iterator[BatchPlan]:
+def _planned(plan: TrainPlan | EvalPlan | FilePlan, start_step: int) -> Iterator[BatchPlan]:
     info = get_worker_info()
     return plan.batches(start_step) if info is None else plan.batches(start_step, info.id, info.num_workers)
 
@@ -191,7 +191,7 @@ def _in_order(plan: BatchPlan, samples: list[Sample | None]) -> list[Sample | No
 def _decoded(
     source: StreamSource, ring: BatchRing | None, batches: Iterable[tuple[BatchPlan, list[Sample | None]]]
 ) -> Iterator[Batch | RingBatch]:
-    decoder = BatchDecoder(source.decoding, source.augmentation)
+    decoder = BatchDecoder(source.decoding, source.augmentation, names_samples=source.names_samples)
     info, pool = get_worker_info(), BatchPool()
     for plan, samples in batches:
         size = source.image_size(plan.epoch)

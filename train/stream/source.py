@@ -21,6 +21,8 @@ class StreamSource:
     """None for validation, and where the GPU augments."""
     sizes: SizeSchedule | None = None
     """Sides of the images by epoch; None for that of the decoding in all epochs."""
+    names_samples: bool = False
+    """Whether batches say which images they hold (`BatchLabels.named`), which takes time between processes."""
 
     def image_size(self, epoch: int) -> int:
         """Return the side of an epoch's images in pixels."""

@@ -1,7 +1,5 @@
 """Features: the inputs of a network's classifier for every image of a split, from one pass over the stream."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +12,7 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import EvalPlan
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
+from in21k.train.model.layers import watched
 from in21k.train.model.network import Network
 from in21k.train.model.on_device import evaluating
 from in21k.train.stream.decoder import check_skipped
@@ -130,7 +129,7 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
     rows, skipped = FeatureRows(total, ranks.device, room), 0
     source = plain_source(data, split, config)
     with (
-        _classifier_inputs(network) as seen,
+        watched(classifier_of(network), inputs=True) as seen,
         evaluating(network, ranks.device, config.run),
         device_stream(source, plan, config, ranks.device) as batches,
     ):
@@ -147,17 +146,6 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
         raise TrainError(f"{data.name}: none of the {skipped} {split} images decodes")
     check_skipped(skipped, seen=total, passes=1, share=config.data.max_skipped, name=f"{data.name}, {split}")
     return rows.features(skipped)
-
-
-@contextmanager
-def _classifier_inputs(network: Network) -> Iterator[list[Tensor]]:
-    """Give a list to which each pass through the network adds its classifier's inputs, for the block."""
-    seen: list[Tensor] = []
-    hook = classifier_of(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        yield seen
-    finally:
-        hook.remove()
 
 
 def labels_of(features: Features, data: TrainingData, device: torch.device) -> Labels:

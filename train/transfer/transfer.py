@@ -5,23 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import timm
-
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import DataRequest, open_data, require_apart
 from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import FOR_ANY_LABELS
-from in21k.train.model.architectures import find_architecture
 from in21k.train.model.model_file import read_metadata
-from in21k.train.model.network import check_name
+from in21k.train.model.published import TIMM_PREFIX, timm_size
 from in21k.train.recipes.choice import Choice
 from in21k.train.recipes.recipe import Recipe, open_recipe
 from in21k.train.run.checkpoint import find_model
 from in21k.train.trainer.loop import train_on
 from in21k.train.transfer.probe import probe
 
-TIMM = "timm:"
 _SIZE = "data.image_size"
 FOR_ONE_LABEL = {False: "transfer-single-label", True: "transfer-distillation"}
 """The recipes for one class per image, without and with a teacher."""
@@ -79,21 +75,16 @@ def _choice(request: TransferRequest, data: TrainingData) -> Choice:
 
 def _start(request: TransferRequest) -> dict[str, Any]:
     """Return the settings that follow from the checkpoint: model, weights and image size."""
-    if request.checkpoint.startswith(TIMM):
-        name = request.checkpoint.removeprefix(TIMM)
-        return {"model.name": name, "model.pretrained": True, "model.new_head": True, **_timm_size(name)}
+    if request.checkpoint.startswith(TIMM_PREFIX):
+        name = request.checkpoint.removeprefix(TIMM_PREFIX)
+        return {"model.name": name, "model.pretrained": True, "model.new_head": True, **_size_of(name)}
     path = find_model(Path(request.checkpoint))
     start: dict[str, Any] = {"model.init": str(path), "model.new_head": True}
     if named := request.values.get("model.name"):
-        return start | _timm_size(named)
+        return start | _size_of(named)
     metadata = read_metadata(path)
     return start | {"model.name": metadata.model, _SIZE: metadata.image_size}
 
 
-def _timm_size(name: str) -> dict[str, Any]:
-    """Return the image size of timm's weights, if timm knows it."""
-    architecture = find_architecture(name)
-    known = architecture.timm if architecture else name
-    check_name(known)
-    size = timm.models.get_pretrained_cfg_value(known, "input_size")
-    return {_SIZE: size[-1]} if size else {}
+def _size_of(name: str) -> dict[str, Any]:
+    return {_SIZE: size} if (size := timm_size(name)) else {}

@@ -1,5 +1,6 @@
 """Image files by their names: those of a command line, of folders and of lists, read by number in loader processes."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import pyarrow as pa
 from in21k.shards_manifest.errors import errors_naming, one_line
 from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import Sample
-from in21k.train.data.open_datasets.image_files import images_below
+from in21k.train.data.open_datasets.image_files import images_below, printable
 from in21k.train.data.partition import PADDING
 from in21k.train.errors import TrainError
 
@@ -37,6 +38,18 @@ class ImageFiles(Sequence[Path]):
     def __call__(self) -> "FileReader":
         """Return a new reader."""
         return FileReader(self)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the paths in order; the files themselves are not read."""
+        digest = hashlib.sha256()
+        for name in self.names:
+            digest.update(name.as_py() + b"\0")
+        return digest.hexdigest()
+
+    def paths(self, numbers: IntArray) -> list[str | None]:
+        """Return the path of each of these files."""
+        return [printable(str(self[number])) for number in numbers.tolist()]
 
 
 class FileReader:

@@ -70,6 +70,9 @@ class ArrayImages:
         found: Pixels = self.pixels[row]
         return found
 
+    def path(self, _row: int) -> None:
+        """Return None: the images are in pickles."""
+
     def close(self) -> None:
         """Do nothing: no file is open."""
 

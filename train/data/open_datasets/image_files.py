@@ -37,6 +37,10 @@ class FolderImages:
         """
         return memoryview(Path(self.root, os.fsdecode(self.names[row].as_py())).read_bytes())
 
+    def path(self, row: int) -> str:
+        """Return an image file's path."""
+        return printable(os.path.join(self.root, os.fsdecode(self.names[row].as_py())))  # noqa: PTH118 - millions
+
     def close(self) -> None:
         """Do nothing: no file stays open."""
 

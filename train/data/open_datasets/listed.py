@@ -54,6 +54,9 @@ class ImageStore(Protocol):
             TrainError: they are missing.
         """
 
+    def path(self, row: int) -> str | None:
+        """Return the file that holds an image, its own or a tar; None where there are only pixels."""
+
 
 @dataclass(frozen=True, eq=False)
 class ListedSplit:
@@ -196,6 +199,10 @@ class ListedReaders:
             TrainError: the images are missing.
         """
         return ListedReader(self, self.store.open())
+
+    def paths(self, numbers: IntArray) -> list[str | None]:
+        """Return the file that holds each of these samples' images; None where there are only pixels."""
+        return [self.store.path(row) for row in self.rows[numbers].tolist()]
 
 
 class ListedReader:

@@ -9,6 +9,7 @@ import numpy as np
 from in21k.shards_manifest.storage.ranges import LocalRanges
 from in21k.shards_manifest.tar import JUNK, Read, TarError, TarMember, read_joined_members
 from in21k.train.arrays import IntArray
+from in21k.train.data.open_datasets.image_files import printable
 from in21k.train.data.open_datasets.listed import ListedSplit
 from in21k.train.errors import TrainError
 
@@ -32,6 +33,10 @@ class TarImages:
     def open(self) -> "OpenTars":
         """Return the images, open for reading."""
         return OpenTars(self)
+
+    def path(self, row: int) -> str:
+        """Return the tar that holds an image."""
+        return printable(self.paths[int(self.tars[row])])
 
     def rows(self, rows: IntArray) -> "TarImages":
         """Return some of the images."""

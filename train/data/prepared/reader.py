@@ -150,3 +150,9 @@ class ShardReaders:
             DatasetError: the split's sample table is missing or does not belong to the manifest.
         """
         return ShardReader(self.location, self.manifest, self.split, self.options)
+
+    def paths(self, numbers: IntArray) -> list[str | None]:
+        """Return the shard of each of these samples, relative to the dataset."""
+        records = self.manifest.splits[self.split]
+        ends = np.cumsum([shard.samples for shard in records], dtype=np.int64)
+        return [records[shard].path for shard in np.searchsorted(ends, numbers, side="right").tolist()]

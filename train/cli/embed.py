@@ -1,0 +1,114 @@
+"""The command that writes a network's vectors for images: embed."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.shared import LocalPath, print_summary, setting_option, settings_of, shared
+from in21k.train.cli.use import listed_images
+from in21k.train.config.overrides import check_value, with_values
+from in21k.train.config.settings import Config
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="SOURCE…")
+@click.option(
+    "--checkpoint",
+    required=True,
+    metavar="CKPT",
+    help="A run's, a checkpoint's or an exported model's folder, a file of weights, or timm:NAME for timm's weights.",
+)
+@click.option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the embeddings.")
+@click.option("--model", default="", metavar="NAME", help="Name of the model, if the weights file does not say it.")
+@click.option(
+    "--images-from",
+    type=LocalPath(),
+    metavar="FILE",
+    help="A list of more images, one path per line; - reads it from standard input.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(("train", "val", "all")),
+    default="all",
+    show_default=True,
+    help="The split of a dataset to embed.",
+)
+@click.option(
+    "--layer",
+    default="",
+    metavar="NAME",
+    help="The layer whose outputs are the vectors, averaged over positions; by default, the classifier's inputs are.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(("float16", "float32")),
+    default="float16",
+    show_default=True,
+    help="Type of the vectors' values.",
+)
+@click.option("--normalize", is_flag=True, help="Divide each vector by its Euclidean length.")
+@click.option(
+    "--rows-per-file",
+    type=click.IntRange(1, 2**24),
+    default=32_768,
+    show_default=True,
+    metavar="N",
+    help="Images per file; a kill loses what a file has so far, and memory holds two files' vectors.",
+)
+@setting_option(
+    "batch_size",
+    key="data.eval_batch_size",
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Images that pass through the network at once, on each rank.",
+)
+@click.option("--resume", is_flag=True, help="Continue the embeddings in FOLDER; files that are whole are kept.")
+@data_options("auto", "files")
+@shared
+def embed(
+    sources: tuple[str, ...],
+    checkpoint: str,
+    output: Path,
+    images_from: Path | None,
+    split: str,
+    dtype: str,
+    normalize: bool,
+    rows_per_file: int,
+    batch_size: int,
+    resume: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write a network's vector for each image into Parquet files.
+
+    SOURCE is a dataset that in21k-prep wrote, data in any layout that transfer takes, or image files and folders of
+    them. A folder of folders counts as images without labels, unless it has a folder train, or --layout imagefolder or
+    --val-share is given.
+
+    On several GPUs: torchrun --nproc-per-node 8 -m in21k.train embed …
+
+    \b
+    Examples:
+      in21k-train embed imagenet21k/ --checkpoint runs/r50 --output embeddings/
+      in21k-train embed cars/ --split val --checkpoint timm:resnet50 --output cars-embeddings/ --normalize
+      in21k-train embed photos/ dog.jpg --checkpoint runs/r50 --output photos-embeddings/ --dtype float32
+      in21k-train embed photos/ --checkpoint runs/r50 --output photos-layer3/ --layer layer3
+    """
+    if not sources and images_from is None:
+        raise click.UsageError("name a dataset, images or folders, or a list of images with --images-from")
+    check_value("data.eval_batch_size", batch_size, "--batch-size")
+    asked = data_request(sources[0] if sources else "", options)
+    chosen = {name: options.pop(name) for name in ("model", "layer")}
+    config = with_values(Config(), settings_of(options))
+    from in21k.train.embed.embed import embed as core
+    from in21k.train.embed.request import EmbeddingRequest
+    from in21k.train.embed.source import SourceRequest
+
+    source = SourceRequest(sources, asked, listed_images(images_from), images_from is not None, split)
+    request = EmbeddingRequest(
+        source, checkpoint, **chosen, dtype=dtype, normalized=normalize, batch_size=batch_size, rows=rows_per_file
+    )
+    print_summary(core(request, output, config, resume=resume), as_json)

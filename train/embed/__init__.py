@@ -1,0 +1,1 @@
+"""Embeddings: a network's vector for each image, in Parquet files."""
