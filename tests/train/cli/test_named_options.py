@@ -18,13 +18,14 @@ COMMANDS = {
     "device": READS,
     "device/backend.py": RUNS,  # it compiles in training alone
     "images": READS,
-    "data": READS,
-    "data/open_data.py": {"transfer"},
-    "data/open_datasets": {"transfer"},
-    "stream": READS,
+    "data": READS | {"embed"},
+    "data/open_data.py": {"transfer", "embed"},
+    "data/open_datasets": {"transfer", "embed"},
+    "stream": READS | {"embed"},
     "model": LOADS,
     "model/fitting.py": READS,  # of weights that a command names
     "model/published.py": {"evaluate"},  # a teacher's caller names its own option
+    "model/layers.py": {"embed"},
     "losses": RUNS,
     "recipes": RUNS,
     "run": RUNS,
@@ -33,6 +34,7 @@ COMMANDS = {
     "trainer/teacher.py": {"pretrain", "transfer", "throughput"},
     "trainer/throughput.py": {"throughput"},
     "transfer": {"transfer"},
+    "embed": {"embed"},
     "use": {"predict", "export"},
     "use/onnx_network.py": {"predict"},
     "use/predict_picture.py": {"predict"},
