@@ -84,7 +84,10 @@ def write_tensors(path: Path, tensors: Weights, metadata: ModelMetadata | None =
         OSError: the file cannot be written.
         SafetensorError: likewise.
     """
+    path.touch()
+    mode = path.stat().st_mode
     save_file(tensors, path, {"format": "pt", **metadata_texts(metadata)} if metadata else None)
+    path.chmod(mode)  # safetensors lets nobody but its owner read a file; ours are as readable as all others
 
 
 def load_tensors(path: Path) -> Weights:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
@@ -23,7 +22,7 @@ from in21k.train.evaluation.class_scores import ClassScores, write_class_scores
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.val_pass import NO_VAL
 from in21k.train.model.level_order import level_order
-from in21k.train.model.model_file import MODEL, metadata_of, save_model
+from in21k.train.model.model_file import MODEL, metadata_of, save_model, write_tensors
 from in21k.train.model.network import Network, build_network
 from in21k.train.model.on_device import prepare_network
 from in21k.train.run.folder import SUMMARY, begin_run, find_start
@@ -77,7 +76,7 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
                 scores, by_class = _val_scores(chosen, val, data, network, ranks)
     if keep_features:
         with atomic_path(run / FEATURES) as temporary:
-            save_file(as_tensors(train=train, val=val), temporary)
+            write_tensors(temporary, as_tensors(train=train, val=val))
     if by_class is not None:
         write_class_scores(run, data, by_class)
     _put_into(network, chosen.linear)
