@@ -16,6 +16,7 @@ from in21k.prep.errors import DamagedPartError, PrepError
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.errors import NoSpaceError, StoreError, one_line
 from in21k.shards_manifest.fork_server import fork_server, shared_memory_errors
+from in21k.shards_manifest.stop_signals import signals_wait
 
 ATTEMPTS = 3
 """How often a task is tried before it counts as failed."""
@@ -179,7 +180,8 @@ class _Pool:
 
     def submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
         """Submit a task."""
-        return self._executor.submit(function, task)
+        with signals_wait():  # a worker that is half started would print a traceback
+            return self._executor.submit(function, task)
 
     def replace(self) -> None:
         """Start new worker processes; a Dask cluster replaces its own."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,30 @@ def test_ctrl_c_to_a_preparation_and_its_workers_is_one_line_and_costs_nothing(t
     assert prep(*arguments).returncode == 0
     assert prep("run", raw, tmp_path / "work-2", tmp_path / "out-2", *OPTIONS).returncode == 0
     assert digests(tmp_path / "out") == digests(tmp_path / "out-2")
+
+
+INTERRUPTED_START = """
+import multiprocessing.forkserver as server, os, signal
+from in21k.prep.cli.main import main
+connect = server.connect_to_new_process
+def interrupted(fds):
+    ends = connect(fds)
+    os.kill(os.getpid(), signal.SIGINT)  # the worker is there, and does not know yet what to do
+    return ends
+server.connect_to_new_process = interrupted
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_ctrl_c_while_a_worker_starts_is_one_line(tmp_path):
+    raw, script = draw_dump(tmp_path / "raw.tar"), tmp_path / "script.py"
+    script.write_text(INTERRUPTED_START)
+    run = start([sys.executable, str(script), *map(str, ("run", raw, tmp_path / "work", tmp_path / "out", *OPTIONS))])
+    _, errors = run.communicate(timeout=120)
+    lines = [line for line in errors.splitlines() if line and not line.startswith("note: ")]
+    assert lines == ["in21k-prep: interrupted; run the same command again to continue"]
+    assert run.returncode == 130
 
 
 @pytest.mark.guard

@@ -73,7 +73,7 @@ def test_a_rank_ends_with_a_line_when_it_loses_the_other(dataset_folder, tmp_pat
                 each.kill()
             each.wait()
         second.stderr.close()
-    assert first.returncode == 1
+    assert first.returncode == 1, errors
     assert errors.splitlines()[-1].startswith("in21k-train: error: another rank failed, see its error ("), errors
     assert "Traceback" not in errors
     assert max(train_losses(tmp_path / "run")) >= 4
