@@ -24,6 +24,9 @@ LOOK_SECONDS = 1.0
 GRACE_SECONDS = 20.0
 """How long the training thread has to notice a lost peer by itself, which it does unless it waits for the GPU."""
 
+_LEAVE_SECONDS = 10.0
+"""How long to wait for the end of the thread, which may be asking the store."""
+
 
 class LossSign:
     """The key in the ranks' store that says that a rank is lost."""
@@ -71,6 +74,7 @@ def peers_watched(ranks: Ranks, request: StopRequest, before_end: Callable[[], N
         raise
     finally:
         over.set()
+        thread.join(_LEAVE_SECONDS)  # a thread that is in the store's C++ while Python ends would abort the process
 
 
 def _watch(sign: LossSign, request: StopRequest, before_end: Callable[[], None], over: threading.Event) -> None:

@@ -37,8 +37,8 @@ if __name__ == "__main__":
 """
 
 
-def two_ranks(folder: Path, dataset: Path, what: str) -> list[subprocess.Popen]:
-    (folder / "script.py").write_text(SCRIPT)
+def two_ranks(folder: Path, dataset: Path, what: str, script: str = SCRIPT) -> list[subprocess.Popen]:
+    (folder / "script.py").write_text(script)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -77,3 +77,23 @@ def test_a_rank_ends_with_a_line_when_it_loses_the_other(dataset_folder, tmp_pat
     assert errors.splitlines()[-1].startswith("in21k-train: error: another rank failed, see its error ("), errors
     assert "Traceback" not in errors
     assert max(train_losses(tmp_path / "run")) >= 4
+
+
+ASKING = """
+from in21k.train.cli.main import main
+from in21k.train.trainer import peers
+look = peers.LossSign.seen
+def often(sign):
+    for _ in range(5000):  # nearly all of the time in the store's C++
+        seen = look(sign)
+    return seen
+peers.LOOK_SECONDS, peers.LossSign.seen = 0.0, often
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_ranks_end_well_while_their_peers_are_asked_for(dataset_folder, tmp_path):
+    ranks = two_ranks(tmp_path, dataset_folder, "ends", ASKING)
+    errors = [rank.communicate(timeout=240)[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], errors
