@@ -40,6 +40,7 @@ def test_an_epoch_on_open_images_scores_map_over_what_is_known(capsys, root, tmp
     assert summary_of(run)["val_map_micro"] == pytest.approx(micro, rel=1e-6)
 
 
+@pytest.mark.guard
 def test_it_resumes_exactly_after_a_kill(root, uncut, tmp_path):
     run = tmp_path / "cut"
     arguments = ["pretrain", root, *HOW, *FIXED, *LONG, "--output", run]
@@ -52,6 +53,7 @@ def test_it_resumes_exactly_after_a_kill(root, uncut, tmp_path):
     assert summary_of(run)["val_map"] == summary_of(uncut)["val_map"]
 
 
+@pytest.mark.guard
 def test_two_ranks_take_the_same_steps_as_one(root, uncut, tmp_path):
     arguments = ["pretrain", root, *HOW, *FIXED, *LONG, "--output", tmp_path / "two"]
     done = run_train(*arguments, processes=2)

@@ -113,6 +113,7 @@ def test_the_file_describes_itself_and_names_nothing_of_this_machine(folder, tmp
     assert (tmp_path / "again.onnx").read_bytes() == content
 
 
+@pytest.mark.guard
 def test_a_model_with_activation_checkpoints_is_exported_as_any_other(tmp_path):
     model = random_model(tmp_path / "model", "test_vit", 32, **{"model.grad_checkpointing": True})
     assert model.network.module.grad_checkpointing
@@ -229,6 +230,7 @@ def test_what_needs_weights_takes_no_graph(capsys, folder, dataset_folder, monke
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize(
     ("missing", "command"),
     [("onnxscript", "export model new --onnx"), ("onnxruntime", "predict 0.png --checkpoint out/model.onnx")],
@@ -242,6 +244,7 @@ def test_a_missing_library_is_one_line_that_names_the_extra(folder, images, miss
     assert not (folder / "new").exists()
 
 
+@pytest.mark.guard
 def test_an_export_without_onnx_imports_nothing_of_it(folder, tmp_path):
     code = """
 import atexit, sys

@@ -26,6 +26,7 @@ def samples_of(lengths, batch, world=1, **options) -> list[list[list[int]]]:
     ]
 
 
+@pytest.mark.guard
 @given(LENGTHS, st.integers(1, 8), st.integers(1, 6), st.integers(1, 40))
 def test_each_step_has_the_images_that_it_had_on_any_number_of_ranks(lengths, world, per_rank, block):
     batch = world * per_rank
