@@ -89,14 +89,8 @@ class Place:
 
 def main() -> None:
     """Prepare the two datasets, run everything, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=os.environ.get("IN21K_REAL_DATA"), help="folder of mini21k.tar")
-    parser.add_argument("--output", type=Path, default=Path("build/schemes"), help="folder of the runs")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser = options_of(__doc__)
     parser.add_argument("--teacher-epochs", type=int, default=6)
-    parser.add_argument("--transfer-epochs", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="concurrent runs, one core each")
     parser.add_argument("--schemes", default=",".join(SCHEMES), help="comma-separated")
     options = parser.parse_args()
     if options.data is None:
@@ -110,6 +104,18 @@ def main() -> None:
     runs = {name: {key: value for key, value in run.items() if key not in PLACES} for name, run in results.items()}
     (options.output / "results.json").write_text(json.dumps({**record, "runs": runs}, indent=1) + "\n")
     print_table(results, schemes, range(options.seeds))
+
+
+def options_of(text: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that the benchmarks over mini21k share, given a script's docstring."""
+    parser = argparse.ArgumentParser(description=text.partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("IN21K_REAL_DATA"), help="folder of mini21k.tar")
+    parser.add_argument("--output", type=Path, default=Path("build/schemes"), help="folder of the runs")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--transfer-epochs", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="concurrent runs, one core each")
+    return parser
 
 
 def run_all(

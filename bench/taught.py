@@ -8,16 +8,14 @@ teacher beside them. The teacher is a larger network, pretrained on the same ima
 are not repeated. At the end it prints the table and writes RUNS/taught.json with the summaries of all runs.
 """
 
-import argparse
 import json
-import os
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
-from schemes import PACKAGES, PLACES, Budget, Place, Summary, prepare, pretraining, settings_of
+from schemes import PACKAGES, PLACES, Budget, Place, Summary, options_of, prepare, pretraining, settings_of
 
 TEACHER = "resnet10t"
 """5.4 M parameters against the student's 0.4 M."""
@@ -27,14 +25,8 @@ WAYS = {"labels": "transfer-single-label", "labels and teacher": "transfer-disti
 
 def main() -> None:
     """Prepare the two datasets, run everything, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=os.environ.get("IN21K_REAL_DATA"), help="folder of mini21k.tar")
-    parser.add_argument("--output", type=Path, default=Path("build/schemes"), help="folder of the runs")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--transfer-epochs", type=int, default=3)
+    parser = options_of(__doc__)
     parser.add_argument("--teacher-transfer-epochs", type=int, default=9)
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="concurrent runs, one core each")
     options = parser.parse_args()
     if options.data is None:
         print("skipped: neither --data nor IN21K_REAL_DATA names a folder with mini21k.tar")

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from in21k.train.cli.data_options import data_options, data_request
-from in21k.train.cli.shared import LocalPath, print_summary, setting_option, settings_of, shared
-from in21k.train.cli.use import listed_images
+from in21k.train.cli.shared import LocalPath, print_summary, settings_of, shared
+from in21k.train.cli.use import batch_size_option, images_from_option, listed_images
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 
@@ -22,12 +22,7 @@ from in21k.train.config.settings import Config
 )
 @click.option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the embeddings.")
 @click.option("--model", default="", metavar="NAME", help="Name of the model, if the weights file does not say it.")
-@click.option(
-    "--images-from",
-    type=LocalPath(),
-    metavar="FILE",
-    help="A list of more images, one path per line; - reads it from standard input.",
-)
+@images_from_option
 @click.option(
     "--split",
     type=click.Choice(("train", "val", "all")),
@@ -57,14 +52,7 @@ from in21k.train.config.settings import Config
     metavar="N",
     help="Images per file; a kill loses what a file has so far, and memory holds two files' vectors.",
 )
-@setting_option(
-    "batch_size",
-    key="data.eval_batch_size",
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Images that pass through the network at once, on each rank.",
-)
+@batch_size_option
 @click.option("--resume", is_flag=True, help="Continue the embeddings in FOLDER; files that are whole are kept.")
 @data_options("auto", "files")
 @shared

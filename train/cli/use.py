@@ -32,17 +32,26 @@ data_option = click.option(
 hierarchy_option = click.option(
     "--hierarchy", default="", metavar="FILE", help="The hierarchy.parquet that names them instead."
 )
-
-
-@click.command()
-@click.argument("images", nargs=-1, type=LocalPath(), metavar="IMAGE…")
-@click.option("--checkpoint", required=True, type=LocalPath(), metavar="CKPT", help=_checkpoint_help)
-@click.option(
+images_from_option = click.option(
     "--images-from",
     type=LocalPath(),
     metavar="FILE",
     help="A list of more images, one path per line; - reads it from standard input.",
 )
+batch_size_option = setting_option(
+    "batch_size",
+    key="data.eval_batch_size",
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Images that pass through the network at once.",
+)
+
+
+@click.command()
+@click.argument("images", nargs=-1, type=LocalPath(), metavar="IMAGE…")
+@click.option("--checkpoint", required=True, type=LocalPath(), metavar="CKPT", help=_checkpoint_help)
+@images_from_option
 @data_option
 @hierarchy_option
 @click.option(
@@ -59,14 +68,7 @@ hierarchy_option = click.option(
     metavar="P",
     help="Least probability of the class at which the answer stops, on the best path through the hierarchy.",
 )
-@setting_option(
-    "batch_size",
-    key="data.eval_batch_size",
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Images that pass through the network at once.",
-)
+@batch_size_option
 @setting_option(
     "workers",
     metavar="N",

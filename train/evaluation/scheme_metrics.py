@@ -35,10 +35,10 @@ class SchemeMetrics:
     """Counts batches of logits; every rank counts its own, and all get the same result.
 
     With a hierarchy, every scheme has semantic top-1, mistake distance, and the metrics of `hierarchical.py` and
-    `best_distance.py`. A plain class list has semantic top-1, of
-    level 0, in the semantic schemes alone. Single-label schemes add top-1 and top-5, multi-label schemes mean average
-    precision, which takes a second pass: of the classes and, where images have any number of classes, also that of all
-    pairs of an image and a class at once. By class, there is top-1 or average precision.
+    `best_distance.py`. A plain class list has semantic top-1, of level 0, in the semantic schemes alone. Single-label
+    schemes add top-1 and top-5, multi-label schemes mean average precision, which takes a second pass: of the classes
+    and, where images have any number of classes, also that of all pairs of an image and a class at once. By class,
+    there is top-1 or average precision.
     """
 
     def __init__(self, data: TrainingData, order: LevelOrder, scheme: str, ranks: Ranks) -> None:
