@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -125,6 +126,22 @@ def test_a_shard_in_use_is_not_evicted(dataset_folder, tmp_path):
     held.close()
     fill(cache, source, 2)
     assert cached(tmp_path) == [2]
+    cache.close()
+
+
+def test_no_shard_changes_its_name_while_another_process_counts(dataset_folder, tmp_path, monkeypatch):
+    source, copy, copied = remote_source(dataset_folder), ShardCache._copy, threading.Event()
+    cache = ShardCache(CacheOptions(str(tmp_path), 10**9), source.open_reader.manifest)
+    monkeypatch.setattr(ShardCache, "_copy", lambda *given: (copy(*given), copied.set(), counted.wait(60)))
+    counted, shard = threading.Event(), source.open_reader.manifest.splits["train"][1]
+    cache.open(shard, source.open_reader.location.child(shard.path), False)
+    assert copied.wait(60)
+    with (tmp_path / "in21k-cache" / ".lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        counted.set()
+        time.sleep(0.3)
+        assert cached(tmp_path) == []
+    fill(cache, source, 1)
     cache.close()
 
 

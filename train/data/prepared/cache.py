@@ -142,6 +142,12 @@ class ShardCache:
         with errors_naming(str(self._root)), opened_cache(self._root) as root, root.subfolder(self._dataset) as folder:
             yield folder
 
+    @contextmanager
+    def _counting(self) -> Iterator[Folder]:
+        """Open the cache's own folder under the lock of whoever makes room: nothing is added or renamed meanwhile."""
+        with opened_cache(self._root) as root, root.locked(LOCK, self._mode):
+            yield root
+
     def _open(self, shard: Shard) -> CachedShard | None:
         name = _name(shard)
         with self._opened() as folder:
@@ -167,7 +173,8 @@ class ShardCache:
             try:
                 if self._reserve(folder, temporary, shard.bytes):
                     self._copy(shard, source, folder.open_file(temporary, os.O_RDWR), verify_digest)
-                    folder.rename(temporary, name)
+                    with self._counting():  # or one that counts might see it under neither name
+                        folder.rename(temporary, name)
             finally:
                 folder.unlink(temporary)
 
@@ -191,7 +198,7 @@ class ShardCache:
 
     def _reserve(self, folder: Folder, temporary: str, size: int) -> bool:
         """Make room for a file of `size` bytes and allocate it; return whether there was room."""
-        with opened_cache(self._root) as root, root.locked(LOCK, self._mode):
+        with self._counting() as root:
             folder.unlink(temporary)  # left by a killed process, whose lock is ours now
             files = list(recorded_files(root))
             total = sum(found.st_size for _, _, found in files)
