@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 
 from in21k.train.config.settings import RunConfig
-from in21k.train.device.backend import prepare_same_bits
+from in21k.train.device.backend import same_bits
 from in21k.train.device.ranks import Ranks
 from in21k.train.embed.model import open_model
 from in21k.train.model.layers import classifier_layer, pooled, watched
@@ -74,11 +74,14 @@ def forward_rate(folder: Path, options: argparse.Namespace) -> float:
     """Return the images per second of the network alone, prepared as embed prepares it, on one batch in memory."""
     model, run = open_model(str(folder / "weights.safetensors"), options.model), RunConfig(device=options.device)
     device = torch.device(options.device)
-    prepare_same_bits(run, device, available_cpus())
     network = prepare_network(model.network, Ranks(device))
     shape = options.batch_size, 3, model.image_size, model.image_size
     images = torch.randint(256, shape, dtype=torch.uint8).to(device)
-    with watched(classifier_layer(network), inputs=True) as seen, evaluating(network, device, run):
+    with (
+        same_bits(run, device, available_cpus()),
+        watched(classifier_layer(network), inputs=True) as seen,
+        evaluating(network, device, run),
+    ):
         for step in range(-2, options.images // options.batch_size):
             if step == 0:  # after two steps of warming up
                 began = time.perf_counter()

@@ -28,21 +28,29 @@ def prepare_backend(run: RunConfig, device: torch.device) -> None:
     torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # batches have one shape, or a few
 
 
-def prepare_same_bits(run: RunConfig, device: torch.device, threads: int) -> None:
-    """Set torch's global switches so that a network's outputs have the same bits in every process on such a device.
+@contextmanager
+def same_bits(run: RunConfig, device: torch.device, threads: int) -> Iterator[None]:
+    """Let a network's outputs have the same bits in every process on such a device, within the block.
 
     No search for fast convolutions, whose answer changes from process to process; and on a CPU, where the order of
-    sums depends on the number of threads, as many of them as are asked for.
+    sums depends on the number of threads, as many of them as are asked for. What the process had before comes back.
 
     Args:
-        run: the settings.
+        run: the settings, which set torch's global switches.
         device: to compute on.
         threads: of a CPU.
     """
     prepare_backend(run, device)
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    before, cudnn = torch.get_num_threads(), torch.backends.cudnn
+    switches = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = False, True
     if device.type == "cpu":
         torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = switches
+        torch.set_num_threads(before)
 
 
 def check_deterministic(module: nn.Module, name: str, device: torch.device) -> None:

@@ -19,7 +19,7 @@ from in21k.shards_manifest.storage.local_files import remove_temporaries
 from in21k.train.config.settings import Config, RunConfig
 from in21k.train.config.sizes import only_size
 from in21k.train.data.partition import FilePlan
-from in21k.train.device.backend import prepare_same_bits
+from in21k.train.device.backend import same_bits
 from in21k.train.device.ranks import Ranks, Timeouts, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.embed.folder import (
@@ -101,9 +101,8 @@ def embed(request: EmbeddingRequest, output: Path, config: Config, *, resume: bo
         settings = settings_of(request, config, model, source, ranks.device)
         if begun is not None:
             require_same(output, begun, settings)
-            settings[THREADS] = begun.get(THREADS)
+            settings[THREADS] = begun[THREADS]
         _begin(output, begun, settings, lock, ranks)
-        prepare_same_bits(config.run, ranks.device, settings[THREADS])
         files = planned_files(source, request.rows)
         work = _Work(
             source=source,
@@ -116,7 +115,7 @@ def embed(request: EmbeddingRequest, output: Path, config: Config, *, resume: bo
             digest=settings_digest(settings),
             files=files,
         )
-        with source.caching:
+        with same_bits(config.run, ranks.device, settings[THREADS]), source.caching:
             return _embed_all(work)
 
 

@@ -16,6 +16,7 @@ from in21k.shards_manifest.markers import EMBEDDINGS, EMBEDDINGS_BEGUN, FolderKi
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.overrides import flatten
+from in21k.train.config.records import Record
 from in21k.train.embed.rows import FileFacts, read_facts
 from in21k.train.embed.source import EmbeddingSource
 from in21k.train.errors import TrainError
@@ -24,6 +25,7 @@ FORMAT_VERSION = 1
 THREADS = "threads"
 """The setting that a resumed command takes from the record."""
 
+_MOST_THREADS = 4096
 _PATTERN = "embeddings-*.parquet"
 
 
@@ -75,9 +77,11 @@ def begun_settings(folder: Path, *, resume: bool) -> dict[str, Any] | None:
     if not resume:
         raise TrainError(f"{folder} already holds embeddings; pass --resume to continue them, or give another --output")
     try:
-        return parse_json(read_json_bytes(locate(path)))
+        begun = parse_json(read_json_bytes(locate(path)))
+        Record(begun).whole(THREADS, high=_MOST_THREADS)
     except ValueError as error:
         raise TrainError(f"{path} is damaged ({one_line(error)}); give another --output") from error
+    return begun
 
 
 def require_same(folder: Path, begun: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -242,3 +243,19 @@ def test_whole_files_are_kept_and_damaged_ones_refused(capsys, tmp_path, weights
     assert "embeddings-00002.parquet is no embedding file" in refusal(
         capsys, [photos], out, weights, "--rows-per-file", 4, "--resume"
     )
+
+
+def test_the_number_of_threads_is_as_before_afterwards(capsys, tmp_path, weights, photos, monkeypatch):
+    monkeypatch.setattr("in21k.train.embed.request.available_cpus", lambda: torch.get_num_threads() + 1)
+    before = torch.get_num_threads()
+    embed(capsys, [photos], tmp_path / "out", weights)
+    assert json.loads((tmp_path / "out" / "embed.json").read_text())["threads"] == before + 1
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("threads", ["null", '"2"', "-1", "1e9"])
+def test_a_damaged_beginning_is_one_line(capsys, tmp_path, weights, photos, threads):
+    embed(capsys, [photos], tmp_path / "out", weights)
+    record = tmp_path / "out" / "embed.json"
+    record.write_text(re.sub(r'"threads": \d+', f'"threads": {threads}', record.read_text()))
+    assert "embed.json is damaged (threads is" in refusal(capsys, [photos], tmp_path / "out", weights, "--resume")
