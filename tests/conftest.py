@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +46,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         current = f"{item.nodeid} ({call.when})"
         for process in started_with(IN21K_TESTS=str(os.getpid()), PYTEST_CURRENT_TEST=current):
             os.kill(process, signal.SIGKILL)
+
+
+def threads() -> int | None:
+    """How many threads PyTorch computes with; None before anything imports it."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """Fail a test that leaves PyTorch with another number of threads, which would slow all that come after it."""
+    before = threads()
+    yield
+    assert before is None or threads() == before
 
 
 @pytest.fixture(scope="session")
