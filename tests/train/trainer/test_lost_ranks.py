@@ -93,6 +93,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.guard
 def test_ranks_end_well_while_their_peers_are_asked_for(dataset_folder, tmp_path):
     ranks = two_ranks(tmp_path, dataset_folder, "ends", ASKING)
     errors = [rank.communicate(timeout=240)[1] for rank in ranks]

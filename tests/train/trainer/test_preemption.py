@@ -65,7 +65,7 @@ def uncut(dataset_folder, tmp_path_factory) -> Path:
     ("ranks", "processes"),
     [
         ((0,), 1),
-        ((1,), 2),
+        pytest.param((1,), 2, marks=pytest.mark.guard),
         pytest.param((0,), 2, marks=pytest.mark.guard),
         pytest.param((0, 1), 2, marks=pytest.mark.guard),
     ],

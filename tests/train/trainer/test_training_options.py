@@ -278,7 +278,7 @@ def test_the_sum_over_a_batch_changes_weights_only_by_the_weight_decays_share(da
     )
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.guard), 3])
 def test_the_sum_is_the_same_on_any_number_of_micro_batches_and_ranks(dataset_folder, tmp_path, accumulate):
     settings = ("loss.reduction=sum", "optim.momentum_at_peak=0.8", "optim.schedule_share=0.5", "optim.name=sgd")
     more = (*settings, "optim.lr=1e-4")
@@ -296,6 +296,7 @@ def test_settings_that_contradict_each_other_are_one_line(dataset_folder, tmp_pa
         train(dataset_folder, tmp_path / "run", **sgd)
 
 
+@pytest.mark.guard
 def test_what_is_set_for_fine_tuning_changes_no_loss_on_several_ranks(dataset_folder, tmp_path):
     more = ("model.frozen_stages=2", "optim.layer_decay=0.8", "optim.head_lr=5", "data.horizontal_flip=0.5")
     train(dataset_folder, tmp_path / "alone", **{k.replace(".", "__"): v for k, v in map(parse_setting, more)})
