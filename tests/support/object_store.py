@@ -40,8 +40,9 @@ class Server:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Let it answer no more, its connections open."""
+        """Let it answer no more, its connections open; return when the last of its threads has stopped."""
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def kill(self) -> None:
         self._process.kill()
