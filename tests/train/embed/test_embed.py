@@ -1,6 +1,5 @@
 """Embeddings from the command line: the vectors are the network's own, and the bytes are the same however they came."""
 
-import io
 import json
 import re
 from pathlib import Path
@@ -13,70 +12,21 @@ import timm
 import torch
 from commands import digests
 from downstream import write_images
+from embeddings import MODEL, SIDE, embed, expected, random_weights, refusal, rows_of, vectors_of
 from hub import put_into_cache
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_dataset import jpeg, write_dataset
 from train_runs import answer
 
-MODEL, SIDE = "test_resnet", 32
-FIXED = ["--model", MODEL, "--image-size", SIDE, "--device", "cpu", "--batch-size", 8]
-
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """Weights of no training, as timm would publish them."""
-    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    torch.manual_seed(0)
-    save_file(timm.create_model(MODEL).state_dict(), path)
-    return path
+    return random_weights(tmp_path_factory.mktemp("weights") / "weights.safetensors")
 
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
     return write_images(tmp_path / "photos", {f"{number:02d}.jpg": number % 3 for number in range(11)})
-
-
-def embed(capsys, source, output, weights, *how):
-    """Run the command with no loader processes and return its summary."""
-    status, out, err = answer(
-        capsys, "embed", *source, "--checkpoint", weights, "--output", output, *FIXED, "--workers", 0, "--json", *how
-    )
-    assert status == 0, err
-    return json.loads(out)
-
-
-def refusal(capsys, source, output, weights, *how) -> str:
-    status, _, err = answer(capsys, "embed", *source, "--checkpoint", weights, "--output", output, *FIXED, *how)
-    assert status in (1, 2)
-    assert err.count("\n") == 1
-    return err
-
-
-def rows_of(folder: Path) -> list[dict]:
-    return [row for path in sorted(folder.glob("embeddings-*.parquet")) for row in pq.read_table(path).to_pylist()]
-
-
-def vectors_of(folder: Path) -> np.ndarray:
-    return np.array([row["vector"] for row in rows_of(folder) if row["vector"] is not None], np.float32)
-
-
-def expected(weights: Path, images: list[bytes], layer: str = "") -> np.ndarray:
-    """The vectors of timm's own network, float32 [N, D], for images whose size is not changed on the way."""
-    model = timm.create_model(MODEL).eval()
-    model.load_state_dict(load_file(weights))
-    mean, std = (torch.tensor(model.default_cfg[name]).view(3, 1, 1) for name in ("mean", "std"))
-    found = []
-    for image in images:
-        pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(image)).convert("RGB")).transpose(2, 0, 1))
-        given = ((pixels.float() / 255 - mean) / std)[None]
-        with torch.inference_mode():
-            if layer:
-                values = dict(model.named_modules())[layer](model.maxpool(model.act1(model.bn1(model.conv1(given)))))
-                found.append(values.mean((2, 3))[0].numpy())
-            else:
-                found.append(model.forward_head(model.forward_features(given), pre_logits=True)[0].numpy())
-    return np.stack(found)
 
 
 def test_the_rows_of_a_dataset_hold_keys_shards_labels_and_the_networks_own_vectors(capsys, tmp_path, weights):
