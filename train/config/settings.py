@@ -248,6 +248,11 @@ class RunConfig:
         high=1e5,
     )
     keep_checkpoints: int = setting(2, "Checkpoints to keep, the newest ones.", low=1, high=2**20)
+    save_predictions: bool = setting(
+        False,
+        "Write val_predictions.parquet after each val pass: what the network says of every validation image. For "
+        "schemes with one softmax over all classes, or with several labels.",
+    )
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,16 @@ class Decoding:
     """Random crops, in place of squares; cut out of the whole image, which is therefore decoded at its full size."""
 
 
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """The N samples of a split, in order of their numbers."""
+
+    keys: Any
+    """A pyarrow array of strings [N], in one chunk or several."""
+    label_ids: IntArray
+    """int64 [N]: each sample's row in the data's label sets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A sample, with its image not yet decoded."""
@@ -181,6 +191,13 @@ class TrainingData(Protocol):
 
     def samples(self, split: str) -> int:
         """Return the number of samples in a split."""
+
+    def listing(self, split: str) -> Listing:
+        """Return the keys and labels of a split's samples; no image is read.
+
+        Raises:
+            DatasetError: they cannot be read.
+        """
 
     def reader(self, split: str, options: ReadOptions = READ_DIRECTLY) -> ReaderFactory:
         """Return what opens readers of a split."""

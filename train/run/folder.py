@@ -27,6 +27,7 @@ METRICS = "metrics.csv"
 TENSORBOARD = "tensorboard"
 SKIPPED = "skipped.csv"
 VAL_CLASSES = "val_classes.csv"
+VAL_PREDICTIONS = "val_predictions.parquet"
 
 _START_OF_CURVES = 1 << 16
 """Bytes: more than the header of the curves."""
@@ -110,7 +111,7 @@ def _require_no_other_files(run: Path) -> None:
     """Refuse a folder in which no run has begun and which has a file that a run would overwrite."""
     if (run / LOCK).exists():
         return
-    for name in (HIERARCHY, SUMMARY, METRICS, SKIPPED, VAL_CLASSES, TENSORBOARD, FOLDER, MODEL):
+    for name in (HIERARCHY, SUMMARY, METRICS, SKIPPED, VAL_CLASSES, VAL_PREDICTIONS, TENSORBOARD, FOLDER, MODEL):
         if os.path.lexists(run / name):
             raise TrainError(f"{run} holds {name} and no run; give an empty folder or a new one as --output")
 

@@ -10,7 +10,7 @@ from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
-from in21k.train.losses.schemes import check_labels
+from in21k.train.losses.schemes import MULTI_LABEL, SINGLE_LABEL, check_labels
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.fitting import name_for_weights
 from in21k.train.model.model_file import read_metadata
@@ -28,6 +28,7 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
     """
     check_labels(config.loss.scheme, dataset)
     _check_crops(config.data)
+    _check_predictions(config)
     sizes = _resolve_sizes(config, dataset)
     return replace(
         config,
@@ -35,6 +36,15 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
         data=replace(config.data, image_size=sizes),
         run=with_workers(config.run, ranks, config.data.batch_size // ranks.world_size, schedule_of(sizes).largest),
     )
+
+
+def _check_predictions(config: Config) -> None:
+    """Refuse to save the predictions of a scheme that has a softmax per level."""
+    if config.run.save_predictions and config.loss.scheme not in SINGLE_LABEL | MULTI_LABEL:
+        raise TrainError(
+            f"run.save_predictions=true: with loss.scheme={config.loss.scheme} an image has an answer per level, not "
+            "one; leave it false"
+        )
 
 
 def _check_crops(data: DataConfig) -> None:

@@ -20,6 +20,7 @@ from in21k.train.device.ranks import Ranks, Timeouts, join_ranks, was_restarted
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.class_scores import write_class_scores
+from in21k.train.evaluation.predictions import collector_of
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
 from in21k.train.losses.schemes import IN_HIERARCHY
 from in21k.train.recipes.choice import Choice, resumed
@@ -244,19 +245,23 @@ class Trainer:
 
     def _validate(self) -> None:
         """Evaluate the network and log it; SIGTERM ends the val pass."""
-        session = self.session
+        session, data, config, ranks = self.session, self.session.dataset, self.session.config, self.session.ranks
+        seen = collector_of(data, session.network.order, config, ranks)
+        watch = seen.update if seen else None
         try:
             with session.evaluated():
                 evaluation = evaluate_val(
-                    session.network, session.loss, session.dataset, session.config, session.ranks, self._is_stopped
+                    session.network, session.loss, data, config, ranks, stop=self._is_stopped, watch=watch
                 )
         except Interrupted:
             return
         session.train_module.train()
         self.progress.evaluation = evaluation
         self._log.write_val(self.progress.step, evaluation)
-        if session.ranks.is_first:
-            write_class_scores(self._run, session.dataset, evaluation.by_class)
+        if ranks.is_first:
+            write_class_scores(self._run, data, evaluation.by_class)
+        if seen:
+            seen.save(self._run)
 
 
 def _continued(asked: Asked, run: Path, ranks: Ranks) -> Asked:

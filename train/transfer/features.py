@@ -1,5 +1,6 @@
 """Features: the inputs of a network's classifier for every image of a split, from one pass over the stream."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ class Features:
     """int64 [N]: rows of the data's label sets, on the device."""
     skipped: int
     """Images that do not decode."""
+    missing: tuple[int, ...] = ()
+    """Their numbers in the split, which the rows of the others leave out."""
 
 
 def classifier_of(network: Network) -> nn.Linear | nn.Conv2d:
@@ -82,9 +85,9 @@ class FeatureRows:
     def __len__(self) -> int:
         return self._filled
 
-    def features(self, skipped: int) -> "Features":
+    def features(self, skipped: int, missing: Sequence[int] = ()) -> "Features":
         """Return the features added so far; they share this memory."""
-        return Features(self._values[: self._filled], self._label_ids[: self._filled], skipped)
+        return Features(self._values[: self._filled], self._label_ids[: self._filled], skipped, tuple(missing))
 
 
 def place_for(shape: tuple[int, int], device: torch.device, room: int) -> torch.device:
@@ -126,7 +129,7 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
     if not (total := data.samples(split)):
         return Features(torch.empty(0, 0), torch.empty(0, dtype=torch.int64), skipped=0)
     plan = EvalPlan(total, min(config.data.eval_batch_size, total))
-    rows, skipped = FeatureRows(total, ranks.device, room), 0
+    rows, skipped, missing = FeatureRows(total, ranks.device, room), 0, list[int]()
     source = plain_source(data, split, config)
     with (
         watched(classifier_of(network), inputs=True) as seen,
@@ -140,12 +143,13 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
             here = min(plan.batch_size, total - labels.start)
             if labels.skipped:
                 rows.add(values[labels.valid], labels.class_indices[labels.valid])
+                missing += [labels.start + row for row in (~labels.valid[:here]).nonzero().flatten().tolist()]
             else:  # to ask the device which rows are valid would make every batch wait for it
                 rows.add(values[:here], labels.class_indices[:here])
     if not len(rows):
         raise TrainError(f"{data.name}: none of the {skipped} {split} images decodes")
     check_skipped(skipped, seen=total, passes=1, share=config.data.max_skipped, name=f"{data.name}, {split}")
-    return rows.features(skipped)
+    return rows.features(skipped, missing)
 
 
 def labels_of(features: Features, data: TrainingData, device: torch.device) -> Labels:

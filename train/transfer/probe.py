@@ -19,6 +19,7 @@ from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.class_scores import ClassScores, write_class_scores
+from in21k.train.evaluation.predictions import PredictionCollector
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.val_pass import NO_VAL
 from in21k.train.model.level_order import level_order
@@ -74,6 +75,8 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
             with full_precision(ranks.device):
                 chosen = _fitted(train, data, network, ranks)
                 scores, by_class = _val_scores(chosen, val, data, network, ranks)
+                if config.run.save_predictions and by_class is not None:
+                    _save_predictions(run, chosen, val, data, network, ranks)
     if keep_features:
         with atomic_path(run / FEATURES) as temporary:
             write_tensors(temporary, as_tensors(train=train, val=val))
@@ -107,6 +110,21 @@ def _val_scores(
     return {f"val_{name}": value for name, value in scores.items()}, by_class
 
 
+def _save_predictions(
+    run: Path, chosen: Chosen, val: Features, data: TrainingData, network: Network, ranks: Ranks
+) -> None:
+    """Write what the classifier says of each image of the val split."""
+    collector = PredictionCollector(data, network.order, _scheme(data), ranks)
+    logits = BlockLogits(chosen.linear, row_blocks(val.values, len(data.hierarchy), ranks.device))
+    for batch in _batches(logits, val.label_ids, network):
+        collector.update(*batch)
+    collector.save(run, val.missing)
+
+
+def _scheme(data: TrainingData) -> str:
+    return "single-label" if data.is_single_label else "multi-label"
+
+
 def _metric(data: TrainingData) -> str:
     return "top1" if data.is_single_label else "map"
 
@@ -115,8 +133,7 @@ def _scores(
     logits: BlockLogits, label_ids: Tensor, data: TrainingData, network: Network, ranks: Ranks
 ) -> tuple[dict[str, float], ClassScores]:
     """Return the metrics of logits in class order, each 0 to 1, as a val pass computes them, and the class scores."""
-    scheme = "single-label" if data.is_single_label else "multi-label"
-    metrics = SchemeMetrics(data, network.order, scheme, ranks)
+    metrics = SchemeMetrics(data, network.order, _scheme(data), ranks)
     for batch in _batches(logits, label_ids, network):
         metrics.update(*batch)
     if metrics.wants_second_pass:

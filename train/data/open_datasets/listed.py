@@ -18,7 +18,7 @@ from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.images.decode import Pixels
 from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.arrays import IntArray
-from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, ReadOptions, Sample
+from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, Listing, ReadOptions, Sample
 from in21k.train.data.partition import PADDING
 from in21k.train.errors import TrainError
 from in21k.tree.class_lists import class_list_digest
@@ -147,6 +147,11 @@ class ListedDataset:
     def samples(self, split: str) -> int:
         """Return the number of images in a split."""
         return len(self.splits[split])
+
+    def listing(self, split: str) -> Listing:
+        """Return the keys and labels of a split's images, in the order in which they are read."""
+        readers = self.splits[split].reader()
+        return Listing(readers.keys, readers.label_ids)
 
     def reader(self, split: str, _options: ReadOptions = READ_DIRECTLY) -> "ListedReaders":
         """Return what opens readers of a split."""

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from in21k.shards_manifest.manifest import HIERARCHY, SAMPLES, Manifest, read_manifest
 from in21k.shards_manifest.parquet_table import columns_of
+from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.shards_manifest.tables import read_recorded, require_recorded_length
 from in21k.train.arrays import IntArray
-from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, ReadOptions
+from in21k.train.data.interfaces import READ_DIRECTLY, Decoding, Listing, ReadOptions
 from in21k.train.data.prepared.cache import usable_cache
 from in21k.train.data.prepared.reader import ShardReaders
 from in21k.train.errors import TrainError
@@ -86,6 +87,17 @@ class Dataset:
     def samples(self, split: str) -> int:
         """Return the number of samples in a split."""
         return self.manifest.samples(split)
+
+    def listing(self, split: str) -> Listing:
+        """Return the keys and classes of a split's samples, from the sample table.
+
+        Raises:
+            DatasetError: the table is missing, or contradicts the manifest.
+        """
+        table = SampleTable(self.location, self.manifest)
+        shards = [table.keys_and_index(split, shard) for shard in range(len(self.manifest.splits[split]))]
+        labels = [np.empty(0, np.int64), *(index.class_indices for _, index in shards)]
+        return Listing(pa.chunked_array([keys for keys, _ in shards], pa.string()), np.concatenate(labels))
 
     def reader(self, split: str, options: ReadOptions = READ_DIRECTLY) -> ShardReaders:
         """Return what opens readers of a split's shards."""
