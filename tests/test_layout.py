@@ -42,6 +42,7 @@ ORDER = {
         ["evaluation"],
         ["trainer", "use"],
         ["transfer", "publish", "embed"],
+        ["neighbors"],
         ["cli"],
     ],
     "tree": [],  # flat: any order that is no circle

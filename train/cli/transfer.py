@@ -1,14 +1,18 @@
 """The command that transfers a pretrained model to other classes: transfer."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.numbers import Positive, WholeNumbers
 from in21k.train.cli.shared import RECIPE_HELP, setting_option, settings_of, shared, show_run, training
 from in21k.train.config.overrides import read_overrides
 from in21k.train.recipes.choice import choose
+
+if TYPE_CHECKING:
+    from in21k.train.neighbors.knn import Voting
 
 
 @click.command()
@@ -21,7 +25,19 @@ from in21k.train.recipes.choice import choose
 )
 @setting_option("model", metavar="NAME", help="Name of the model in timm, if the weights file does not say it.")
 @click.option("--probe", is_flag=True, help="Fit a linear classifier to frozen features instead of fine-tuning.")
-@click.option("--keep-features", is_flag=True, help="With --probe, also write RUN/features.safetensors.")
+@click.option(
+    "--knn",
+    type=WholeNumbers(),
+    metavar="K[,K…]",
+    help="Let the K nearest training images in frozen features vote, for each K; the run's scores are the first's.",
+)
+@click.option(
+    "--temperature",
+    type=Positive(),
+    metavar="T",
+    help="With --knn: a neighbor's weight is exp(similarity / T); 0.07 by default, as in DINO.",
+)
+@click.option("--keep-features", is_flag=True, help="With --probe or --knn, also write RUN/features.safetensors.")
 @click.option(
     "--recipe",
     default="",
@@ -42,6 +58,8 @@ def transfer(
     resume: bool,
     recipe: str,
     probe: bool,
+    knn: tuple[int, ...] | None,
+    temperature: float | None,
     keep_features: bool,
     as_json: bool,
     **options: Any,
@@ -56,6 +74,7 @@ def transfer(
     Examples:
       in21k-train transfer cars/ --checkpoint runs/r50 --output runs/r50-cars
       in21k-train transfer cars/ --checkpoint runs/r50 --output runs/r50-cars-probe --probe
+      in21k-train transfer cars/ --checkpoint runs/r50 --output runs/r50-cars-knn --knn 20,10,200
       in21k-train transfer cifar-100-python.tar.gz --checkpoint runs/r50 --output runs/r50-cifar --probe
       in21k-train transfer coco/ --checkpoint runs/r50 --output runs/r50-coco --image-size 448
       in21k-train transfer train.csv --images photos/ --val val.csv --checkpoint runs/r50 --output runs/r50-photos
@@ -64,18 +83,30 @@ def transfer(
       in21k-train transfer 1k/ --recipe imagenet1k-distillation --teacher tresnet_l --checkpoint runs/a --output runs/b
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
+    voting = _voting(knn, temperature, probe=probe, resume=resume)
     asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     chosen = choose(recipe, values, run=output if resume else None).recipe if recipe else None
+    from in21k.train.neighbors.knn import knn as vote
     from in21k.train.transfer.transfer import TransferRequest
     from in21k.train.transfer.transfer import transfer as core
 
-    request = TransferRequest(
-        data=asked,
-        checkpoint=checkpoint,
-        recipe=chosen,
-        values=values,
-        probe=probe,
-        keep_features=keep_features,
-    )
-    show_run(lambda: core(request, output, resume=resume), as_json)
+    request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
+    show_run(lambda: vote(request, output, voting) if voting else core(request, output, resume=resume), as_json)
+
+
+def _voting(knn: tuple[int, ...] | None, temperature: float | None, *, probe: bool, resume: bool) -> "Voting | None":
+    """Return how neighbors vote, None without --knn; refuse what contradicts it, or is of use with it alone."""
+    if knn is None:
+        if temperature is not None:
+            raise click.UsageError("--temperature is that of --knn; give both, or leave it out")
+        return None
+    if probe:
+        raise click.UsageError("give either --probe or --knn")
+    if resume:
+        raise click.UsageError(
+            "--knn fits nothing that could be resumed; leave --resume out, and give another --output"
+        )
+    from in21k.train.neighbors.knn import Voting
+
+    return Voting(knn) if temperature is None else Voting(knn, temperature)

@@ -91,6 +91,8 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
     usable = newest_usable(run)
     if not usable and (run / MODEL).exists():
         raise TrainError(f"{run} holds a linear probe, which cannot be resumed; give another --output")
+    if not usable and (run / SUMMARY).exists():
+        raise TrainError(f"{run} holds {SUMMARY} and no checkpoint, so it cannot be resumed; give another --output")
     return Start(*usable) if usable else Start(None, None)
 
 

@@ -22,6 +22,9 @@ from in21k.train.stream.source import plain_source
 from in21k.train.stream.worker_count import available_memory
 from in21k.train.transfer.linear_objective import Labels
 
+FEATURES = "features.safetensors"
+"""The file of a run that keeps its features."""
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -47,7 +50,7 @@ def classifier_of(network: Network) -> nn.Linear | nn.Conv2d:
     layer = network.module.get_submodule(owners.pop()) if len(owners) == 1 else None
     if not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.bias is None:
         raise TrainError(
-            "the model's classifier is not a single linear layer with a bias; fine-tune it, without --probe"
+            "the model's classifier is not a single linear layer with a bias; fine-tune it, without --probe and --knn"
         )
     return layer
 
@@ -107,7 +110,7 @@ def place_for(shape: tuple[int, int], device: torch.device, room: int) -> torch.
     if size > available_memory():
         raise TrainError(
             f"{shape[1]:,} features of {shape[0]:,} images take {size / 1e9:,.1f} GB, more than this machine's memory; "
-            "fine-tune, without --probe, or take fewer images"
+            "take fewer images, or fine-tune, without --probe and --knn"
         )
     return torch.device("cpu")
 

@@ -11,30 +11,20 @@ from torch import Tensor
 
 from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
 from in21k.train.config.settings import Config
-from in21k.train.config.sizes import only_size, schedule_of
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.device.backend import prepare_backend
 from in21k.train.device.precision import full_precision
-from in21k.train.device.ranks import Ranks, join_ranks
-from in21k.train.device.start_line import print_start
-from in21k.train.errors import TrainError
+from in21k.train.device.ranks import Ranks
 from in21k.train.evaluation.class_scores import ClassScores, write_class_scores
 from in21k.train.evaluation.predictions import PredictionCollector
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics
 from in21k.train.evaluation.val_pass import NO_VAL
-from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import MODEL, metadata_of, save_model, write_tensors
-from in21k.train.model.network import Network, build_network
-from in21k.train.model.on_device import prepare_network
-from in21k.train.run.folder import SUMMARY, begin_run, find_start
-from in21k.train.run.lock import run_lock
-from in21k.train.run.resolve import resolved
-from in21k.train.stream.source import read_options
-from in21k.train.transfer.features import Features, as_tensors, classifier_of, extract, labels_of
+from in21k.train.model.network import Network
+from in21k.train.run.folder import SUMMARY
+from in21k.train.transfer.features import FEATURES, Features, as_tensors, classifier_of, extract, labels_of
+from in21k.train.transfer.frozen import frozen_run
 from in21k.train.transfer.linear_fit import BlockLogits, Chosen, Linear, fit_choosing, workspace_bytes
 from in21k.train.transfer.row_blocks import row_blocks
-
-FEATURES = "features.safetensors"
 
 _SCORED = 1 << 20
 """Logits scored at a time, for the copies that mean average precision makes of them."""
@@ -56,27 +46,15 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
         TrainError: the network or its weights are not usable, or there are several ranks.
     """
     began = time.perf_counter()
-    with join_ranks(config.run.device) as ranks, run_lock(run) as lock:
-        prepare_backend(config.run, ranks.device)
-        if ranks.world_size > 1:
-            raise TrainError("a linear probe runs on one rank; start it without torchrun")
-        only_size(config.data.image_size, "a linear probe")
-        config = resolved(config, data, ranks)
-        lock.take_if_there()
-        start = find_start(run, config, data, resume=None)
-        torch.manual_seed(config.run.seed)
-        network = build_network(config.model, level_order(data.hierarchy), schedule_of(config.data.image_size).last)
-        network = prepare_network(network, ranks)
-        with data.cached(read_options(config.data)):
-            begin_run(run, start, config, data, lock, resume=None)
-            print_start(ranks, config.run, config.data.eval_batch_size)
-            room = workspace_bytes(*classifier_of(network).weight.flatten(1).shape)
-            train, val = (extract(network, data, split, config, ranks, room) for split in ("train", "val"))
-            with full_precision(ranks.device):
-                chosen = _fitted(train, data, network, ranks)
-                scores, by_class = _val_scores(chosen, val, data, network, ranks)
-                if config.run.save_predictions and by_class is not None:
-                    _save_predictions(run, chosen, val, data, network, ranks)
+    with frozen_run(data, run, config, "a linear probe") as frozen:
+        network, config, ranks = frozen.network, frozen.config, frozen.ranks
+        room = workspace_bytes(*classifier_of(network).weight.flatten(1).shape)
+        train, val = (extract(network, data, split, config, ranks, room) for split in ("train", "val"))
+        with full_precision(ranks.device):
+            chosen = _fitted(train, data, network, ranks)
+            scores, by_class = _val_scores(chosen, val, data, network, ranks)
+            if config.run.save_predictions and by_class is not None:
+                _save_predictions(run, chosen, val, data, network, ranks)
     if keep_features:
         with atomic_path(run / FEATURES) as temporary:
             write_tensors(temporary, as_tensors(train=train, val=val))

@@ -37,7 +37,7 @@ class TransferRequest:
     probe: bool = False
     """Fit a linear classifier to frozen features instead of fine-tuning all weights."""
     keep_features: bool = False
-    """Also write the probe's features into the run's folder."""
+    """Also write the features of a probe, or of k-NN, into the run's folder."""
 
 
 def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> dict[str, Any] | None:
@@ -48,10 +48,7 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
     """
     if request.probe and resume:
         raise TrainError("a linear probe cannot be resumed; give another --output")
-    data = open_data(request.data)
-    if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
-        require_apart(request.data.path, run)
-    choice = _choice(request, data)
+    data, choice = open_request(request, run)
     if request.probe and choice.config.distill.teacher:
         raise TrainError("a linear probe learns from no teacher; leave --teacher out, or fine-tune without --probe")
     if request.probe and not data.is_single_label and (data.label_sets < -1).any():
@@ -61,6 +58,18 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
     if request.probe:
         return probe(data, run, choice.config, keep_features=request.keep_features)
     return train_on(lambda: data, run, choice, resume=resume)
+
+
+def open_request(request: TransferRequest, run: Path) -> tuple[TrainingData, Choice]:
+    """Return the data of a request, and the recipe with the values that the checkpoint and the request give.
+
+    Raises:
+        DatasetError: the data or the checkpoint is not usable, or the run's folder lies among the images.
+    """
+    data = open_data(request.data)
+    if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
+        require_apart(request.data.path, run)
+    return data, _choice(request, data)
 
 
 def _choice(request: TransferRequest, data: TrainingData) -> Choice:

@@ -35,6 +35,7 @@ COMMANDS = {
     "trainer/throughput.py": {"throughput"},
     "transfer": {"transfer"},
     "embed": {"embed"},
+    "neighbors": {"transfer"},
     "use": {"predict", "export"},
     "use/onnx_network.py": {"predict"},
     "use/predict_picture.py": {"predict"},

@@ -35,7 +35,7 @@ def require_scores(run, data):
     assert ((np.array(rows["guess"]) == rows["class_index"]) == (ranks < 1)).all()
 
 
-@pytest.mark.parametrize("how", [(), ("--probe",)], ids=["fine-tuned", "probed"])
+@pytest.mark.parametrize("how", [(), ("--probe",), ("--knn", 5)], ids=["fine-tuned", "probed", "voted"])
 def test_the_means_of_the_rows_are_the_scores(capsys, data, tmp_path, how):
     weights = write_weights(tmp_path / "weights.safetensors")
     given = ["--checkpoint", weights, "--model", MODEL, "--image-size", 32, "--epochs", 1, "--batch-size", 8]
@@ -52,7 +52,7 @@ def test_several_ranks_write_the_rows_of_all(data, tmp_path):
     require_scores(tmp_path / "run", data)
 
 
-@pytest.mark.parametrize("how", [(), ("--probe",)], ids=["fine-tuned", "probed"])
+@pytest.mark.parametrize("how", [(), ("--probe",), ("--knn", 5)], ids=["fine-tuned", "probed", "voted"])
 def test_rows_of_several_labels_have_the_scores_of_every_class(capsys, tmp_path, how):
     labels = {f"{number}.jpg": number % 4 for number in range(80)}
     write_images(tmp_path / "images", labels)

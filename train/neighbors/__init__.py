@@ -1,0 +1,1 @@
+"""The most similar images, exactly and without ties left to chance: a classifier by their votes."""
