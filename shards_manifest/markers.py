@@ -16,6 +16,8 @@ CONFIG = "config.json"
 """The record of a run, which has a configuration, or of an exported model, which has an architecture."""
 EMBEDDINGS_BEGUN = "embed.json"
 """The settings under which embeddings were begun."""
+BENCHMARK = "benchmark.json"
+"""The record of a benchmark."""
 EMBEDDINGS = "embeddings.json"
 """The record of embeddings that are complete."""
 REPORT_PAGE = "report.html"
@@ -37,6 +39,7 @@ class FolderKind(StrEnum):
     MODEL = "an exported model"
     REPORT = "a report"
     EMBEDDINGS = "embeddings"
+    BENCHMARK = "a benchmark"
 
 
 _MARKERS = {
@@ -49,6 +52,7 @@ _MARKERS = {
     "checkpoints": FolderKind.RUN,
     EMBEDDINGS_BEGUN: FolderKind.EMBEDDINGS,
     EMBEDDINGS: FolderKind.EMBEDDINGS,
+    BENCHMARK: FolderKind.BENCHMARK,
     REPORT_PAGE: FolderKind.REPORT,
     DUPLICATES_PAGE: FolderKind.REPORT,
 }

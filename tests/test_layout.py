@@ -43,6 +43,7 @@ ORDER = {
         ["trainer", "use"],
         ["transfer", "publish", "embed"],
         ["neighbors"],
+        ["benchmark"],
         ["cli"],
     ],
     "tree": [],  # flat: any order that is no circle

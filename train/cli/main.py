@@ -2,6 +2,7 @@
 
 import click
 
+from in21k.train.cli import benchmark as cli_benchmark
 from in21k.train.cli import embed as cli_embed
 from in21k.train.cli import lists as cli_lists
 from in21k.train.cli import pretrain as cli_pretrain
@@ -35,6 +36,7 @@ for command in (
     cli_transfer.transfer,
     cli_use.predict,
     cli_embed.embed,
+    cli_benchmark.benchmark,
     cli_publish.export,
     cli_lists.models,
     cli_lists.settings_command,

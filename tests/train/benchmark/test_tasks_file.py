@@ -1,0 +1,98 @@
+"""The list of tasks: what it gives, and the line with which each mistake in it is refused."""
+
+import pytest
+
+from in21k.train.benchmark.tasks_file import read_tasks
+from in21k.train.errors import TrainError
+
+GOOD = """
+[defaults]
+seeds = [0, 1, 2]
+val_share = 0.1
+[defaults.set]
+run.workers = 0
+optim.epochs = 3
+[tasks.cars]
+kind = "fine-tune"
+data = "images"
+recipe = "mine.toml"
+title = "Stanford Cars"
+set."optim.lr" = 1e-4
+set.optim.epochs = 5
+[tasks.probed]
+kind = "probe"
+data = "s3://bucket/data"
+metric = "val_top5"
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "mine.toml").write_text("extends = 'transfer-single-label'\n[optim]\nlr = 3e-4\n")
+
+    def written(text: str):
+        path = tmp_path / "tasks.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def test_defaults_hold_where_a_task_does_not_say_otherwise(write, tmp_path):
+    cars, probed = read_tasks(write(GOOD))
+    assert (cars.name, cars.title, cars.kind, cars.seeds) == ("cars", "Stanford Cars", "fine-tune", (0, 1, 2))
+    assert (cars.data, cars.recipe) == (str(tmp_path / "images"), str(tmp_path / "mine.toml"))
+    assert dict(cars.options) == {"val_share": 0.1}
+    assert {key: cars.settings[key] for key in ("optim.lr", "optim.epochs", "run.workers")} == {
+        "optim.lr": 1e-4,
+        "optim.epochs": 5,
+        "run.workers": 0,
+    }
+    assert (probed.title, probed.data, probed.metric, probed.recipe) == ("probed", "s3://bucket/data", "val_top5", "")
+    assert probed.seeds == (0,)
+
+
+def test_another_recipe_in_the_same_file_is_another_task(write, tmp_path):
+    before = read_tasks(write(GOOD))[0]
+    (tmp_path / "mine.toml").write_text("extends = 'transfer-single-label'\n[optim]\nlr = 5e-4\n")
+    assert read_tasks(write(GOOD))[0].recipe_sha256 != before.recipe_sha256
+
+
+TASK = '[tasks.a]\nkind = "fine-tune"\ndata = "images"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "there are no tasks; give each a table, such as [tasks.cars]"),
+        ("tasks = 3", "tasks = 3: it must be a table, [tasks]"),
+        ("[task.a]", "task: there is no such key; did you mean tasks?"),
+        ("x = = 1", "Invalid value"),
+        ('[tasks."a/b"]\nkind = "probe"', "tasks = 'a/b': it must be a name of letters"),
+        ("[tasks.a]\ndata = 'images'", "tasks.a: kind is missing"),
+        ('[tasks.a]\nkind = "prob"\ndata = "images"', "tasks.a.kind = 'prob': it must be one of probe, fine-tune"),
+        ('[tasks.a]\nkind = "probe"', "tasks.a: data is missing"),
+        ('[tasks.a]\nkind = "probe"\ndata = "nowhere"', "nowhere: there is no such file or folder"),
+        (f"{TASK}layuot = 'coco'", "tasks.a.layuot: there is no such key; did you mean layout?"),
+        (f"{TASK}seeds = 3", "tasks.a.seeds = 3: it must be a list of whole numbers"),
+        (f"{TASK}seeds = [1, -1]", "tasks.a.seeds = [1, -1]: it must be a list of whole numbers"),
+        (f"{TASK}seeds = [1, 1]", "tasks.a.seeds = [1, 1]: it must be each seed once"),
+        (f"{TASK}recipe = 'transfer'", "tasks.a.recipe: there is no recipe 'transfer'"),
+        (f"{TASK}recipe = 'none.toml'", "none.toml"),
+        (f"{TASK}metric = 'top1'", "tasks.a.metric = 'top1': it must be one of val_top1, "),
+        (f"{TASK}val_share = true", "tasks.a.val_share = True: it must be a text or a number"),
+        (f"{TASK}set.optim.lrr = 1", "tasks.a.set: there is no setting 'optim.lrr'; did you mean "),
+        (f"{TASK}set.optim.lr = 'high'", "tasks.a.set: optim.lr must be a number, not 'high'"),
+        (f"{TASK}set.run.seed = 1", "tasks.a.set = 'run.seed': it must be left out; give seeds = [0, 1, 2]"),
+        ('[tasks.a]\nkind = "probe"\ndata = "images"\nseeds = [0]', "tasks.a.seeds = [0]: it must be left out"),
+        ('[tasks.a]\nkind = "probe"\ndata = "images"\nrecipe = "x"', "tasks.a.recipe: there is no such key"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_file_key_and_value(write, text, told):
+    path = write(text)
+    with pytest.raises(TrainError) as refused:
+        read_tasks(path)
+    assert told in str(refused.value)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)

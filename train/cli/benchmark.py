@@ -1,0 +1,60 @@
+"""The command that runs a list of downstream tasks over checkpoints: benchmark."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from in21k.train.cli.shared import LocalPath, setting_option
+
+
+@click.command()
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT…")
+@click.option("--tasks", required=True, type=LocalPath(), metavar="FILE", help="The list of tasks, a TOML file.")
+@click.option(
+    "--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the table and all runs."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Runs at once; they share the cores, and the GPUs in turn.",
+)
+@setting_option("device", help="Device to compute on, for tasks that set none; auto takes a GPU if there is one.")
+@click.option(
+    "--rows",
+    type=click.Choice(("checkpoints", "tasks")),
+    default="checkpoints",
+    show_default=True,
+    help="What the rows of the table are.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+def benchmark(
+    checkpoints: tuple[str, ...], tasks: Path, output: Path, jobs: int, device: str | None, rows: str, as_json: bool
+) -> None:
+    """Run downstream tasks over checkpoints, and write the table of their scores with confidence intervals.
+
+    CHECKPOINT is what transfer takes, or NAME=PATH; NAME=PATH,PATH,PATH are checkpoints that were pretrained alike with
+    different seeds, which share a row. What has finished is kept: start the same command again after a kill, or with
+    more tasks, seeds or checkpoints.
+
+    \b
+    Examples:
+      in21k-train benchmark runs/r50 runs/vit --tasks tasks.toml --output benchmarks/two
+      in21k-train benchmark single=runs/sl-0,runs/sl-1 softmax=runs/ss-0,runs/ss-1 --tasks tasks.toml --output table2
+      in21k-train benchmark ours=runs/r50 timm:resnet50.a1_in1k --tasks tasks.toml --output b --jobs 8 --rows tasks
+    """
+    from in21k.train.benchmark.benchmark import BenchmarkRequest
+    from in21k.train.benchmark.benchmark import benchmark as core
+
+    request = BenchmarkRequest(checkpoints, tasks, jobs, device or "", by_task=rows == "tasks")
+    summary = core(request, output)
+    table = summary.pop("markdown")
+    if as_json:
+        click.echo(json.dumps(summary, indent=1))
+        return
+    click.echo(table, nl=False)
+    click.echo(f"{os.linesep}output: {summary['output']}")
