@@ -3,21 +3,21 @@
     python bench/schemes.py --data FOLDER --output RUNS [--seeds 3] [--epochs 3] [--jobs 2]
 
 FOLDER has mini21k.tar, a tar of class tars of 64-pixel ImageNet images. Twelve leaf classes, drawn once, are held out
-of pretraining. Each run is a command of in21k-train with its own folder in RUNS; finished runs are not repeated, so the
-script can be stopped and started again. At the end it prints the table and writes RUNS/results.json with the summaries
-of all runs.
+of pretraining; what is learned without them is tried on them by `in21k-train benchmark`, with the tasks that
+RUNS/tasks.toml then lists. Each run has its own folder in RUNS; finished runs are not repeated, so the script can be
+stopped and started again. At the end it prints the table and writes RUNS/results.json with the summaries of all
+pretrainings and the scores of all tasks.
 """
 
 import argparse
 import json
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -33,10 +33,15 @@ STORED, SIZE = 64, 48
 """Sides of the images in the shards and of the network's inputs; smaller ones let two cores train longer."""
 TEACHER_SEED = 100
 """The teacher is the same network, trained longer; a larger one would learn less in the time that two cores have."""
+NEIGHBORS = 20
+"""Of k-NN, as in DINO's table."""
 PACKAGES = ("torch", "timm", "numpy", "pyarrow", "simplejpeg")
 
 PLACES = ("run", "checkpoint")
 """Keys of a summary that name folders of this machine."""
+
+_SHOWN = (("val_semantic_top1", 100), ("val_mistake_distance", 1))
+"""Scores of a pretraining that are shown, and what they are multiplied with."""
 
 Summary = dict[str, Any]
 
@@ -76,8 +81,6 @@ class Place:
         """Run a command of in21k-train in the folder of this name, unless it has finished; return its summary."""
         folder = self.root / name
         if not (folder / "summary.json").exists():
-            if "--probe" in arguments:
-                shutil.rmtree(folder, ignore_errors=True)  # quick, and cannot be resumed
             resume = ["--resume"] if (folder / "config.json").exists() else []
             words = [command, *map(str, arguments), "--output", str(folder), "--device", "cpu", "--workers", "0"]
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -100,10 +103,14 @@ def main() -> None:
     budget = Budget(options.epochs, options.teacher_epochs, options.transfer_epochs)
     held = prepare(Path(options.data) / "mini21k.tar", place)
     results = run_all(place, budget, schemes, range(options.seeds), options.jobs)
+    tasks = write_tasks(place.root / "tasks.toml", place, budget, range(options.seeds))
+    groups = {scheme: [place.root / f"{scheme}-{seed}" for seed in range(options.seeds)] for scheme in schemes}
+    scores = benchmark(groups, tasks, place.root / "benchmark", options.jobs)
     record = {"held_back": held, "budget": vars(budget), "versions": {name: version(name) for name in PACKAGES}}
-    runs = {name: {key: value for key, value in run.items() if key not in PLACES} for name, run in results.items()}
-    (options.output / "results.json").write_text(json.dumps({**record, "runs": runs}, indent=1) + "\n")
+    runs = {"runs": without_places(results), "benchmark": scores}
+    (options.output / "results.json").write_text(json.dumps({**record, **runs}, indent=1) + "\n")
     print_table(results, schemes, range(options.seeds))
+    print((place.root / "benchmark" / "table.md").read_text())
 
 
 def options_of(text: str) -> argparse.ArgumentParser:
@@ -121,17 +128,16 @@ def options_of(text: str) -> argparse.ArgumentParser:
 def run_all(
     place: Place, budget: Budget, schemes: Sequence[str], seeds: Sequence[int], jobs: int
 ) -> dict[str, Summary]:
-    """Run the pretrainings, and the transfers of each as it finishes; return all summaries by name."""
+    """Run the pretrainings, and the new classes from random weights; return all summaries by name."""
     results: dict[str, Summary] = {}
 
     def one(scheme: str, seed: int, teacher: "Future[Summary] | None") -> None:
         name = f"{scheme}-{seed}"
-        if scheme != "scratch":
-            more = ["--set", f"distill.teacher={teacher.result()['run']}"] if teacher is not None else []
-            results[name] = place.run("pretrain", name, *pretraining(place, budget, scheme, seed), *more)
-        for how in ("probe", "fine-tuning"):
-            if scheme != "scratch" or how == "fine-tuning":
-                results[f"{name}/{how}"] = transfer(place, budget, name, seed, how)
+        if scheme == "scratch":
+            results[name] = place.run("pretrain", f"transfer/{name}", *from_scratch(place, budget, seed))
+            return
+        more = ["--set", f"distill.teacher={teacher.result()['run']}"] if teacher is not None else []
+        results[name] = place.run("pretrain", name, *pretraining(place, budget, scheme, seed), *more)
 
     with ThreadPoolExecutor(jobs) as pool:
         needed = "semantic-distillation" in schemes
@@ -153,26 +159,61 @@ def pretraining(place: Place, budget: Budget, scheme: str, seed: int, epochs: in
     return [*words, "--seed", seed, *settings_of(budget, epochs or budget.epochs)]
 
 
-def transfer(place: Place, budget: Budget, name: str, seed: int, how: str) -> Summary:
-    """Transfer a run to the classes held back; the scratch one begins with random weights."""
-    target = f"transfer/{name}-{how}"
-    if name.startswith("scratch"):
-        words: list[object] = ["--recipe", "transfer-single-label", "--model", NETWORK, "--image-size", SIZE]
-        fine = settings_of(budget, budget.transfer_epochs)
-        return place.run("pretrain", target, place.held_back, *words, "--seed", seed, *fine)
-    start = [place.held_back, "--checkpoint", place.root / name]
-    if how == "probe":
-        return place.run("transfer", target, *start, "--probe")
-    return place.run("transfer", target, *start, "--seed", seed, *settings_of(budget, budget.transfer_epochs))
+def from_scratch(place: Place, budget: Budget, seed: int) -> list[object]:
+    """Return the arguments of a training on the classes held back that begins with random weights."""
+    words: list[object] = [place.held_back, "--recipe", "transfer-single-label", "--model", NETWORK]
+    return [*words, "--image-size", SIZE, "--seed", seed, *settings_of(budget, budget.transfer_epochs)]
 
 
 def settings_of(budget: Budget, epochs: int) -> list[object]:
     """Return the arguments that all runs have in common."""
-    augmentation = {"data.cutout": budget.cutout, "data.randaugment_ops": budget.randaugment_ops}
-    words: list[object] = ["--epochs", epochs, "--batch-size", budget.batch_size, "--lr", budget.lr]
-    for key, value in {**augmentation, "run.eval_epochs": epochs}.items():
+    words: list[object] = []
+    for key, value in settings(budget, epochs).items():
         words += ["--set", f"{key}={value}"]
     return words
+
+
+def settings(budget: Budget, epochs: int) -> dict[str, float]:
+    """Return the settings that all runs have in common."""
+    return {
+        "optim.epochs": epochs,
+        "data.batch_size": budget.batch_size,
+        "optim.lr": budget.lr,
+        "data.cutout": budget.cutout,
+        "data.randaugment_ops": budget.randaugment_ops,
+        "run.eval_epochs": epochs,
+    }
+
+
+def write_tasks(path: Path, place: Place, budget: Budget, seeds: Sequence[int]) -> Path:
+    """Write the list of tasks on the classes held back."""
+    tuned = "".join(f"set.{key} = {value}\n" for key, value in settings(budget, budget.transfer_epochs).items())
+    data = json.dumps(str(place.held_back.resolve()))
+    path.write_text(
+        f'[defaults]\ndata = {data}\nset.run.workers = 0\nset.run.device = "cpu"\n\n'
+        f'[tasks.probe]\ntitle = "linear probe"\nkind = "probe"\n\n'
+        f'[tasks.fine-tuning]\nkind = "fine-tune"\nseeds = {list(seeds)}\n{tuned}\n'
+        f'[tasks.knn]\ntitle = "k-NN"\nkind = "knn"\nknn = {NEIGHBORS}\n'
+    )
+    return path
+
+
+def benchmark(groups: Mapping[str, Sequence[Path]], tasks: Path, output: Path, jobs: int) -> Summary:
+    """Run `in21k-train benchmark` over labeled groups of runs, and return its summary but for places and times."""
+    labeled = [f"{label}={','.join(str(run.resolve()) for run in runs)}" for label, runs in groups.items()]
+    words = ["--tasks", tasks, "--output", output, "--jobs", jobs, "--json"]
+    command = [sys.executable, "-m", "in21k.train", "benchmark", *labeled, *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
+    found: Summary = json.loads(done.stdout)
+    for run in found["runs"]:
+        run.pop("checkpoint")
+    return {"table": found["table"], "runs": found["runs"]}
+
+
+def without_places(results: Mapping[str, Summary]) -> dict[str, Summary]:
+    """Return summaries without what names folders of this machine."""
+    return {name: {key: value for key, value in run.items() if key not in PLACES} for name, run in results.items()}
 
 
 def prepare(raw: Path, place: Place) -> list[str]:
@@ -230,19 +271,19 @@ def call(command: Sequence[str], log: Path) -> None:
 
 
 def print_table(results: dict[str, Summary], schemes: Sequence[str], seeds: Sequence[int]) -> None:
-    """Print mean and standard deviation over seeds, in percent, as a Markdown table."""
-    print("| pretraining | semantic top-1 | mistake distance | linear probe, top-1 | fine-tuning, top-1 |")
-    print("|---|---|---|---|---|")
-    for scheme in (*schemes, "scratch"):
-
-        def cell(suffix: str, key: str, scale: float = 100, scheme: str = scheme) -> str:
-            values = [results[name][key] * scale for seed in seeds if (name := f"{scheme}-{seed}{suffix}") in results]
-            spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-            return f"{statistics.mean(values):.2f} ± {spread:.2f}" if values else "–"
-
-        cells = [cell("", "val_semantic_top1"), cell("", "val_mistake_distance", 1)]
-        cells += [cell("/probe", "val_top1"), cell("/fine-tuning", "val_top1")]
+    """Print the scores of the pretrainings: mean and standard deviation over seeds, as a Markdown table."""
+    print("| pretraining | semantic top-1, % | mistake distance, edges |")
+    print("|---|---|---|")
+    for scheme in schemes:
+        cells = [spread(results, scheme, seeds, *which) for which in _SHOWN]
         print(f"| {scheme} | {' | '.join(cells)} |")
+    print(f"\nfrom random weights, top-1 on the new classes: {spread(results, 'scratch', seeds, 'val_top1', 100)}\n")
+
+
+def spread(results: dict[str, Summary], name: str, seeds: Sequence[int], key: str, scale: float) -> str:
+    """Return the mean and the standard deviation of a score over the seeds of a run."""
+    values = [results[f"{name}-{seed}"][key] * scale for seed in seeds]
+    return f"{statistics.mean(values):.2f}" + (f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

@@ -4,27 +4,36 @@
 
 FOLDER has mini21k.tar, as for schemes.py, whose datasets, network and budget these are: one network is pretrained with
 semantic softmax without twelve classes, then fine-tuned on those twelve, once from the labels alone and once with a
-teacher beside them. The teacher is a larger network, pretrained on the same images and fine-tuned longer. Finished runs
-are not repeated. At the end it prints the table and writes RUNS/taught.json with the summaries of all runs.
+teacher beside them. The teacher is a larger network, pretrained on the same images and fine-tuned longer. All
+fine-tuning is that of `in21k-train benchmark`. Finished runs are not repeated. At the end it prints the table and
+writes RUNS/taught.json with the summaries of the pretrainings and the scores.
 """
 
 import json
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
-from schemes import PACKAGES, PLACES, Budget, Place, Summary, options_of, prepare, pretraining, settings_of
+from schemes import (
+    PACKAGES,
+    Budget,
+    Place,
+    Summary,
+    benchmark,
+    options_of,
+    prepare,
+    pretraining,
+    settings,
+    without_places,
+)
 
 TEACHER = "resnet10t"
 """5.4 M parameters against the student's 0.4 M."""
-WAYS = {"labels": "transfer-single-label", "labels and teacher": "transfer-distillation"}
-"""How students are fine-tuned, and by which recipe."""
 
 
 def main() -> None:
-    """Prepare the two datasets, run everything, print the table."""
+    """Prepare the two datasets, run everything, print the tables."""
     parser = options_of(__doc__)
     parser.add_argument("--teacher-transfer-epochs", type=int, default=9)
     options = parser.parse_args()
@@ -34,54 +43,54 @@ def main() -> None:
     place = Place(options.output)
     budget = Budget(options.epochs, options.epochs, options.transfer_epochs)
     held = prepare(Path(options.data) / "mini21k.tar", place)
-    results = run_all(place, budget, options.teacher_transfer_epochs, range(options.seeds), options.jobs)
+    runs = pretrained(place, budget, range(options.seeds), options.jobs)
+    tuned, scores = teach(place, budget, options.teacher_transfer_epochs)
+    learned = learn(place, budget, tuned, range(options.seeds), options.jobs)
     versions = {name: version(name) for name in PACKAGES}
     record = {"held_back": held, "teacher": TEACHER, "budget": vars(budget), "versions": versions}
-    runs = {name: {key: value for key, value in run.items() if key not in PLACES} for name, run in results.items()}
-    (options.output / "taught.json").write_text(json.dumps({**record, "runs": runs}, indent=1) + "\n")
-    print_table(results, range(options.seeds))
+    found = {"runs": without_places(runs), "teacher_benchmark": scores, "benchmark": learned}
+    (options.output / "taught.json").write_text(json.dumps({**record, **found}, indent=1) + "\n")
+    for name in ("teacher-tuned", "students"):
+        print((place.root / "taught" / name / "table.md").read_text())
 
 
-def run_all(place: Place, budget: Budget, teacher_epochs: int, seeds: Sequence[int], jobs: int) -> dict[str, Summary]:
-    """Run the teacher, the pretrainings and the fine-tunings of each; return all summaries by name."""
-    results: dict[str, Summary] = {}
-
-    def teach() -> Path:
-        words = [*pretraining(place, budget, "semantic-softmax", 0), "--model", TEACHER]
-        results["teacher"] = place.run("pretrain", "taught/teacher", *words)
-        start = [place.held_back, "--checkpoint", place.root / "taught/teacher", "--seed", 0]
-        tuned = place.run("transfer", "taught/teacher-tuned", *start, *settings_of(budget, teacher_epochs))
-        results["teacher/fine-tuning"] = tuned
-        return place.root / "taught/teacher-tuned"
-
-    def student(seed: int) -> None:
-        name = f"semantic-softmax-{seed}"
-        results[name] = place.run("pretrain", name, *pretraining(place, budget, "semantic-softmax", seed))
-        start = [place.held_back, "--checkpoint", place.root / name, "--seed", seed]
-        for way, recipe in WAYS.items():
-            words = [*start, "--recipe", recipe, *settings_of(budget, budget.transfer_epochs)]
-            more = ["--teacher", teacher.result()] if recipe == "transfer-distillation" else []
-            results[f"{name}/{way}"] = place.run("transfer", f"taught/{seed}-{recipe}", *words, *more)
-
+def pretrained(place: Place, budget: Budget, seeds: Sequence[int], jobs: int) -> dict[str, Summary]:
+    """Pretrain the teacher and the students; return the summaries by name."""
+    words = {f"semantic-softmax-{seed}": pretraining(place, budget, "semantic-softmax", seed) for seed in seeds}
+    words["taught/teacher"] = [*pretraining(place, budget, "semantic-softmax", 0), "--model", TEACHER]
     with ThreadPoolExecutor(jobs) as pool:
-        teacher = pool.submit(teach)
-        for future in [pool.submit(student, seed) for seed in seeds]:
-            future.result()
-    return results
+        futures = {name: pool.submit(place.run, "pretrain", name, *own) for name, own in words.items()}
+        return {name: future.result() for name, future in futures.items()}
 
 
-def print_table(results: dict[str, Summary], seeds: Sequence[int]) -> None:
-    """Print the mean and standard deviation of top-1 over seeds, in percent, as a Markdown table."""
-    print("| fine-tuned with | top-1 | validation loss |")
-    print("|---|---|---|")
-    for way in WAYS:
-        cells = []
-        for key, scale in (("val_top1", 100), ("val_loss", 1)):
-            values = [results[f"semantic-softmax-{seed}/{way}"][key] * scale for seed in seeds]
-            spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-            cells.append(f"{statistics.mean(values):.2f} ± {spread:.2f}")
-        print(f"| {way} | {' | '.join(cells)} |")
-    print(f"| the teacher itself, {TEACHER} | {100 * results['teacher/fine-tuning']['val_top1']:.2f} | |")
+def teach(place: Place, budget: Budget, epochs: int) -> tuple[Path, Summary]:
+    """Fine-tune the teacher; return its folder and its scores."""
+    folder = place.root / "taught" / "teacher-tuned"
+    tasks = write_tasks(folder.with_suffix(".toml"), place, {"tuned": settings(budget, epochs)})
+    scores = benchmark({"teacher": [place.root / "taught" / "teacher"]}, tasks, folder, jobs=1)
+    return folder / "runs" / "tuned" / "teacher" / "checkpoint-0-seed-0", scores
+
+
+def learn(place: Place, budget: Budget, teacher: Path, seeds: Sequence[int], jobs: int) -> Summary:
+    """Fine-tune the students, without the teacher and with it; return their scores."""
+    own = settings(budget, budget.transfer_epochs)
+    ways = {"labels": own, "labels-and-teacher": {**own, "distill.teacher": str(teacher.resolve())}}
+    folder = place.root / "taught" / "students"
+    tasks = write_tasks(folder.with_suffix(".toml"), place, ways)
+    groups = {"semantic-softmax": [place.root / f"semantic-softmax-{seed}" for seed in seeds]}
+    return benchmark(groups, tasks, folder, jobs)
+
+
+def write_tasks(path: Path, place: Place, ways: Mapping[str, Mapping[str, float | str]]) -> Path:
+    """Write a list of fine-tunings on the classes held back, with the settings of each."""
+    text = f'[defaults]\nkind = "fine-tune"\ndata = {json.dumps(str(place.held_back.resolve()))}\n'
+    text += 'set.run.workers = 0\nset.run.device = "cpu"\n'
+    for name, values in ways.items():
+        text += f"\n[tasks.{name}]\n"
+        text += "".join(f"set.{key} = {json.dumps(value)}\n" for key, value in values.items())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
 
 
 if __name__ == "__main__":

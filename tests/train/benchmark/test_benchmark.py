@@ -193,7 +193,7 @@ def test_where_a_run_is_computed_may_change(calm, place, capsys):
 
 def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
     weights = write_weights(tmp_path / "weights.safetensors")  # nothing says which model it is of
-    (place / "one.toml").write_text(TASKS.partition("[tasks.tuned]")[0])
+    (place / "one.toml").write_text(TASKS.partition("[tasks.tuned]")[0].replace('"probe"', '"knn"\nknn = [5, 9]'))
     line = one_line(
         capsys,
         "benchmark",
@@ -206,7 +206,11 @@ def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
     )
     assert line.endswith("checkpoint-0.log")
     assert {key[0] for key in table(tmp_path / "out")} == {"good"}
-    assert "| bad | – |" in (tmp_path / "out" / "table.md").read_text()
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| bad | – |\n| good | " in text
+    assert re.search(r"good \| \d+\.\d \[\d+\.\d, \d+\.\d\] \|", text)
+    summary = json.loads((tmp_path / "out/runs/probe/good/checkpoint-0/summary.json").read_text())
+    assert list(summary["knn"]) == ["5", "9"]
 
 
 def test_runs_over_other_images_share_no_row(calm, place, tmp_path, capsys):

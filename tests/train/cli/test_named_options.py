@@ -36,6 +36,9 @@ COMMANDS = {
     "transfer": {"transfer"},
     "embed": {"embed"},
     "neighbors": {"transfer"},
+    "benchmark": {"benchmark"},
+    "benchmark/kinds.py": {"transfer"},  # options of the commands that a benchmark starts
+    "benchmark/plan.py": {"transfer"},
     "use": {"predict", "export"},
     "use/onnx_network.py": {"predict"},
     "use/predict_picture.py": {"predict"},
