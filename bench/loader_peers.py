@@ -97,6 +97,7 @@ def ours(
     workers: int = 0,
     start_step: int = 0,
     size: int | None = None,
+    downscale: str = "libjpeg",
     block: int | None = None,
     epochs: int = 1,
 ) -> Generator[Any]:
@@ -113,7 +114,8 @@ def ours(
     location = locate(inputs.uri)
     augmentation = Augmentation(0, 0.5, 2, 9) if augmented else None
     readers = ShardReaders(location, read_manifest(location), "train")
-    source = StreamSource(readers, Decoding(image_size=size or inputs.size, scaled=size is not None), augmentation)
+    decoding = Decoding(image_size=size or inputs.size, downscale=downscale if size else "")
+    source = StreamSource(readers, decoding, augmentation)
     plan = TrainPlan(inputs.lengths, seed=0, epochs=epochs, global_batch=BATCH, block=block or BLOCK)
     for batch in open_stream(source, plan, workers=workers, start_step=start_step):
         yield batch.images

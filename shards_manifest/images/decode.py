@@ -82,7 +82,7 @@ def read_pixels(data: bytes | memoryview, limits: Limits) -> Pixels:
         return pixels_of(picture.pixels)
 
 
-def decode_strictly(data: bytes | memoryview, limits: Limits, row: Pixels, *, scaled: bool = False) -> Pixels:
+def decode_strictly(data: bytes | memoryview, limits: Limits, row: Pixels, *, eighths: int = 0) -> Pixels:
     """Return an image's pixels, uint8 [H, W, 3], not turned; in `row` where they have its shape.
 
     A JPEG that libjpeg warns about is refused: those of a prepared dataset have no fault until their bytes change.
@@ -91,13 +91,14 @@ def decode_strictly(data: bytes | memoryview, limits: Limits, row: Pixels, *, sc
         data: an image file's bytes.
         limits: a picture that exceeds them is refused by its header.
         row: uint8 [H, W, 3], contiguous. Pixels of another shape may lie in a buffer that the next call overwrites.
-        scaled: decode a JPEG at a scale of 1 to 7 eighths where that brings its short side to the row's.
+        eighths: decode a JPEG at a scale of 1 to so many eighths, 7 at most, where that brings its short side to the
+            row's.
 
     Raises:
         ImageError: the bytes are not a picture, or libjpeg warns about them.
     """
     with DecoderGuard(data):
-        if data[:2] == START_OF_IMAGE and (pixels := read_rgb(data, limits, row, scaled=scaled)) is not None:
+        if data[:2] == START_OF_IMAGE and (pixels := read_rgb(data, limits, row, eighths=eighths)) is not None:
             return pixels
         codec = _recognized(data)
         if codec is WEBP:

@@ -49,7 +49,7 @@ def read_rgbx(data: bytes, limits: Limits) -> tuple[Image.Image, bool] | None:
 
 
 def read_rgb(
-    data: bytes | memoryview, limits: Limits, row: npt.NDArray[np.uint8], *, scaled: bool = False
+    data: bytes | memoryview, limits: Limits, row: npt.NDArray[np.uint8], *, eighths: int = 0
 ) -> npt.NDArray[np.uint8] | None:
     """Return a JPEG's pixels, uint8 [H, W, 3], not turned; in `row` where they have its shape.
 
@@ -60,7 +60,7 @@ def read_rgb(
         data: the JPEG.
         limits: how large it may be.
         row: uint8 [H, W, 3], contiguous.
-        scaled: decode at a scale of 1 to 7 eighths where that brings the short side to the row's.
+        eighths: decode at a scale of 1 to so many eighths, 7 at most, where that brings the short side to the row's.
 
     Raises:
         ImageError: it is larger than the limits, or has too many scans.
@@ -74,8 +74,8 @@ def read_rgb(
         return None
     check_scans(data, width, height, 3, limits)
     least = (0, 0)
-    if scaled and (eighths := _eighths(min(height, width), min(row.shape[:2]))):
-        height, width = least = -(-height * eighths // _FULL), -(-width * eighths // _FULL)
+    if eighths and 0 < (scale := _eighths(min(height, width), min(row.shape[:2]))) <= eighths:
+        height, width = least = -(-height * scale // _FULL), -(-width * scale // _FULL)
     buffer = row if (height, width) == row.shape[:2] else _buffer(height * width * 3)
     pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(
         data, "RGB", min_height=least[0], min_width=least[1], buffer=buffer

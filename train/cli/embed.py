@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from in21k.train.cli.data_options import data_options, data_request
-from in21k.train.cli.shared import LocalPath, print_summary, settings_of, shared
+from in21k.train.cli.shared import LocalPath, print_summary, quick_imports, settings_of, shared
 from in21k.train.cli.use import batch_size_option, images_from_option, listed_images
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
@@ -91,9 +91,10 @@ def embed(
     asked = data_request(sources[0] if sources else "", options)
     chosen = {name: options.pop(name) for name in ("model", "layer")}
     config = with_values(Config(), settings_of(options))
-    from in21k.train.embed.embed import embed as core
-    from in21k.train.embed.request import EmbeddingRequest
-    from in21k.train.embed.source import SourceRequest
+    with quick_imports():
+        from in21k.train.embed.embed import embed as core
+        from in21k.train.embed.request import EmbeddingRequest
+        from in21k.train.embed.source import SourceRequest
 
     source = SourceRequest(sources, asked, listed_images(images_from), images_from is not None, split)
     request = EmbeddingRequest(

@@ -12,6 +12,7 @@ from in21k.train.cli.shared import (
     check_there,
     inputs_option,
     print_summary,
+    quick_imports,
     recipe_option,
     setting_option,
     settings_of,
@@ -56,7 +57,8 @@ def pretrain(
     asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     choice = choose(recipe, values, default=DEFAULT_RECIPE, run=output if resume else None)
-    from in21k.train.trainer.loop import pretrain as core
+    with quick_imports():
+        from in21k.train.trainer.loop import pretrain as core
 
     show_run(lambda: core(asked, output, choice, resume=resume), as_json)
 
@@ -119,9 +121,10 @@ def evaluate(
     config = with_values(Config(), settings_of(options) | per_step)
     if checkpoint is not None:
         check_there(checkpoint)
-    from in21k.train.evaluation.scores import evaluate as core
-    from in21k.train.evaluation.scores import published_model, trained_model
-    from in21k.train.model.published import PublishedModel
+    with quick_imports():
+        from in21k.train.evaluation.scores import evaluate as core
+        from in21k.train.evaluation.scores import published_model, trained_model
+        from in21k.train.model.published import PublishedModel
 
     if checkpoint is not None:
         opener = trained_model(checkpoint, raw=raw)

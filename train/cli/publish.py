@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from in21k.train.cli.shared import LocalPath, check_there, print_summary
+from in21k.train.cli.shared import LocalPath, check_there, print_summary, quick_imports
 from in21k.train.cli.use import data_option, hierarchy_option
 
 
@@ -54,11 +54,12 @@ def export(
     if not push and (public or overwrite):
         raise click.UsageError("--public and --overwrite are for --push; add it, or leave them out")
     check_there(checkpoint)
-    from in21k.train.publish.card_metadata import chosen_license
-    from in21k.train.publish.export import ExportOptions
-    from in21k.train.publish.export import export as core
-    from in21k.train.publish.upload import Upload
-    from in21k.train.use.trained_model import open_trained
+    with quick_imports():
+        from in21k.train.publish.card_metadata import chosen_license
+        from in21k.train.publish.export import ExportOptions
+        from in21k.train.publish.export import export as core
+        from in21k.train.publish.upload import Upload
+        from in21k.train.use.trained_model import open_trained
 
     upload = Upload(push, public, overwrite) if push else None
     options = ExportOptions(onnx=onnx, license=chosen_license(license_id, license_link), upload=upload)

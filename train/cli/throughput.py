@@ -8,6 +8,7 @@ from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
     any_setting_option,
     print_summary,
+    quick_imports,
     recipe_option,
     setting_option,
     settings_of,
@@ -42,6 +43,7 @@ def throughput(data: str, recipe: str, steps: int, settings: tuple[str, ...], as
       in21k-train throughput out --model mobilenetv3_large_100 --batch-size 1024 --set data.augment_device=gpu
     """
     config = choose(recipe, read_overrides(settings) | settings_of(options), default=DEFAULT_RECIPE).config
-    from in21k.train.trainer.throughput import throughput as core
+    with quick_imports():
+        from in21k.train.trainer.throughput import throughput as core
 
     print_summary(core(data, config, steps), as_json)

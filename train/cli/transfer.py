@@ -7,7 +7,7 @@ import click
 
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.numbers import Positive, WholeNumbers
-from in21k.train.cli.shared import RECIPE_HELP, setting_option, settings_of, shared, show_run, training
+from in21k.train.cli.shared import RECIPE_HELP, quick_imports, setting_option, settings_of, shared, show_run, training
 from in21k.train.config.overrides import read_overrides
 from in21k.train.recipes.choice import choose
 
@@ -87,9 +87,10 @@ def transfer(
     asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     chosen = choose(recipe, values, run=output if resume else None).recipe if recipe else None
-    from in21k.train.neighbors.knn import knn as vote
-    from in21k.train.transfer.transfer import TransferRequest
-    from in21k.train.transfer.transfer import transfer as core
+    with quick_imports():
+        from in21k.train.neighbors.knn import knn as vote
+        from in21k.train.transfer.transfer import TransferRequest
+        from in21k.train.transfer.transfer import transfer as core
 
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
     show_run(lambda: vote(request, output, voting) if voting else core(request, output, resume=resume), as_json)

@@ -15,6 +15,7 @@ from in21k.train.cli.shared import (
     LocalPath,
     Probability,
     check_there,
+    quick_imports,
     setting_option,
     settings_of,
 )
@@ -112,10 +113,11 @@ def predict(
     check_value("data.eval_batch_size", batch_size, "--batch-size")
     run = with_values(Config(), settings_of(options)).run
     check_there(checkpoint)
-    from in21k.train.use.image_files import found_images
-    from in21k.train.use.predict import predict as core
-    from in21k.train.use.predict_picture import check_picture, draw_picture
-    from in21k.train.use.trained_model import open_trained
+    with quick_imports():
+        from in21k.train.use.image_files import found_images
+        from in21k.train.use.predict import predict as core
+        from in21k.train.use.predict_picture import check_picture, draw_picture
+        from in21k.train.use.trained_model import open_trained
 
     files = found_images(images, listed_images(images_from))
     if picture is not None:

@@ -33,6 +33,12 @@ class DataConfig:
         "cases.",
         choices=("bicubic", "bilinear"),
     )
+    downscale: str = setting(
+        "libjpeg",
+        "How images come to the smaller sizes of a size schedule: libjpeg (scaled as JPEGs are decoded) or linear (so "
+        "up to one half; between that and the whole, decoded whole and interpolated, which is faster).",
+        choices=("libjpeg", "linear"),
+    )
     random_crop_min_area: float = setting(
         0.0,
         "Least area of the random crop that takes a training image's place, as a fraction of the image's; 0 turns "

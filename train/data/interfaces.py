@@ -66,9 +66,13 @@ class Decoding:
 
     A dataset that in21k-prep wrote has no such images: there, a warning means that bytes have changed since.
     """
-    scaled: bool = False
-    """Whether libjpeg decodes a JPEG at a scale of 1 to 7 eighths where that brings its short side to the image size,
-    which leaves nothing to resize."""
+    downscale: str = ""
+    """How images are made smaller: as all are resized (empty), `libjpeg` or `linear`.
+
+    `libjpeg` decodes a JPEG at a scale of 1 to 7 eighths where that brings its short side to the image size, which
+    leaves nothing to resize. `linear` does so up to 4 eighths; an image whose sides shrink to half or more is decoded
+    whole, and each pixel interpolated between the four that are nearest. All others are resized.
+    """
     interpolation: str = "bicubic"
     """How images of another size are resized: bicubic or bilinear, both antialiased."""
     random_crops: RandomCrops | None = None

@@ -32,7 +32,7 @@ def decode_wild(
     row: Pixels,
     crop: Crop | None = None,
     *,
-    scaled: bool = False,
+    downscale: str = "",
     interpolation: str = "bicubic",
 ) -> None:
     """Decode an image to RGB into a row, as `decode_into` does.
@@ -41,18 +41,18 @@ def decode_wild(
         content: an image file's bytes, or pixels, uint8 [H, W, 3].
         row: uint8 [H, W, 3], contiguous.
         crop: what to cut out before, of the upright image; None squishes.
-        scaled: as for `decode_into`, of JPEGs that are upright and without fault; others are resized.
+        downscale: as for `decode_into`; libjpeg scales JPEGs that are upright and without fault.
         interpolation: as for `decode_into`.
 
     Raises:
         ImageError: it cannot be decoded; the row is then undefined.
     """
     if isinstance(content, np.ndarray):
-        fit_into(content, row, crop, interpolation)
+        fit_into(content, row, crop, downscale=downscale, interpolation=interpolation)
         return
     # The strict decoder is the faster one, and turns nothing: it takes the JPEGs that are upright and without fault.
     if content[:2] == START_OF_IMAGE and orientation(content) == 1:
         with suppress(ImageError):
-            decode_into(content, row, crop, scaled=scaled, interpolation=interpolation)
+            decode_into(content, row, crop, downscale=downscale, interpolation=interpolation)
             return
-    fit_into(read_pixels(content), row, crop, interpolation)
+    fit_into(read_pixels(content), row, crop, downscale=downscale, interpolation=interpolation)

@@ -82,9 +82,9 @@ class BatchDecoder:
         """Decode a sample into a row and return why that is not possible; nothing if it is."""
         decoding = self.decoding
         decode = decode_wild if decoding.wild else decode_into
-        scaled = decoding.scaled and decoding.random_crops is None
+        downscale = decoding.downscale if decoding.random_crops is None else ""
         try:
-            decode(sample.image, row, crop, scaled=scaled, interpolation=decoding.interpolation)
+            decode(sample.image, row, crop, downscale=downscale, interpolation=decoding.interpolation)
         except ImageError as error:
             return one_line(error)
         return ""

@@ -75,7 +75,7 @@ def train_source(data: TrainingData, config: Config) -> StreamSource:
     decoding = replace(
         source.decoding,
         crop_seed=config.run.seed,
-        scaled=not sizes.is_constant,
+        downscale="" if sizes.is_constant else config.data.downscale,
         random_crops=random_crops_of(config),
     )
     return replace(

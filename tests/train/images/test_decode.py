@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from dumps import encode, jpeg, photo, png_of_size, rotated_jpeg, sixteen_bit
@@ -46,7 +47,7 @@ def test_an_image_is_squished_into_its_row(decode, name):
 def test_libjpeg_scales_by_eighths_where_asked_to(decode, eighths):
     image, side = photo(3, (64, 64)).resize((128, 128)), 16 * eighths
     content = encode(image, "JPEG", quality=95)
-    resized, scaled = decoded(decode, content, side), decoded(decode, content, side, scaled=True)
+    resized, scaled = decoded(decode, content, side), decoded(decode, content, side, downscale="libjpeg")
     assert (resized == row_of(Image.open(io.BytesIO(content)), side)).all()
     assert 0 < np.abs(scaled.astype(int) - resized).mean() < 4
     if eighths in (1, 2, 4):  # Pillow's draft mode has these alone
@@ -59,21 +60,50 @@ def test_libjpeg_scales_by_eighths_where_asked_to(decode, eighths):
 def test_what_libjpeg_cannot_scale_is_resized(decode):
     square = encode(photo(3, (64, 64)), "JPEG")
     for content, side in ((square, 50), (square, 64), (square, 80), (encode(photo(3, (64, 64)), "PNG"), 32)):
-        assert (decoded(decode, content, side, scaled=True) == decoded(decode, content, side)).all()
+        assert (decoded(decode, content, side, downscale="libjpeg") == decoded(decode, content, side)).all()
 
 
 @pytest.mark.parametrize("decode", BOTH)
 def test_a_scaled_image_is_cropped_or_squished_afterwards(decode):
     content = encode(photo(3, (128, 64)), "JPEG", quality=95)
     for crop in (CENTER, SquareCrop(0.0, 0.0), None):
-        whole, half = decoded(decode, content, 64, crop), decoded(decode, content, 32, crop, scaled=True)
+        whole, half = decoded(decode, content, 64, crop), decoded(decode, content, 32, crop, downscale="libjpeg")
         assert np.abs(row_of(Image.fromarray(whole), 32).astype(int) - half).mean() < 6
 
 
+@pytest.mark.parametrize("decode", BOTH)
+@pytest.mark.parametrize("eighths", range(1, 9))
+def test_linear_takes_a_whole_image_between_half_and_all_of_its_size(decode, eighths):
+    content, side = encode(photo(3, (128, 128)), "JPEG", quality=95), 16 * eighths
+    found = decoded(decode, content, side, downscale="linear")
+    if eighths <= 4:
+        assert (found == decoded(decode, content, side, downscale="libjpeg")).all()
+    else:
+        whole = np.asarray(Image.open(io.BytesIO(content)))
+        assert (found == cv2.resize(whole, (side, side), interpolation=cv2.INTER_LINEAR)).all()
+
+
+@pytest.mark.parametrize("decode", BOTH)
+@pytest.mark.parametrize("size", [(128, 128), (100, 49), (48, 80)])
+def test_linear_resizes_what_grows_or_shrinks_to_less_than_half(decode, size):
+    """One of 100 × 49 would otherwise lose pixels along its width."""
+    for kind in ("PNG", "JPEG"):
+        content = encode(photo(3, size), kind)
+        assert (decoded(decode, content, 49, downscale="linear") == decoded(decode, content, 49)).all()
+
+
+@pytest.mark.parametrize("decode", BOTH)
+def test_linear_takes_the_cropped_box_of_any_format(decode):
+    content = encode(photo(3, (90, 60)), "PNG")
+    square = decoded(decode, content, 60, CENTER)
+    expected = cv2.resize(square, (40, 40), interpolation=cv2.INTER_LINEAR)
+    assert (decoded(decode, content, 40, CENTER, downscale="linear") == expected).all()
+
+
 def test_a_damaged_image_is_refused_at_any_scale():
-    assert refuses(decode_into, damaged_in_the_middle(), scaled=True)
+    assert refuses(decode_into, damaged_in_the_middle(), downscale="libjpeg")
     cut = encode(photo(3, (64, 64)), "JPEG")[:-200]
-    assert refuses(decode_into, cut, 32, scaled=True)
+    assert refuses(decode_into, cut, 32, downscale="libjpeg")
 
 
 @pytest.mark.parametrize("decode", BOTH)

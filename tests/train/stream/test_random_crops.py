@@ -23,11 +23,11 @@ CROPS = RandomCrops(seed=5, areas=(0.2, 0.8), ratios=(0.75, 1.25))
 SETTINGS = {"data.random_crop_min_area": 0.2, "data.random_crop_max_area": 0.8, "run.workers": 0, "run.seed": 5}
 
 
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("downscale", ["", "libjpeg", "linear"])
 @pytest.mark.parametrize("side", [16, 32])
-def test_each_image_is_cropped_out_of_all_of_its_pixels(dataset_folder, side, scaled):
+def test_each_image_is_cropped_out_of_all_of_its_pixels(dataset_folder, side, downscale):
     """A JPEG scaled by libjpeg to 16 of 32 pixels would have to be magnified again."""
-    source = decoding_with(source_of(dataset_folder, size=side), random_crops=CROPS, scaled=scaled)
+    source = decoding_with(source_of(dataset_folder, size=side), random_crops=CROPS, downscale=downscale)
     (batch,) = stream(source, 93)
     (plain,) = stream(source_of(dataset_folder), 93)
     crops = resized_crops(CROPS.areas, CROPS.ratios, CROPS.seed, 0, 0, 93)

@@ -19,9 +19,9 @@ from in21k.train.stream.source import StreamSource, train_source, val_source
 STEPS = 93 // 8
 
 
-@pytest.fixture(scope="module")
-def growing(dataset_folder) -> StreamSource:
-    source = decoding_with(source_of(dataset_folder, augmentation=AUGMENTATION), scaled=True)
+@pytest.fixture(scope="module", params=["libjpeg", "linear"])
+def growing(dataset_folder, request) -> StreamSource:
+    source = decoding_with(source_of(dataset_folder, augmentation=AUGMENTATION), downscale=request.param)
     return replace(source, sizes=schedule_of("0:16, 1:20, 2:32"))
 
 
@@ -66,9 +66,10 @@ def test_the_samples_and_their_order_do_not_depend_on_the_sizes(growing):
 def test_images_are_scaled_by_libjpeg_in_a_schedule_alone(dataset_folder):
     data = open_dataset(str(dataset_folder))
     one, several = (with_values(Config(), {"data.image_size": size}) for size in (16, "0:16, 1:24"))
-    assert not train_source(data, one).decoding.scaled
-    assert train_source(data, several).decoding.scaled
-    assert (val_source(data, several).decoding.image_size, val_source(data, several).decoding.scaled) == (24, False)
+    assert not train_source(data, one).decoding.downscale
+    assert train_source(data, several).decoding.downscale == "libjpeg"
+    assert (val_source(data, several).decoding.image_size, val_source(data, several).decoding.downscale) == (24, "")
+    assert train_source(data, with_values(several, {"data.downscale": "linear"})).decoding.downscale == "linear"
 
 
 def test_a_slot_holds_batches_of_any_size_up_to_the_largest():

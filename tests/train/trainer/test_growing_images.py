@@ -76,15 +76,21 @@ def test_its_evaluation_is_at_the_last_size(grown, dataset_folder, capsys):
     assert err.count("\n") == 1
 
 
+def cut_at(run: Path, copy: Path, step: int) -> Path:
+    """A copy of a run as it was when it was killed after a step."""
+    shutil.copytree(run, copy)
+    (copy / "summary.json").unlink()
+    for folder in (copy / "checkpoints").iterdir():
+        if int(folder.name.partition("-")[2]) > step:
+            shutil.rmtree(folder)
+    return copy
+
+
 @pytest.mark.parametrize("step", [STEPS - 1, STEPS + 2])
 def test_resumed_around_a_change_of_size_it_is_the_same_run(grown, dataset_folder, tmp_path, step):
     run, _ = grown
-    cut, at = tmp_path / "cut", step // 3 * 3
-    shutil.copytree(run, cut)
-    (cut / "summary.json").unlink()
-    for folder in (cut / "checkpoints").iterdir():
-        if int(folder.name.partition("-")[2]) > at:
-            shutil.rmtree(folder)
+    at = step // 3 * 3
+    cut = cut_at(run, tmp_path / "cut", at)
     assert train(dataset_folder, cut, resume=True)["resumed_at_step"] == at
     assert train_losses(cut) == train_losses(run)
     ours, theirs = (load_file(find_model(each)) for each in (cut, run))
@@ -94,6 +100,22 @@ def test_resumed_around_a_change_of_size_it_is_the_same_run(grown, dataset_folde
 def test_a_resumed_run_keeps_its_sizes(grown, dataset_folder):
     with pytest.raises(TrainError, match=rf"data.image_size: '{SIZES}' → '0:16, 2:32'"):
         train(dataset_folder, grown[0], resume=True, data__image_size="0:16, 2:32")
+
+
+def test_a_run_from_before_there_was_a_choice_resumes_with_the_pixels_that_it_had(grown, dataset_folder, tmp_path):
+    cut = cut_at(grown[0], tmp_path / "cut", 3)
+    record = json.loads((cut / "config.json").read_text())
+    del record["config"]["data"]["downscale"]
+    (cut / "config.json").write_text(json.dumps(record))
+    assert train(dataset_folder, cut, resume=True)["resumed_at_step"] == 3
+    assert train_losses(cut) == train_losses(grown[0])
+
+
+def test_images_that_come_to_their_sizes_in_another_way_hinder_a_resume(grown, dataset_folder, tmp_path):
+    train(dataset_folder, tmp_path / "run", data__downscale="linear")
+    assert train_losses(tmp_path / "run") != train_losses(grown[0])
+    with pytest.raises(TrainError, match=r"data.downscale: 'linear' → 'libjpeg'"):
+        train(dataset_folder, tmp_path / "run", resume=True)
 
 
 def test_a_size_after_the_last_epoch_is_refused(dataset_folder, tmp_path):
