@@ -108,6 +108,7 @@ def _voting(knn: tuple[int, ...] | None, temperature: float | None, *, probe: bo
         raise click.UsageError(
             "--knn fits nothing that could be resumed; leave --resume out, and give another --output"
         )
-    from in21k.train.neighbors.knn import Voting
+    with quick_imports():
+        from in21k.train.neighbors.knn import Voting
 
     return Voting(knn) if temperature is None else Voting(knn, temperature)
