@@ -1,10 +1,14 @@
-"""64-bit hashes of strings, so that millions of keys can be compared at eight bytes per key."""
+"""64-bit hashes of keys: to compare millions of them at eight bytes each, and to shuffle and choose by."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+SELECTION = b"select"
+"""The purpose of the hash in whose order the training images of a class are taken, where not all of them are."""
 
 
 def hash_strings(strings: "Sequence[str] | npt.NDArray[Any]") -> npt.NDArray[np.uint64]:
@@ -13,3 +17,10 @@ def hash_strings(strings: "Sequence[str] | npt.NDArray[Any]") -> npt.NDArray[np.
 
     hashes: npt.NDArray[np.uint64] = pd.util.hash_array(np.asarray(strings, object), categorize=False)
     return hashes
+
+
+def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
+    """Return a 64-bit hash of a key, independent for each seed and purpose."""
+    return int.from_bytes(
+        hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode(), person=purpose).digest(), "big"
+    )

@@ -1,4 +1,4 @@
-"""Keys of samples, and the keyed hashes that shuffle and choose them."""
+"""Keys of samples."""
 
 import hashlib
 import re
@@ -47,10 +47,3 @@ def keyed_images(label: str, images: Sequence[RawImage]) -> list[tuple[str, RawI
         (sample_key(label, image.name), image) if len(folders[key]) > 1 else (key, image._replace(name=name))
         for key, image, (_, _, name) in zip(keys, images, paths, strict=True)
     ]
-
-
-def keyed_hash(seed: int, purpose: bytes, key: str) -> int:
-    """Return a 64-bit hash of a key, independent for each seed and purpose."""
-    return int.from_bytes(
-        hashlib.blake2b(key.encode(), digest_size=8, key=str(seed).encode(), person=purpose).digest(), "big"
-    )

@@ -28,7 +28,7 @@ from in21k.prep.records import (
 )
 from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.image_rows import open_image_rows
-from in21k.prep.stages.keys import keyed_hash, keyed_images, sample_key
+from in21k.prep.stages.keys import keyed_images, sample_key
 from in21k.prep.stages.mixed_order import split_in_dump_order
 from in21k.prep.stages.record import (
     CLASSES,
@@ -46,6 +46,7 @@ from in21k.prep.stages.reject_rows import RejectRows
 from in21k.prep.stages.select import ImageSelection, spares
 from in21k.prep.stages.split_lists import SplitLists, read_split_lists
 from in21k.prep.tables import table_writer, write_table
+from in21k.shards_manifest.key_hashes import SELECTION, keyed_hash
 from in21k.shards_manifest.storage.location import Location
 
 STAGE = "split"
@@ -265,7 +266,7 @@ def _splits(images: dict[str, RawImage], ranks: list[int], choice: _Choice) -> l
         return splits
     keys, given = list(images), [image.given_split for image in images.values()]
     train = [at for at, split in enumerate(splits) if split == "train"]
-    train.sort(key=lambda at: (keyed_hash(seed, b"select", keys[at]), keys[at]))
+    train.sort(key=lambda at: (keyed_hash(seed, SELECTION, keys[at]), keys[at]))
     for at in train[choice.selection.wanted(len(train)) :]:
         splits[at] = SPARE if not given[at] and ranks[at] < held_out + spares(held_out) else ""
     return splits

@@ -18,6 +18,13 @@ class DataConfig:
         high=MAX_SIDE,
         by_epoch=True,
     )
+    fraction: float = setting(
+        1.0,
+        "Share of each class's training images to train on, one at least; smaller shares are parts of larger ones. "
+        "Where images have several classes, the share of all of them.",
+        low=1e-6,
+        high=1,
+    )
     batch_size: int = setting(256, "Training images per step, over all ranks together.", low=1, high=2**24)
     block_samples: int = setting(
         32,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
 from in21k.train.config.settings import Config
+from in21k.train.data.fraction import with_fraction
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
@@ -60,6 +61,7 @@ def knn(request: TransferRequest, run: Path, voting: Voting) -> dict[str, Any]:
     """
     began = time.perf_counter()
     data, choice = open_request(request, run)
+    data = with_fraction(data, choice.config.data.fraction)
     if choice.config.distill.teacher:
         raise TrainError("k-NN learns from no teacher; leave --teacher out, or fine-tune, without --knn")
     _require_enough(data, voting, data.samples("train"))

@@ -13,6 +13,7 @@ import torch
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.config.settings import Config, RunConfig
+from in21k.train.data.fraction import with_fraction
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import SHARDS, DataRequest, open_to_pretrain
 from in21k.train.data.open_datasets.taxonomy import in_taxonomy
@@ -77,7 +78,7 @@ def train_on(
     with _joined(_config_of(asked).run) as ranks, run_lock(run) as lock:
         resume = was_restarted(ranks) or resume
         asked = _continued(asked, run, ranks) if resume else asked
-        dataset = _in_levels(open_data(), _config_of(asked))
+        dataset = _as_asked(open_data(), _config_of(asked))
         config = resolved(_config_of(asked), dataset, ranks)
         if ranks.is_first:
             lock.take_if_there()
@@ -100,9 +101,9 @@ def train_on(
     return summary if ranks.is_first else None
 
 
-def _in_levels(data: TrainingData, config: Config) -> TrainingData:
-    """Return data with the classes above their own, where the scheme learns by hierarchy and they have a taxonomy."""
-    return in_taxonomy(data) if config.loss.scheme in IN_HIERARCHY else data
+def _as_asked(data: TrainingData, config: Config) -> TrainingData:
+    """Return a fraction of data, with the classes above their own where the scheme learns by hierarchy."""
+    return with_fraction(in_taxonomy(data) if config.loss.scheme in IN_HIERARCHY else data, config.data.fraction)
 
 
 def _config_of(asked: Asked) -> Config:

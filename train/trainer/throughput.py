@@ -11,6 +11,7 @@ import torch
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import only_size
+from in21k.train.data.fraction import with_fraction
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import steps_per_epoch
 from in21k.train.data.prepared.dataset import open_dataset
@@ -68,7 +69,7 @@ def throughput(data: str, config: Config, steps: int) -> dict[str, Any] | None:
     """
     only_size(config.data.image_size, "a measurement")
     with join_ranks(config.run.device) as ranks:
-        dataset = open_dataset(data)
+        dataset = with_fraction(open_dataset(data), config.data.fraction)
         config = resolved(_long_enough(config, dataset, WARM_UP + steps), dataset, ranks)
         session = open_session(config, dataset, ranks, Start(None, None))
         with dataset.cached(read_options(config.data)):

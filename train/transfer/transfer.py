@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from in21k.train.data.fraction import with_fraction
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import DataRequest, open_data, require_apart
 from in21k.train.data.prepared.dataset import Dataset
@@ -56,6 +57,7 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
             f"{data.name} knows only some classes of each image, which a linear probe does not take; fine-tune"
         )
     if request.probe:
+        data = with_fraction(data, choice.config.data.fraction)
         return probe(data, run, choice.config, keep_features=request.keep_features)
     return train_on(lambda: data, run, choice, resume=resume)
 

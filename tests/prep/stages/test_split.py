@@ -7,7 +7,8 @@ from dumps import make_dump
 from hypothesis import given
 from hypothesis import strategies as st
 
-from in21k.prep.stages.keys import keyed_hash, sample_key
+from in21k.prep.stages.keys import sample_key
+from in21k.shards_manifest.key_hashes import keyed_hash
 
 DOG, CAT = "n02084071", "n02121620"
 NUMBERS = [2, 10, 1, 100, 33, 7, 8, 9, 21, 5]
