@@ -66,6 +66,9 @@ class Place:
 
     root: Path
     """Of all runs."""
+    device: str = "cpu"
+    workers: int = 0
+    """Loader processes of each run."""
 
     @property
     def pretraining(self) -> Path:
@@ -82,7 +85,8 @@ class Place:
         folder = self.root / name
         if not (folder / "summary.json").exists():
             resume = ["--resume"] if (folder / "config.json").exists() else []
-            words = [command, *map(str, arguments), "--output", str(folder), "--device", "cpu", "--workers", "0"]
+            where = ["--output", str(folder), "--device", self.device, "--workers", str(self.workers)]
+            words = [command, *map(str, arguments), *where]
             folder.parent.mkdir(parents=True, exist_ok=True)
             call([sys.executable, "-m", "in21k.train", *words, *resume], folder.with_suffix(".log"))
             print(f"{name}: done", file=sys.stderr)
@@ -190,7 +194,7 @@ def write_tasks(path: Path, place: Place, budget: Budget, seeds: Sequence[int]) 
     tuned = "".join(f"set.{key} = {value}\n" for key, value in settings(budget, budget.transfer_epochs).items())
     data = json.dumps(str(place.held_back.resolve()))
     path.write_text(
-        f'[defaults]\ndata = {data}\nset.run.workers = 0\nset.run.device = "cpu"\n\n'
+        f'[defaults]\ndata = {data}\nset.run.workers = {place.workers}\nset.run.device = "{place.device}"\n\n'
         f'[tasks.probe]\ntitle = "linear probe"\nkind = "probe"\n\n'
         f'[tasks.fine-tuning]\nkind = "fine-tune"\nseeds = {list(seeds)}\n{tuned}\n'
         f'[tasks.knn]\ntitle = "k-NN"\nkind = "knn"\nknn = {NEIGHBORS}\n'

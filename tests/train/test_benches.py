@@ -1,5 +1,6 @@
 """The benchmarks of training and loading run, at a small size."""
 
+import json
 import re
 import subprocess
 import sys
@@ -70,3 +71,29 @@ def test_the_embedding_bench_prints_both_rates():
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert re.search(r"^\| test_resnet \| 64 \| [\d,.]+ \| [\d,.]+ \| \d\.\d{3} \|$", done.stdout, re.M)
+
+
+@pytest.mark.slow
+def test_the_bench_of_samples_draws_its_table_from_the_runs(dataset_folder, tmp_path):
+    (tmp_path / "tasks.toml").write_text(
+        f'[tasks.knn]\nkind = "knn"\nknn = 3\ndata = "{dataset_folder}"\nset.run.workers = 0\nset.run.device = "cpu"\n'
+    )
+    options = ["--dataset", dataset_folder, "--tasks", tmp_path / "tasks.toml", "--output", tmp_path / "runs"]
+    options += ["--fractions", "0.5,1", "--seeds", 2, "--epochs", 2, "--batch-size", 8, "--image-size", 32]
+    command = [sys.executable, BENCH / "samples.py", *options]
+    for _ in range(2):  # the second time, all has been done
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+    rows = re.findall(
+        r"^\| ([\d.]+) \| (\d+) \| (\d+) \| ([\d.]+) ± [\d.]+ \| ([\d.]+) ± [\d.]+ \[.*\] \|$", done.stdout, re.M
+    )
+    whole = [row[:3] for row in rows]
+    assert whole == [("0.5", "46", "4"), ("1", "93", "2")]
+    found = {}
+    for fraction in ("0.5", "1"):
+        paths = (tmp_path / "runs" / f"fraction-{fraction}-seed-{seed}" / "summary.json" for seed in range(2))
+        scores = [json.loads(path.read_text())["val_semantic_top1"] for path in paths]
+        found[fraction] = f"{50 * sum(scores):.1f}"
+    assert {row[0]: row[3] for row in rows} == found
+    assert (tmp_path / "runs/samples.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "runs/samples.png").read_bytes().startswith(b"\x89PNG")
