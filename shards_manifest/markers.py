@@ -20,6 +20,10 @@ BENCHMARK = "benchmark.json"
 """The record of a benchmark."""
 EMBEDDINGS = "embeddings.json"
 """The record of embeddings that are complete."""
+RETRIEVAL_BEGUN = "retrieve.json"
+"""What a retrieval was asked for."""
+RETRIEVAL = "retrieval.json"
+"""The scores of a retrieval that is complete."""
 REPORT_PAGE = "report.html"
 DUPLICATES_PAGE = "duplicates.html"
 """The page of a search for duplicates, which may stand in the report's folder."""
@@ -40,6 +44,7 @@ class FolderKind(StrEnum):
     REPORT = "a report"
     EMBEDDINGS = "embeddings"
     BENCHMARK = "a benchmark"
+    RETRIEVAL = "a retrieval"
 
 
 _MARKERS = {
@@ -53,6 +58,8 @@ _MARKERS = {
     EMBEDDINGS_BEGUN: FolderKind.EMBEDDINGS,
     EMBEDDINGS: FolderKind.EMBEDDINGS,
     BENCHMARK: FolderKind.BENCHMARK,
+    RETRIEVAL_BEGUN: FolderKind.RETRIEVAL,
+    RETRIEVAL: FolderKind.RETRIEVAL,
     REPORT_PAGE: FolderKind.REPORT,
     DUPLICATES_PAGE: FolderKind.REPORT,
 }

@@ -43,6 +43,7 @@ ORDER = {
         ["trainer", "use"],
         ["transfer", "publish", "embed"],
         ["neighbors"],
+        ["retrieval"],
         ["benchmark"],
         ["cli"],
     ],

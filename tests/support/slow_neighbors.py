@@ -36,3 +36,19 @@ def slow_shares(scores: Sequence[int], k: int, sets: Sequence[Sequence[int]], cl
             present[label] += weight * (label in sets[number])
             known[label] += weight * (knows_all or label in sets[number] or -2 - label in sets[number])
     return [own / every if every else 0.0 for own, every in zip(present, known, strict=True)]
+
+
+def holidays_average_precision(ranks: Sequence[int], relevant: int) -> float:
+    """The score of INRIA's evaluation package for Holidays: trapezoids between the precisions around each hit."""
+    area = 0.0
+    for found, rank in enumerate(ranks):
+        left = 1.0 if rank == 0 else found / float(rank)
+        right = (found + 1) / float(rank + 1)
+        area += (right + left) * (1.0 / relevant) / 2.0
+    return area
+
+
+def slow_ranks(scores: Sequence[int], query: int, gallery: Sequence[int], relevant: set[int]) -> list[int]:
+    """The ranks of the relevant images among the gallery's, from 0, as Holidays counts: the query has no rank."""
+    ranked = sorted((image for image in gallery if image != query), key=lambda image: (-scores[image], image))
+    return [rank for rank, image in enumerate(ranked) if image in relevant and image != query]

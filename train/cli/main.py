@@ -8,6 +8,7 @@ from in21k.train.cli import lists as cli_lists
 from in21k.train.cli import pretrain as cli_pretrain
 from in21k.train.cli import publish as cli_publish
 from in21k.train.cli import recipes as cli_recipes
+from in21k.train.cli import retrieve as cli_retrieve
 from in21k.train.cli import throughput as cli_throughput
 from in21k.train.cli import transfer as cli_transfer
 from in21k.train.cli import use as cli_use
@@ -36,6 +37,7 @@ for command in (
     cli_transfer.transfer,
     cli_use.predict,
     cli_embed.embed,
+    cli_retrieve.retrieve,
     cli_benchmark.benchmark,
     cli_publish.export,
     cli_lists.models,

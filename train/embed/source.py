@@ -101,7 +101,7 @@ def open_source(request: SourceRequest, config: Config, size: int, output: Path)
     Raises:
         DatasetError: they are missing or damaged, or the split has no images.
     """
-    if _are_files(request):
+    if are_files(request):
         return _of_files(request, config, size)
     data = open_data(request.data)
     if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
@@ -109,7 +109,7 @@ def open_source(request: SourceRequest, config: Config, size: int, output: Path)
     return _of_data(data, request, config, size)
 
 
-def _are_files(request: SourceRequest) -> bool:
+def are_files(request: SourceRequest) -> bool:
     """Return whether image files are asked for: several, or what has no layout but that of files.
 
     A folder of folders counts as image files unless it has a folder `train` or a share is held out.

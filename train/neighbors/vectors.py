@@ -42,30 +42,35 @@ BLOCK_SIZES = BlockSizes()
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """N vectors of any length and the numbers of those that count, in the order in which ties are resolved."""
+    """N vectors of any length, and those of them that count, in the order in which ties are resolved."""
 
     values: Tensor
     """float16 or float32 [N, D], on any device."""
     lengths: Tensor
     """float64 [N]: their Euclidean lengths, on the CPU."""
     numbers: Tensor | None = None
-    """int64 [M]: the vectors that count, ascending; None for all."""
+    """int64 [M] on the CPU: which vectors count; None for all."""
 
     def __len__(self) -> int:
         return len(self.values) if self.numbers is None else len(self.numbers)
 
     def chosen(self, numbers: Tensor) -> "Vectors":
-        """Return those with the given numbers, int64 [M], ascending; nothing is copied."""
+        """Return those with the given numbers, int64 [M] on the CPU; nothing is copied."""
         return Vectors(self.values, self.lengths, numbers)
 
     def units(self, start: int, stop: int, device: torch.device) -> Tensor:
         """Return some of the vectors at length 1, float64 [n, D], rounded to multiples of `STEP`; a zero stays zero."""
-        if self.numbers is None:
-            values, lengths = self.values[start:stop], self.lengths[start:stop]
-        else:
-            at = self.numbers[start:stop]
-            values, lengths = self.values[at.to(self.values.device)], self.lengths[at]
-        lengths = lengths.to(device)[:, None]
+        if self.numbers is not None:
+            return self._scaled(self.numbers[start:stop], device)
+        return self._scaled(slice(start, stop), device)
+
+    def units_at(self, places: Tensor, device: torch.device) -> Tensor:
+        """Return the vectors at some places among those that count, int64 [n] on the CPU, as `units` does."""
+        return self._scaled(places if self.numbers is None else self.numbers[places], device)
+
+    def _scaled(self, rows: Tensor | slice, device: torch.device) -> Tensor:
+        at = rows.to(self.values.device) if isinstance(rows, Tensor) else rows
+        values, lengths = self.values[at], self.lengths[rows].to(device)[:, None]
         scaled = values.to(device).double() / torch.where(lengths > 0, lengths, 1)
         return scaled.div_(STEP).round_().mul_(STEP)
 

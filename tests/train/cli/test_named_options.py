@@ -18,10 +18,10 @@ COMMANDS = {
     "device": READS,
     "device/backend.py": RUNS,  # it compiles in training alone
     "images": READS,
-    "data": READS | {"embed"},
-    "data/open_data.py": {"transfer", "embed"},
-    "data/open_datasets": {"transfer", "embed"},
-    "stream": READS | {"embed"},
+    "data": READS | {"embed", "retrieve"},
+    "data/open_data.py": {"transfer", "embed", "retrieve"},
+    "data/open_datasets": {"transfer", "embed", "retrieve"},
+    "stream": READS | {"embed", "retrieve"},
     "model": LOADS,
     "model/fitting.py": READS,  # of weights that a command names
     "model/published.py": {"evaluate"},  # a teacher's caller names its own option
@@ -39,6 +39,7 @@ COMMANDS = {
     "benchmark": {"benchmark"},
     "benchmark/kinds.py": {"transfer"},  # options of the commands that a benchmark starts
     "benchmark/plan.py": {"transfer"},
+    "retrieval": {"retrieve"},
     "use": {"predict", "export"},
     "use/onnx_network.py": {"predict"},
     "use/predict_picture.py": {"predict"},

@@ -1,0 +1,87 @@
+"""The command that ranks images by their likeness to queries: retrieve."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.shared import LocalPath, print_summary, settings_of, shared
+from in21k.train.cli.use import batch_size_option
+from in21k.train.config.overrides import check_value, with_values
+from in21k.train.config.settings import Config
+
+
+@click.command()
+@click.argument("source")
+@click.option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the results.")
+@click.option(
+    "--checkpoint",
+    default="",
+    metavar="CKPT",
+    help="What embeds the images: as for embed. Embeddings need none.",
+)
+@click.option("--model", default="", metavar="NAME", help="Name of the model, if the weights file does not say it.")
+@click.option(
+    "--relevance",
+    default="auto",
+    show_default=True,
+    metavar="RULE",
+    help="What is relevant to a query: holidays (by the images' names), classes, or a CSV of path,group[,role].",
+)
+@click.option(
+    "--gallery",
+    type=click.Choice(("val", "train", "all")),
+    help="With classes: where to look for the class of each val image; val, without the query itself, by default.",
+)
+@click.option(
+    "--sheet",
+    type=click.IntRange(0, 500),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Queries that sheet.html shows; 0 for no sheet.",
+)
+@click.option(
+    "--sheet-order",
+    type=click.Choice(("worst", "even")),
+    default="worst",
+    show_default=True,
+    help="Which queries: those of the least average precision, or an even choice.",
+)
+@click.option("--faiss", is_flag=True, help="Let FAISS propose images, for large galleries; the results are the same.")
+@batch_size_option
+@click.option("--resume", is_flag=True, help="Go on in FOLDER: its embeddings are kept, the results made anew.")
+@data_options("auto", "files")
+@shared
+def retrieve(
+    source: str,
+    output: Path,
+    resume: bool,
+    batch_size: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Rank images by their likeness to queries, and score the ranking: mAP and recall.
+
+    SOURCE is a folder of images named as INRIA Holidays' are, a dataset in any layout that transfer takes, a CSV with
+    the columns path and group, or a folder of embeddings that embed wrote.
+
+    \b
+    Examples:
+      in21k-train retrieve holidays/ --checkpoint runs/r50 --output retrieval/
+      in21k-train retrieve cars/ --checkpoint timm:resnet50 --output cars-retrieval/ --gallery train
+      in21k-train retrieve photos.csv --checkpoint runs/r50 --output photos-retrieval/ --sheet 100
+      in21k-train retrieve embeddings/ --output retrieval/ --relevance photos.csv
+    """
+    check_value("data.eval_batch_size", batch_size, "--batch-size")
+    asked = data_request(source, options)
+    names = ("checkpoint", "model", "relevance", "sheet", "sheet_order", "faiss")
+    chosen = {name: options.pop(name) for name in names}
+    gallery = options.pop("gallery") or ""
+    config = with_values(Config(), settings_of(options))
+    from in21k.train.retrieval.retrieve import RetrievalRequest
+    from in21k.train.retrieval.retrieve import retrieve as core
+
+    request = RetrievalRequest(asked, **chosen, gallery=gallery, batch_size=batch_size)
+    print_summary(core(request, output, config, resume=resume), as_json)
