@@ -89,7 +89,7 @@ def main() -> None:
     runs = pretrained(place, plan, options.jobs)
     tasks = options.tasks or write_tasks(place.root / "tasks.toml", place, Budget(0, 0, options.transfer_epochs), [0])
     groups = {label(each): [place.root / name(each, seed) for seed in plan.seeds] for each in fractions}
-    scores = benchmark(groups, tasks, place.root / "benchmark", options.jobs)
+    scores = benchmark(groups, tasks, place.root / "benchmark", options.jobs, options.device)
     write_report(place.root, plan, runs, scores)
     print((place.root / "samples.md").read_text())
 

@@ -197,15 +197,18 @@ def write_tasks(path: Path, place: Place, budget: Budget, seeds: Sequence[int]) 
         f'[defaults]\ndata = {data}\nset.run.workers = {place.workers}\nset.run.device = "{place.device}"\n\n'
         f'[tasks.probe]\ntitle = "linear probe"\nkind = "probe"\n\n'
         f'[tasks.fine-tuning]\nkind = "fine-tune"\nseeds = {list(seeds)}\n{tuned}\n'
-        f'[tasks.knn]\ntitle = "k-NN"\nkind = "knn"\nknn = {NEIGHBORS}\n'
+        f'[tasks.knn]\ntitle = "k-NN"\nkind = "knn"\nknn = {NEIGHBORS}\n\n'
+        f'[tasks.retrieval]\nkind = "retrieve"\n'
     )
     return path
 
 
-def benchmark(groups: Mapping[str, Sequence[Path]], tasks: Path, output: Path, jobs: int) -> Summary:
+def benchmark(
+    groups: Mapping[str, Sequence[Path]], tasks: Path, output: Path, jobs: int, device: str = "cpu"
+) -> Summary:
     """Run `in21k-train benchmark` over labeled groups of runs, and return its summary but for places and times."""
     labeled = [f"{label}={','.join(str(run.resolve()) for run in runs)}" for label, runs in groups.items()]
-    words = ["--tasks", tasks, "--output", output, "--jobs", jobs, "--json"]
+    words = ["--tasks", tasks, "--output", output, "--jobs", jobs, "--device", device, "--json"]
     command = [sys.executable, "-m", "in21k.train", "benchmark", *labeled, *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from in21k.train.benchmark.outcomes import Outcomes, predicted
+from in21k.shards_manifest.markers import RETRIEVAL
+from in21k.train.benchmark.outcomes import Outcomes, predicted, retrieved
+from in21k.train.retrieval.scores import KS
 from in21k.train.run.folder import SUMMARY
 
 DATA_KEYS = ("layout", "val_share", "annotations", "val", "images")
@@ -56,6 +58,15 @@ KINDS: Mapping[str, Kind] = {
         keys=(*DATA_KEYS, "knn", "temperature"),
         required=("knn",),
         settings=_SAVED,
+    ),
+    "retrieve": Kind(
+        ("retrieve", "--sheet", "0"),
+        {"map": "mAP", **{f"recall_at_{k}": f"recall@{k}" for k in KS}},
+        retrieved,
+        keys=(*DATA_KEYS, "relevance", "gallery", "sheet", "image_size", "batch_size"),
+        summary=RETRIEVAL,
+        takes_settings=False,
+        resumes=True,
     ),
 }
 """By the name that a task's `kind` gives."""

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import one_line
 from in21k.train.arrays import FloatArray, IntArray
 from in21k.train.errors import TrainError
+from in21k.train.retrieval.folder import QUERIES
 from in21k.train.run.folder import VAL_PREDICTIONS
 
 Bools = npt.NDArray[np.bool_]
@@ -100,6 +102,25 @@ def predicted(run: Path, metric: str) -> Outcomes | None:
         return _label_scores(table) if metric == "val_map" else None
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise TrainError(f"{path} is damaged ({one_line(error)}); delete the folder to run it anew") from error
+
+
+def retrieved(folder: Path, metric: str) -> Outcomes | None:
+    """Return what the table of queries in a folder of retrieval says, of the queries that are scored.
+
+    Raises:
+        TrainError: the table is damaged.
+    """
+    path = folder / QUERIES
+    try:
+        table = pq.read_table(path, columns=["key", "average_precision", "first_relevant"])
+        table = table.filter(pc.is_valid(table["average_precision"]))
+        if metric == "map":
+            values = table["average_precision"].to_numpy()
+        else:
+            values = table["first_relevant"].to_numpy() <= int(metric.rpartition("_")[2])
+        return ImageScores(table["key"].to_pylist(), values.astype(np.float64))
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise TrainError(f"{path} is damaged ({one_line(error)}); delete {folder} to run it anew") from error
 
 
 def _label_scores(table: pa.Table) -> LabelScores:

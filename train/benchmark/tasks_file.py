@@ -177,7 +177,7 @@ class _Reader:
                 value = ",".join(map(str, value))
             if type(value) not in (str, int, float):
                 raise self._wrong(f"{where}.{key}", value, "a text or a number")
-            found[key] = self._beside(value) if key in PATH_KEYS else value
+            found[key] = self._beside(value) if key in PATH_KEYS or _is_list(key, value) else value
         return found
 
     def _settings(self, where: str, own: Mapping[str, Any], defaults: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
@@ -221,6 +221,11 @@ class _Reader:
 
     def _wrong(self, where: str, value: Any, wanted: str) -> TrainError:
         return TrainError(f"{self._path}: {one_line(where)} = {one_line(repr(value), 80)}: it must be {wanted}")
+
+
+def _is_list(key: str, value: Any) -> bool:
+    """Return whether a value says what is relevant in a retrieval by naming a file."""
+    return key == "relevance" and str(value).endswith(".csv")
 
 
 def _all_keys() -> tuple[str, ...]:

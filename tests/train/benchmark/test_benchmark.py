@@ -16,6 +16,8 @@ from processes import descendants, lives, started_with, until
 from small_dataset import write_dataset
 from train_runs import answer, run_train, train_command, trained
 
+from in21k.train.benchmark.outcomes import retrieved
+
 TASKS = """
 [defaults]
 seeds = [0, 1]
@@ -191,26 +193,49 @@ def test_where_a_run_is_computed_may_change(calm, place, capsys):
     assert answer(capsys, *words(place, calm[0], tasks="workers.toml"))[0] == 0
 
 
+FROZEN = """
+[defaults]
+data = "data"
+[tasks.neighbors]
+kind = "knn"
+knn = [5, 9]
+set.run.workers = 0
+[tasks.retrieved]
+kind = "retrieve"
+gallery = "all"
+metric = "recall_at_5"
+"""
+
+
 def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
     weights = write_weights(tmp_path / "weights.safetensors")  # nothing says which model it is of
-    (place / "one.toml").write_text(TASKS.partition("[tasks.tuned]")[0].replace('"probe"', '"knn"\nknn = [5, 9]'))
+    (place / "frozen.toml").write_text(FROZEN)
     line = one_line(
         capsys,
         "benchmark",
         f"bad={weights}",
         f"good={place}/run-0",
-        *("--tasks", place / "one.toml", "--output", tmp_path / "out", "--device", "cpu"),
+        *("--tasks", place / "frozen.toml", "--output", tmp_path / "out", "--device", "cpu"),
     )
     assert line.startswith(
-        "1 of 2 runs did not finish, the first of them probe, bad 0 (status 1): in21k-train: error: "
+        "2 of 4 runs did not finish, the first of them neighbors, bad 0 (status 1): in21k-train: error: "
     )
     assert line.endswith("checkpoint-0.log")
     assert {key[0] for key in table(tmp_path / "out")} == {"good"}
-    text = (tmp_path / "out" / "table.md").read_text()
-    assert "| bad | – |\n| good | " in text
-    assert re.search(r"good \| \d+\.\d \[\d+\.\d, \d+\.\d\] \|", text)
-    summary = json.loads((tmp_path / "out/runs/probe/good/checkpoint-0/summary.json").read_text())
+    text, found = (tmp_path / "out" / "table.md").read_text(), table(tmp_path / "out")
+    assert text.startswith(
+        "| checkpoint | neighbors, top-1 | retrieved, recall@5 |\n| --- | --- | --- |\n| bad | – | – |"
+    )
+    folder = tmp_path / "out/runs"
+    summary = json.loads((folder / "neighbors/good/checkpoint-0/summary.json").read_text())
     assert list(summary["knn"]) == ["5", "9"]
+    summary = json.loads((folder / "retrieved/good/checkpoint-0/retrieval.json").read_text())
+    row = found["good", "retrieved"]
+    assert float(row["mean"]) == pytest.approx(summary["recall_at_5"])
+    assert float(row["low"]) <= float(row["mean"]) <= float(row["high"])
+    assert int(row["images"]) == summary["queries"] == 17
+    ranks = retrieved(folder / "retrieved/good/checkpoint-0", "map")
+    assert ranks.values.mean() == pytest.approx(summary["map"])
 
 
 def test_runs_over_other_images_share_no_row(calm, place, tmp_path, capsys):

@@ -48,6 +48,7 @@ COMMANDS = {
 """The commands that can print the messages of a room, or of a file where that has fewer."""
 
 ELSEWHERE = {
+    ("benchmark/kinds.py", "--sheet"),  # of retrieve
     ("config/fields.py", "--help"),
     ("config/overrides.py", "--set"),  # of the commands that have it
     ("publish/model_card.py", "--checkpoint"),  # the card names predict
