@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from in21k.train.cli.data_options import data_options, data_request
-from in21k.train.cli.shared import LocalPath, print_summary, settings_of, shared
+from in21k.train.cli.shared import LocalPath, print_summary, quick_imports, settings_of, shared
 from in21k.train.cli.use import batch_size_option
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
@@ -80,8 +80,9 @@ def retrieve(
     chosen = {name: options.pop(name) for name in names}
     gallery = options.pop("gallery") or ""
     config = with_values(Config(), settings_of(options))
-    from in21k.train.retrieval.retrieve import RetrievalRequest
-    from in21k.train.retrieval.retrieve import retrieve as core
+    with quick_imports():
+        from in21k.train.retrieval.request import RetrievalRequest
+        from in21k.train.retrieval.retrieve import retrieve as core
 
     request = RetrievalRequest(asked, **chosen, gallery=gallery, batch_size=batch_size)
     print_summary(core(request, output, config, resume=resume), as_json)

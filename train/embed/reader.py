@@ -70,6 +70,11 @@ def read_embeddings(folder: Path) -> Embeddings:
         images = Record(record).whole("images", 1)
         dimensions = Record(record).whole("dimensions", 1, _MOST_VALUES)
         files = [each.whole("images", 1) for each in Record(record).sections("files")]
+        Record(record).whole("faults")
+        for key in ("name", "weights_sha256"):
+            Record(record).section("model").text(key)
+        Record(record).section("model").whole("image_size", 1)
+        Record(record).text("layer")
         dtype = {"float16": np.float16, "float32": np.float32}[Record(record).text("dtype")]
         if sum(files) != images or len(files) > _MOST_FILES:
             raise ValueError(f"its files have {sum(files)} images, not {images}")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import errors_naming
-from in21k.shards_manifest.markers import RETRIEVAL, RETRIEVAL_BEGUN, FolderKind, require_place_for
+from in21k.shards_manifest.markers import EMBEDDINGS_BEGUN, RETRIEVAL, RETRIEVAL_BEGUN, FolderKind, require_place_for
 from in21k.shards_manifest.storage.local_files import atomic_path, remove_temporaries, write_atomic
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.arrays import IntArray
@@ -35,7 +35,12 @@ def require_retrieval_place(folder: Path, *, resume: bool) -> None:
     """
     require_place_for(locate(folder), FolderKind.RETRIEVAL, option="--output")
     if (folder / RETRIEVAL_BEGUN).exists():
-        if not resume:
+        begun = (
+            RETRIEVAL,
+            QUERIES,
+            f"{VECTORS}/{EMBEDDINGS_BEGUN}",
+        )  # else it failed before there was anything to keep
+        if not resume and any((folder / name).exists() for name in begun):
             raise TrainError(
                 f"{folder} already holds a retrieval; pass --resume to keep its embeddings, or give another --output"
             )

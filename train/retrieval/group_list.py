@@ -1,5 +1,6 @@
 """A CSV of images and their groups, with a heading: the columns path and group, and the column role if there is one."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def read_group_list(path: Path, folder: str = "") -> GroupList:
 
     Raises:
         TrainError: it cannot be read, lacks a column, names an image twice or outside the folder, or a role that is
-            none.
+            none; or no query has anything to find.
     """
     rows = csv_rows(path)
     heading = next(rows, [])
@@ -66,4 +67,21 @@ def read_group_list(path: Path, folder: str = "") -> GroupList:
     if len(set(paths)) < len(paths):
         repeated = next(name for at, name in enumerate(paths) if name in paths[:at])
         raise TrainError(f"{path} lists {repeated} twice; an image has one group")
-    return GroupList(str(path), Path(folder) if folder else path.parent, paths, groups, roles)
+    listed = GroupList(str(path), Path(folder) if folder else path.parent, paths, groups, roles)
+    _require_something_to_find(listed)
+    return listed
+
+
+def _require_something_to_find(listed: GroupList) -> None:
+    """Refuse a CSV by which no query has anything to find."""
+    there = Counter(group for group, role in zip(listed.groups, listed.roles, strict=True) if role != "query")
+    asked = [
+        group and there[group] - (role == "both")
+        for group, role in zip(listed.groups, listed.roles, strict=True)
+        if role != "gallery"
+    ]
+    if not any(asked):
+        raise TrainError(
+            f"{listed.source}: none of its {len(asked)} queries has another image of its group in the gallery; "
+            "give some images the same group"
+        )

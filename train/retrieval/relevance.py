@@ -57,7 +57,7 @@ def relevance_of(rule: str, images: Embeddings, gallery: str) -> Relevance:
     if gallery and rule != CLASSES:
         raise TrainError(f"--gallery {gallery} is for classes, and relevance goes by {rule} here; leave it out")
     if rule == HOLIDAYS:
-        found = _by_names(images)
+        found = by_names(images.images["key"].to_pylist(), images.name)
     elif rule == CLASSES:
         found = _by_classes(images, gallery or GALLERIES[0])
     else:
@@ -71,21 +71,46 @@ def relevance_of(rule: str, images: Embeddings, gallery: str) -> Relevance:
 def _recognized(images: Embeddings) -> str:
     if images.images["split"].null_count < len(images):
         return CLASSES
-    if all(_NUMBER.fullmatch(PurePath(key).stem) for key in images.images["key"].to_pylist()):
+    if are_holidays(images.images["key"].to_pylist()):
         return HOLIDAYS
-    raise TrainError(
-        f"{images.name}: nothing says which images are relevant to which; give --relevance with a CSV of path,group"
+    raise no_relevance(images.name)
+
+
+def no_relevance(name: str) -> TrainError:
+    """Return the error of images that do not say which of them are relevant to which."""
+    return TrainError(
+        f"{name}: nothing says which images are relevant to which; give --relevance with a CSV of path,group"
     )
 
 
-def _by_names(images: Embeddings) -> Relevance:
-    """Return the relevance by Holidays' names: four digits of the group and two of the image, 00 for the query."""
-    stems = [PurePath(key).stem for key in images.images["key"].to_pylist()]
+def several_classes(name: str) -> TrainError:
+    """Return the error of images with any number of classes."""
+    return TrainError(
+        f"{name}: images with several classes have no one group; give --relevance with a CSV of path,group"
+    )
+
+
+def are_holidays(keys: Sequence[str]) -> bool:
+    """Return whether all images are named as Holidays' are, by six digits."""
+    return all(_NUMBER.fullmatch(PurePath(key).stem) for key in keys)
+
+
+def by_names(keys: Sequence[str], name: str) -> Relevance:
+    """Return the relevance by Holidays' names: four digits of the group and two of the image, 00 for the query.
+
+    Args:
+        keys: of the N images: their paths.
+        name: what messages call them.
+
+    Raises:
+        TrainError: one has another name, or two have the same one.
+    """
+    stems = [PurePath(key).stem for key in keys]
     if wrong := [stem for stem in stems if not _NUMBER.fullmatch(stem)]:
-        raise TrainError(f"{images.name}: {wrong[0]} is not named as Holidays' images are, by six digits")
+        raise TrainError(f"{name}: {wrong[0]} is not named as Holidays' images are, by six digits")
     repeated, count = Counter(stems).most_common(1)[0]
     if count > 1:
-        raise TrainError(f"{images.name}: {count} images are named {repeated}; keep one of them")
+        raise TrainError(f"{name}: {count} images are named {repeated}; keep one of them")
     groups, names = _numbered([stem[:4] for stem in stems])
     is_query = np.array([stem[4:] == "00" for stem in stems])
     return Relevance(HOLIDAYS, groups, names, is_query, np.ones(len(stems), np.bool_))
@@ -94,9 +119,7 @@ def _by_names(images: Embeddings) -> Relevance:
 def _by_classes(images: Embeddings, gallery: str) -> Relevance:
     classes, splits = images.images["class_index"], images.images["split"]
     if pa.types.is_list(classes.type):
-        raise TrainError(
-            f"{images.name}: images with several classes have no one group; give --relevance with a CSV of path,group"
-        )
+        raise several_classes(images.name)
     if classes.null_count == len(images):
         raise TrainError(f"{images.name}: its images have no classes; give another --relevance")
     groups, names = _numbered([label or "" for label in images.images["label"].to_pylist()])

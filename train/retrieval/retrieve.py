@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ import torch
 
 from in21k.train.arrays import IntArray
 from in21k.train.config.settings import Config
-from in21k.train.data.open_data import DataRequest
 from in21k.train.device.ranks import join_ranks
 from in21k.train.embed.embed import embed
-from in21k.train.embed.reader import Embeddings, holds_embeddings, read_embeddings, require_complete
+from in21k.train.embed.reader import Embeddings, read_embeddings
 from in21k.train.embed.request import EmbeddingRequest
-from in21k.train.embed.source import ALL, SourceRequest, are_files, open_source
+from in21k.train.embed.source import SourceRequest, open_source
 from in21k.train.errors import TrainError
 from in21k.train.neighbors.vectors import vectors
 from in21k.train.retrieval.faiss_search import Guide, require_faiss
@@ -32,40 +31,13 @@ from in21k.train.retrieval.folder import (
     require_retrieval_place,
     write_results,
 )
-from in21k.train.retrieval.group_list import is_group_list, read_group_list
 from in21k.train.retrieval.pictures import FilePictures, Pictures, SourcePictures
 from in21k.train.retrieval.ranking import Search, answers
-from in21k.train.retrieval.relevance import AUTO, CLASSES, GALLERIES, HOLIDAYS, Relevance, relevance_of
+from in21k.train.retrieval.relevance import CLASSES, GALLERIES, Relevance, relevance_of
+from in21k.train.retrieval.request import RetrievalRequest, plan, rule_of
 from in21k.train.retrieval.scores import BEST, KS, QueryScores
 from in21k.train.retrieval.sheet import WORST, Shown, chosen_queries, sheet
 from in21k.train.run.lock import run_lock
-
-
-@dataclass(frozen=True)
-class RetrievalRequest:
-    """What to retrieve from, and how."""
-
-    data: DataRequest
-    """Images of any kind, a CSV of paths and groups, or a folder of embeddings."""
-    checkpoint: str = ""
-    """As for `embed`; empty for embeddings."""
-    model: str = ""
-    """As for `embed`."""
-    batch_size: int = 64
-    relevance: str = AUTO
-    """The rule, as for `relevance_of`."""
-    gallery: str = ""
-    """As for `relevance_of`."""
-    sheet: int = 50
-    """Queries that the sheet shows; 0 for no sheet."""
-    sheet_order: str = WORST
-    faiss: bool = False
-    """Whether FAISS proposes."""
-
-    def asked(self) -> dict[str, Any]:
-        """Return what is recorded."""
-        names = ("checkpoint", "model", "relevance", "gallery", "sheet", "sheet_order", "faiss")
-        return {"source": self.data.path, **{name: getattr(self, name) for name in names}}
 
 
 def retrieve(request: RetrievalRequest, output: Path, config: Config, *, resume: bool = False) -> dict[str, Any]:
@@ -92,7 +64,7 @@ def retrieve(request: RetrievalRequest, output: Path, config: Config, *, resume:
             raise TrainError("retrieve runs on one rank; embed on several, and retrieve from that folder on one")
     with run_lock(output) as lock:
         require_retrieval_place(output, resume=resume)
-        source, rule = plan(request)
+        source = plan(request, config, output)
         lock.take()
         require_retrieval_place(output, resume=resume)
         begin(output, request.asked())
@@ -100,44 +72,13 @@ def retrieve(request: RetrievalRequest, output: Path, config: Config, *, resume:
         if source is not None:
             embed(_embedding(request, source), folder, config, resume=resume)
         images = read_embeddings(folder)
-        found = _retrieved(images, relevance_of(rule, images, request.gallery), device, faiss=request.faiss)
+        found = _retrieved(images, relevance_of(rule_of(request), images, request.gallery), device, faiss=request.faiss)
         summary = {**_summary(request, found), "seconds": round(time.perf_counter() - began, 2)}
         page = _page(request, found, summary, source, config, output) if request.sheet else ""
         write_results(output, _tables(found), page, summary)
     if source is None and summary["faults"]:
         print(f"note: {output}: {summary['faults']} images do not decode; {FAULTS} says why", file=sys.stderr)
     return {"output": str(output), **summary}
-
-
-def plan(request: RetrievalRequest) -> tuple[SourceRequest | None, str]:
-    """Return what to embed, None where the source is embeddings, and the rule of relevance.
-
-    Raises:
-        TrainError: options contradict the source, or a CSV is not usable.
-    """
-    path, rule = Path(request.data.path), request.relevance
-    if rule not in (AUTO, HOLIDAYS, CLASSES):
-        read_group_list(Path(rule))
-    if holds_embeddings(path):
-        if request.checkpoint or request.model or request.data != DataRequest(request.data.path):
-            raise TrainError(
-                f"{path} holds embeddings, which need no --checkpoint and no options of images; leave them out"
-            )
-        require_complete(path)
-        return None, rule
-    if not request.checkpoint:
-        raise TrainError(f"{path} holds no embeddings; give the --checkpoint to embed its images with")
-    if request.data.layout == AUTO and is_group_list(path):
-        if rule != AUTO:
-            raise TrainError(f"{path} says which images are relevant; leave --relevance out")
-        listed = read_group_list(path, request.data.images)
-        return SourceRequest((), replace(request.data, path="", images=""), listed.files, is_listed=True), str(path)
-    source = SourceRequest((request.data.path,), request.data)
-    if not are_files(source):
-        rule = CLASSES if rule == AUTO else rule
-    elif rule == CLASSES:
-        raise TrainError(f"{path}: image files have no classes; give --layout imagefolder, or another --relevance")
-    return replace(source, split="val" if rule == CLASSES and request.gallery in ("", "val") else ALL), rule
 
 
 def _embedding(request: RetrievalRequest, source: SourceRequest) -> EmbeddingRequest:

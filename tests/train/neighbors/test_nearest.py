@@ -147,3 +147,22 @@ def test_a_temperature_near_0_and_one_without_bound_are_the_nearest_alone_and_a_
 def test_vectors_that_are_not_finite_are_an_error():
     with pytest.raises(TrainError, match=r"cars, val: 2 of 3 vectors have values that are not finite"):
         vectors(torch.tensor([[1.0, 2], [torch.nan, 1], [torch.inf, 0]]), "cars, val")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("home", ["cpu", "cuda"])
+def test_a_gpu_finds_the_neighbors_and_shares_of_the_cpu(home):
+    """Unit vectors may differ in a last bit where their lengths do; whole numbers have the same on both."""
+    random = np.random.default_rng(3)
+    values = torch.from_numpy(random.integers(-4, 5, (900, 64)).astype(np.float32))
+    found = []
+    for device, place in ((CPU, "cpu"), (torch.device("cuda", 0), home)):
+        given_ = vectors(values.to(place), "the test")
+        near_ = nearest(given_.chosen(torch.arange(50)), given_, 20, device, BlockSizes(16, 100))
+        labels = Labels((torch.arange(900) % 7).to(device), 7)
+        found.append((near_, torch.cat([shares for shares, _ in Votes(near_, 20, labels, 0.07)])))
+    (on_cpu, by_cpu), (on_gpu, by_gpu) = found
+    assert torch.equal(on_gpu.numbers.cpu(), on_cpu.numbers)
+    assert torch.equal(on_gpu.similarities.cpu(), on_cpu.similarities)
+    torch.testing.assert_close(by_gpu.cpu(), by_cpu)

@@ -30,13 +30,13 @@ def search_of(values, groups, is_query, is_gallery) -> Search:
     )
 
 
-def scored(search: Search, sizes=BLOCK_SIZES, guide: Guide | None = None) -> QueryScores:
+def scored(search: Search, sizes=BLOCK_SIZES, guide: Guide | None = None, device=CPU) -> QueryScores:
     scores, places = QueryScores.empty(len(search.queries)), np.arange(len(search.queries))
     if guide is not None:
         found, places = guide.answers(BEST)
         for each in found:
             scores.add(each)
-    for each in answers(search, places, BEST, CPU, sizes):
+    for each in answers(search, places, BEST, device, sizes):
         scores.add(each)
     return scores
 
@@ -141,3 +141,11 @@ def test_a_tie_across_the_end_of_the_widest_block_goes_to_the_earlier_image():
     is_query = np.arange(WIDTH + 1) == 0
     found = scored(search_of(values, groups, is_query, np.ones(WIDTH + 1, bool)), BlockSizes(4, WIDTH))
     assert (found.first[0], found.best[0, :2].tolist()) == (1, [WIDTH - 1, WIDTH])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_ranks_as_brute_force_does():
+    values, groups, is_query, is_gallery = pictures(120, 12)
+    case = values, groups, is_query, is_gallery
+    require_slow(scored(search_of(*case), BlockSizes(16, 50), device=torch.device("cuda", 0)), *case)

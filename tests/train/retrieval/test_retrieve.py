@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
+import pickle
 import re
+import signal
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from commands import digests
 from downstream import MODEL, SIDE, write_images, write_weights
+from processes import until
 from slow_neighbors import holidays_average_precision, slow_ranks, whole_similarities
 from small_coco import write_coco
 from small_dataset import write_dataset
 from small_holidays import write_holidays
-from train_runs import answer, run_train
+from train_runs import answer, run_train, train_command
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +121,7 @@ def write_groups(path: Path, rows: list[tuple[str, ...]], heading=("path", "grou
 def test_a_csv_says_the_groups_and_roles_of_its_images_and_of_embeddings(capsys, tmp_path, weights):
     write_images(tmp_path / "photos", {f"{at:02d}.jpg": at % 4 for at in range(20)})
     roles = [("query", "gallery", "both", "")[at % 4 if at < 12 else 1] for at in range(18)]
-    groups = ["" if at in (3, 17) else f"place {at % 3}" for at in range(18)]
+    groups = ["" if at in (3, 17) else f"place <{at % 3}>" for at in range(18)]
     lines = [(f"{at:02d}.jpg", groups[at], roles[at]) for at in range(18)]
     listed = write_groups(tmp_path / "photos" / "places.csv", lines)
     summary, table = retrieved(capsys, listed, tmp_path / "out", weights)
@@ -125,7 +130,7 @@ def test_a_csv_says_the_groups_and_roles_of_its_images_and_of_embeddings(capsys,
     gallery = [at for at in range(18) if roles[at] != "query"]
     numbers = [group or f"none {at}" for at, group in enumerate(groups)]
     require_scores(summary, table, rows, slow_scores(rows, numbers, queries, gallery))
-    assert {row["group"] for row in table} == {"place 0", "place 1", "place 2", None}
+    assert {row["group"] for row in table} == {"place <0>", "place <1>", "place <2>", None}
     assert summary["relevance"] == str(listed)
     assert summary["queries_without_relevant"] == 1
     embedding = [
@@ -147,7 +152,10 @@ def test_a_csv_says_the_groups_and_roles_of_its_images_and_of_embeddings(capsys,
     ]
     assert again["map"] == summary["map"]
     assert (again["images"], again["gallery_images"]) == (20, summary["gallery_images"])
-    assert (tmp_path / "again" / "sheet.html").read_text().count("<img") > 20
+    text = (tmp_path / "again" / "sheet.html").read_text()
+    assert text.count("<img") > 20
+    assert "place &lt;1&gt;: average precision" in text
+    assert "place <" not in text
 
 
 def test_faiss_gives_the_same_files_and_says_so(capsys, tmp_path, weights, holidays):
@@ -263,16 +271,24 @@ def test_options_that_do_not_fit_are_one_line(capsys, tmp_path, weights, holiday
 
 def test_sources_that_say_no_relevance_are_one_line(capsys, tmp_path, weights, holidays):
     photos = write_images(tmp_path / "photos", {"a.jpg": 0, "b.jpg": 1})
-    out = tmp_path / "a"
-    assert "give --relevance with a CSV" in refused(capsys, photos, out, weights)
-    how = ["--relevance", "holidays"]
-    assert "is not named as Holidays' images are, by six digits" in refused(
-        capsys, photos, tmp_path / "b", weights, *how
-    )
-    coco = write_coco(tmp_path / "coco")
-    assert "images with several classes have no one group" in refused(capsys, coco, tmp_path / "c", weights)
     twice = write_images(tmp_path / "twice", {"a/100000.jpg": 0, "b/100000.jpg": 1})
-    assert "2 images are named 100000; keep one of them" in refused(capsys, twice, tmp_path / "d", weights)
+    alone = write_images(tmp_path / "alone", {"train/a/1.jpg": 0, "train/b/1.jpg": 1})
+    (alone / "val").mkdir()
+    cases = [
+        (photos, [], "give --relevance with a CSV"),
+        (photos, ["--relevance", "holidays"], "a is not named as Holidays' images are, by six digits"),
+        (write_coco(tmp_path / "coco"), [], "images with several classes have no one group"),
+        (twice, [], "2 images are named 100000; keep one of them"),
+        (alone, [], "has no val images, which are the queries"),
+        (
+            write_images(tmp_path / "one", {"100000.jpg": 0}),
+            ["--relevance", tmp_path / "no.csv"],
+            "no.csv cannot be read",
+        ),
+    ]
+    for source, how, message in cases:
+        assert message in refused(capsys, source, tmp_path / "out", weights, *how)
+        assert not (tmp_path / "out").exists(), "it is refused before hours of embedding"
 
 
 @pytest.mark.parametrize(
@@ -282,32 +298,88 @@ def test_sources_that_say_no_relevance_are_one_line(capsys, tmp_path, weights, h
         ([("a.jpg", "x"), ("a.jpg", "y")], [], "list.csv lists a.jpg twice; an image has one group"),
         ([("../a.jpg", "x")], [], "../a.jpg"),
         ([], [], "list.csv lists no images; write a line 'path,group' for each"),
-        ([("a.jpg", "x"), ("b.jpg", "y")], [], "none of the 2 queries has a relevant image in the gallery"),
-        ([("a.jpg", "x", "gallery")], [], "there are no queries by the rule"),
-        ([("a.jpg", "x", "query")], [], "there are no images to look for by the rule"),
+        ([("a.jpg", "x"), ("b.jpg", "y")], [], "none of its 2 queries has another image of its group in the gallery"),
+        ([("a.jpg", "x", "gallery")], [], "none of its 0 queries has another image"),
+        ([("a.jpg", "x", "query")], [], "none of its 1 queries has another image"),
         (
             [("a.jpg", "x")],
             ["--relevance", "holidays"],
             "list.csv says which images are relevant; leave --relevance out",
         ),
-        ([("a.jpg", "x")], ["--val-share", "0.5"], "image files have no use for --val-share; leave it out"),
+        (
+            [("a.jpg", "x"), ("b.jpg", "x")],
+            ["--val-share", "0.5"],
+            "image files have no use for --val-share; leave it out",
+        ),
     ],
 )
 def test_a_csv_that_says_too_little_is_one_line(capsys, tmp_path, weights, rows, how, message):
     write_images(tmp_path / "photos", {"a.jpg": 0, "b.jpg": 1})
     listed = write_groups(tmp_path / "photos" / "list.csv", rows)
     assert message in refused(capsys, listed, tmp_path / "out", weights, *how)
+    assert not (tmp_path / "out" / "embeddings" / "embed.json").exists()
 
 
 def test_embeddings_take_no_checkpoint_and_have_to_be_complete(capsys, tmp_path, weights, holidays):
     retrieved(capsys, holidays, tmp_path / "out", weights)
     vectors = tmp_path / "out" / "embeddings"
-    assert "no --checkpoint" in refused(capsys, vectors, tmp_path / "again", weights)
+    for how in ((weights,), (None, "--strict"), (None, "--val-share", 0.1)):
+        assert "no option of images serves there; leave it out" in refused(capsys, vectors, tmp_path / "again", *how)
     assert "holds no embeddings; give the --checkpoint" in refused(capsys, holidays, tmp_path / "again")
     (vectors / "embeddings-00000.parquet").write_bytes(b"PAR1")
     assert "embeddings-00000.parquet is no embedding file" in refused(capsys, vectors, tmp_path / "again")
     (vectors / "embeddings.json").unlink()
     assert "the embeddings are not complete" in refused(capsys, vectors, tmp_path / "later")
+
+
+def write_cifar(folder: Path) -> Path:
+    """CIFAR-100's unpacked folder, with 12 images in each split."""
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 3072)).astype(np.uint8)
+    batch = {"data": pixels, "fine_labels": [at % 3 for at in range(12)], "coarse_labels": [0] * 12}
+    names = {"fine_label_names": ["ant", "bee", "cow"], "coarse_label_names": ["animal"]}
+    for name, content in (("meta", names), ("train", batch), ("test", batch)):
+        (folder / name).write_bytes(pickle.dumps(content, 2))
+    return folder
+
+
+def test_the_sheet_has_the_pictures_of_shards_and_of_pixels(capsys, tmp_path, weights):
+    for name, data in (
+        ("shards", write_dataset(tmp_path / "data")),
+        ("pixels", write_cifar(tmp_path / "cifar-100-python")),
+    ):
+        retrieved(capsys, data, tmp_path / name, weights, "--sheet", 2, "--gallery", "all")
+        page = Page((tmp_path / name / "sheet.html").read_text())
+        assert len(page.loaded) == len(page.figures) == 22
+    retrieved(capsys, tmp_path / "shards" / "embeddings", tmp_path / "without", None, "--sheet", 2, "--gallery", "all")
+    text = (tmp_path / "without" / "sheet.html").read_text()
+    assert text.count("<i>no picture</i>") == 22
+
+
+def test_a_start_that_failed_is_no_retrieval(capsys, tmp_path, weights, holidays):
+    assert "there is no checkpoint" in refused(capsys, holidays, tmp_path / "out", tmp_path / "nowhere")
+    retrieved(capsys, holidays, tmp_path / "out", weights)
+
+
+def test_an_output_among_the_images_of_a_dataset_is_refused(capsys, tmp_path, weights):
+    data = write_images(tmp_path / "data", {f"{split}/a/{at}.jpg": 0 for split in ("train", "val") for at in range(3)})
+    before = sorted(tmp_path.rglob("*"))
+    assert "are not apart; give another --output" in refused(capsys, data, data / "val" / "out", weights)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.guard
+def test_a_kill_while_it_embeds_leaves_the_files_of_a_calm_run(capsys, tmp_path, weights, holidays):
+    retrieved(capsys, holidays, tmp_path / "calm", weights)
+    out, command = tmp_path / "out", train_command(*given(holidays, tmp_path / "out", weights))
+    run = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    until(lambda: (out / "embeddings" / "embed.json").exists())
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert not (out / "retrieval.json").exists()
+    done = run_train(*given(holidays, out, weights, "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert digests(out, "**/*.[ph]*") == digests(tmp_path / "calm", "**/*.[ph]*")
 
 
 @pytest.mark.parametrize("name", ["queries.parquet", "manifest.json", "embed.json", "metrics.csv"])
