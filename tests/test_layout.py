@@ -35,6 +35,7 @@ ORDER = {
         ["errors", "arrays"],
         ["config"],
         ["recipes", "device", "images", "data"],
+        ["video"],
         ["stream"],
         ["model"],
         ["losses"],

@@ -21,6 +21,7 @@ LAYOUTS = (
     "stanford-cars",
     "imagenet",
     "imagefolder",
+    "video",
     "webdataset",
 )
 
@@ -61,13 +62,15 @@ def data_options(layout: str, *more: str) -> Callable[[_Command], _Command]:
             "--val",
             default="",
             metavar="FILE",
-            help="Validation images: annotations as for --annotations, a CSV's other CSV, or the tars of WebDataset.",
+            help="Validation images: annotations as for --annotations, the other CSV of a CSV or of Kinetics, or the "
+            "tars of WebDataset.",
         ),
         click.option(
             "--images",
             default="",
             metavar="FOLDER",
-            help="For CSV, iNaturalist and Open Images, where paths begin; by default by the list.",
+            help="For CSV, iNaturalist and Open Images, where paths begin; for Kinetics, where the videos are; by "
+            "default by the list.",
         ),
     )
 

@@ -10,6 +10,7 @@ from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
     LocalPath,
     check_there,
+    clips_option,
     inputs_option,
     print_summary,
     quick_imports,
@@ -79,7 +80,16 @@ def pretrain(
     help="The published model's weights; by default timm downloads them.",
 )
 @inputs_option
-@setting_option("batch_size", key="data.eval_batch_size", metavar="N", default=256, show_default=True)
+@setting_option(
+    "batch_size",
+    key="data.eval_batch_size",
+    metavar="N",
+    more="Of videos, frames per step.",
+    default=256,
+    show_default=True,
+)
+@clips_option
+@data_options("shards")
 @click.option("--raw", is_flag=True, help="Evaluate the weights themselves instead of their moving average.")
 @click.option(
     "--output",
@@ -97,19 +107,23 @@ def evaluate(
     batch_size: int,
     raw: bool,
     output: Path | None,
+    clips: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Evaluate a checkpoint or a published model on the val split of DATA.
+
+    DATA is a prepared dataset; for the checkpoint of a transfer, with --layout, what it was transferred to.
 
     The metrics are those of the training scheme, and semantic top-1 beside that of always guessing the majority class.
     Of a published model's classifier, the rows of DATA's classes are used, matched by wnid.
 
     \b
     Examples:
-      in21k-train evaluate out --checkpoint runs/r50
       in21k-train evaluate out --checkpoint runs/r50/checkpoints/step-00001234 --json
       in21k-train evaluate out --checkpoint runs/r50 --output evaluations/r50
+      in21k-train evaluate cars/ --layout imagefolder --checkpoint runs/r50-cars
+      in21k-train evaluate videos/ --layout video --checkpoint runs/r50-videos --clips 3
       in21k-train evaluate out --model TResNet-M
       in21k-train evaluate out --model mobilenetv3_large_100.miil_in21k --weights mobilenetv3_large_100_miil_21k.pth
     """
@@ -117,8 +131,11 @@ def evaluate(
         raise click.UsageError("give either --checkpoint or --model")
     if model is None and (weights or inputs):
         raise click.UsageError("--weights and --inputs belong to --model; a checkpoint has its own")
+    asked = data_request(data, options)
+    if model is not None and asked.layout != "shards":
+        raise click.UsageError("--model is evaluated on a prepared dataset; --layout belongs to --checkpoint")
     per_step = {"data.eval_batch_size": check_value("data.eval_batch_size", batch_size, "--batch-size")}
-    config = with_values(Config(), settings_of(options) | per_step)
+    config = with_values(Config(), settings_of(options | {"clips": clips}) | per_step)
     if checkpoint is not None:
         check_there(checkpoint)
     with quick_imports():
@@ -130,7 +147,7 @@ def evaluate(
         opener = trained_model(checkpoint, raw=raw)
     else:
         opener = published_model(PublishedModel(model or "", weights, inputs or "auto"))
-    print_summary(core(data, opener, config.data, config.run, output), as_json)
+    print_summary(core(asked, opener, config.data, config.run, output, clips), as_json)
 
 
 @click.command()

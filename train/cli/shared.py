@@ -46,6 +46,7 @@ KEYS: Mapping[str, str] = {
     "device": "run.device",
     "amp": "run.amp",
     "compile": "run.compile",
+    "clips": "video.clips",
 }
 """The setting that each option changes."""
 
@@ -72,6 +73,7 @@ def setting_option(name: str, *, key: str = "", more: str = "", **changes: Any) 
 
 
 inputs_option = setting_option("inputs")
+clips_option = setting_option("clips", metavar="N", more="1 by default.")
 
 
 def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:

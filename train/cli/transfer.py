@@ -7,7 +7,16 @@ import click
 
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.numbers import Positive, WholeNumbers
-from in21k.train.cli.shared import RECIPE_HELP, quick_imports, setting_option, settings_of, shared, show_run, training
+from in21k.train.cli.shared import (
+    RECIPE_HELP,
+    clips_option,
+    quick_imports,
+    setting_option,
+    settings_of,
+    shared,
+    show_run,
+    training,
+)
 from in21k.train.config.overrides import read_overrides
 from in21k.train.recipes.choice import choose
 
@@ -43,10 +52,11 @@ if TYPE_CHECKING:
     default="",
     metavar="NAME|FILE",
     help=f"{RECIPE_HELP}; by default transfer-single-label or transfer-multi-label, or with a teacher "
-    "transfer-distillation or transfer-multi-label-distillation.",
+    "transfer-distillation or transfer-multi-label-distillation; for videos transfer-video.",
 )
 @setting_option("teacher", metavar="RUN|NAME", more="Its classes must be those of DATA.")
 @setting_option("teacher_weights", metavar="FILE")
+@clips_option
 @data_options("auto")
 @training
 @shared
@@ -68,7 +78,8 @@ def transfer(
 
     DATA is a dataset that in21k-prep wrote, a folder of class folders (train/CLASS/IMAGE and val/CLASS/IMAGE), CIFAR's
     Python archive, a COCO or Pascal VOC folder, a CSV of images and their labels, a glob pattern of WebDataset tars, or
-    ImageNet-1K, iNaturalist, Open Images, Food-251 or Stanford Cars as they are downloaded.
+    ImageNet-1K, iNaturalist, Open Images, Food-251 or Stanford Cars as they are downloaded; or class folders of videos,
+    or a CSV of Kinetics.
 
     \b
     Examples:
@@ -81,6 +92,7 @@ def transfer(
       in21k-train transfer 'shards/train-{000..099}.tar' --val 'shards/val-*.tar' --checkpoint runs/r50 --output runs/x
       in21k-train transfer cars/ --checkpoint runs/r50 --teacher runs/vit-cars --output runs/r50-cars-taught
       in21k-train transfer 1k/ --recipe imagenet1k-distillation --teacher tresnet_l --checkpoint runs/a --output runs/b
+      in21k-train transfer videos/ --checkpoint runs/r50 --output runs/r50-videos --clips 3
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
     voting = _voting(knn, temperature, probe=probe, resume=resume)

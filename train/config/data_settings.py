@@ -1,4 +1,4 @@
-"""The settings of a run's images: their size, batches and augmentation, and how they are read."""
+"""The settings of a run's images: their size, batches and augmentation, how they are read; and of clips of videos."""
 
 from dataclasses import dataclass
 
@@ -130,3 +130,25 @@ class DataConfig:
         "slower.",
         text="size",
     )
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """Clips of videos, for data of video files."""
+
+    frames: int = setting(0, "Frames of a clip; 0 for images, which are no videos.", low=0, high=1024)
+    rate: float = setting(1.6, "Frames of a clip per second of the video.", low=0.001, high=1000)
+    clips: int = setting(
+        1,
+        "Clips of a validation video, at even distances, one from the middle; their probabilities are averaged.",
+        low=1,
+        high=256,
+    )
+    aggregate: str = setting(
+        "mean",
+        "What makes one vector of the frames' features: mean, which forgets their order, or transformer, an encoder "
+        "with position embeddings and a class token.",
+        choices=("mean", "transformer"),
+    )
+    layers: int = setting(6, "Layers of the transformer.", low=1, high=64)
+    heads: int = setting(8, "Attention heads of the transformer; a divisor of the number of features.", low=1, high=256)

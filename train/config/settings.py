@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from in21k.train.config.data_settings import DataConfig as DataConfig
+from in21k.train.config.data_settings import VideoConfig as VideoConfig
 from in21k.train.config.fields import METADATA, Setting, setting
 
 
@@ -265,6 +266,7 @@ class Config:
     loss: LossConfig = LossConfig()
     distill: DistillConfig = DistillConfig()
     run: RunConfig = RunConfig()
+    video: VideoConfig = VideoConfig()  # noqa: RUF009 - likewise
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the configuration as nested plain values."""

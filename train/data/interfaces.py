@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -77,6 +78,8 @@ class Decoding:
     """How images of another size are resized: bicubic or bilinear, both antialiased."""
     random_crops: RandomCrops | None = None
     """Random crops, in place of squares; cut out of the whole image, which is therefore decoded at its full size."""
+    is_video: bool = False
+    """Whether the samples are video files, of which clips are decoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +97,8 @@ class Sample:
     """A sample, with its image not yet decoded."""
 
     key: str
-    image: memoryview | Pixels
-    """The image file's bytes, or uint8 [H, W, 3] where the data hold pixels."""
+    image: memoryview | Pixels | Path
+    """The image file's bytes, or uint8 [H, W, 3] where the data hold pixels; of a video, the path of its file."""
     class_index: int
     """The sample's row in the data's label sets; where each image has one class, that is the class index."""
     fault: str = ""

@@ -17,9 +17,11 @@ from in21k.train.data.open_datasets.food251 import is_food251, open_food251
 from in21k.train.data.open_datasets.image_folder import is_image_folder, open_image_folder
 from in21k.train.data.open_datasets.imagenet import is_imagenet, open_imagenet
 from in21k.train.data.open_datasets.inaturalist import is_inaturalist, open_inaturalist
+from in21k.train.data.open_datasets.kinetics import is_kinetics, open_kinetics
 from in21k.train.data.open_datasets.listed import flat_hierarchy
 from in21k.train.data.open_datasets.open_images import is_open_images, open_open_images
 from in21k.train.data.open_datasets.stanford_cars import is_stanford_cars, open_stanford_cars
+from in21k.train.data.open_datasets.videos import is_video_folder, open_video_folder
 from in21k.train.data.open_datasets.voc import open_voc, voc_folder
 from in21k.train.data.open_datasets.webdataset import is_webdataset, open_webdataset
 from in21k.train.data.prepared.dataset import Dataset, open_dataset
@@ -43,9 +45,9 @@ class DataRequest:
     annotations: str = ""
     """COCO, iNaturalist, Open Images: annotation file of the training images."""
     val: str = ""
-    """Likewise of the validation images. CSV: list of them. WebDataset: pattern of their tars."""
+    """Likewise of the validation images. CSV, Kinetics: list of them. WebDataset: pattern of their tars."""
     images: str = ""
-    """CSV, iNaturalist, Open Images: the folder in which the paths begin, by default that of the list."""
+    """CSV, iNaturalist, Open Images, Kinetics: the folder in which the files are, by default that of the list."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,23 @@ def open_plain_dataset(path: str) -> PlainDataset:
     )
 
 
+def _open_videos(request: DataRequest) -> TrainingData:
+    """Return videos, in class folders or of Kinetics' lists."""
+    path = Path(request.path)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return open_kinetics(path, request.images, request.val, request.val_share)
+    if given := request.val or request.images:
+        raise TrainError(f"{path}: class folders of videos have no use for --val and --images; leave {given} out")
+    return open_video_folder(path, request.val_share)
+
+
 LAYOUTS: Mapping[str, Layout] = {
     SHARDS: Layout(
         lambda request: _is_prepared(request.path),
         lambda request: open_plain_dataset(request.path),
     ),
     "csv": Layout(
-        lambda request: is_csv_list(Path(request.path)),
+        lambda request: is_csv_list(Path(request.path)) and not is_kinetics(Path(request.path)),
         lambda request: open_csv_list(Path(request.path), request.images, request.val, request.val_share),
         holds_out=True,
         options=frozenset(("images", "val")),
@@ -154,6 +166,12 @@ LAYOUTS: Mapping[str, Layout] = {
         lambda request: open_image_folder(Path(request.path), request.val_share),
         holds_out=True,
     ),
+    "video": Layout(
+        lambda request: is_kinetics(Path(request.path)) or is_video_folder(Path(request.path)),
+        lambda request: _open_videos(request),
+        holds_out=True,
+        options=frozenset(("images", "val")),
+    ),
     "webdataset": Layout(
         lambda request: is_webdataset(request.path),
         lambda request: open_webdataset(request.path, request.val),
@@ -195,6 +213,17 @@ def open_to_pretrain(request: DataRequest, run: Path) -> TrainingData:
             "to train on it as it is"
         )
     return open_dataset(request.path)
+
+
+def open_to_evaluate(request: DataRequest) -> TrainingData:
+    """Return the data that a user asks to evaluate on: a prepared dataset has its hierarchy.
+
+    Raises:
+        DatasetError: as `open_data`.
+    """
+    name = _layout(request)
+    _require_useful(name, request)
+    return open_dataset(request.path) if name == SHARDS else LAYOUTS[name].open(request)
 
 
 def require_apart(data: str, run: Path) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from in21k.train.config.settings import Config, DataConfig, LossConfig, RunConfig
+from in21k.train.config.settings import Config, DataConfig, LossConfig, RunConfig, VideoConfig
 from in21k.train.config.sizes import only_size
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.data.open_data import SHARDS, DataRequest, open_to_evaluate
+from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
@@ -26,6 +27,9 @@ from in21k.train.run.checkpoint import find_model
 from in21k.train.run.resolve import resolve_size, with_workers
 from in21k.train.stream.source import read_options
 
+IMAGES = VideoConfig()
+"""Of a model that takes no videos."""
+
 
 @dataclass(frozen=True, eq=False)
 class OpenedModel:
@@ -41,6 +45,8 @@ class OpenedModel:
     """What the summary says about the model."""
     interpolation: str = "bicubic"
     """How images of another size are resized."""
+    video: VideoConfig = IMAGES
+    """What it takes of videos."""
 
 
 ModelOpener = Callable[[TrainingData, int], OpenedModel]
@@ -48,16 +54,22 @@ ModelOpener = Callable[[TrainingData, int], OpenedModel]
 
 
 def evaluate(
-    data: str, open_model: ModelOpener, settings: DataConfig, run: RunConfig, output: Path | None = None
+    data: str | DataRequest,
+    open_model: ModelOpener,
+    settings: DataConfig,
+    run: RunConfig,
+    output: Path | None = None,
+    clips: int | None = None,
 ) -> dict[str, Any] | None:
     """Return the scores of a model on the val split of a dataset; None on all ranks but the first.
 
     Args:
-        data: the dataset's folder or URI.
+        data: the dataset's folder or URI, or what a request asks.
         open_model: `trained_model(…)` or `published_model(…)`.
-        settings: image size and eval batch size.
+        settings: image size and eval batch size, which counts frames of videos.
         run: device, precision, workers.
         output: the folder that gets the curve of the answers and their errors by subtree; None for neither.
+        clips: of each video; None takes those that the model was trained with.
 
     Raises:
         DatasetError: the dataset cannot be read, or the folder holds what another command wrote.
@@ -65,19 +77,16 @@ def evaluate(
     """
     with join_ranks(run.device) as ranks:
         prepare_backend(run, ranks.device)
-        dataset = open_dataset(data)
+        dataset = open_to_evaluate(data if isinstance(data, DataRequest) else DataRequest(data, layout=SHARDS))
         if not dataset.samples("val"):
-            raise TrainError(f"{data} has no val images to evaluate on (in21k-prep made it with --val-per-class 0)")
+            why = " (in21k-prep made it with --val-per-class 0)" if isinstance(dataset, Dataset) else ""
+            raise TrainError(f"{data if isinstance(data, str) else data.path} has no val images to evaluate on{why}")
         if output is not None:
             require_report_place(output, dataset)
         model = open_model(dataset, only_size(settings.image_size, "an evaluation"))
         check_labels(model.loss.scheme, dataset)
         network = prepare_network(model.network, ranks)
-        config = Config(
-            data=replace(settings, image_size=model.image_size, interpolation=model.interpolation),
-            loss=model.loss,
-            run=with_workers(run, ranks, settings.eval_batch_size, model.image_size),
-        )
+        config = _config(model, settings, run, ranks, clips)
         loss = build_loss(model.loss, network.order, dataset.label_sets).to(ranks.device)
         print_start(ranks, config.run, config.data.eval_batch_size * ranks.world_size)
         answers = None if output is None else AnswerCollector(dataset, network.order, model.loss.scheme, ranks)
@@ -87,6 +96,21 @@ def evaluate(
         if output is not None and answers is not None:
             _report(output, summary, answers.gather(), ranks, dataset)
     return summary if ranks.is_first else None
+
+
+def _config(model: OpenedModel, settings: DataConfig, run: RunConfig, ranks: Ranks, clips: int | None) -> Config:
+    """Return the configuration of an evaluation."""
+    video = model.video
+    if clips is not None and not video.frames:
+        raise TrainError("the model takes images, of which there are no clips; leave --clips out")
+    video = replace(video, clips=clips or video.clips)
+    samples = max(settings.eval_batch_size // max(video.frames * video.clips, 1), 1)
+    return Config(
+        data=replace(settings, image_size=model.image_size, interpolation=model.interpolation, eval_batch_size=samples),
+        loss=model.loss,
+        run=with_workers(run, ranks, settings.eval_batch_size, model.image_size),
+        video=video,
+    )
 
 
 def _report(output: Path, summary: Mapping[str, Any], answers: Answers, ranks: Ranks, data: TrainingData) -> None:
@@ -110,9 +134,9 @@ def trained_model(checkpoint: Path, *, raw: bool = False) -> ModelOpener:
     def _open(data: TrainingData, image_size: int) -> OpenedModel:
         check_classes(path, metadata, len(data.hierarchy), data.class_list_sha256)
         size = image_size or metadata.image_size
-        network = load_network(path, level_order(data.hierarchy), size)
+        network = load_network(path, level_order(data.hierarchy), size, takes_clips=True)
         config, names = metadata.config, {"checkpoint": str(path), "model": metadata.model}
-        return OpenedModel(network, size, config.loss, names, config.data.interpolation)
+        return OpenedModel(network, size, config.loss, names, config.data.interpolation, config.video)
 
     return _open
 

@@ -1,5 +1,6 @@
 """A val pass: the loss and metrics of a network on the val split, the same on any number of ranks."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from in21k.train.model.on_device import evaluating
 from in21k.train.stream.decoder import check_skipped
 from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import val_source
+from in21k.train.video.clips import Clips
 
 NO_VAL: dict[str, Any] = {"val_images": 0, "val_loss": None, "val_note": "there are no val images to evaluate on"}
 """What a summary says of data without a val split."""
@@ -139,6 +141,14 @@ def _evaluation(found: Scores, totals: list[float], name: str, max_skipped: floa
     )
 
 
+def _of_videos(logits: torch.Tensor, clips: Clips | None) -> torch.Tensor:
+    """Return logits [B, C] as they are; of N clips of each video, [B N, C], the logarithm of their mean probability."""
+    if clips is None or clips.count == 1:
+        return logits
+    by_clip = logits.float().log_softmax(1).view(-1, clips.count, logits.shape[1])
+    return torch.logsumexp(by_clip, 1) - math.log(clips.count)
+
+
 def _scored(
     network: Network, dataset: TrainingData, config: Config, ranks: Ranks, stop: Callable[[], bool]
 ) -> Iterator[Scored]:
@@ -148,7 +158,7 @@ def _scored(
     source = val_source(dataset, config)
     with device_stream(source, plan, config, ranks.device) as batches:
         for batch in batches:
-            logits = network.module(network.inputs(batch.images, ranks.device))
+            logits = _of_videos(network.module(network.inputs(batch.images, ranks.device)), source.clips)
             labels = batch.labels
             yield Scored(logits, labels.class_indices, labels.valid, len(labels.skipped))
             if stop():

@@ -15,8 +15,9 @@ from in21k.train.config.settings import Config
 from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
+from in21k.train.model.clips import build_for
 from in21k.train.model.level_order import LevelOrder, flat_order
-from in21k.train.model.network import Network, build_network
+from in21k.train.model.network import Network
 from in21k.train.model.weights import Weights, host_copies
 
 MODEL = "model.safetensors"
@@ -172,7 +173,9 @@ def check_classes(path: Path, metadata: ModelMetadata, classes: int, class_list_
         )
 
 
-def load_network(path: Path, order: LevelOrder | None = None, image_size: int = 0) -> Network:
+def load_network(
+    path: Path, order: LevelOrder | None = None, image_size: int = 0, *, takes_clips: bool = False
+) -> Network:
     """Return the network of a model file, on the CPU and in eval mode.
 
         network = load_network(Path("runs/r50/checkpoints/step-00001234/model.safetensors"))
@@ -184,14 +187,19 @@ def load_network(path: Path, order: LevelOrder | None = None, image_size: int = 
         order: the order of the logits: `level_order(hierarchy)` for the losses and metrics of in21k; None keeps class
             order.
         image_size: side of the images in pixels, for architectures that fix it; 0 takes the training images'.
+        takes_clips: whether it may be a network for clips of videos.
 
     Raises:
-        TrainError: the file cannot be read, or its weights do not fit the model that it names at this image size.
+        TrainError: the file cannot be read, its weights do not fit the model that it names at this image size, or it is
+            of clips, and they are not taken.
     """
     metadata = read_metadata(path)
+    if metadata.config.video.frames and not takes_clips:
+        raise TrainError(f"{path} is a model of videos, which only transfer and evaluate take; name one of images")
     order = order or flat_order(metadata.num_classes)
     size = image_size or metadata.image_size
-    network = build_network(replace(metadata.config.model, pretrained=False, init=""), order, size)
+    model = replace(metadata.config.model, pretrained=False, init="")
+    network = build_for(metadata.config.video, model, order, size)
     try:
         network.load(load_tensors(path))
     except RuntimeError as error:

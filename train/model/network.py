@@ -39,6 +39,8 @@ class Network:
     """Of the module's inputs."""
     channels_last: bool = True
     """Whether images and weights are in channels-last memory format on a GPU."""
+    frames: int = 0
+    """T: the module takes clips of T frames, [B T, 3, H, W] for logits [B, C]; 0 where it takes images."""
 
     def memory_format(self, device: torch.device) -> torch.memory_format:
         """Return the memory format of images and weights on a device; on a CPU they keep their own."""
@@ -101,7 +103,7 @@ def build_network(config: ModelConfig, order: LevelOrder, image_size: int) -> Ne
     if config.pretrained:
         network.load(module.state_dict())  # timm fills a classifier of the right size in class order
     if config.init:
-        _init_from(network, config)
+        load_initial(network, config)
     if config.grad_checkpointing:
         _checkpoint_activations(network)
     return network
@@ -173,7 +175,7 @@ def require_sizes(network: Network, sizes: Sequence[int]) -> None:
 @torch.no_grad()  # in inference mode, what a model caches on its first call could not be differentiated later
 def _try_out(network: Network, image_size: int, hint: str = "give another size") -> None:
     """Refuse an image size that the network does not take, by passing one black image through it."""
-    images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
+    images = torch.zeros(network.frames or 1, 3, image_size, image_size, dtype=torch.uint8)
     is_training = network.module.training
     try:
         network.module.eval()(network.inputs(images, torch.device("cpu")))
@@ -209,8 +211,12 @@ def _head_parameters(module: nn.Module, name: str, classes: int) -> frozenset[st
     return found
 
 
-def _init_from(network: Network, config: ModelConfig) -> None:
-    """Load a file's weights, without its classifier if that has another size or a new head is asked for."""
+def load_initial(network: Network, config: ModelConfig) -> None:
+    """Load a file's weights, without its classifier if that has another size or a new head is asked for.
+
+    Raises:
+        TrainError: the file cannot be read, or is of another model.
+    """
     own, path = network.module.state_dict(), Path(config.init)
     fitting = fit_or_name(path, read_weights(path, config.init_ema), network.module, network.name, network.head)
     left_out = network.head if config.new_head else frozenset()

@@ -1,5 +1,6 @@
 """A network's stages and layers as timm groups them: which parameters belong to each, and how the first ones freeze."""
 
+from dataclasses import replace
 from typing import Any
 
 from timm.models import group_parameters
@@ -7,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from in21k.train.errors import TrainError
+from in21k.train.model.clips import BACKBONE, ClipModule
 from in21k.train.model.network import Network
 
 
@@ -21,6 +23,8 @@ def groups_of(network: Network, *, coarse: bool) -> dict[str, int]:
     Raises:
         TrainError: timm does not say it for this model.
     """
+    if isinstance(network.module, ClipModule):
+        return _groups_of_clips(network, network.module, coarse=coarse)
     matcher: Any = getattr(network.module, "group_matcher", None)
     if matcher is None:
         raise TrainError(
@@ -28,6 +32,15 @@ def groups_of(network: Network, *, coarse: bool) -> dict[str, int]:
         )
     found: dict[str, int] = group_parameters(network.module, matcher(coarse=coarse), reverse=True)
     return found
+
+
+def _groups_of_clips(network: Network, module: ClipModule, *, coarse: bool) -> dict[str, int]:
+    """Return the groups of the backbone, and one more of all that comes after it."""
+    names = frozenset(name for name, _ in module.named_parameters())
+    found = groups_of(replace(network, module=module.backbone), coarse=coarse)
+    groups = {f"{BACKBONE}{name}": number for name, number in found.items()}
+    last = max(groups.values()) + 1
+    return {name: groups.get(name, last) for name in names}
 
 
 def freeze_stages(network: Network, count: int) -> None:

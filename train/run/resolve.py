@@ -15,26 +15,29 @@ from in21k.train.model.architectures import find_architecture
 from in21k.train.model.fitting import name_for_weights
 from in21k.train.model.model_file import read_metadata
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
+from in21k.train.stream.source import check_frames
 from in21k.train.stream.worker_count import default_workers
+from in21k.train.video.video_file import require_av
 
 
 def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
     """Return a configuration with timm's name of the model, its normalization, the image size and the workers.
 
     Raises:
-        TrainError: the scheme does not take the dataset's labels, neither the configuration nor the dataset says the
-            image size, a size begins after the run's last epoch, the range of the random crops is empty, or timm lacks
-            the model's weights.
+        TrainError: the scheme does not take the dataset's labels, the settings do not go with its videos, neither the
+            configuration nor the dataset says the image size, a size begins after the run's last epoch, the range of
+            the random crops is empty, or timm lacks the model's weights.
     """
     check_labels(config.loss.scheme, dataset)
     _check_crops(config.data)
     _check_predictions(config)
-    sizes = _resolve_sizes(config, dataset)
+    _check_video(config, dataset)
+    sizes, images = _resolve_sizes(config, dataset), config.data.batch_size // ranks.world_size
     return replace(
         config,
         model=resolve_model(config.model),
         data=replace(config.data, image_size=sizes),
-        run=with_workers(config.run, ranks, config.data.batch_size // ranks.world_size, schedule_of(sizes).largest),
+        run=with_workers(config.run, ranks, images * max(config.video.frames, 1), schedule_of(sizes).largest),
     )
 
 
@@ -56,6 +59,22 @@ def _check_crops(data: DataConfig) -> None:
                 f"data.random_crop_min_{name}={low:.6g} is more than data.random_crop_max_{name}={high:.6g}; give the "
                 "smaller one first"
             )
+
+
+def _check_video(config: Config, dataset: TrainingData) -> None:
+    """Refuse settings that do not go with videos, and to take videos for images or images for videos."""
+    check_frames(dataset, config.video.frames)
+    if not config.video.frames:
+        return
+    require_av()
+    if (scheme := config.loss.scheme) != "single-label":
+        raise TrainError(f"loss.scheme={scheme} does not take videos; single-label does")
+    if config.data.augment_device != "cpu":
+        raise TrainError("data.augment_device=gpu does not take videos; leave it at cpu")
+    if config.distill.teacher:
+        raise TrainError("videos are learned without a teacher; leave --teacher out")
+    if config.data.mixup or config.data.cutmix:
+        raise TrainError("data.mixup and data.cutmix mix images, no videos; leave both at 0")
 
 
 def _resolve_sizes(config: Config, dataset: TrainingData) -> int | str:

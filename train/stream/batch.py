@@ -61,7 +61,9 @@ class Batch:
     """The images of one step on one rank, with their labels."""
 
     images: torch.Tensor
-    """uint8 [B, 3, H, W]: RGB, 0 to 255, channels last in memory. The memory is reused once nothing refers to it."""
+    """uint8 [B, 3, H, W]: RGB, 0 to 255, channels last in memory. The memory is reused once nothing refers to it.
+
+    Of videos [B F, 3, H, W], the F frames of each one together."""
     labels: BatchLabels
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":

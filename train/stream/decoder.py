@@ -5,6 +5,8 @@ A few images that do not decode are normal; more are a broken disk or copy.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +23,21 @@ from in21k.train.images.crops import CENTER, Crop, SquareCrop, crop_offsets, res
 from in21k.train.images.decode import decode_into
 from in21k.train.images.decode_wild import decode_wild
 from in21k.train.stream.batch import BatchLabels, NamedSample
+from in21k.train.video.clips import Clips, Places
+from in21k.train.video.decode_clips import decode_clips
+from in21k.train.video.faults import VideoError
 
 ALWAYS_ALLOWED = 5
 """Images in one pass that may be skipped, however small the dataset."""
+
+
+class _Cut(NamedTuple):
+    """What is taken of a sample."""
+
+    crop: Crop | None
+    """Of the image, or of each frame; None for all of it."""
+    places: Places
+    """Where the clips of a video begin."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,8 @@ class BatchDecoder:
     augmentation: Augmentation | None = None
     names_samples: bool = False
     """Whether the labels say which images they belong to."""
+    clips: Clips | None = None
+    """What is taken of each video; None where the samples are images."""
 
     def decode(self, samples: Sequence[Sample | None], plan: BatchPlan, pixels: Pixels) -> BatchLabels:
         """Fill a batch's pixels and return its labels; padding and images that do not decode are black.
@@ -41,7 +57,7 @@ class BatchDecoder:
         Args:
             samples: B samples; None for padding.
             plan: the batch's plan.
-            pixels: uint8 [B, H, W, 3], to be filled.
+            pixels: uint8 [B, H, W, 3], to be filled; of videos [B F, H, W, 3], the F frames of each one together.
 
         Raises:
             TrainError: an image does not decode, and the decoding is strict.
@@ -49,15 +65,18 @@ class BatchDecoder:
         class_indices = np.zeros(len(samples), np.int64)
         valid = np.zeros(len(samples), np.bool_)
         faults: list[str] = []
-        drawn = self._drawn(plan, len(samples))
-        for row, (sample, crop) in enumerate(zip(samples, self._crops(plan, len(samples)), strict=True)):
-            valid[row] = sample is not None and self._decode_sample(sample, pixels[row], crop, faults)
+        drawn, cuts = self._drawn(plan, len(samples)), self._cuts(plan, len(samples))
+        frames = len(pixels) // len(samples)
+        for row, (sample, cut) in enumerate(zip(samples, cuts, strict=True)):
+            own = pixels[row * frames : (row + 1) * frames]
+            valid[row] = sample is not None and self._decode_sample(sample, own, cut, faults)
             if sample is None or not valid[row]:
-                pixels[row] = 0
+                own[:] = 0
                 continue
             class_indices[row] = sample.class_index
             if drawn:
-                augment(pixels[row], *drawn, row)
+                for image in own:  # all frames of a video by the same random numbers
+                    augment(image, *drawn, row)
         return BatchLabels(
             class_indices=torch.from_numpy(class_indices),
             valid=torch.from_numpy(valid),
@@ -68,25 +87,39 @@ class BatchDecoder:
             named=_named(samples, valid.tolist(), faults) if self.names_samples else (),
         )
 
-    def _decode_sample(self, sample: Sample, row: Pixels, crop: Crop | None, faults: list[str]) -> bool:
-        """Decode a sample into a row of the batch and return whether that succeeded; if not, note why."""
-        fault = sample.fault or self._fault(sample, row, crop)
+    def _decode_sample(self, sample: Sample, own: Pixels, cut: _Cut, faults: list[str]) -> bool:
+        """Decode a sample into its rows of the batch and return whether that succeeded; if not, note why."""
+        fault = sample.fault or self._fault(sample, own, cut)
         if not fault:
             return True
         if self.decoding.strict:
-            raise TrainError(f"the image {sample.key} does not decode; without --strict it would be skipped")
+            what = "image" if self.clips is None else "video"
+            raise TrainError(f"the {what} {sample.key} does not decode; without --strict it would be skipped")
         faults.append(fault)
         return False
 
-    def _fault(self, sample: Sample, row: Pixels, crop: Crop | None) -> str:
-        """Decode a sample into a row and return why that is not possible; nothing if it is."""
-        decoding = self.decoding
+    def _fault(self, sample: Sample, own: Pixels, cut: _Cut) -> str:
+        """Decode a sample into its rows and return why that is not possible; nothing if it is."""
+        decoding, image = self.decoding, sample.image
+        if isinstance(image, Path):
+            return self._clips_fault(sample.key, image, own, cut)
         decode = decode_wild if decoding.wild else decode_into
         downscale = decoding.downscale if decoding.random_crops is None else ""
         try:
-            decode(sample.image, row, crop, downscale=downscale, interpolation=decoding.interpolation)
+            decode(image, own[0], cut.crop, downscale=downscale, interpolation=decoding.interpolation)
         except ImageError as error:
             return one_line(error)
+        return ""
+
+    def _clips_fault(self, key: str, path: Path, own: Pixels, cut: _Cut) -> str:
+        """Decode a video's clips into its rows and return why that is not possible; nothing if it is."""
+        assert self.clips is not None, "a video, and no word on its clips"
+        try:
+            decode_clips(path, own, self.clips, cut.places, cut.crop, interpolation=self.decoding.interpolation)
+        except VideoError as error:
+            return one_line(error)
+        except OSError as error:
+            raise TrainError(f"the video {key} cannot be read: {one_line(error)}; restore it or remove it") from error
         return ""
 
     def _drawn(self, plan: BatchPlan, count: int) -> tuple[Augmentation, Draws] | None:
@@ -94,6 +127,12 @@ class BatchDecoder:
         if self.augmentation is None:
             return None
         return self.augmentation, draw(self.augmentation, plan.epoch, plan.start, count)
+
+    def _cuts(self, plan: BatchPlan, count: int) -> list[_Cut]:
+        """Return what is taken of each sample."""
+        crops = self._crops(plan, count)
+        places = [()] * count if self.clips is None else self.clips.places(plan.epoch, plan.start, count)
+        return list(map(_Cut, crops, places))
 
     def _crops(self, plan: BatchPlan, count: int) -> Sequence[Crop | None]:
         """Return what is cut out of each image; None for images not cropped."""

@@ -113,7 +113,7 @@ def open_stream(
 
 def _ring(source: StreamSource, plan: TrainPlan | EvalPlan | FilePlan, workers: int) -> BatchRing:
     size, slots = source.largest_size, PREFETCH + 1 + -(-_HELD // workers)
-    return BatchRing(RingShape(workers, slots, (plan.batch_size, size, size, 3)))
+    return BatchRing(RingShape(workers, slots, (plan.batch_size * source.rows, size, size, 3)))
 
 
 def _locked(pipeline: Any, workers: int, ring: BatchRing | None, pinned_bytes: int) -> Generator[Batch]:
@@ -191,11 +191,11 @@ def _in_order(plan: BatchPlan, samples: list[Sample | None]) -> list[Sample | No
 def _decoded(
     source: StreamSource, ring: BatchRing | None, batches: Iterable[tuple[BatchPlan, list[Sample | None]]]
 ) -> Iterator[Batch | RingBatch]:
-    decoder = BatchDecoder(source.decoding, source.augmentation, names_samples=source.names_samples)
+    decoder = BatchDecoder(source.decoding, source.augmentation, names_samples=source.names_samples, clips=source.clips)
     info, pool = get_worker_info(), BatchPool()
     for plan, samples in batches:
         size = source.image_size(plan.epoch)
-        shape = (len(samples), size, size, 3)
+        shape = (len(samples) * source.rows, size, size, 3)
         slot = ring.take(info.id) if ring is not None and info is not None else None
         if ring is None or info is None or slot is None:
             pixels = pool.take(shape)

@@ -1,14 +1,17 @@
 """What a stream reads: the source of each split, as the configuration describes it."""
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from in21k.shards_manifest.sizes import parse_size
 from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.config.settings import Config, DataConfig
 from in21k.train.config.sizes import SizeSchedule, schedule_of
 from in21k.train.data.interfaces import CacheOptions, Decoding, RandomCrops, ReaderFactory, ReadOptions, TrainingData
+from in21k.train.errors import TrainError
 from in21k.train.images.augment_draws import Augmentation
 from in21k.train.images.mixing import Mixing
+from in21k.train.video.clips import Clips
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class StreamSource:
     """Sides of the images by epoch; None for that of the decoding in all epochs."""
     names_samples: bool = False
     """Whether batches say which images they hold (`BatchLabels.named`), which takes time between processes."""
+    clips: Clips | None = None
+    """What is taken of each video; None where the samples are images."""
 
     def image_size(self, epoch: int) -> int:
         """Return the side of an epoch's images in pixels."""
@@ -32,6 +37,11 @@ class StreamSource:
     def largest_size(self) -> int:
         """The largest side of the images in pixels."""
         return self.decoding.image_size if self.sizes is None else self.sizes.largest
+
+    @property
+    def rows(self) -> int:
+        """Rows of a batch's pixels for each sample: one, or the frames of a video's clips."""
+        return 1 if self.clips is None else self.clips.rows
 
 
 def augmentation_of(config: Config) -> Augmentation:
@@ -83,6 +93,7 @@ def train_source(data: TrainingData, config: Config) -> StreamSource:
         decoding=decoding,
         augmentation=augmentation_of(config) if config.data.augment_device == "cpu" else None,
         sizes=sizes,
+        clips=clips_of(config, seed=config.run.seed),
     )
 
 
@@ -99,7 +110,39 @@ def plain_source(data: TrainingData, split: str, config: Config) -> StreamSource
     settings = config.data
     decoding = data.decoding(schedule_of(settings.image_size).last)
     decoding = replace(decoding, strict=settings.strict, interpolation=settings.interpolation)
-    return StreamSource(data.reader(split, read_options(settings)), decoding)
+    check_frames(data, config.video.frames)
+    return StreamSource(data.reader(split, read_options(settings)), decoding, clips=clips_of(config))
+
+
+def clips_of(config: Config, seed: int | None = None) -> Clips | None:
+    """Return the clips that are taken of each video; None where the samples are images.
+
+    Args:
+        config: the settings.
+        seed: of one clip's random place; None takes those of validation.
+    """
+    video = config.video
+    if not video.frames:
+        return None
+    count = video.clips if seed is None else 1
+    return Clips(frames=video.frames, rate=Fraction(str(video.rate)), count=count, seed=seed)
+
+
+def check_frames(data: TrainingData, frames: int) -> None:
+    """Refuse to take videos for images, or images for videos.
+
+    Args:
+        data: images or videos.
+        frames: `video.frames`, 0 for images.
+
+    Raises:
+        TrainError: the one is not the other.
+    """
+    is_video = data.decoding(1).is_video
+    if is_video and not frames:
+        raise TrainError(f"{data.name} holds videos; a recipe with video.frames takes them, such as transfer-video")
+    if frames and not is_video:
+        raise TrainError(f"{data.name} holds images, of which no clips of {frames} frames are taken (video.frames)")
 
 
 def read_options(data: DataConfig) -> ReadOptions:

@@ -13,8 +13,9 @@ from in21k.train.device.precision import loss_scaler
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import build_loss
+from in21k.train.model.clips import build_for
 from in21k.train.model.level_order import level_order
-from in21k.train.model.network import build_network, require_sizes
+from in21k.train.model.network import require_sizes
 from in21k.train.model.on_device import prepare_network, training_module
 from in21k.train.model.stages import freeze_stages
 from in21k.train.run.folder import Start
@@ -45,7 +46,7 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     loss = build_loss(config.loss, order, dataset.label_sets, config.distill).to(ranks.device)
     resumed = start.state is not None  # its weights come from the checkpoint
     model = replace(config.model, pretrained=False, init="") if resumed else config.model
-    network = build_network(model, order, sizes.last)
+    network = build_for(config.video, model, order, sizes.last)
     require_sizes(network, sizes.sizes)
     if run.deterministic:
         check_deterministic(network.module, network.name, ranks.device)

@@ -1,7 +1,6 @@
 """The training loop: steps, curves, val passes and checkpoints."""
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
@@ -10,7 +9,6 @@ from typing import Any
 
 import torch
 
-from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.config.settings import Config, RunConfig
 from in21k.train.data.fraction import with_fraction
@@ -36,6 +34,7 @@ from in21k.train.stream.source import read_options, train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.finite import check_finite
 from in21k.train.trainer.log import RunLog, run_summary
+from in21k.train.trainer.notes import tell_changed, tell_missing, tell_one_level, tell_unusable
 from in21k.train.trainer.peers import peers_watched
 from in21k.train.trainer.preemption import Preempted, SaveClock, StopRequest, stop_request
 from in21k.train.trainer.progress import Meter, Progress
@@ -84,13 +83,14 @@ def train_on(
             lock.take_if_there()
         start = find_start(run, config, dataset, resume=resume)
         _check_same_start(start, ranks)
-        _tell_unusable(start, ranks)
-        _tell_one_level(config, dataset, ranks)
+        tell_unusable(start, ranks)
+        tell_one_level(config, dataset, ranks)
         session = open_session(config, dataset, ranks, start)
         began = time.perf_counter()
         with dataset.cached(read_options(config.data)):
             if ranks.is_first:
                 begin_run(run, start, config, dataset, lock, resume=resume, asked=asked)
+                tell_missing(run, start, dataset)
             print_start(ranks, config.run, config.data.batch_size)
             trainer = _train(session, run, start, bar=progress)
         if not trainer.stopping:
@@ -270,24 +270,8 @@ def _continued(asked: Asked, run: Path, ranks: Ranks) -> Asked:
     if not isinstance(asked, Choice) or not is_begun(run):
         return asked
     choice, changed = resumed(asked, run)
-    if changed and ranks.is_first:
-        told = f"{run} goes on with the values that it was started with; its recipe has others: {', '.join(changed)}"
-        print(f"note: {one_line(told, None)}", file=sys.stderr, flush=True)
+    tell_changed(run, changed, ranks)
     return choice
-
-
-def _tell_unusable(start: Start, ranks: Ranks) -> None:
-    """Say on stderr which newer checkpoints are left alone because they are broken."""
-    for reason in start.unusable if ranks.is_first else ():
-        print(f"note: {reason}; resuming from {start.checkpoint} instead", file=sys.stderr, flush=True)
-
-
-def _tell_one_level(config: Config, dataset: TrainingData, ranks: Ranks) -> None:
-    """Say on stderr what a softmax per level comes to where all classes are on one level."""
-    scheme = config.loss.scheme
-    if ranks.is_first and scheme.startswith("semantic-") and dataset.hierarchy.num_levels == 1:
-        told = f"the classes of {dataset.name} have one level, so loss.scheme={scheme} is a softmax over all of them"
-        print(f"note: {one_line(told, None)}", file=sys.stderr, flush=True)
 
 
 def _check_same_start(start: Start, ranks: Ranks) -> None:

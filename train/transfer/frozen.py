@@ -49,13 +49,15 @@ def frozen_run(data: TrainingData, run: Path, config: Config, what: str) -> Iter
         what: the run is, such as `a linear probe`, for messages.
 
     Raises:
-        TrainError: the network or its weights are not usable, or there are several ranks.
+        TrainError: the network or its weights are not usable, there are several ranks, or the data are videos.
         DatasetError: the folder is not usable.
     """
     with join_ranks(config.run.device) as ranks, run_lock(run) as lock:
         prepare_backend(config.run, ranks.device)
         if ranks.world_size > 1:
             raise TrainError(f"{what} runs on one rank; start it without torchrun")
+        if data.decoding(1).is_video:
+            raise TrainError(f"{data.name} holds videos, which {what} does not take; fine-tune")
         only_size(config.data.image_size, what)
         config = resolved(config, data, ranks)
         lock.take_if_there()

@@ -22,6 +22,7 @@ from in21k.train.transfer.probe import probe
 _SIZE = "data.image_size"
 FOR_ONE_LABEL = {False: "transfer-single-label", True: "transfer-distillation"}
 """The recipes for one class per image, without and with a teacher."""
+FOR_VIDEOS = "transfer-video"
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,22 @@ def open_request(request: TransferRequest, run: Path) -> tuple[TrainingData, Cho
 
 def _choice(request: TransferRequest, data: TrainingData) -> Choice:
     """Return the recipe, with the values that the checkpoint and the request give."""
-    is_taught = bool(request.values.get("distill.teacher"))
-    recipe = request.recipe or open_recipe((FOR_ONE_LABEL if data.is_single_label else FOR_ANY_LABELS)[is_taught])
-    start = _start(request)
+    is_video = data.decoding(1).is_video
+    recipe = request.recipe or open_recipe(_recipe_for(data, is_taught=bool(request.values.get("distill.teacher"))))
+    start = _start(request, is_video=is_video)
     if recipe.config.data.image_size:  # the recipe's size counts, not the checkpoint's
         start.pop(_SIZE, None)
     return Choice(recipe, request.values, start, is_named=request.recipe is not None)
 
 
-def _start(request: TransferRequest) -> dict[str, Any]:
+def _recipe_for(data: TrainingData, *, is_taught: bool) -> str:
+    """Return the name of the recipe for data, without or with a teacher."""
+    if data.decoding(1).is_video:
+        return FOR_VIDEOS
+    return (FOR_ONE_LABEL if data.is_single_label else FOR_ANY_LABELS)[is_taught]
+
+
+def _start(request: TransferRequest, *, is_video: bool) -> dict[str, Any]:
     """Return the settings that follow from the checkpoint: model, weights and image size."""
     if request.checkpoint.startswith(TIMM_PREFIX):
         name = request.checkpoint.removeprefix(TIMM_PREFIX)
@@ -94,6 +102,8 @@ def _start(request: TransferRequest) -> dict[str, Any]:
     if named := request.values.get("model.name"):
         return start | _size_of(named)
     metadata = read_metadata(path)
+    if metadata.config.video.frames and not is_video:
+        raise TrainError(f"{path} is a model of videos, and {request.data.path} holds images; name a model of images")
     return start | {"model.name": metadata.model, _SIZE: metadata.image_size}
 
 

@@ -54,6 +54,7 @@ ELSEWHERE = {
     ("publish/model_card.py", "--checkpoint"),  # the card names predict
     ("publish/upload.py", "--private"),  # of hf, which the message names
     ("evaluation/scores.py", "--val-per-class"),  # of in21k-prep, which the message names
+    ("evaluation/scores.py", "--clips"),  # only evaluate has models of images and this option
     ("run/resolve.py", "--init"),  # the message names pretrain
     ("run/resolve.py", "--checkpoint"),  # the message names transfer
 }

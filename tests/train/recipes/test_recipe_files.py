@@ -48,7 +48,7 @@ def test_a_file_changes_the_recipe_that_it_extends(tmp_path):
         ('extends = ""', r"a\.toml: extends must be the name of a recipe or a file, not ''"),
         ('extends = "a\\u0000.toml"', r"a\.toml: extends must be the name of a recipe or a file"),
         ('extends = "s3://bucket/a.toml"', r"only a path on this machine will do here, not a URI"),
-        ("[optim]\nrate = 1.0", r"a\.toml: there is no setting 'optim\.rate'; did you mean optim\."),
+        ("[optim]\nlrs = 1.0", r"a\.toml: there is no setting 'optim\.lrs'; did you mean optim\."),
         ("[optimizer]", r"a\.toml: there is no section \[optimizer\]; the sections are model, data, optim, loss, "),
         ("lr = 1.0", r"a\.toml: there is no setting 'lr'; did you mean optim\.lr\?"),
         ("[optim]\nlr = ?", r"a\.toml: Invalid value"),

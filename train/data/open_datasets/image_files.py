@@ -1,7 +1,7 @@
 """Image files below a folder: which ones there are, their names in untrusted lists, and their bytes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,12 +18,28 @@ _Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class FolderImages:
-    """Image files below a folder; implements both `ImageStore` and `OpenStore`, since no file stays open."""
+class FolderFiles:
+    """Files below a folder, none of which stays open."""
 
     root: str
     names: Any
     """A pyarrow binary array [N]: paths below the root, as the file system has them."""
+
+    def file(self, row: int) -> Path:
+        """Return a file's path."""
+        return Path(self.root, os.fsdecode(self.names[row].as_py()))
+
+    def path(self, row: int) -> str:
+        """Return a file's path, for messages and tables."""
+        return printable(os.path.join(self.root, os.fsdecode(self.names[row].as_py())))  # noqa: PTH118 - millions
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+@dataclass(frozen=True, eq=False)
+class FolderImages(FolderFiles):
+    """Image files below a folder; implements both `ImageStore` and `OpenStore`."""
 
     def open(self) -> "FolderImages":
         """Return the images themselves."""
@@ -35,14 +51,7 @@ class FolderImages:
         Raises:
             OSError: it cannot be read.
         """
-        return memoryview(Path(self.root, os.fsdecode(self.names[row].as_py())).read_bytes())
-
-    def path(self, row: int) -> str:
-        """Return an image file's path."""
-        return printable(os.path.join(self.root, os.fsdecode(self.names[row].as_py())))  # noqa: PTH118 - millions
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
+        return memoryview(self.file(row).read_bytes())
 
 
 def is_metadata(path: str) -> bool:
@@ -53,8 +62,13 @@ def is_metadata(path: str) -> bool:
 
 def is_image_name(path: str) -> bool:
     """Return whether a path is an image's by its extension, neither hidden nor macOS's."""
+    return has_extension(path, EXTENSIONS)
+
+
+def has_extension(path: str, extensions: frozenset[str]) -> bool:
+    """Return whether a path has one of these extensions, in upper or lower case, and is neither hidden nor macOS's."""
     base = path[path.rfind("/") + 1 :]
-    return base[:1] != "." and os.path.splitext(base)[1].lower() in EXTENSIONS and not is_metadata(path)  # noqa: PTH122
+    return base[:1] != "." and os.path.splitext(base)[1].lower() in extensions and not is_metadata(path)  # noqa: PTH122
 
 
 def globbed(folder: Path, pattern: str) -> list[Path]:
@@ -77,7 +91,9 @@ def subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if not _is_hidden(entry.name) and _enters(entry, above))
 
 
-def images_below(folder: Path, below: str, *, must_exist: bool = False) -> Iterator[str]:
+def images_below(
+    folder: Path, below: str, *, must_exist: bool = False, is_named: Callable[[str], bool] = is_image_name
+) -> Iterator[str]:
     """Yield the image files below a folder, as `below` and their path in it.
 
     Links are followed, but none that leads back to a folder around itself. Hidden files and macOS's are left out.
@@ -86,19 +102,22 @@ def images_below(folder: Path, below: str, *, must_exist: bool = False) -> Itera
         folder: the folder.
         below: what the paths begin with.
         must_exist: whether a link that leads nowhere is an error; otherwise whoever reads the images notices.
+        is_named: whether a path is of the files that are meant, by its name; image files by default.
 
     Raises:
         TrainError: under an image's name, there is a link that leads nowhere, or no file.
     """
-    for path, is_there in _images(str(folder), below, _with_those_above(folder)):
+    for path, is_there in _named(str(folder), below, _with_those_above(folder), is_named):
         if must_exist and not is_there:
             there = folder / path.removeprefix(f"{below}/")
             raise TrainError(f"{there} is no file, nor leads to one; restore it, or remove it")
         yield path
 
 
-def _images(folder: str, below: str, above: frozenset[_Identity]) -> Iterator[tuple[str, bool]]:
-    """Yield what is named as an image, and whether it is a file or leads to one."""
+def _named(
+    folder: str, below: str, above: frozenset[_Identity], is_named: Callable[[str], bool]
+) -> Iterator[tuple[str, bool]]:
+    """Yield what is named as is meant, and whether it is a file or leads to one."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is_hidden(entry.name):
@@ -106,8 +125,8 @@ def _images(folder: str, below: str, above: frozenset[_Identity]) -> Iterator[tu
             path = f"{below}/{entry.name}"
             if _is_folder(entry):
                 if (identity := _identity(entry)) not in above:
-                    yield from _images(entry.path, path, above | {identity})
-            elif is_image_name(entry.name):
+                    yield from _named(entry.path, path, above | {identity}, is_named)
+            elif is_named(entry.name):
                 yield path, is_file(entry)
 
 

@@ -1,7 +1,7 @@
 """Image folders as torchvision's ImageFolder reads them: one folder of image files per class."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,35 @@ import numpy as np
 import pyarrow as pa
 
 from in21k.shards_manifest.key_hashes import hash_strings
-from in21k.train.data.open_datasets.image_files import FolderImages, images_below, printable, subfolders
-from in21k.train.data.open_datasets.listed import ListedDataset, ListedSplit, single_labels
+from in21k.train.data.open_datasets.image_files import (
+    FolderImages,
+    images_below,
+    is_image_name,
+    printable,
+    subfolders,
+)
+from in21k.train.data.open_datasets.listed import ImageStore, ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
 
 TRAIN = "train"
 VAL = ("val", "test", "valid", "validation")
 """Folders beside `train` that may hold the validation images; the first that exists is used."""
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """Which files in class folders are samples, and what becomes of them."""
+
+    word: str
+    """What messages call them."""
+    is_named: Callable[[str], bool]
+    """Whether a path is one of theirs, by its name."""
+    store: Callable[[str, Any], ImageStore]
+    """Of a root and a pyarrow binary array of paths below it."""
+    dataset: type[ListedDataset]
+
+
+IMAGES = FileKind("images", is_image_name, FolderImages, ListedDataset)
 
 
 @dataclass(frozen=True)
@@ -28,13 +50,14 @@ class FolderListing:
     labels: list[int]
 
 
-def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
+def open_image_folder(root: Path, val_share: float = 0.0, kind: FileKind = IMAGES) -> ListedDataset:
     """Return the images of ROOT/train and ROOT/val (or test), or of one folder of class folders.
 
     Args:
         root: the folder.
         val_share: without validation images, the share of each class's images to hold out, from 0 to 1; a hash of
             their paths decides which. A folder for them that is empty, and no share, means no validation.
+        kind: of the files that are samples.
 
     Raises:
         TrainError: there are no class folders, a class has no images, or there are validation images or a share and
@@ -43,18 +66,20 @@ def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
     train_folder = root / TRAIN if (root / TRAIN).is_dir() else root
     val_folder = next((root / name for name in VAL if train_folder != root and (root / name).is_dir()), None)
     classes = _folders(train_folder)
-    train = _listed(train_folder, classes)
+    train = _listed(train_folder, classes, kind)
     if empty := sorted(set(range(len(classes))) - set(train.labels)):
-        raise TrainError(f"{train_folder / classes[empty[0]]} contains no images; remove the folder, or add images")
-    val = _listed(val_folder, _known(val_folder, classes)) if val_folder is not None else FolderListing([], [])
+        raise TrainError(
+            f"{train_folder / classes[empty[0]]} contains no {kind.word}; remove the folder, or add {kind.word}"
+        )
+    val = _listed(val_folder, _known(val_folder, classes), kind) if val_folder is not None else FolderListing([], [])
     if val.names and val_share:
-        raise TrainError(f"{val_folder} holds validation images; leave --val-share out")
+        raise TrainError(f"{val_folder} holds validation {kind.word}; leave --val-share out")
     if val_folder is None or val_share:
-        train, val = hold_out(train, val_share, root)
+        train, val = hold_out(train, val_share, root, kind.word)
         val_folder = train_folder
-    splits = {"train": _split(root, train_folder, train), "val": _split(root, val_folder, val)}
+    splits = {"train": _split(root, train_folder, train, kind), "val": _split(root, val_folder, val, kind)}
     names = [printable(name) for name in classes]
-    return ListedDataset(
+    return kind.dataset(
         name=str(root),
         classes=names,
         splits=splits,
@@ -63,7 +88,9 @@ def open_image_folder(root: Path, val_share: float = 0.0) -> ListedDataset:
     )
 
 
-def hold_out(listed: FolderListing, share: float, root: Path) -> tuple[FolderListing, FolderListing]:
+def hold_out(
+    listed: FolderListing, share: float, root: Path, word: str = "images"
+) -> tuple[FolderListing, FolderListing]:
     """Return the images to train on, and those held out: of each class, the share whose paths have the lowest hashes.
 
     The number held out is rounded up.
@@ -72,22 +99,24 @@ def hold_out(listed: FolderListing, share: float, root: Path) -> tuple[FolderLis
         TrainError: the share is not between 0 and 1, or leaves a class no images to train on.
     """
     if not 0 < share < 1:
-        raise TrainError(f"{root} has no folder of validation images ({', '.join(VAL[:2])}); pass --val-share 0.1")
+        raise TrainError(f"{root} has no folder of validation {word} ({', '.join(VAL[:2])}); pass --val-share 0.1")
     labels, hashes = np.array(listed.labels), hash_strings([printable(name) for name in listed.names])
     held = np.zeros(len(labels), np.bool_)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         count = int(np.ceil(share * len(rows)))
         if count == len(rows):
-            raise TrainError(f"the class of {listed.names[rows[0]]} has too few images to hold any out: {len(rows)}")
+            raise TrainError(f"the class of {listed.names[rows[0]]} has too few {word} to hold any out: {len(rows)}")
         held[rows[np.argsort(hashes[rows], kind="stable")[:count]]] = True
     return _where(listed, ~held), _where(listed, held)
 
 
-def is_image_folder(root: Path) -> bool:
-    """Return whether a folder, or `train` in it, contains class folders with images."""
+def is_image_folder(root: Path, kind: FileKind = IMAGES) -> bool:
+    """Return whether a folder, or `train` in it, contains class folders with images, or with another kind of files."""
     folder = root / TRAIN if (root / TRAIN).is_dir() else root
-    return folder.is_dir() and any(next(images_below(folder / name, ""), None) for name in subfolders(folder))
+    if not folder.is_dir():
+        return False
+    return any(next(images_below(folder / name, "", is_named=kind.is_named), None) for name in subfolders(folder))
 
 
 def _where(listed: FolderListing, mask: Any) -> FolderListing:
@@ -95,10 +124,10 @@ def _where(listed: FolderListing, mask: Any) -> FolderListing:
     return FolderListing([listed.names[row] for row in rows], [listed.labels[row] for row in rows])
 
 
-def _split(root: Path, folder: Path, listed: FolderListing) -> ListedSplit:
+def _split(root: Path, folder: Path, listed: FolderListing, kind: FileKind) -> ListedSplit:
     below = "" if folder == root else f"{folder.name}/"
     names = [f"{below}{name}" for name in listed.names]
-    store = FolderImages(str(root), pa.array([os.fsencode(name) for name in names], pa.binary()))
+    store = kind.store(str(root), pa.array([os.fsencode(name) for name in names], pa.binary()))
     return ListedSplit([printable(name) for name in names], np.array(listed.labels, np.int64), store)
 
 
@@ -116,10 +145,12 @@ def _known(folder: Path, classes: Sequence[str]) -> Sequence[str]:
     return classes
 
 
-def _listed(folder: Path, classes: Sequence[str]) -> FolderListing:
+def _listed(folder: Path, classes: Sequence[str], kind: FileKind) -> FolderListing:
     listed = FolderListing([], [])
     for label, name in enumerate(classes):
-        found = sorted(images_below(folder / name, name, must_exist=True)) if (folder / name).is_dir() else []
+        own = folder / name
+        named = images_below(own, name, must_exist=True, is_named=kind.is_named) if own.is_dir() else ()
+        found = sorted(named)
         listed.names.extend(found)
         listed.labels.extend([label] * len(found))
     return listed

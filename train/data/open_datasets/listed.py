@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,8 +34,8 @@ SHARD_LENGTH = 1024
 class OpenStore(Protocol):
     """The images of a split, open in one process."""
 
-    def image(self, row: int) -> memoryview | Pixels:
-        """Return an image file's bytes, or its pixels, uint8 [H, W, 3].
+    def image(self, row: int) -> memoryview | Pixels | Path:
+        """Return an image file's bytes, or its pixels, uint8 [H, W, 3], or a video file's path.
 
         Raises:
             OSError: it cannot be read.
