@@ -54,7 +54,7 @@ class SourcePictures:
                         found |= {
                             first + at: sample.image
                             for at, sample in zip(wanted, samples, strict=True)
-                            if sample is not None and not sample.fault
+                            if sample is not None and not sample.fault and not isinstance(sample.image, Path)
                         }
                 first += piece.images
         return found

@@ -3,8 +3,9 @@
 A few images that do not decode are normal; more are a broken disk or copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,18 +105,23 @@ class BatchDecoder:
         if isinstance(image, Path):
             return self._clips_fault(sample.key, image, own, cut)
         decode = decode_wild if decoding.wild else decode_into
-        downscale = decoding.downscale if decoding.random_crops is None else ""
         try:
-            decode(image, own[0], cut.crop, downscale=downscale, interpolation=decoding.interpolation)
+            decode(image, own[0], cut.crop, **self._resizing)
         except ImageError as error:
             return one_line(error)
         return ""
+
+    @cached_property
+    def _resizing(self) -> Mapping[str, str]:
+        """How images are resized; random crops are cut out of whole ones."""
+        downscale = self.decoding.downscale if self.decoding.random_crops is None else ""
+        return {"downscale": downscale, "interpolation": self.decoding.interpolation}
 
     def _clips_fault(self, key: str, path: Path, own: Pixels, cut: _Cut) -> str:
         """Decode a video's clips into its rows and return why that is not possible; nothing if it is."""
         assert self.clips is not None, "a video, and no word on its clips"
         try:
-            decode_clips(path, own, self.clips, cut.places, cut.crop, interpolation=self.decoding.interpolation)
+            decode_clips(path, own, self.clips, cut.places, cut.crop, **self._resizing)
         except VideoError as error:
             return one_line(error)
         except OSError as error:

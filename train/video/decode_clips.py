@@ -12,7 +12,7 @@ from in21k.train.video.video_file import open_video
 
 
 def decode_clips(
-    path: Path, rows: Pixels, clips: Clips, places: Places, crop: Crop | None = None, *, interpolation: str = "bicubic"
+    path: Path, rows: Pixels, clips: Clips, places: Places, crop: Crop | None, *, downscale: str, interpolation: str
 ) -> None:
     """Decode a video's clips to RGB, each frame squished to the size of a row, or part of it cropped before.
 
@@ -21,8 +21,9 @@ def decode_clips(
         rows: uint8 [N T, H, W, 3], contiguous: the frames of the first clip, then those of the next one.
         clips: N clips of T frames.
         places: [N]: where they begin.
-        crop: what to cut out of each frame, the same of all.
-        interpolation: as for `fit_into`.
+        crop: what to cut out of each frame, the same of all; None squishes.
+        downscale: as for `fit_into`.
+        interpolation: likewise.
 
     Raises:
         VideoError: it gives no frames, or none that can be resized; the rows are then undefined.
@@ -34,13 +35,9 @@ def decode_clips(
             for at, pixels in enumerate(video.frames_at(clips.times(video.duration, place)), first):
                 if pixels is last:
                     rows[at] = rows[at - 1]
-                else:
-                    _fit(pixels, rows[at], crop, interpolation)
+                    continue
                 last = pixels
-
-
-def _fit(pixels: Pixels, row: Pixels, crop: Crop | None, interpolation: str) -> None:
-    try:
-        fit_into(pixels, row, crop, interpolation)
-    except ImageError as error:
-        raise VideoError(VideoFault.TOO_MANY_PIXELS, error.detail) from error
+                try:
+                    fit_into(pixels, rows[at], crop, downscale=downscale, interpolation=interpolation)
+                except ImageError as error:
+                    raise VideoError(VideoFault.TOO_MANY_PIXELS, error.detail) from error

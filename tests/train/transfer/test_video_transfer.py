@@ -63,7 +63,7 @@ def test_the_order_of_frames_is_learned_by_the_transformer_and_not_by_the_mean(c
 
 
 def test_a_run_is_a_run_of_videos_by_its_recipe_and_its_files(capsys, videos, weights, tmp_path):
-    status, out, err = answer(capsys, *arguments(videos, weights, tmp_path / "run", "--clips", 3, epochs=1))
+    status, _, err = answer(capsys, *arguments(videos, weights, tmp_path / "run", "--clips", 3, epochs=1))
     assert (status, err) == (0, "")
     record = json.loads((tmp_path / "run" / "config.json").read_text())
     assert record["recipe"]["name"] == "transfer-video"
@@ -117,7 +117,9 @@ def test_the_probabilities_of_several_clips_are_averaged(capsys, run, tmp_path):
             logits = network.module(network.inputs(batch.images, torch.device("cpu")))
             assert logits.shape == (3, 2)
             mean = logits.softmax(1).mean(0, keepdim=True).log()
-            losses.append(F.cross_entropy(mean, batch.labels.class_indices, label_smoothing=config.loss.label_smoothing))
+            losses.append(
+                F.cross_entropy(mean, batch.labels.class_indices, label_smoothing=config.loss.label_smoothing)
+            )
     assert found["val_loss"] == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
     single = scores(capsys, tmp_path, "--layout", "video", "--checkpoint", run)
     assert single["val_loss"] != found["val_loss"]
@@ -129,7 +131,10 @@ def test_a_model_of_videos_starts_another_transfer_of_videos(capsys, run, videos
     assert (status, err) == (0, "")
     before, after = last_weights(run), last_weights(tmp_path / "next")
     kept = [name for name in sorted(before) if "running" not in name and "tracked" not in name]
-    assert [name for name in kept if not torch.equal(before[name], after[name])] == ["classifier.bias", "classifier.weight"]
+    assert [name for name in kept if not torch.equal(before[name], after[name])] == [
+        "classifier.bias",
+        "classifier.weight",
+    ]
 
 
 @pytest.mark.slow
@@ -186,7 +191,9 @@ def test_videos_that_a_list_has_and_the_folder_lacks_are_noted_and_named(capsys,
     run = tmp_path.parent / f"{tmp_path.name}-run"
     status, _, err = answer(capsys, *arguments(tmp_path / "all.csv", weights, run, epochs=1))
     assert status == 0
-    assert err.startswith(f"note: {tmp_path / 'all.csv'} lists 1 videos that are not there and are left out, such as gone")
+    assert err.startswith(
+        f"note: {tmp_path / 'all.csv'} lists 1 videos that are not there and are left out, such as gone"
+    )
     assert list(csv.reader((run / "skipped.csv").open())) == [["0", "gone_000000_000002"]]
 
 

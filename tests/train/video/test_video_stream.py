@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -66,9 +67,17 @@ def test_a_batch_holds_the_frames_of_each_clip_together(folder):
         places = RANDOM.places(batch.labels.epoch, batch.labels.start, 2)
         data = open_video_folder(folder)
         plan = TrainPlan(data.shard_lengths("train"), seed=3, epochs=2, global_batch=2)
-        (numbers,) = [each.samples for each in plan.batches(0) if each.epoch == batch.labels.epoch and each.start == batch.labels.start]
+        (numbers,) = [
+            each.samples
+            for each in plan.batches(0)
+            if each.epoch == batch.labels.epoch and each.start == batch.labels.start
+        ]
         samples = reader.collect(reader.request(numbers))
-        expected = [frame for each, (place,) in zip(samples, places, strict=True) for frame in frames_of(each.image, RANDOM, place)]
+        expected = [
+            frame
+            for each, (place,) in zip(samples, places, strict=True)
+            for frame in frames_of(each.image, RANDOM, place)
+        ]
         assert np.array_equal(batch.images.permute(0, 2, 3, 1).numpy(), np.stack(expected))
         assert batch.labels.class_indices.tolist() == [each.class_index for each in samples]
 
@@ -79,8 +88,8 @@ def test_a_clip_begins_elsewhere_in_each_epoch_and_always_within_the_video():
     assert RANDOM.places(0, 40, 60) == first[40:]
     assert all(0 <= place < 1 for (place,) in first)
     times = [RANDOM.times(Fraction(10), place) for (place,) in first]
-    assert all(0 <= each[0] and each[-1] <= 10 for each in times)
-    assert all(b - a == Fraction(1, 5) for each in times for a, b in zip(each, each[1:], strict=False))
+    assert all(each[0] >= 0 and each[-1] <= 10 for each in times)
+    assert all(b - a == Fraction(1, 5) for each in times for a, b in pairwise(each))
     assert min(each[0] for each in times) < 0.5 < 9 < max(each[0] for each in times)
 
 
@@ -115,7 +124,10 @@ def test_all_frames_of_a_clip_are_augmented_alike(folder):
 
 def test_all_frames_of_a_clip_are_cropped_alike(folder):
     crops = RandomCrops(1, (0.2, 0.3), (1.0, 1.0))
-    still = write_video(folder.parent / "still" / "train" / "a" / "1.mp4", frames=[np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)] * 30)
+    still = write_video(
+        folder.parent / "still" / "train" / "a" / "1.mp4",
+        frames=[np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)] * 30,
+    )
     write_video(still.parents[1] / "b" / "1.mp4")
     write_video(still.parents[2] / "val" / "a" / "1.mp4")
     for batch in stream(still.parents[2], source=source_of(still.parents[2], random_crops=crops)):
