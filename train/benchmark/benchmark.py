@@ -7,11 +7,12 @@ asked for more tasks, seeds or checkpoints runs what is new.
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.markers import BENCHMARK
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.benchmark.checkpoints import Group, read_groups
@@ -27,7 +28,7 @@ from in21k.train.benchmark.folder import (
     write_record,
 )
 from in21k.train.benchmark.plan import PlannedRun, planned_runs
-from in21k.train.benchmark.scores import cells, score_of
+from in21k.train.benchmark.scores import RunScore, cells, score_of
 from in21k.train.benchmark.table import CELL_COLUMNS, RUN_COLUMNS, as_csv, cell_rows, markdown, run_rows
 from in21k.train.benchmark.tasks_file import Task, read_tasks
 from in21k.train.benchmark.work import Done, Work, machine_shares, run_all
@@ -72,10 +73,21 @@ def benchmark(request: BenchmarkRequest, output: Path) -> dict[str, Any]:
         lock.take()
         begin(output)
         failed = _run(left, len(runs), request)
-        summary = _written(tasks, groups, [run for run in runs if run.summary.exists()], request.by_task, output)
+        scores = list(_scores(runs, failed))
+        summary = _written(tasks, groups, scores, request.by_task, output)
     if failed:
-        raise TrainError(f"{len(failed)} of {len(runs)} runs did not finish, the first of them {failed[0]}")
+        raise TrainError(f"{len(failed)} of {len(runs)} runs have no score; the first of them: {failed[0]}")
     return {**summary, "runs_kept": len(runs) - len(left), "seconds": round(time.perf_counter() - began, 2)}
+
+
+def _scores(runs: Sequence[PlannedRun], failed: list[str]) -> Iterator[RunScore]:
+    """Yield the scores of the runs that have finished; add to what is to be said of those that failed."""
+    for run in runs:
+        if run.summary.exists():
+            try:
+                yield score_of(run)
+            except TrainError as error:
+                failed.append(one_line(error, None))
 
 
 def _run(left: Sequence[PlannedRun], total: int, request: BenchmarkRequest) -> list[str]:
@@ -91,9 +103,9 @@ def _run(left: Sequence[PlannedRun], total: int, request: BenchmarkRequest) -> l
         run = planned[work.name]
         if run.summary.exists():
             done += 1
-            found = score_of(run)
-            shown = f"{run.task.of_kind.metrics[found.metric]} {100 * found.score:.1f}"
-            _tell(f"{done} of {total}: {run.name}: {shown}, in {how.seconds:,.0f} s")
+            metrics = run.task.of_kind.metrics
+            shown = "".join(f"{metrics[each.metric]} {100 * each.score:.1f}" for each in _scores([run], []))
+            _tell(f"{done} of {total}: {run.name}: {shown or 'no score'}, in {how.seconds:,.0f} s")
             return
         failed.append(f"{run.name} (status {how.status}): {how.told}; see {work.log}")
         _tell(failed[-1])
@@ -106,10 +118,9 @@ def _run(left: Sequence[PlannedRun], total: int, request: BenchmarkRequest) -> l
 
 
 def _written(
-    tasks: Sequence[Task], groups: Sequence[Group], finished: Sequence[PlannedRun], by_task: bool, output: Path
+    tasks: Sequence[Task], groups: Sequence[Group], scores: Sequence[RunScore], by_task: bool, output: Path
 ) -> dict[str, Any]:
     """Write the table and the record, and return the summary."""
-    scores = [score_of(run) for run in finished]
     found = cells(tasks, groups, scores)
     table = markdown(tasks, groups, found, by_task=by_task)
     summary = {"table": cell_rows(tasks, found), "runs": run_rows(scores)}

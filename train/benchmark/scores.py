@@ -57,7 +57,7 @@ def score_of(run: PlannedRun) -> RunScore:
         if isinstance(value := summary.get(metric), (int, float)) and not isinstance(value, bool):
             return RunScore(run, metric, float(value))
     wanted = run.task.metric or " nor ".join(metrics)
-    raise TrainError(f"{run.summary} has no {wanted}; the data of the task {run.task.name} need val images")
+    raise TrainError(f"{run.summary} has no {wanted}; give metric = …, or data with val images")
 
 
 def cells(tasks: Sequence[Task], groups: Sequence[Group], scores: Sequence[RunScore]) -> list[Cell]:

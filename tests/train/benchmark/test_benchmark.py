@@ -218,7 +218,7 @@ def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
         *("--tasks", place / "frozen.toml", "--output", tmp_path / "out", "--device", "cpu"),
     )
     assert line.startswith(
-        "2 of 4 runs did not finish, the first of them neighbors, bad 0 (status 1): in21k-train: error: "
+        "2 of 4 runs have no score; the first of them: neighbors, bad 0 (status 1): in21k-train: error: "
     )
     assert line.endswith("checkpoint-0.log")
     assert {key[0] for key in table(tmp_path / "out")} == {"good"}
@@ -236,6 +236,17 @@ def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
     assert int(row["images"]) == summary["queries"] == 17
     ranks = retrieved(folder / "retrieved/good/checkpoint-0", "map")
     assert ranks.values.mean() == pytest.approx(summary["map"])
+
+
+def test_a_run_without_val_images_has_no_score_and_leaves_the_others_theirs(calm, place, tmp_path, capsys):
+    output = tmp_path / "out"
+    subprocess.run(["cp", "-r", calm[0], output], check=True)
+    path = output / "runs/probe/other/checkpoint-0/summary.json"
+    path.write_text(json.dumps({"val_images": 0, "val_loss": None}))
+    line = one_line(capsys, *words(place, output))
+    assert line.startswith("1 of 9 runs have no score; the first of them: ")
+    assert "probe/other/checkpoint-0/summary.json has no val_top1 nor val_top5 nor val_map nor val_map_micro; " in line
+    assert set(table(output)) == set(table(calm[0])) - {("other", "probe")}
 
 
 def test_runs_over_other_images_share_no_row(calm, place, tmp_path, capsys):
