@@ -1,5 +1,6 @@
 """Which images are queries, which are looked for, and which belong together: by Holidays' names, classes or a CSV."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from in21k.train.arrays import IntArray
+from in21k.train.data.open_datasets.image_files import printable
 from in21k.train.embed.reader import Embeddings
 from in21k.train.errors import TrainError
 from in21k.train.retrieval.group_list import GroupList, read_group_list
@@ -130,8 +132,9 @@ def _by_classes(images: Embeddings, gallery: str) -> Relevance:
 
 def _by_list(listed: GroupList, images: Embeddings) -> Relevance:
     """Return the relevance that a CSV says; images that it does not name are neither queries nor in the gallery."""
-    places = {key: at for at, key in enumerate(images.images["key"].to_pylist())}
-    rows = [places.get(path, places.get(str(listed.folder / path), -1)) for path in listed.paths]
+    places = {_absolute(path): at for at, path in enumerate(images.images["path"].to_pylist()) if path is not None}
+    places |= {key: at for at, key in enumerate(images.images["key"].to_pylist())}
+    rows = [places.get(path, places.get(_absolute(listed.folder / path), -1)) for path in listed.paths]
     if missing := [path for path, row in zip(listed.paths, rows, strict=True) if row < 0]:
         raise TrainError(
             f"{listed.source}: {len(missing)} of its images are not in {images.name}; the first is {missing[0]}"
@@ -142,6 +145,10 @@ def _by_list(listed: GroupList, images: Embeddings) -> Relevance:
     is_query[rows] = [role != "gallery" for role in listed.roles]
     is_gallery[rows] = [role != "query" for role in listed.roles]
     return Relevance(listed.source, all_groups, names, is_query, is_gallery)
+
+
+def _absolute(path: str | Path) -> str:
+    return printable(os.path.abspath(path))  # noqa: PTH100 - millions
 
 
 def _numbered(labels: Sequence[str]) -> tuple[Any, list[str]]:
