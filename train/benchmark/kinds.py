@@ -59,6 +59,16 @@ KINDS: Mapping[str, Kind] = {
         required=("knn",),
         settings=_SAVED,
     ),
+    "video": Kind(
+        ("transfer", "--layout", "video"),
+        {key: _CLASSES[key] for key in ("val_top1", "val_top5")},
+        predicted,
+        keys=("val_share", "val", "images", "clips"),
+        settings=_SAVED,
+        takes_recipe=True,
+        is_seeded=True,
+        resumes=True,
+    ),
     "retrieve": Kind(
         ("retrieve", "--sheet", "0"),
         {"map": "mAP", **{f"recall_at_{k}": f"recall@{k}" for k in KS}},

@@ -14,7 +14,8 @@ import pytest
 from downstream import write_weights
 from processes import descendants, lives, started_with, until
 from small_dataset import write_dataset
-from train_runs import answer, run_train, train_command, trained
+from small_videos import write_ordered
+from train_runs import answer, run_train, summary_of, train_command, trained
 
 from in21k.train.benchmark.outcomes import retrieved
 
@@ -204,11 +205,21 @@ set.run.workers = 0
 kind = "retrieve"
 gallery = "all"
 metric = "recall_at_5"
+[tasks.videos]
+kind = "video"
+data = "videos"
+title = "order of frames"
+clips = 2
+set.optim.epochs = 1
+set.data.batch_size = 8
+set.video = { frames = 4, rate = 2, layers = 1, heads = 2 }
+set.run.workers = 0
 """
 
 
 def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
     weights = write_weights(tmp_path / "weights.safetensors")  # nothing says which model it is of
+    write_ordered(place / "videos", train=8)
     (place / "frozen.toml").write_text(FROZEN)
     line = one_line(
         capsys,
@@ -218,14 +229,13 @@ def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
         *("--tasks", place / "frozen.toml", "--output", tmp_path / "out", "--device", "cpu"),
     )
     assert line.startswith(
-        "2 of 4 runs have no score; the first of them: neighbors, bad 0 (status 1): in21k-train: error: "
+        "3 of 6 runs have no score; the first of them: neighbors, bad 0 (status 1): in21k-train: error: "
     )
     assert line.endswith("checkpoint-0.log")
     assert {key[0] for key in table(tmp_path / "out")} == {"good"}
     text, found = (tmp_path / "out" / "table.md").read_text(), table(tmp_path / "out")
-    assert text.startswith(
-        "| checkpoint | neighbors, top-1 | retrieved, recall@5 |\n| --- | --- | --- |\n| bad | – | – |"
-    )
+    head = "| checkpoint | neighbors, top-1 | retrieved, recall@5 | order of frames, top-1 |"
+    assert text.startswith(f"{head}\n| --- | --- | --- | --- |\n| bad | – | – | – |\n")
     folder = tmp_path / "out/runs"
     summary = json.loads((folder / "neighbors/good/checkpoint-0/summary.json").read_text())
     assert list(summary["knn"]) == ["5", "9"]
@@ -236,6 +246,9 @@ def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
     assert int(row["images"]) == summary["queries"] == 17
     ranks = retrieved(folder / "retrieved/good/checkpoint-0", "map")
     assert ranks.values.mean() == pytest.approx(summary["map"])
+    summary, row = summary_of(folder / "videos/good/checkpoint-0-seed-0"), found["good", "videos"]
+    assert (float(row["mean"]), int(row["images"])) == (summary["val_top1"], summary["val_images"])
+    assert row["low"] != ""
 
 
 def test_a_run_without_val_images_has_no_score_and_leaves_the_others_theirs(calm, place, tmp_path, capsys):

@@ -2,7 +2,11 @@
 
 import pytest
 
-from in21k.train.benchmark.tasks_file import read_tasks
+from in21k.train.benchmark.checkpoints import Checkpoint
+from in21k.train.benchmark.kinds import KINDS
+from in21k.train.benchmark.plan import PlannedRun
+from in21k.train.benchmark.tasks_file import Task, read_tasks
+from in21k.train.cli.main import main
 from in21k.train.errors import TrainError
 
 GOOD = """
@@ -96,3 +100,19 @@ def test_mistakes_are_one_line_that_names_file_key_and_value(write, text, told):
     assert told in str(refused.value)
     assert str(refused.value).startswith(f"{path}: ")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_command_that_is_understood(tmp_path, kind):
+    words = {"val_share": 0.1, "knn": 5, "temperature": 0.1, "clips": 2, "sheet": 3, "image_size": 32, "batch_size": 4}
+    words |= {"layout": "csv", "gallery": "val", "relevance": "classes"}
+    options = {key: words.get(key, "path") for key in KINDS[kind].keys}
+    settings = {**KINDS[kind].settings, "optim.lr": 1e-4, "model.name": "x"} if KINDS[kind].takes_settings else {}
+    task = Task("a", kind, "data", "a", options=options, settings=settings, recipe="r" * KINDS[kind].takes_recipe)
+    run = PlannedRun(task, "label", 0, Checkpoint("runs/x", "0" * 64), 3, tmp_path / "run")
+    _, _, _, command, *rest = run.command("cpu")
+    parsed = main.commands[command].make_context(command, list(rest)).params
+    assert (parsed["output"], parsed["checkpoint"], parsed["device"]) == (tmp_path / "run", "runs/x", "cpu")
+    for key in KINDS[kind].keys:
+        assert str(parsed[key]) == ("(5,)" if key == "knn" else str(options[key]))
+    assert parsed.get("resume") == KINDS[kind].resumes
