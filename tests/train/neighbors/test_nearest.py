@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from largest import Largest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from slow_neighbors import slow_order, slow_shares, whole_similarities
 
@@ -78,6 +79,15 @@ def test_a_copy_anywhere_in_the_gallery_ties_exactly_with_its_original():
     found = near(rows[:1], rows, 5)
     assert found.numbers[0, :4].tolist() == [0, 4095, 4096, 8999]
     assert len(set(found.similarities[0, :4].tolist())) == 1
+
+
+def test_no_step_takes_more_memory_than_a_block_however_many_pairs_there_are():
+    values = torch.randn(20_000, 8)
+    given_ = vectors(values, "the test")
+    with Largest(values) as largest:
+        nearest(given_.chosen(torch.arange(3000)), given_, 5, CPU, BlockSizes(64, 512))
+    assert largest.bytes <= max(8 * 64 * 512, 8 * 20_000)  # similarities of a block; the lengths
+    assert largest.bytes < 3000 * 20_000 / 200
 
 
 def test_the_nearest_are_those_of_scikit_learn():

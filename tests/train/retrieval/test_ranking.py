@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from largest import Largest
 from slow_neighbors import holidays_average_precision, slow_ranks, whole_similarities
 
 from in21k.train.neighbors.vectors import BLOCK_SIZES, WIDTH, BlockSizes, vectors
@@ -114,6 +115,15 @@ def test_a_group_larger_than_a_block_is_ranked_as_brute_force_ranks_it():
     groups, is_query = np.arange(90) % 2, np.arange(90) % 4 == 0
     case = values, groups, is_query, is_gallery
     require_slow(scored(search_of(*case), BlockSizes(8, 16)), *case)
+
+
+def test_no_step_takes_more_memory_than_a_block_however_many_pairs_there_are():
+    values, groups, is_query, is_gallery = pictures(6000, 8)
+    search = search_of(values, groups, is_query, is_gallery)
+    with Largest(search.gallery.values) as largest:
+        scored(search, BlockSizes(32, 256))
+    assert largest.bytes <= max(8 * 32 * 256, 8 * 6000)
+    assert largest.bytes < 8 * len(search.queries) * len(search.gallery) / 1000
 
 
 def test_average_precision_is_that_of_the_script():

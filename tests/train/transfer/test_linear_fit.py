@@ -6,9 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from largest import Largest
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from in21k.train.transfer import linear_fit, row_blocks
 from in21k.train.transfer.linear_fit import HELD_OUT, fit, fit_choosing
@@ -176,21 +175,6 @@ def test_the_strength_is_the_best_of_the_held_out_tenth(monkeypatch):
     assert seen == [list(range(0, 400, 10))] * len(linear_fit.STRENGTHS)
     assert chosen.scores[chosen.strength] == max(chosen.scores.values())
     assert chosen.scores[chosen.strength] > 0.8
-
-
-class Largest(TorchDispatchMode):
-    """Notes the largest memory that an operation's result takes, where that is not the features'."""
-
-    def __init__(self, features: torch.Tensor) -> None:
-        super().__init__()
-        self.features, self.bytes = features.untyped_storage().data_ptr(), 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        result = function(*arguments, **(options or {}))
-        for each in tree_leaves(result):
-            if isinstance(each, torch.Tensor) and each.untyped_storage().data_ptr() != self.features:
-                self.bytes = max(self.bytes, each.untyped_storage().nbytes())
-        return result
 
 
 @pytest.mark.parametrize("several", [False, True])
