@@ -8,12 +8,15 @@ probability of its own, and the divergences of the classes are summed, as its ha
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from in21k.train.arrays import IntArray
 from in21k.train.config.settings import DistillConfig
 from in21k.train.losses.multi_label import AsymmetricLoss
 from in21k.train.losses.row_loss import RowLoss
@@ -21,6 +24,8 @@ from in21k.train.losses.semantic_softmax import SoftmaxLoss
 
 _GROUP = 4
 """Values in a group of the search for the highest."""
+
+_Floats = npt.NDArray[np.floating[Any]]
 
 
 def divergence(
@@ -95,32 +100,69 @@ def confidence(probs: Tensor, top_share: float) -> Tensor:
 
 
 def _sum_of_highest(values: Tensor, count: int) -> Tensor:
-    """Return [B, 1]: the sum of each row's `count` highest values.
+    """Return [B, 1]: the sum of each row's `count` highest values, none of which is negative.
 
     All of them lie in the `count` groups with the highest maxima, so that only those groups are searched. On a CPU,
     NumPy's partition is faster than `topk`.
     """
+    if values.device.type == "cpu" and not torch.compiler.is_compiling():
+        return _sum_by_partition(values, count)
     groups = values.shape[1] // _GROUP
-    uses_numpy = values.device.type == "cpu" and not torch.compiler.is_compiling()
     if count < groups:
         grouped = values[:, : groups * _GROUP].reshape(-1, _GROUP, groups)
-        maxima = grouped.amax(1)
-        best = _columns_of_highest(maxima, count) if uses_numpy else maxima.topk(count, 1, sorted=False).indices
+        best = grouped.amax(1).topk(count, 1, sorted=False).indices
         chosen = grouped.gather(2, best[:, None].expand(-1, _GROUP, -1)).flatten(1)
         values = torch.cat((chosen, values[:, groups * _GROUP :]), 1)
-    if uses_numpy:
-        return torch.from_numpy(np.partition(values.numpy(), -count, 1)[:, -count:].sum(1, keepdims=True))
     return values.topk(count, 1, sorted=False).values.sum(1, keepdim=True)
 
 
-def _columns_of_highest(values: Tensor, count: int) -> Tensor:
-    """Return int64 [B, count]: the columns of each row's `count` highest values, on a CPU."""
-    array = values.numpy()
-    lowest = np.partition(array, -count, 1)[:, -count, None]
-    cells = np.flatnonzero(array >= lowest)
-    if len(cells) != count * len(array):  # several are the lowest, or it is NaN: partition the columns themselves
-        return torch.from_numpy(np.argpartition(array, -count, 1)[:, -count:])
-    return torch.from_numpy(cells.reshape(-1, count) % array.shape[1])
+def _sum_by_partition(values: Tensor, count: int) -> Tensor:
+    """Do as `_sum_of_highest` on a CPU."""
+    rows, width = values.shape
+    groups, searched = width // _GROUP, values.numpy()
+    if count < groups:
+        maxima = values[:, : groups * _GROUP].reshape(rows, _GROUP, groups).amax(1).numpy()
+        searched = _members(searched, _cells_of_highest(_in_order(maxima), count))
+    highest = np.partition(_in_order(searched), -count, 1)[:, -count:]
+    return torch.from_numpy(highest.view(searched.dtype).sum(1, keepdims=True))
+
+
+def _members(values: _Floats, cells: IntArray) -> _Floats:
+    """Return [B, M]: the members of some groups of each row, and its last values, which are in no group.
+
+    Args:
+        values: [B, N], contiguous; group g has the columns g, g + G, g + 2G and so on, of all G groups.
+        cells: int64 [B, K]: the groups, counted through all rows; to be changed.
+    """
+    (rows, width), count = values.shape, cells.shape[1]
+    groups = width // _GROUP
+    rest = values[:, groups * _GROUP :]
+    found = np.empty((rows, count * _GROUP + rest.shape[1]), values.dtype)
+    found[:, count * _GROUP :] = rest
+    cells += np.arange(rows)[:, None] * (width - groups)
+    for start in range(0, count * _GROUP, count):
+        np.take(values.reshape(-1), cells, out=found[:, start : start + count], mode="clip")  # raise would copy
+        cells += groups
+    return found
+
+
+def _in_order(values: _Floats) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """Return the bits of numbers that are not negative, which are in the order of the numbers, NaN highest.
+
+    NumPy partitions them in two thirds of the time, because it does not look for NaN.
+    """
+    return values.view(np.dtype(f"u{values.itemsize}"))
+
+
+def _cells_of_highest(values: npt.NDArray[np.unsignedinteger[Any]], count: int) -> IntArray:
+    """Return int64 [B, count]: where each row's `count` highest values are, counted through all rows."""
+    rows, width = values.shape
+    cells = np.flatnonzero(values >= np.partition(values, -count, 1)[:, -count, None])
+    if len(cells) == count * rows:
+        return cells.reshape(rows, count)
+    columns: IntArray = np.argpartition(values, -count, 1)[:, -count:]  # several are the lowest
+    columns += np.arange(rows)[:, None] * width
+    return columns
 
 
 class SingleLabelDistillationLoss(RowLoss):

@@ -56,7 +56,7 @@ class AsymmetricLoss(RowLoss):
         Raises:
             TrainError: a γ lies between 0 and 1, where the gradient is unbounded.
         """
-        super().__init__(len(order))
+        super().__init__(2 * len(order))  # it takes more of a block's size at once than other losses do
         self.gamma_negative, self.gamma_positive, self.clip = config.gamma_negative, config.gamma_positive, config.clip
         for name in ("gamma_negative", "gamma_positive"):
             if 0 < (gamma := getattr(self, name)) < 1:
