@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from in21k.train.cli.shared import LocalPath, setting_option
+from in21k.train.cli.shared import LocalPath, quick_imports, setting_option
 
 
 @click.command()
@@ -47,8 +47,9 @@ def benchmark(
       in21k-train benchmark single=runs/sl-0,runs/sl-1 softmax=runs/ss-0,runs/ss-1 --tasks tasks.toml --output table2
       in21k-train benchmark ours=runs/r50 timm:resnet50.a1_in1k --tasks tasks.toml --output b --jobs 8 --rows tasks
     """
-    from in21k.train.benchmark.benchmark import BenchmarkRequest
-    from in21k.train.benchmark.benchmark import benchmark as core
+    with quick_imports():
+        from in21k.train.benchmark.benchmark import BenchmarkRequest
+        from in21k.train.benchmark.benchmark import benchmark as core
 
     request = BenchmarkRequest(checkpoints, tasks, jobs, device or "", by_task=rows == "tasks")
     summary = core(request, output)

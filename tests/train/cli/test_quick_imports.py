@@ -1,10 +1,14 @@
 """Commands import PyTorch without garbage collection, and collect as always afterwards."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from in21k.train import cli
 
 NOTED = """
 import gc, json, sys
@@ -34,6 +38,30 @@ def test_a_command_collects_no_garbage_while_it_imports_pytorch(arguments, tmp_p
     assert (status, collections, is_on) == (1, 0, True)
     assert left_out > 100_000
     assert done.stderr.count("\n") == 1, done.stderr  # the error, and nothing that extension modules report at exit
+
+
+def functions_that_import_a_core() -> dict[str, bool]:
+    """Each command that imports `… as core`, and whether it does so within quick_imports."""
+    found = {}
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and "core" in imported_by(function):
+                blocks = [each for each in function.body if isinstance(each, ast.With)]
+                quick = [each for each in blocks if ast.unparse(each.items[0]) == "quick_imports()"]
+                found[function.name] = any("core" in imported_by(each) for each in quick)
+    return found
+
+
+def imported_by(node: ast.AST) -> set[str]:
+    return {
+        name.asname or name.name for each in ast.walk(node) if isinstance(each, ast.ImportFrom) for name in each.names
+    }
+
+
+def test_every_command_does_so():
+    found = functions_that_import_a_core()
+    assert {"pretrain", "evaluate", "predict", "transfer"} <= found.keys()
+    assert [name for name, is_quick in found.items() if not is_quick] == []
 
 
 def test_where_pytorch_is_there_already_nothing_is_set_aside(tmp_path):
