@@ -124,3 +124,30 @@ def test_a_video_of_one_frame_is_that_frame(tmp_path):
     path = write_video(tmp_path / "a.mp4", "mpeg4", 1)
     same(taken(path, at(Fraction(8, 5), 4)), np.stack([taken(path, [Fraction(0)])[0]] * 4))
     assert np.abs(taken(path, [Fraction(0)])[0].astype(int) - gray(0, 64, 48)).mean() < 12
+
+
+REMUXED = {
+    "fragments.mp4": ["-movflags", "frag_keyframe+empty_moov+default_base_moof"],
+    "front.mp4": ["-movflags", "+faststart"],
+    "cut.mp4": ["-ss", "0.9"],  # an edit list hides the frames from the keyframe before to the cut
+    "cut.mkv": ["-ss", "0.9"],
+    "late.mkv": ["-output_ts_offset", "5"],
+    "late.mp4": ["-output_ts_offset", "5"],
+    "live.mkv": ["-live", "1"],  # neither a duration nor an index
+    "plain.avi": ["-bf", "0"],
+}
+
+
+@pytest.mark.parametrize("name", REMUXED)
+def test_frames_of_a_remuxed_file_are_those_that_ffmpeg_extracts(tmp_path, name):
+    codec = "mpeg4" if name.endswith(".avi") else "libx264"
+    source, path = write_video(tmp_path / "source.mp4", codec, 60, bf="2" if codec == "libx264" else "0"), tmp_path / name
+    before = REMUXED[name] if "-ss" in REMUXED[name] else []
+    ffmpeg(*before, "-i", source, "-c", "copy", *([] if before else REMUXED[name]), path)
+    theirs = frames_by_ffmpeg(path, 25)
+    assert len(theirs) >= 30
+    same(taken(path, at(Fraction(25), len(theirs))), theirs)
+    for first in (0, 11, 25):
+        same(taken(path, at(Fraction(25), 3, Fraction(first, 25))), theirs[first : first + 3])
+    with open_video(path) as video:
+        assert float(video.duration) == pytest.approx(len(theirs) / 25, abs=0.05)
