@@ -141,7 +141,7 @@ def _evaluation(found: Scores, totals: list[float], name: str, max_skipped: floa
     )
 
 
-def _of_videos(logits: torch.Tensor, clips: Clips | None) -> torch.Tensor:
+def of_videos(logits: torch.Tensor, clips: Clips | None) -> torch.Tensor:
     """Return logits [B, C] as they are; of N clips of each video, [B N, C], the logarithm of their mean probability."""
     if clips is None or clips.count == 1:
         return logits
@@ -158,7 +158,7 @@ def _scored(
     source = val_source(dataset, config)
     with device_stream(source, plan, config, ranks.device) as batches:
         for batch in batches:
-            logits = _of_videos(network.module(network.inputs(batch.images, ranks.device)), source.clips)
+            logits = of_videos(network.module(network.inputs(batch.images, ranks.device)), source.clips)
             labels = batch.labels
             yield Scored(logits, labels.class_indices, labels.valid, len(labels.skipped))
             if stop():

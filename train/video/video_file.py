@@ -106,7 +106,7 @@ class VideoFile:
         """Yield decoded frames in order; the first one is not later than a time."""
         for back in (*_FURTHER_BACK, time - self._start):
             self._container.seek(int((time - back) // self._stream.time_base), stream=self._stream)
-            frames = self._frames(after_keyframe=True)
+            frames = self._frames()
             first = next(frames, None)
             if first is not None and self._time(first) <= time:
                 yield first
@@ -114,21 +114,14 @@ class VideoFile:
                 return
         raise VideoError(VideoFault.DAMAGED, f"no frame is found at {float(time - self._start):.3f} seconds")
 
-    def _frames(self, *, after_keyframe: bool = False) -> Iterator[Any]:
+    def _frames(self) -> Iterator[Any]:
         """Yield the frames from where the container stands, decoded.
 
-        Args:
-            after_keyframe: leave out the frames that come after a keyframe in the file and before it on the screen: of
-                an open group of pictures, they need frames before it.
+        Of an open group of pictures, decoders leave out themselves what refers to frames before the keyframe.
         """
-        keyframe: int | None = None
         for packet in self._container.demux(self._stream):
             if packet.is_corrupt:
                 raise VideoError(VideoFault.TRUNCATED, "a packet is incomplete")
-            if after_keyframe and packet.pts is not None:
-                keyframe = packet.pts if keyframe is None else keyframe
-                if packet.pts < keyframe:
-                    continue
             for frame in packet.decode():
                 if frame.is_corrupt:
                     raise VideoError(VideoFault.DAMAGED, f"the frame at {float(self._time(frame)):.3f} seconds")

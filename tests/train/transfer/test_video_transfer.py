@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ from train_runs import answer, kill_at, run_train, summary_of, train_command, tr
 from in21k.train.config.overrides import with_values
 from in21k.train.data.open_datasets.videos import open_video_folder
 from in21k.train.data.partition import EvalPlan
+from in21k.train.evaluation.val_pass import of_videos
 from in21k.train.model.model_file import load_network, read_metadata
 from in21k.train.run.checkpoint import find_model
 from in21k.train.stream.loader import open_stream
 from in21k.train.stream.source import val_source
+from in21k.train.video.clips import Clips
 
 SMALL = ["video.frames=4", "video.rate=2", "video.layers=2", "video.heads=4", "data.cutout=0", "data.randaugment_ops=0"]
 PLAIN = ["--set", "data.horizontal_flip=0", "--set", "optim.ema_decay=0", "--set", "model.inputs=unit"]
@@ -101,6 +104,15 @@ def test_evaluate_scores_a_run_as_its_own_val_pass_did(capsys, run, videos):
     found, own = scores(capsys, videos, "--layout", "video", "--checkpoint", run), summary_of(run)
     for key in ("val_loss", "val_top1", "val_top5", "val_images"):
         assert found[key] == pytest.approx(own[key], rel=1e-6)
+
+
+def test_clips_count_by_their_probabilities_and_not_by_their_logits():
+    torch.manual_seed(0)
+    logits = 9 * torch.randn(6, 4)
+    found = of_videos(logits, Clips(frames=2, rate=Fraction(1), count=3))
+    expected = torch.stack([logits[rows].softmax(1).mean(0) for rows in (slice(0, 3), slice(3, 6))])
+    torch.testing.assert_close(found.exp(), expected)
+    assert of_videos(logits, Clips(frames=2, rate=Fraction(1))) is logits
 
 
 def test_the_probabilities_of_several_clips_are_averaged(capsys, run, tmp_path):
