@@ -170,7 +170,10 @@ REMUXED = {
 @pytest.mark.parametrize("name", REMUXED)
 def test_frames_of_a_remuxed_file_are_those_that_ffmpeg_extracts(tmp_path, name):
     codec = "mpeg4" if name.endswith(".avi") else "libx264"
-    source, path = write_video(tmp_path / "source.mp4", codec, 60, bf="2" if codec == "libx264" else "0"), tmp_path / name
+    source, path = (
+        write_video(tmp_path / "source.mp4", codec, 60, bf="2" if codec == "libx264" else "0"),
+        tmp_path / name,
+    )
     before = REMUXED[name] if "-ss" in REMUXED[name] else []
     ffmpeg(*before, "-i", source, "-c", "copy", *([] if before else REMUXED[name]), path)
     theirs = frames_by_ffmpeg(path, 25)
