@@ -43,7 +43,7 @@ ORDER = {
         ["evaluation"],
         ["trainer", "use"],
         ["transfer", "publish", "embed"],
-        ["neighbors"],
+        ["neighbors", "detection"],
         ["retrieval"],
         ["benchmark"],
         ["cli"],

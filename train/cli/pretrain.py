@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from in21k.train.cli.boxes import evaluated_as_detector
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
@@ -25,6 +26,8 @@ from in21k.train.config.overrides import check_value, read_overrides, with_value
 from in21k.train.config.settings import Config
 from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.recipes.choice import choose
+
+_PER_STEP = "data.eval_batch_size"
 
 PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 
@@ -84,9 +87,7 @@ def pretrain(
     "batch_size",
     key="data.eval_batch_size",
     metavar="N",
-    more="Of videos, frames per step.",
-    default=256,
-    show_default=True,
+    more="Of videos, frames per step. By default 256, or a detector's own number.",
 )
 @clips_option
 @data_options("shards")
@@ -104,7 +105,7 @@ def evaluate(
     model: str | None,
     weights: Path | None,
     inputs: str | None,
-    batch_size: int,
+    batch_size: int | None,
     raw: bool,
     output: Path | None,
     clips: int | None,
@@ -116,6 +117,7 @@ def evaluate(
     DATA is a prepared dataset; for the checkpoint of a transfer, with --layout, what it was transferred to.
 
     The metrics are those of the training scheme, and semantic top-1 beside that of always guessing the majority class.
+    A detector gets COCO's metric on the val images of a folder in COCO's layout.
     Of a published model's classifier, the rows of DATA's classes are used, matched by wnid.
 
     \b
@@ -129,15 +131,15 @@ def evaluate(
     """
     if (checkpoint is None) == (model is None):
         raise click.UsageError("give either --checkpoint or --model")
-    if model is None and (weights or inputs):
-        raise click.UsageError("--weights and --inputs belong to --model; a checkpoint has its own")
     asked = data_request(data, options)
-    if model is not None and asked.layout != "shards":
-        raise click.UsageError("--model is evaluated on a prepared dataset; --layout belongs to --checkpoint")
-    per_step = {"data.eval_batch_size": check_value("data.eval_batch_size", batch_size, "--batch-size")}
-    config = with_values(Config(), settings_of(options | {"clips": clips}) | per_step)
+    _check_model(model, asked.layout, has_weights=bool(weights or inputs))
+    given = {} if batch_size is None else {_PER_STEP: check_value(_PER_STEP, batch_size, "--batch-size")}
+    values = settings_of(options | {"clips": clips}) | given
+    config = with_values(Config(), {_PER_STEP: 256} | values)
     if checkpoint is not None:
         check_there(checkpoint)
+        if evaluated_as_detector(asked, checkpoint, values, output, raw=raw, as_json=as_json):
+            return
     with quick_imports():
         from in21k.train.evaluation.scores import evaluate as core
         from in21k.train.evaluation.scores import published_model, trained_model
@@ -148,6 +150,14 @@ def evaluate(
     else:
         opener = published_model(PublishedModel(model or "", weights, inputs or "auto"))
     print_summary(core(asked, opener, config.data, config.run, output, clips), as_json)
+
+
+def _check_model(model: str | None, layout: str, *, has_weights: bool) -> None:
+    """Refuse options of evaluate that do not go with the model."""
+    if model is None and has_weights:
+        raise click.UsageError("--weights and --inputs belong to --model; a checkpoint has its own")
+    if model is not None and layout != "shards":
+        raise click.UsageError("--model is evaluated on a prepared dataset; --layout belongs to --checkpoint")
 
 
 @click.command()

@@ -19,7 +19,7 @@ from in21k.train.config.settings import SETTINGS
 from in21k.train.config.sizes import EXAMPLE
 from in21k.train.errors import USER_ERRORS, no_checkpoint
 
-PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={}, other_extra="train")
+PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={"pycocotools": "detection"}, other_extra="train")
 
 _SKIPPED: Mapping[str, str] = {"train": "skipped_images", "val": "val_skipped"}
 """Where a summary counts the skipped images of each split."""

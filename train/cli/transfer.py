@@ -1,5 +1,6 @@
 """The command that transfers a pretrained model to other classes: transfer."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
     help="A run's folder, a checkpoint's folder, a model.safetensors, or timm:NAME for timm's weights.",
 )
 @setting_option("model", metavar="NAME", help="Name of the model in timm, if the weights file does not say it.")
+@click.option(
+    "--task",
+    type=click.Choice(("classification", "detection")),
+    default="classification",
+    show_default=True,
+    help="What to train for; detection takes boxes in COCO's format (the extra `detection`).",
+)
 @click.option("--probe", is_flag=True, help="Fit a linear classifier to frozen features instead of fine-tuning.")
 @click.option(
     "--knn",
@@ -52,7 +60,7 @@ if TYPE_CHECKING:
     default="",
     metavar="NAME|FILE",
     help=f"{RECIPE_HELP}; by default transfer-single-label or transfer-multi-label, or with a teacher "
-    "transfer-distillation or transfer-multi-label-distillation; for videos transfer-video.",
+    "transfer-distillation or transfer-multi-label-distillation; for videos transfer-video, for boxes detection.",
 )
 @setting_option("teacher", metavar="RUN|NAME", more="Its classes must be those of DATA.")
 @setting_option("teacher_weights", metavar="FILE")
@@ -67,6 +75,7 @@ def transfer(
     settings: tuple[str, ...],
     resume: bool,
     recipe: str,
+    task: str,
     probe: bool,
     knn: tuple[int, ...] | None,
     temperature: float | None,
@@ -93,6 +102,7 @@ def transfer(
       in21k-train transfer cars/ --checkpoint runs/r50 --teacher runs/vit-cars --output runs/r50-cars-taught
       in21k-train transfer 1k/ --recipe imagenet1k-distillation --teacher tresnet_l --checkpoint runs/a --output runs/b
       in21k-train transfer videos/ --checkpoint runs/r50 --output runs/r50-videos --clips 3
+      in21k-train transfer coco/ --task detection --checkpoint runs/r50 --output runs/r50-boxes
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
     voting = _voting(knn, temperature, probe=probe, resume=resume)
@@ -105,7 +115,19 @@ def transfer(
         from in21k.train.transfer.transfer import transfer as core
 
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
+    if task == "detection":
+        core = _for_detectors(voting)
     show_run(lambda: vote(request, output, voting) if voting else core(request, output, resume=resume), as_json)
+
+
+def _for_detectors(voting: "Voting | None") -> Callable[..., Any]:
+    """Return what trains detectors; refuse what is for classifiers."""
+    if voting:
+        raise click.UsageError("--knn names classes; leave it out with --task detection")
+    with quick_imports():
+        from in21k.train.detection.training import train_detector
+
+    return train_detector
 
 
 def _voting(knn: tuple[int, ...] | None, temperature: float | None, *, probe: bool, resume: bool) -> "Voting | None":

@@ -1,17 +1,16 @@
 """The command that uses a trained model: predict."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from in21k.shards_manifest.errors import errors_naming, escaped, one_line
+from in21k.shards_manifest.errors import errors_naming
+from in21k.train.cli.boxes import finds_boxes, print_boxes
+from in21k.train.cli.predictions import print_each
 from in21k.train.cli.shared import (
-    PROGRAM,
     LocalPath,
     Probability,
     check_there,
@@ -23,7 +22,8 @@ from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 
 if TYPE_CHECKING:
-    from in21k.train.use.guesses import Guess, Prediction
+    from in21k.train.use.guesses import Prediction
+    from in21k.train.use.image_files import ImageFiles
 
 _checkpoint_help = "A run's, a checkpoint's or an exported model's folder, a model.safetensors, or a model.onnx."
 
@@ -45,7 +45,7 @@ batch_size_option = setting_option(
     default=64,
     show_default=True,
     metavar="N",
-    help="Images that pass through the network at once.",
+    help="Images that pass through the network at once; through a detector, one at a time.",
 )
 
 
@@ -78,6 +78,14 @@ batch_size_option = setting_option(
 @setting_option("device", default="auto", show_default=True)
 @setting_option("amp", flags="--amp/--no-amp", help="Compute in mixed precision on a GPU; on by default.")
 @click.option("--picture", type=LocalPath(), metavar="OUT.png", help="Draw the images with their labels.")
+@click.option(
+    "--task",
+    type=click.Choice(("auto", "classification", "detection")),
+    default="auto",
+    show_default=True,
+    help="Classes of images or boxes in them; auto does what the checkpoint was trained for.",
+)
+@click.option("--draw", type=LocalPath(), metavar="FOLDER", help="Of a detector: write each image with its boxes.")
 @click.option("--json", "form", flag_value="json", help="Print the predictions as a JSON list.")
 @click.option("--jsonl", "form", flag_value="jsonl", help="Print each prediction as JSON on a line of its own.")
 def predict(
@@ -90,13 +98,16 @@ def predict(
     confidence: float,
     batch_size: int,
     picture: Path | None,
+    task: str,
+    draw: Path | None,
     form: str | None,
     **options: Any,
 ) -> int:
     """Name what images show, by the best path through the hierarchy, down to where the model is confident.
 
-    IMAGE is a file, or a folder, which stands for all images below it. Predictions appear batch by batch, in the order
-    of the images. A file that cannot be read gets one line on stderr, and the exit status is then 1.
+    A detector finds boxes instead, with a score of at least --confidence. IMAGE is a file, or a folder, which stands
+    for all images below it. Predictions appear in the order of the images. A file that cannot be read gets one line on
+    stderr, and the exit status is then 1.
 
     \b
     Examples:
@@ -106,6 +117,7 @@ def predict(
       in21k-train predict photos/ --checkpoint runs/r50 --jsonl
       find /archive -name '*.jpg' | in21k-train predict --images-from - --checkpoint runs/r50 --jsonl --batch-size 256
       in21k-train predict dog.jpg --checkpoint exported/model.onnx
+      in21k-train predict street.jpg --checkpoint runs/r50-boxes --confidence 0.7 --draw boxes/
       in21k-train predict dog.jpg --checkpoint model.safetensors --hierarchy out/hierarchy.parquet --json
     """
     if not images and images_from is None:
@@ -113,17 +125,33 @@ def predict(
     check_value("data.eval_batch_size", batch_size, "--batch-size")
     run = with_values(Config(), settings_of(options)).run
     check_there(checkpoint)
+    if finds_boxes(checkpoint, task, draw, for_classes=bool(top or picture)):
+        return print_boxes(_found(images, images_from), checkpoint, (data, hierarchy), run, confidence, draw, form)
     with quick_imports():
-        from in21k.train.use.image_files import found_images
         from in21k.train.use.predict import predict as core
-        from in21k.train.use.predict_picture import check_picture, draw_picture
+        from in21k.train.use.predict_picture import check_picture
         from in21k.train.use.trained_model import open_trained
 
-    files = found_images(images, listed_images(images_from))
+    files = _found(images, images_from)
     if picture is not None:
         check_picture(picture, files)
     model = open_trained(checkpoint, data, hierarchy)
-    printed = _printed(core(model, files, run, top=top or 0, confidence=confidence, batch_size=batch_size), form)
+    found = core(model, files, run, top=top or 0, confidence=confidence, batch_size=batch_size)
+    return _print_classes(found, picture, form)
+
+
+def _found(images: tuple[Path, ...], images_from: Path | None) -> "ImageFiles":
+    with quick_imports():
+        from in21k.train.use.image_files import found_images
+
+    return found_images(images, listed_images(images_from))
+
+
+def _print_classes(predictions: "Iterable[Prediction]", picture: Path | None, form: str | None) -> int:
+    """Print what images show, and draw it where asked to; return the exit status."""
+    from in21k.train.use.predict_picture import draw_picture
+
+    printed = print_each(predictions, form)
     if picture is None:
         return max(1 if prediction.error else 0 for prediction in printed)
     drawn = list(printed)
@@ -142,36 +170,3 @@ def listed_images(source: Path | None) -> Iterator[Path]:
         return
     with errors_naming(str(source)), source.open("rb") as lines:
         yield from read_list(lines, str(source))
-
-
-def _printed(predictions: "Iterable[Prediction]", form: str | None) -> "Iterator[Prediction]":
-    """Yield predictions after printing each: as text, as an item of a JSON list, or as JSON on a line of its own."""
-    before = "[\n"
-    for prediction in predictions:
-        if prediction.error:
-            click.echo(f"{PROGRAM.name}: error: {one_line(f'{prediction.image}: {prediction.error}', None)}", err=True)
-        if form == "json":
-            click.echo(before + indent(json.dumps(prediction.to_dict(), indent=1), " "), nl=False)
-            before = ",\n"
-        elif form == "jsonl":
-            click.echo(json.dumps(prediction.to_dict()))
-        elif not prediction.error:
-            click.echo("\n".join(_lines(prediction)))
-        yield prediction
-    if form == "json":
-        click.echo("\n]")
-
-
-def _lines(prediction: "Prediction") -> Iterator[str]:
-    yield escaped(f"{prediction.image}: {prediction.headline or 'no confident label'}")
-    for level, guess in enumerate(prediction.path.path):
-        yield _line(f"level {level}", guess)
-    if prediction.path.path and prediction.beside:
-        yield "  most probable, whatever the path:"
-    for found in prediction.beside:
-        for place, guess in enumerate(found.guesses):
-            yield _line("" if found.level is None or place else f"level {found.level}", guess)
-
-
-def _line(head: str, guess: "Guess") -> str:
-    return f"  {head:<9}{guess.probability:6.3f}  {escaped(guess.path)}"

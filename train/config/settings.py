@@ -6,6 +6,7 @@ from typing import Any
 
 from in21k.train.config.data_settings import DataConfig as DataConfig
 from in21k.train.config.data_settings import VideoConfig as VideoConfig
+from in21k.train.config.detection_settings import DetectionConfig as DetectionConfig
 from in21k.train.config.fields import METADATA, Setting, setting
 
 
@@ -265,6 +266,7 @@ class Config:
     optim: OptimConfig = OptimConfig()
     loss: LossConfig = LossConfig()
     distill: DistillConfig = DistillConfig()
+    detection: DetectionConfig = DetectionConfig()  # noqa: RUF009 - likewise
     run: RunConfig = RunConfig()
     video: VideoConfig = VideoConfig()  # noqa: RUF009 - likewise
 

@@ -43,6 +43,16 @@ class Evaluation:
     skipped: int
     """Images that do not."""
 
+    @property
+    def semantic_top1(self) -> float | None:
+        """Over all levels, 0 to 1; None where it is not measured."""
+        return self.top1.micro if self.top1 else None
+
+    @property
+    def curve(self) -> Mapping[str, float | None]:
+        """The metrics that the curves show."""
+        return self.metrics
+
     def to_dict(self, dataset: TrainingData) -> dict[str, Any]:
         """Return plain values, and those of the majority guess: each level's most frequent class of the train split."""
         values: dict[str, Any] = {"val_images": self.images, "val_skipped": self.skipped, "val_loss": self.loss}

@@ -173,6 +173,16 @@ def check_classes(path: Path, metadata: ModelMetadata, classes: int, class_list_
         )
 
 
+def check_classifier(path: Path, metadata: ModelMetadata) -> None:
+    """Refuse a detector where a classifier is needed.
+
+    Raises:
+        TrainError: it is one.
+    """
+    if metadata.config.detection.head != "none":
+        raise TrainError(f"{path} is a detector, which only predict and evaluate take; name a classifier's checkpoint")
+
+
 def load_network(
     path: Path, order: LevelOrder | None = None, image_size: int = 0, *, takes_clips: bool = False
 ) -> Network:
@@ -194,6 +204,7 @@ def load_network(
             of clips, and they are not taken.
     """
     metadata = read_metadata(path)
+    check_classifier(path, metadata)
     if metadata.config.video.frames and not takes_clips:
         raise TrainError(f"{path} is a model of videos, which only transfer and evaluate take; name one of images")
     order = order or flat_order(metadata.num_classes)

@@ -66,10 +66,10 @@ def freeze_stages(network: Network, count: int) -> None:
     for module in network.module.modules():
         own = list(module.parameters(recurse=False))
         if isinstance(module, _BatchNorm) and own and not any(each.requires_grad for each in own):
-            _keep_in_eval(module)
+            keep_in_eval(module)
 
 
-def _keep_in_eval(module: nn.Module) -> None:
+def keep_in_eval(module: nn.Module) -> None:
     """Let a module stay in eval mode when the network that it is in is put into training mode."""
     module.eval()
     module.train = lambda mode=True: module  # type: ignore[method-assign] # noqa: ARG005

@@ -21,7 +21,8 @@ class CurvePoint:
     """Epochs done, with the fraction."""
     split: str
     """train: means since the previous row; val: a val pass."""
-    loss: float
+    loss: float | None
+    """None for a val pass that measures none."""
     semantic_top1: float | None = None
     """0 to 1; val only."""
     top1: float | None = None
@@ -29,7 +30,7 @@ class CurvePoint:
     top5: float | None = None
     """0 to 1; val of single-label schemes only."""
     map: float | None = None
-    """Mean average precision, 0 to 1; val of multi-label schemes only."""
+    """Mean average precision, 0 to 1; val of multi-label schemes and of detectors (over COCO's ten overlaps) only."""
     map_micro: float | None = None
     """Average precision of all pairs of an image and a class, 0 to 1; only where images have any number of classes."""
     mistake_distance: float | None = None

@@ -28,6 +28,8 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
             configuration nor the dataset says the image size, a size begins after the run's last epoch, the range of
             the random crops is empty, or timm lacks the model's weights.
     """
+    if config.detection.head != "none":
+        raise TrainError("the recipe is one for detectors; use transfer --task detection, or another --recipe")
     check_labels(config.loss.scheme, dataset)
     _check_crops(config.data)
     _check_predictions(config)

@@ -2,11 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from in21k.shards_manifest.images.decode import Pixels
+
+
+class StepBatch(Protocol):
+    """What the training loop knows of the images of one step, whatever is to be learned of them."""
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Keys of the images that do not decode."""
 
 
 class NamedSample(NamedTuple):
@@ -65,6 +73,11 @@ class Batch:
 
     Of videos [B F, 3, H, W], the F frames of each one together."""
     labels: BatchLabels
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Keys of the images that do not decode."""
+        return self.labels.skipped
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":
         """Return the batch with its tensors on a device."""

@@ -11,7 +11,7 @@ import select
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, get_worker_info
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.fork_server import fork_server, shared_memory_errors
 from in21k.shards_manifest.stop_signals import signals_wait
-from in21k.train.data.interfaces import Sample
+from in21k.train.data.interfaces import ReaderFactory, Sample
 from in21k.train.data.partition import BatchPlan, EvalPlan, FilePlan, TrainPlan
 from in21k.train.errors import USER_ERRORS, TrainError
 from in21k.train.stream.batch import Batch, BatchLabels, as_images
@@ -41,6 +41,10 @@ _HELD = 3
 
 _PRELOADED = ("in21k.train.stream.loader",)
 """What the server of loader processes imports; a plain fork of a process with threads and CUDA may hang."""
+
+
+Decode = Callable[[Iterable[tuple[BatchPlan, list[Sample | None]]]], Iterator[Any]]
+"""Makes an item of the plan and the samples of each step."""
 
 
 class RingBatch(NamedTuple):
@@ -101,14 +105,35 @@ def open_stream(
         TrainError: a loader process died, or an image does not decode and the source is strict.
     """
     ring = _ring(source, plan, workers) if workers else None
-    pipeline = webdataset.DataPipeline(
-        partial(_planned, plan, start_step),
-        partial(_read, source),
-        partial(_decoded, source, ring),
-        _failures_as_items,
-    )
+    pipeline = _pipeline(source.open_reader, plan, start_step, partial(_decoded, source, ring))
     batches = _locked(pipeline, workers, ring, pinned_bytes)
     return BatchStream(batches, lambda number: ring is not None and ring.is_filled(number % workers), clock)
+
+
+def open_items(
+    open_reader: ReaderFactory, plan: TrainPlan | EvalPlan, decode: Decode, *, start_step: int = 0, workers: int = 0
+) -> Iterator[Any]:
+    """Return whatever is made of the samples of each step, in order, from a step on; for batches of other forms.
+
+    Args:
+        open_reader: opens readers of the samples, in the loader processes.
+        plan: which samples each step takes.
+        decode: makes an item of each step, in the loader processes, to which it is pickled.
+        start_step: the first step to read.
+        workers: loader processes; the items do not depend on their number.
+
+    Raises:
+        TrainError: a loader process died, or `decode` raised it; what else is expected of files becomes one.
+    """
+    return _unpacked(_loader(_pipeline(open_reader, plan, start_step, decode), workers), None)
+
+
+def _pipeline(
+    open_reader: ReaderFactory, plan: TrainPlan | EvalPlan | FilePlan, start_step: int, decode: Decode
+) -> Any:
+    return webdataset.DataPipeline(
+        partial(_planned, plan, start_step), partial(_read, open_reader), decode, _failures_as_items
+    )
 
 
 def _ring(source: StreamSource, plan: TrainPlan | EvalPlan | FilePlan, workers: int) -> BatchRing:
@@ -134,7 +159,7 @@ def _loader(pipeline: Any, workers: int) -> "DataLoader[Any]":
     )
 
 
-def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Batch]:
+def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Generator[Any]:
     items: Any = None
     try:
         with signals_wait(), shared_memory_errors("pass --workers 0, or give the container more"):
@@ -152,7 +177,7 @@ def _unpacked(loader: "DataLoader[Any]", ring: BatchRing | None) -> Iterator[Bat
             raise
         raise TrainError("a loader process died, most likely for lack of memory; try fewer --workers") from error
     finally:  # a traceback may keep the iterator alive, and with it the loader processes
-        if items is not None and ring is not None:
+        if items is not None and loader.num_workers:
             items._shutdown_workers()
 
 
@@ -165,8 +190,8 @@ def _planned(plan: TrainPlan | EvalPlan | FilePlan, start_step: int) -> Iterator
     return plan.batches(start_step) if info is None else plan.batches(start_step, info.id, info.num_workers)
 
 
-def _read(source: StreamSource, plans: Iterable[BatchPlan]) -> Iterator[tuple[BatchPlan, list[Sample | None]]]:
-    reader = source.open_reader()
+def _read(open_reader: ReaderFactory, plans: Iterable[BatchPlan]) -> Iterator[tuple[BatchPlan, list[Sample | None]]]:
+    reader = open_reader()
     ahead: deque[tuple[BatchPlan, Sequence[Any]]] = deque()
     try:
         for plan in plans:
@@ -207,7 +232,7 @@ def _decoded(
             yield RingBatch(labels, info.id, slot, shape)
 
 
-def _failures_as_items(batches: Iterable[Batch | RingBatch]) -> Iterator[Batch | RingBatch | LoaderFailure]:
+def _failures_as_items(batches: Iterable[Any]) -> Iterator[Any]:
     try:
         yield from batches
     except (*USER_ERRORS, OSError, pa.ArrowException) as error:

@@ -40,7 +40,7 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     """
     run, optim, sizes = config.run, config.optim, schedule_of(config.data.image_size)
     prepare_backend(run, ranks.device)
-    plan = _plan(config, dataset, ranks)
+    plan = train_plan(config, dataset, ranks)
     torch.manual_seed(run.seed)
     order = level_order(dataset.hierarchy)
     loss = build_loss(config.loss, order, dataset.label_sets, config.distill).to(ranks.device)
@@ -73,7 +73,12 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     return replace(session, train_module=training_module(network.module, ranks, run, len(sizes.sizes)))
 
 
-def _plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:
+def train_plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:
+    """Return which samples each step of a run takes on this rank.
+
+    Raises:
+        TrainError: the batch size does not fit the data, the ranks or the micro-batches.
+    """
     micro_batches = config.optim.accumulate
     plan = TrainPlan(
         shard_lengths=dataset.shard_lengths("train"),

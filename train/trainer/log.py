@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.evaluation.val_pass import NO_VAL, Evaluation
+from in21k.train.evaluation.val_pass import NO_VAL
 from in21k.train.run.curves import CurvePoint, CurveWriter
 from in21k.train.run.folder import Start
-from in21k.train.trainer.progress import Interval, Progress
+from in21k.train.trainer.progress import Interval, Progress, ValResult
 from in21k.train.trainer.session import Session
 
 
@@ -64,7 +64,7 @@ class RunLog:
             )
         )
 
-    def write_val(self, step: int, evaluation: Evaluation) -> None:
+    def write_val(self, step: int, evaluation: ValResult) -> None:
         """Write a row of the curves for a val pass."""
         if self._curves is None:
             return
@@ -74,8 +74,8 @@ class RunLog:
                 epoch=self._epoch(step),
                 split="val",
                 loss=evaluation.loss,
-                semantic_top1=evaluation.top1.micro if evaluation.top1 else None,
-                **evaluation.metrics,
+                semantic_top1=evaluation.semantic_top1,
+                **evaluation.curve,
                 overflows=None,
                 skipped=evaluation.skipped,
             )
@@ -98,7 +98,7 @@ def run_summary(session: Session, run: Path, start: Start, progress: Progress, s
         "run": str(run),
         "checkpoint": str(progress.checkpoint),
         "model": session.config.model.name,
-        "scheme": session.config.loss.scheme,
+        **session.described(),
         "classes": len(dataset.hierarchy),
         "image_size": schedule_of(session.config.data.image_size).last,
         "processes": session.ranks.world_size,

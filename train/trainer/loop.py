@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.config.settings import Config, RunConfig
@@ -17,31 +16,30 @@ from in21k.train.data.open_data import SHARDS, DataRequest, open_to_pretrain
 from in21k.train.data.open_datasets.taxonomy import in_taxonomy
 from in21k.train.device.ranks import Ranks, Timeouts, join_ranks, was_restarted
 from in21k.train.device.start_line import print_start
-from in21k.train.errors import TrainError
 from in21k.train.evaluation.class_scores import write_class_scores
 from in21k.train.evaluation.predictions import collector_of
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
 from in21k.train.losses.schemes import IN_HIERARCHY
-from in21k.train.recipes.choice import Choice, resumed
+from in21k.train.recipes.choice import Choice
 from in21k.train.run.checkpoint_writer import CheckpointWriter
 from in21k.train.run.curve_plot import PLOT, plot_curves
-from in21k.train.run.folder import SUMMARY, Start, begin_run, find_start, is_begun, log_skipped
+from in21k.train.run.folder import SUMMARY, Start, begin_run, log_skipped
 from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
+from in21k.train.stream.batch import StepBatch
+from in21k.train.stream.batch_stream import WaitClock
 from in21k.train.stream.decoder import check_skipped
 from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import read_options, train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.finite import check_finite
 from in21k.train.trainer.log import RunLog, run_summary
-from in21k.train.trainer.notes import tell_changed, tell_missing, tell_one_level, tell_unusable
+from in21k.train.trainer.notes import tell_missing
 from in21k.train.trainer.peers import peers_watched
 from in21k.train.trainer.preemption import Preempted, SaveClock, StopRequest, stop_request
-from in21k.train.trainer.progress import Meter, Progress
+from in21k.train.trainer.progress import Meter, Progress, ValResult
 from in21k.train.trainer.session import Session
-
-Asked = Config | Choice
-"""What to train with: a configuration, or a recipe with values of its own."""
+from in21k.train.trainer.start import Asked, agreed_start, continued
 
 
 def pretrain(
@@ -53,7 +51,13 @@ def pretrain(
 
 
 def train_on(
-    open_data: Callable[[], TrainingData], run: Path, asked: Asked, *, resume: bool = False, progress: bool = True
+    open_data: Callable[[], TrainingData],
+    run: Path,
+    asked: Asked,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    task: "Task | None" = None,
 ) -> dict[str, Any] | None:
     """Train a model on any data and return the run's summary; None on all ranks but the first.
 
@@ -68,31 +72,28 @@ def train_on(
         resume: continue the run in the folder, on any number of ranks and workers; a run that torchrun restarts
             continues in any case.
         progress: show a bar if there is a terminal.
+        task: what to train for; by default, to classify images.
 
     Raises:
         DatasetError: the data or the run's folder is not usable.
         TrainError: the run cannot begin, or its loss, a gradient or a weight is no longer finite.
         Preempted: SIGTERM ended the run; a checkpoint was written, and no summary.
     """
+    task = task or Task(resolved, open_session, Trainer)
     with _joined(_config_of(asked).run) as ranks, run_lock(run) as lock:
         resume = was_restarted(ranks) or resume
-        asked = _continued(asked, run, ranks) if resume else asked
+        asked = continued(asked, run, ranks) if resume else asked
         dataset = _as_asked(open_data(), _config_of(asked))
-        config = resolved(_config_of(asked), dataset, ranks)
-        if ranks.is_first:
-            lock.take_if_there()
-        start = find_start(run, config, dataset, resume=resume)
-        _check_same_start(start, ranks)
-        tell_unusable(start, ranks)
-        tell_one_level(config, dataset, ranks)
-        session = open_session(config, dataset, ranks, start)
+        config = task.resolved(_config_of(asked), dataset, ranks)
+        start = agreed_start(run, config, dataset, ranks, lock, resume=resume)
+        session = task.open_session(config, dataset, ranks, start)
         began = time.perf_counter()
         with dataset.cached(read_options(config.data)):
             if ranks.is_first:
                 begin_run(run, start, config, dataset, lock, resume=resume, asked=asked)
                 tell_missing(run, start, dataset)
             print_start(ranks, config.run, config.data.batch_size)
-            trainer = _train(session, run, start, bar=progress)
+            trainer = _train(task.trainer, session, run, start, bar=progress)
         if not trainer.stopping:
             summary = run_summary(session, run, start, trainer.progress, time.perf_counter() - began)
             _keep_summary(summary, run, ranks)
@@ -122,7 +123,7 @@ def _keep_summary(summary: dict[str, Any], run: Path, ranks: Ranks) -> None:
         write_atomic(run / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
 
 
-def _train(session: Session, run: Path, start: Start, *, bar: bool) -> "Trainer":
+def _train(kind: "type[Trainer]", session: Session, run: Path, start: Start, *, bar: bool) -> "Trainer":
     """Train to the end of the run or until SIGTERM, and return the trainer."""
     clock = SaveClock(session.config.run.checkpoint_minutes if session.ranks.is_first else 0.0)
     with (
@@ -131,7 +132,7 @@ def _train(session: Session, run: Path, start: Start, *, bar: bool) -> "Trainer"
         CheckpointWriter(run, session.config.run.keep_checkpoints) as writer,
         peers_watched(session.ranks, request, writer.settle),
     ):
-        trainer = Trainer(session=session, run=run, start=start, request=request, log=log, writer=writer)
+        trainer = kind(session=session, run=run, start=start, request=request, log=log, writer=writer)
         trainer.train()
     trainer.progress.checkpoint = writer.newest or start.checkpoint
     return trainer
@@ -154,7 +155,8 @@ class Trainer:
         self.stopping = False
         """Whether SIGTERM ends the run now."""
         self._saving = False  # whether the clock asks for a checkpoint
-        self._run, self._request, self._log, self._writer = run, request, log, writer
+        self.run = run
+        self._request, self._log, self._writer = request, log, writer
         self._meter = Meter(session.ranks.device)
 
     def train(self) -> None:
@@ -171,16 +173,14 @@ class Trainer:
             self._take_steps()
 
     def _take_steps(self) -> None:
-        session, progress = self.session, self.progress
-        source, first, config = train_source(session.dataset, session.config), progress.step, session.config
-        device, clock = session.ranks.device, self._meter.clock
-        with device_stream(source, session.plan, config, device, start_step=first, clock=clock) as stream:
+        session, progress, first = self.session, self.progress, self.progress.step
+        with self.open_stream(first, self._meter.clock) as stream:
             for batch in stream:
                 result = session.train_step(batch, progress.step)
                 progress.step += 1
                 self._meter.add(result, batch, progress.step)
-                if batch.labels.skipped:
-                    log_skipped(self._run, progress.step, batch.labels.skipped)
+                if batch.skipped:
+                    log_skipped(self.run, progress.step, batch.skipped)
                 self._log.step_done()
                 self._is_stopped()
                 if progress.step == first + 2:
@@ -246,35 +246,53 @@ class Trainer:
 
     def _validate(self) -> None:
         """Evaluate the network and log it; SIGTERM ends the val pass."""
+        try:
+            with self.session.evaluated():
+                evaluation = self.evaluate(self._is_stopped)
+        except Interrupted:
+            return
+        self.session.train_module.train()
+        self.progress.evaluation = evaluation
+        self._log.write_val(self.progress.step, evaluation)
+
+    def open_stream(self, start_step: int, clock: WaitClock) -> AbstractContextManager[Iterator[StepBatch]]:
+        """Return the context that gives the batches from a step on, on the device.
+
+        Args:
+            start_step: the first one.
+            clock: counts how long they are waited for.
+        """
+        session = self.session
+        source = train_source(session.dataset, session.config)
+        device = session.ranks.device
+        return device_stream(source, session.plan, session.config, device, start_step=start_step, clock=clock)
+
+    def evaluate(self, stop: Callable[[], bool]) -> ValResult:
+        """Evaluate the network on the val split, and write the scores of each class, and predictions where asked to.
+
+        Args:
+            stop: called for each batch, by all ranks alike.
+
+        Raises:
+            Interrupted: `stop` returned True.
+        """
         session, data, config, ranks = self.session, self.session.dataset, self.session.config, self.session.ranks
         seen = collector_of(data, session.network.order, config, ranks)
         watch = seen.update if seen else None
-        try:
-            with session.evaluated():
-                evaluation = evaluate_val(
-                    session.network, session.loss, data, config, ranks, stop=self._is_stopped, watch=watch
-                )
-        except Interrupted:
-            return
-        session.train_module.train()
-        self.progress.evaluation = evaluation
-        self._log.write_val(self.progress.step, evaluation)
+        found = evaluate_val(session.network, session.loss, data, config, ranks, stop=stop, watch=watch)
         if ranks.is_first:
-            write_class_scores(self._run, data, evaluation.by_class)
+            write_class_scores(self.run, data, found.by_class)
         if seen:
-            seen.save(self._run)
+            seen.save(self.run)
+        return found
 
 
-def _continued(asked: Asked, run: Path, ranks: Ranks) -> Asked:
-    """Return what resuming a run asks for, and say on stderr where its recipe is another one by now."""
-    if not isinstance(asked, Choice) or not is_begun(run):
-        return asked
-    choice, changed = resumed(asked, run)
-    tell_changed(run, changed, ranks)
-    return choice
+@dataclass(frozen=True)
+class Task:
+    """What a run trains for."""
 
-
-def _check_same_start(start: Start, ranks: Ranks) -> None:
-    steps = ranks.sum(torch.tensor([start.step], dtype=torch.int64, device=ranks.device))
-    if int(steps) != start.step * ranks.world_size:
-        raise TrainError("the ranks find different checkpoints; --output must be on a file system that all ranks share")
+    resolved: Callable[[Config, TrainingData, Ranks], Config]
+    """Returns the configuration with its names and defaults resolved."""
+    open_session: Callable[[Config, TrainingData, Ranks, Start], Session]
+    """Returns what a rank trains with."""
+    trainer: type[Trainer]

@@ -2,17 +2,41 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
 from in21k.train.device.ranks import Ranks
-from in21k.train.evaluation.val_pass import Evaluation
-from in21k.train.stream.batch import Batch
+from in21k.train.stream.batch import StepBatch
 from in21k.train.stream.batch_stream import WaitClock
 from in21k.train.trainer.finite import GradientStats, GradientWatch
 from in21k.train.trainer.session import StepResult
+
+
+class ValResult(Protocol):
+    """The result of a val pass, whatever was learned."""
+
+    @property
+    def loss(self) -> float | None:
+        """Mean over the images; None where none is measured."""
+
+    @property
+    def semantic_top1(self) -> float | None:
+        """0 to 1; None where it is not measured."""
+
+    @property
+    def curve(self) -> Mapping[str, float | None]:
+        """The metrics that the curves show, by their columns."""
+
+    @property
+    def skipped(self) -> int:
+        """Images that do not decode."""
+
+    def to_dict(self, dataset: Any) -> dict[str, Any]:
+        """Return plain values for the summary."""
 
 
 @dataclass
@@ -29,7 +53,7 @@ class Progress:
     """Mean over the last logged steps."""
     overflows: int = 0
     """Steps without an update because float16 overflowed, since the run was started or resumed."""
-    evaluation: Evaluation | None = None
+    evaluation: ValResult | None = None
     """The last val pass."""
 
 
@@ -65,12 +89,12 @@ class Meter:
         self._waited = self.clock.seconds
         self._started = time.perf_counter()
 
-    def add(self, result: StepResult, batch: Batch, step: int) -> None:
+    def add(self, result: StepResult, batch: StepBatch, step: int) -> None:
         """Count a step, numbered from 1."""
         self._loss += result.loss
         self._gradients.add(result.gradient_norm, step)
         self._steps += 1
-        self._skipped += len(batch.labels.skipped)
+        self._skipped += len(batch.skipped)
 
     def read(self, ranks: Ranks) -> Interval:
         """Return the interval so far; every rank must call it, and it waits for the device."""

@@ -1,7 +1,9 @@
 """A session: what one rank trains with (dataset, network, loss, optimizer, plan), and what it does with it."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +26,7 @@ from in21k.train.model.model_file import MODEL, check_classes, load_tensors, met
 from in21k.train.model.network import Network
 from in21k.train.run.checkpoint import EMA, OPTIMIZER, RunState, Snapshot, Tensors, snapshot
 from in21k.train.run.folder import Start
-from in21k.train.stream.batch import Batch, BatchLabels
+from in21k.train.stream.batch import Batch, BatchLabels, StepBatch
 from in21k.train.stream.source import augmentation_of, mixing_of
 from in21k.train.trainer.ema import WeightEma
 from in21k.train.trainer.finite import check_weights
@@ -83,7 +85,7 @@ class Session:
         every = self.config.run.eval_epochs * self.plan.steps_per_epoch
         return step == self.plan.total_steps or (step > 0 and step % every == 0)
 
-    def train_step(self, batch: Batch, step: int) -> StepResult:
+    def train_step(self, batch: StepBatch, step: int) -> StepResult:
         """Take one step; nothing waits for the device.
 
         Args:
@@ -98,16 +100,22 @@ class Session:
             int(seed[0] >> np.uint64(1))
         )  # for dropout: a resumed run draws what an uninterrupted one draws
         set_step(self.optimizer, step, self._scheduled_steps, self.config.optim)
-        images, labels = batch.images, batch.labels
-        if self.config.data.augment_device == "gpu":
-            images = augment_batch(images, augmentation_of(self.config), labels.epoch, labels.start)
         self.optimizer.zero_grad(set_to_none=True)
         with backend_errors(self.config.run):
-            loss = self._differentiate(*self._mixed(images, labels))
+            loss = self._differentiate(self.micro_losses(batch))
             norm = self._update()
         if self.ema is not None:
             self.ema.update(step)
         return StepResult(loss, norm)
+
+    def micro_losses(self, batch: StepBatch) -> list[Callable[[], torch.Tensor]]:
+        """Return what computes the loss of each of a batch's micro-batches, `optim.accumulate` of them."""
+        assert isinstance(batch, Batch)
+        images, labels = batch.images, batch.labels
+        if self.config.data.augment_device == "gpu":
+            images = augment_batch(images, augmentation_of(self.config), labels.epoch, labels.start)
+        parts = [tensor.chunk(self.config.optim.accumulate) for tensor in self._mixed(images, labels)]
+        return [partial(self.batch_loss, *part) for part in zip(*parts, strict=True)]
 
     def _mixed(self, images: torch.Tensor, labels: BatchLabels) -> tuple[torch.Tensor, ...]:
         """Return what `batch_loss` takes, for augmented images, mixed where the run mixes them."""
@@ -137,18 +145,18 @@ class Session:
             loss: torch.Tensor = self.loss(outputs, class_indices, valid, teacher_logits, labels)
         return loss
 
-    def _differentiate(self, *batch: torch.Tensor) -> torch.Tensor:
+    def _differentiate(self, losses: list[Callable[[], torch.Tensor]]) -> torch.Tensor:
         """Accumulate the gradients of a batch's micro-batches, and return their mean loss.
 
         A loss is the mean over all positions, valid or not, so the mean over micro-batches is the batch's.
         """
-        count = self.config.optim.accumulate
+        count = len(losses)
         factor = self.config.data.batch_size if self.config.loss.reduction == "sum" else 1  # of all ranks' images
         total = torch.zeros((), device=self.ranks.device)
         no_sync: Any = getattr(self.train_module, "no_sync", nullcontext)  # ranks exchange gradients once per step
-        for number, micro_batch in enumerate(zip(*(tensor.chunk(count) for tensor in batch), strict=True), 1):
+        for number, compute in enumerate(losses, 1):
             with no_sync() if number < count else nullcontext():
-                loss = self.batch_loss(*micro_batch) / count
+                loss = compute() / count
                 self.scaler.scale(loss * factor if factor != 1 else loss).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
@@ -163,6 +171,10 @@ class Session:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm
+
+    def described(self) -> dict[str, Any]:
+        """Return what the summary says of what is learned."""
+        return {"scheme": self.config.loss.scheme}
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Return the context in which the network has the weights to evaluate: their EMA, if the run keeps one."""

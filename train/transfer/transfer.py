@@ -11,7 +11,7 @@ from in21k.train.data.open_data import DataRequest, open_data, require_apart
 from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import FOR_ANY_LABELS
-from in21k.train.model.model_file import read_metadata
+from in21k.train.model.model_file import check_classifier, read_metadata
 from in21k.train.model.published import TIMM_PREFIX, timm_size
 from in21k.train.recipes.choice import Choice
 from in21k.train.recipes.recipe import Recipe, open_recipe
@@ -19,7 +19,7 @@ from in21k.train.run.checkpoint import find_model
 from in21k.train.trainer.loop import train_on
 from in21k.train.transfer.probe import probe
 
-_SIZE = "data.image_size"
+IMAGE_SIZE = "data.image_size"
 FOR_ONE_LABEL = {False: "transfer-single-label", True: "transfer-distillation"}
 """The recipes for one class per image, without and with a teacher."""
 FOR_VIDEOS = "transfer-video"
@@ -79,9 +79,9 @@ def _choice(request: TransferRequest, data: TrainingData) -> Choice:
     """Return the recipe, with the values that the checkpoint and the request give."""
     is_video = data.decoding(1).is_video
     recipe = request.recipe or open_recipe(_recipe_for(data, is_taught=bool(request.values.get("distill.teacher"))))
-    start = _start(request, is_video=is_video)
+    start = start_values(request, is_video=is_video)
     if recipe.config.data.image_size:  # the recipe's size counts, not the checkpoint's
-        start.pop(_SIZE, None)
+        start.pop(IMAGE_SIZE, None)
     return Choice(recipe, request.values, start, is_named=request.recipe is not None)
 
 
@@ -92,8 +92,12 @@ def _recipe_for(data: TrainingData, *, is_taught: bool) -> str:
     return (FOR_ONE_LABEL if data.is_single_label else FOR_ANY_LABELS)[is_taught]
 
 
-def _start(request: TransferRequest, *, is_video: bool) -> dict[str, Any]:
-    """Return the settings that follow from the checkpoint: model, weights and image size."""
+def start_values(request: TransferRequest, *, is_video: bool = False) -> dict[str, Any]:
+    """Return the settings that follow from the checkpoint, by dotted key: model, weights and image size.
+
+    Raises:
+        TrainError: there is no checkpoint, or it does not say its model.
+    """
     if request.checkpoint.startswith(TIMM_PREFIX):
         name = request.checkpoint.removeprefix(TIMM_PREFIX)
         return {"model.name": name, "model.pretrained": True, "model.new_head": True, **_size_of(name)}
@@ -102,10 +106,11 @@ def _start(request: TransferRequest, *, is_video: bool) -> dict[str, Any]:
     if named := request.values.get("model.name"):
         return start | _size_of(named)
     metadata = read_metadata(path)
+    check_classifier(path, metadata)
     if metadata.config.video.frames and not is_video:
         raise TrainError(f"{path} is a model of videos, and {request.data.path} holds images; name a model of images")
-    return start | {"model.name": metadata.model, _SIZE: metadata.image_size}
+    return start | {"model.name": metadata.model, IMAGE_SIZE: metadata.image_size}
 
 
 def _size_of(name: str) -> dict[str, Any]:
-    return {_SIZE: size} if (size := timm_size(name)) else {}
+    return {IMAGE_SIZE: size} if (size := timm_size(name)) else {}

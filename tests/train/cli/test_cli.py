@@ -31,7 +31,7 @@ def pretrain(capsys, data, run, *arguments: object) -> tuple[int, str, str]:
     [
         (["--model", "resnet81"], "timm has no model 'resnet81'; similar names: resnet18"),
         (["--model", "qqqq"], "timm has no model 'qqqq'"),
-        (["--recipe", "magic"], "there is no recipe 'magic'; choose from: hierarchical-cross-entropy"),
+        (["--recipe", "magic"], "there is no recipe 'magic'; choose from: detection, detection-faster-rcnn"),
         (["--set", "optim.rl=1"], "there is no setting 'optim.rl'; did you mean optim.lr?"),
         (["--set", "optim.lr"], "--set 'optim.lr' is not of the form key=value"),
         (["--set", "loss.scheme=magic"], "loss.scheme must be single-label, multi-label,"),

@@ -101,7 +101,7 @@ def test_whole_numbers_serve_as_floats():
 def test_an_unknown_recipe_is_named_with_those_that_are():
     with pytest.raises(
         TrainError,
-        match="there is no recipe 'paper'; choose from: hierarchical-cross-entropy, imagenet1k, ",
+        match="there is no recipe 'paper'; choose from: detection, detection-faster-rcnn, hierarchical-cross-entropy, ",
     ):
         read_recipe("paper")
 

@@ -41,7 +41,7 @@ def test_a_file_changes_the_recipe_that_it_extends(tmp_path):
         ('extends = "b.toml"', r"recipes extend each other in a circle: .*a\.toml → .*b\.toml → .*/\.\./.*a\.toml$"),
         (
             'extends = "nobody"',
-            r"recipe .*a\.toml: there is no recipe 'nobody'; choose from: hierarchical-cross-entropy, .*; or name",
+            r"recipe .*a\.toml: there is no recipe 'nobody'; choose from: detection, .*; or name",
         ),
         ('extends = "nobody.toml"', r"nobody\.toml: there is no such file"),
         ('extends = ["single-label"]', r"a\.toml: extends must be the name of a recipe or a file, not \['single-"),

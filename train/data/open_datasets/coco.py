@@ -23,7 +23,8 @@ from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.errors import TrainError
 
 ANNOTATIONS = "annotations"
-_TRAIN, _VAL = "instances_train*.json", "instances_val*.json"
+TRAIN_FILES, VAL_FILES = "instances_train*.json", "instances_val*.json"
+"""Patterns of the annotation files."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Annotated:
 
 def is_coco(root: Path) -> bool:
     """Return whether a folder has object annotations where COCO keeps them."""
-    return any((root / ANNOTATIONS).glob(_TRAIN))
+    return any((root / ANNOTATIONS).glob(TRAIN_FILES))
 
 
 def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float = 0.0) -> ListedDataset:
@@ -64,11 +65,11 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     Raises:
         TrainError: annotations or images are missing, or the annotations are damaged.
     """
-    train_path = Path(annotations) if annotations else _only(root, _TRAIN)
+    train_path = Path(annotations) if annotations else only_file(root, TRAIN_FILES)
     train = _read(root, train_path)
     if not train.names:
         raise TrainError(f"{train_path} lists no images")
-    val_path = Path(val) if val else _only(root, _VAL, required=not val_share)
+    val_path = Path(val) if val else only_file(root, VAL_FILES, required=not val_share)
     if val_path is not None and val_share:
         raise TrainError(f"{val_path} annotates validation images; leave --val-share out")
     held = _read(root, val_path) if val_path is not None else None
@@ -90,7 +91,12 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     )
 
 
-def _only(root: Path, pattern: str, *, required: bool = True) -> Path | None:
+def only_file(root: Path, pattern: str, *, required: bool = True) -> Path | None:
+    """Return the one annotation file of a pattern; None if there is none and none is required.
+
+    Raises:
+        TrainError: there are several, or none although one is required.
+    """
     found = sorted((root / ANNOTATIONS).glob(pattern))
     if len(found) == 1:
         return found[0]
@@ -123,7 +129,7 @@ def _read(root: Path, path: Path | None) -> Annotated:
     if unknown := set().union(*sets.values()) - categories.keys():
         raise TrainError(f"{path}: an annotation has the category {unknown.pop()}, which nothing lists")
     names = list(images.values())
-    folder = _folder_of(root, path, names) if names else root
+    folder = folder_of(root, path, names) if names else root
     return Annotated(names, [sorted(sets[image]) for image in images], categories, str(folder))
 
 
@@ -136,8 +142,12 @@ def _slim(item: dict[str, Any]) -> Any:
 _KEPT = ("images", "annotations", "categories", "id", "name", "file_name")
 
 
-def _folder_of(root: Path, path: Path, names: Sequence[str]) -> Path:
-    """Return the image folder: wherever the first image is, or else train2017 for instances_train2017.json."""
+def folder_of(root: Path, path: Path, names: Sequence[str]) -> Path:
+    """Return the image folder: wherever the first image is, or else train2017 for instances_train2017.json.
+
+    Raises:
+        TrainError: there is none.
+    """
     own = path.stem.rpartition("_")[2]
     candidates = [root / own, root / "images" / own, root / "images", root]
     for folder in candidates:
@@ -153,13 +163,23 @@ def _folder_of(root: Path, path: Path, names: Sequence[str]) -> Path:
 
 
 def _hold_out(part: Annotated, share: float) -> tuple[Annotated, Annotated]:
-    order = np.argsort(hash_strings(part.names), kind="stable").tolist()
+    train, held = held_out_rows(part.names, share)
+    return _rows(part, train), _rows(part, held)
+
+
+def held_out_rows(names: Sequence[str], share: float) -> tuple[list[int], list[int]]:
+    """Return the rows of the images to train on, and of a share of them to validate on, by a hash of their names.
+
+    Raises:
+        TrainError: one of the two would be empty.
+    """
+    order = np.argsort(hash_strings(names), kind="stable").tolist()
     count = int(np.ceil(share * len(order)))
     if not 0 < count < len(order):
         raise TrainError(
             f"holding out a share of {share:g} of {len(order)} images leaves none to train on or to validate on"
         )
-    return _rows(part, sorted(order[count:])), _rows(part, sorted(order[:count]))
+    return sorted(order[count:]), sorted(order[:count])
 
 
 def _rows(part: Annotated, rows: Sequence[int]) -> Annotated:

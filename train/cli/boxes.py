@@ -1,0 +1,91 @@
+"""What evaluate and predict do with a checkpoint that is a detector's."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from in21k.train.cli.predictions import print_each
+from in21k.train.cli.shared import print_summary
+from in21k.train.config.settings import RunConfig
+
+if TYPE_CHECKING:
+    from in21k.train.data.open_data import DataRequest
+    from in21k.train.use.image_files import ImageFiles
+
+
+def finds_boxes(checkpoint: Path, task: str, draw: Path | None, *, for_classes: bool) -> bool:
+    """Return whether predict finds boxes.
+
+    Args:
+        checkpoint: it decides where the task is `auto`.
+        task: auto, classification or detection.
+        draw: the folder for drawn boxes, if one is asked for.
+        for_classes: whether an option is given that is for classifiers alone.
+
+    Raises:
+        UsageError: an option is for the other kind.
+    """
+    from in21k.train.detection.trained_detector import is_detector
+
+    if task == "classification" or (task == "auto" and not is_detector(checkpoint)):
+        if draw is not None:
+            raise click.UsageError("--draw is for detectors; --picture OUT.png draws the images with their labels")
+        return False
+    if for_classes:
+        raise click.UsageError("--top and --picture are for classifiers; --draw FOLDER draws boxes")
+    return True
+
+
+def evaluated_as_detector(
+    asked: "DataRequest", checkpoint: Path, values: Mapping[str, Any], output: Path | None, *, raw: bool, as_json: bool
+) -> bool:
+    """Print the scores of a checkpoint that is a detector's, and return whether it is one.
+
+    Args:
+        asked: data in COCO's layout, which need not be named.
+        checkpoint: a run's folder, a checkpoint's or a model file.
+        values: settings from the command line, by dotted key.
+        output: must not be given.
+        raw: evaluate the weights themselves instead of their EMA.
+        as_json: print JSON.
+
+    Raises:
+        UsageError: an output is asked for.
+    """
+    from in21k.train.data.open_data import AUTO, SHARDS
+    from in21k.train.detection.trained_detector import evaluate_detector, is_detector
+
+    if not is_detector(checkpoint):
+        return False
+    if output is not None:
+        raise click.UsageError("--output is for classifiers; leave it out")
+    request = replace(asked, layout=AUTO) if asked.layout == SHARDS else asked  # the command's default
+    print_summary(evaluate_detector(request, checkpoint, values, raw=raw), as_json)
+    return True
+
+
+def print_boxes(
+    files: "ImageFiles",
+    checkpoint: Path,
+    names: tuple[str, str],
+    run: RunConfig,
+    confidence: float,
+    draw: Path | None,
+    form: str | None,
+) -> int:
+    """Print what a detector finds in images and draw it where asked to; return the exit status."""
+    from in21k.train.detection.drawing import draw_prediction, picture_paths
+    from in21k.train.detection.find_boxes import find_boxes
+    from in21k.train.detection.trained_detector import open_detector
+
+    paths = iter(picture_paths(draw, files)) if draw is not None else None
+    model = open_detector(checkpoint, *names)
+    status = 0
+    for prediction in print_each(find_boxes(model, files, run, least_score=confidence), form):
+        status = max(status, 1 if prediction.error else 0)
+        if paths is not None:
+            draw_prediction(prediction, next(paths))
+    return status

@@ -1,0 +1,63 @@
+"""How predictions are printed, of classifiers and detectors: as text, as a JSON list, or as lines of JSON."""
+
+import json
+from collections.abc import Iterable, Iterator
+from textwrap import indent
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from in21k.shards_manifest.errors import escaped, one_line
+from in21k.train.cli.shared import PROGRAM
+
+if TYPE_CHECKING:
+    from in21k.train.detection.find_boxes import BoxPrediction
+    from in21k.train.use.guesses import Guess, Prediction
+
+    _Any = TypeVar("_Any", Prediction, BoxPrediction)
+
+
+def print_each(predictions: "Iterable[_Any]", form: str | None) -> "Iterator[_Any]":
+    """Yield predictions after printing each: as text, as an item of a JSON list, or as JSON on a line of its own."""
+    before = "[\n"
+    for prediction in predictions:
+        if prediction.error:
+            click.echo(f"{PROGRAM.name}: error: {one_line(f'{prediction.image}: {prediction.error}', None)}", err=True)
+        if form == "json":
+            click.echo(before + indent(json.dumps(prediction.to_dict(), indent=1), " "), nl=False)
+            before = ",\n"
+        elif form == "jsonl":
+            click.echo(json.dumps(prediction.to_dict()))
+        elif not prediction.error:
+            click.echo("\n".join(_text_of(prediction)))
+        yield prediction
+    if form == "json":
+        click.echo("\n]")
+
+
+def _lines(prediction: "Prediction") -> Iterator[str]:
+    yield escaped(f"{prediction.image}: {prediction.headline or 'no confident label'}")
+    for level, guess in enumerate(prediction.path.path):
+        yield _line(f"level {level}", guess)
+    if prediction.path.path and prediction.beside:
+        yield "  most probable, whatever the path:"
+    for found in prediction.beside:
+        for place, guess in enumerate(found.guesses):
+            yield _line("" if found.level is None or place else f"level {found.level}", guess)
+
+
+def _text_of(prediction: "Prediction | BoxPrediction") -> Iterator[str]:
+    from in21k.train.use.guesses import Prediction
+
+    return _lines(prediction) if isinstance(prediction, Prediction) else _box_lines(prediction)
+
+
+def _box_lines(prediction: "BoxPrediction") -> Iterator[str]:
+    yield escaped(f"{prediction.image}: {len(prediction.boxes)} boxes")
+    for each in prediction.boxes:
+        sides = " ".join(f"{value:.1f}" for value in each.box)
+        yield f"  {each.score:6.3f}  {escaped(each.name)}  {sides}"
+
+
+def _line(head: str, guess: "Guess") -> str:
+    return f"  {head:<9}{guess.probability:6.3f}  {escaped(guess.path)}"

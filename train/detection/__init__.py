@@ -1,0 +1,1 @@
+"""Boxes around objects: torchvision's detectors on timm's backbones, their training, their metric and their use."""

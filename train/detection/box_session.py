@@ -1,0 +1,104 @@
+"""A detector's session: what one rank trains with, and the losses of its batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from in21k.train.config.settings import Config
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.detection.box_stream import BoxBatch, with_boxes
+from in21k.train.detection.detector import Detector, build_detector, losses_of
+from in21k.train.device.backend import check_deterministic, prepare_backend
+from in21k.train.device.precision import autocast, loss_scaler
+from in21k.train.device.ranks import Ranks
+from in21k.train.model.on_device import prepare_network, training_module
+from in21k.train.run.folder import Start
+from in21k.train.stream.batch import StepBatch
+from in21k.train.trainer.build import train_plan
+from in21k.train.trainer.ema import WeightEma
+from in21k.train.trainer.optimizer import build_optimizer
+from in21k.train.trainer.session import Session
+
+_BLANK_SIDE = 64
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BoxSession(Session):
+    """What one rank trains a detector with."""
+
+    detector: Detector
+
+    def micro_losses(self, batch: StepBatch) -> list[Callable[[], torch.Tensor]]:
+        """Return what computes the loss of each of a batch's micro-batches, `optim.accumulate` of them."""
+        assert isinstance(batch, BoxBatch)
+        size = self.plan.batch_size // self.config.optim.accumulate
+        starts = range(0, self.plan.batch_size, size)
+        return [partial(self._loss, batch.part(start, start + size)) for start in starts]
+
+    def described(self) -> dict[str, Any]:
+        """Return what the summary says of what is learned."""
+        data = with_boxes(self.dataset)
+        kept = sum(each.is_kept for each in data.skipped_boxes)
+        return {
+            "task": "detection",
+            "head": self.config.detection.head,
+            "pretrained_tensors": self.detector.loaded,
+            "skipped_boxes": len(data.skipped_boxes) - kept,
+            "clipped_boxes": kept,
+        }
+
+    def _loss(self, part: BoxBatch) -> torch.Tensor:
+        run, device = self.config.run, self.ranks.device
+        images, targets = part.images, list(zip(part.boxes, part.classes, strict=True))
+        if not images:  # none decodes: the ranks still exchange gradients, of which these are zero
+            images = (torch.zeros(3, _BLANK_SIDE, _BLANK_SIDE, dtype=torch.uint8, device=device),)
+            targets = [(torch.zeros(0, 4, device=device), torch.zeros(0, dtype=torch.int64, device=device))]
+        with autocast(device, run.amp, run.amp_dtype):
+            loss = losses_of(self.train_module, images, targets, self.detector.first_label)
+        return loss if len(part) else loss * 0
+
+
+def open_box_session(config: Config, data: TrainingData, ranks: Ranks, start: Start) -> BoxSession:
+    """Return a rank's session, at the step from which the run starts.
+
+    Args:
+        config: resolved.
+        data: images with boxes.
+        ranks: this rank among the others.
+        start: the start of the run, or the checkpoint to resume.
+
+    Raises:
+        TrainError: the configuration does not fit the data or the ranks, or weights are not usable.
+    """
+    run, optim = config.run, config.optim
+    prepare_backend(run, ranks.device)
+    torch.backends.cudnn.benchmark = False  # each batch has a shape of its own
+    plan = train_plan(config, data, ranks)
+    torch.manual_seed(run.seed)
+    resumed = start.state is not None  # its weights come from the checkpoint
+    model = replace(config.model, pretrained=False, init="") if resumed else config.model
+    detector = build_detector(replace(config, model=model), len(data.hierarchy))
+    if run.deterministic:
+        check_deterministic(detector.network.module, config.model.name, ranks.device)
+    if resumed and (config.model.init or config.model.pretrained):
+        detector = replace(detector, loaded=detector.tensors)  # as at the start of the run, which loads all or fails
+    network = prepare_network(detector.network, ranks, sync_bn=config.model.sync_bn)
+    session = BoxSession(
+        config=config,
+        dataset=data,
+        ranks=ranks,
+        plan=plan,
+        network=network,
+        train_module=network.module,
+        loss=nn.Identity(),  # the detector computes its own
+        optimizer=build_optimizer(network, optim, fused=ranks.device.type == "cuda"),
+        scaler=loss_scaler(ranks.device, run.amp, run.amp_dtype),
+        ema=WeightEma(network, optim.ema_decay, warmup=optim.ema_warmup) if optim.ema_decay else None,
+        detector=replace(detector, network=network),
+    )
+    session.restore(start)
+    return replace(session, train_module=training_module(network.module, ranks, run))

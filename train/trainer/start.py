@@ -1,0 +1,58 @@
+"""What is seen to before a run starts or goes on: what it is resumed with, and what the user is told."""
+
+from pathlib import Path
+
+import torch
+
+from in21k.train.config.settings import Config
+from in21k.train.data.interfaces import TrainingData
+from in21k.train.device.ranks import Ranks
+from in21k.train.errors import TrainError
+from in21k.train.recipes.choice import Choice, resumed
+from in21k.train.run.folder import Start, find_start, is_begun
+from in21k.train.run.lock import RunLock
+from in21k.train.trainer.notes import tell_changed, tell_one_level, tell_unusable
+
+Asked = Config | Choice
+"""What to train with: a configuration, or a recipe with values of its own."""
+
+
+def continued(asked: Asked, run: Path, ranks: Ranks) -> Asked:
+    """Return what resuming a run asks for, and say on stderr where its recipe is another one by now."""
+    if not isinstance(asked, Choice) or not is_begun(run):
+        return asked
+    choice, changed = resumed(asked, run)
+    tell_changed(run, changed, ranks)
+    return choice
+
+
+def agreed_start(
+    run: Path, config: Config, dataset: TrainingData, ranks: Ranks, lock: RunLock, *, resume: bool
+) -> Start:
+    """Return where a run starts, the same on all ranks, and tell the user what to know of it; every rank must call it.
+
+    Args:
+        run: the run's folder.
+        config: the resolved configuration.
+        dataset: to train on.
+        ranks: this rank among the others.
+        lock: the run's, which is taken if its folder is there.
+        resume: as for `find_start`.
+
+    Raises:
+        DatasetError: as `find_start`.
+        TrainError: likewise, or the ranks find different checkpoints.
+    """
+    if ranks.is_first:
+        lock.take_if_there()
+    start = find_start(run, config, dataset, resume=resume)
+    _check_same(start, ranks)
+    tell_unusable(start, ranks)
+    tell_one_level(config, dataset, ranks)
+    return start
+
+
+def _check_same(start: Start, ranks: Ranks) -> None:
+    steps = ranks.sum(torch.tensor([start.step], dtype=torch.int64, device=ranks.device))
+    if int(steps) != start.step * ranks.world_size:
+        raise TrainError("the ranks find different checkpoints; --output must be on a file system that all ranks share")
