@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.train.cli.predictions import print_each
-from in21k.train.cli.shared import print_summary
+from in21k.train.cli.shared import check_there, print_summary
 from in21k.train.config.settings import RunConfig
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ def evaluated_as_detector(
         as_json: print JSON.
 
     Raises:
+        TrainError: there is no checkpoint.
         UsageError: an output is asked for.
     """
+    check_there(checkpoint)
     from in21k.train.data.open_data import AUTO, SHARDS
     from in21k.train.detection.trained_detector import evaluate_detector, is_detector
 

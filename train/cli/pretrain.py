@@ -10,7 +10,6 @@ from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
     LocalPath,
-    check_there,
     clips_option,
     inputs_option,
     print_summary,
@@ -136,10 +135,8 @@ def evaluate(
     given = {} if batch_size is None else {_PER_STEP: check_value(_PER_STEP, batch_size, "--batch-size")}
     values = settings_of(options | {"clips": clips}) | given
     config = with_values(Config(), {_PER_STEP: 256} | values)
-    if checkpoint is not None:
-        check_there(checkpoint)
-        if evaluated_as_detector(asked, checkpoint, values, output, raw=raw, as_json=as_json):
-            return
+    if checkpoint is not None and evaluated_as_detector(asked, checkpoint, values, output, raw=raw, as_json=as_json):
+        return
     with quick_imports():
         from in21k.train.evaluation.scores import evaluate as core
         from in21k.train.evaluation.scores import published_model, trained_model

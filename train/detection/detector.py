@@ -24,6 +24,9 @@ NO_HEAD, RETINANET, FASTER_RCNN = "none", "retinanet", "faster-rcnn"
 _STRIDES = {RETINANET: (8, 16, 32), FASTER_RCNN: (4, 8, 16, 32)}
 """Of the maps that torchvision takes from a ResNet."""
 
+_FROM_MAPS = {RETINANET: ("head",), FASTER_RCNN: ("rpn.head", "roi_heads.box_predictor")}
+"""The modules that make logits and corrections of boxes out of maps."""
+
 _RATIOS = (0.5, 1.0, 2.0)
 """Of an anchor's height to its width."""
 
@@ -80,6 +83,8 @@ def build_detector(config: Config, classes: int) -> Detector:
     build = _retinanet if head == RETINANET else _faster_rcnn
     module = build(maps, classes, config.detection.width)
     module.transform = _as_given(normalization)
+    for name in _FROM_MAPS[head]:  # whatever comes after is in pixels, for which half precision is too coarse
+        module.get_submodule(name).register_forward_hook(lambda _module, _inputs, outputs: _in_float32(outputs))
     network = Network(
         name=model.name,
         module=module,
@@ -118,6 +123,15 @@ def losses_of(
     told = [{"boxes": boxes, "labels": classes + first} for boxes, classes in targets]
     losses: Mapping[str, Tensor] = module([each.float() / 255 for each in images], told)
     return torch.stack([each.float() for each in losses.values()]).sum()
+
+
+def _in_float32(outputs: Any) -> Any:
+    """Return tensors in any nesting of dicts, lists and tuples as float32."""
+    if isinstance(outputs, Mapping):
+        return {key: _in_float32(each) for key, each in outputs.items()}
+    if isinstance(outputs, (list, tuple)):
+        return type(outputs)(map(_in_float32, outputs))
+    return outputs.float()
 
 
 def _as_given(normalization: Normalization) -> _AsGiven:

@@ -40,6 +40,9 @@ COMMANDS = {
     "benchmark/kinds.py": {"transfer"},  # options of the commands that a benchmark starts
     "benchmark/plan.py": {"transfer"},
     "retrieval": {"retrieve"},
+    "detection": {"transfer"},
+    "detection/trained_detector.py": {"predict"},
+    "detection/drawing.py": {"predict"},
     "use": {"predict", "export"},
     "use/onnx_network.py": {"predict"},
     "use/predict_picture.py": {"predict"},
@@ -55,6 +58,7 @@ ELSEWHERE = {
     ("publish/upload.py", "--private"),  # of hf, which the message names
     ("evaluation/scores.py", "--val-per-class"),  # of in21k-prep, which the message names
     ("evaluation/scores.py", "--clips"),  # only evaluate has models of images and this option
+    ("run/resolve.py", "--task"),  # the message names transfer
     ("run/resolve.py", "--init"),  # the message names pretrain
     ("run/resolve.py", "--checkpoint"),  # the message names transfer
 }

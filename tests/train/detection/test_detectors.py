@@ -117,6 +117,23 @@ def test_norms_that_are_not_frozen_follow_the_images():
     assert not torch.equal(module.state_dict()[key], before)
 
 
+@pytest.mark.parametrize("head", ["retinanet", "faster-rcnn"])
+def test_in_mixed_precision_boxes_are_as_exact_as_in_float32(head):
+    """bfloat16 has eight bits: of 700 pixels, it knows every fourth."""
+    torch.manual_seed(0)
+    detector = build_detector(configured("test_resnet", head), classes=3)
+    detector.network.module.eval()
+    if head == "retinanet":
+        detector.network.module.score_thresh = 0.0
+        torch.nn.init.normal_(detector.network.module.head.regression_head.bbox_reg.weight, std=0.2)
+    images = [torch.randint(0, 256, (3, 128, 700), dtype=torch.uint8)]
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        boxes = detect(detector, images)[0].boxes
+    inner = boxes[(boxes > 256) & (boxes < 700)]
+    assert len(inner) > 10
+    assert (inner.bfloat16().float() != inner).float().mean() > 0.9
+
+
 def test_boxes_are_learned_at_the_class_that_is_told():
     """After some steps on one image, its box is found with its class."""
     torch.manual_seed(0)
