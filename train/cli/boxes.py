@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.train.cli.predictions import print_each
-from in21k.train.cli.shared import check_there, print_summary
+from in21k.train.cli.shared import check_there, print_summary, quick_imports
 from in21k.train.config.settings import RunConfig
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def finds_boxes(checkpoint: Path, task: str, draw: Path | None, *, for_classes: 
     Raises:
         UsageError: an option is for the other kind.
     """
-    from in21k.train.detection.trained_detector import is_detector
+    with quick_imports():
+        from in21k.train.use.trained_model import is_detector
 
     if task == "classification" or (task == "auto" and not is_detector(checkpoint)):
         if draw is not None:
@@ -57,13 +58,17 @@ def evaluated_as_detector(
         UsageError: an output is asked for.
     """
     check_there(checkpoint)
-    from in21k.train.data.open_data import AUTO, SHARDS
-    from in21k.train.detection.trained_detector import evaluate_detector, is_detector
+    with quick_imports():
+        from in21k.train.use.trained_model import is_detector
 
     if not is_detector(checkpoint):
         return False
     if output is not None:
         raise click.UsageError("--output is for classifiers; leave it out")
+    with quick_imports():
+        from in21k.train.data.open_data import AUTO, SHARDS
+        from in21k.train.detection.trained_detector import evaluate_detector
+
     request = replace(asked, layout=AUTO) if asked.layout == SHARDS else asked  # the command's default
     print_summary(evaluate_detector(request, checkpoint, values, raw=raw), as_json)
     return True
@@ -79,9 +84,10 @@ def print_boxes(
     form: str | None,
 ) -> int:
     """Print what a detector finds in images and draw it where asked to; return the exit status."""
-    from in21k.train.detection.drawing import draw_prediction, picture_paths
-    from in21k.train.detection.find_boxes import find_boxes
-    from in21k.train.detection.trained_detector import open_detector
+    with quick_imports():
+        from in21k.train.detection.drawing import draw_prediction, picture_paths
+        from in21k.train.detection.find_boxes import find_boxes
+        from in21k.train.detection.trained_detector import open_detector
 
     paths = iter(picture_paths(draw, files)) if draw is not None else None
     model = open_detector(checkpoint, *names)

@@ -23,7 +23,6 @@ from in21k.train.model.on_device import prepare_network
 from in21k.train.run.checkpoint import find_model
 from in21k.train.run.resolve import with_workers
 from in21k.train.use.class_table import ClassTable, find_class_table
-from in21k.train.use.trained_model import find_onnx
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +38,6 @@ class TrainedDetector:
     def on(self, ranks: Ranks) -> Detector:
         """Return the detector on a rank's device."""
         return replace(self.detector, network=prepare_network(self.detector.network, ranks))
-
-
-def is_detector(checkpoint: Path) -> bool:
-    """Return whether a checkpoint is a detector's; one that cannot be read is not."""
-    if find_onnx(checkpoint):
-        return False
-    try:
-        return read_metadata(find_model(checkpoint)).config.detection.head != NO_HEAD
-    except TrainError:
-        return False
 
 
 def open_detector(checkpoint: Path, data: str = "", hierarchy: str = "", *, raw: bool = False) -> TrainedDetector:

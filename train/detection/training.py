@@ -39,6 +39,7 @@ _UNUSED = {
     "data.cutmix": 0.0,
     "data.augment_device": "cpu",
     "run.save_predictions": False,
+    "video.frames": 0,
     "optim.head_lr": 1.0,
     "optim.layer_decay": 1.0,
     "distill.teacher": "",

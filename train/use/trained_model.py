@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from in21k.train.errors import TrainError
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import MODEL, ModelMetadata, load_network, read_metadata
 from in21k.train.model.network import Network
@@ -54,6 +55,16 @@ def find_onnx(checkpoint: Path) -> Path | None:
         return checkpoint
     left = checkpoint / ONNX
     return left if left.is_file() and not (checkpoint / MODEL).is_file() else None
+
+
+def is_detector(checkpoint: Path) -> bool:
+    """Return whether a checkpoint is a detector's; one that cannot be read is not."""
+    if find_onnx(checkpoint):
+        return False
+    try:
+        return read_metadata(find_model(checkpoint)).config.detection.head != "none"
+    except TrainError:
+        return False
 
 
 def device_choice(model: TrainedModel, device: str) -> str:

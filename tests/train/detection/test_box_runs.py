@@ -256,6 +256,13 @@ def test_faster_rcnn_trains_from_its_recipe(shapes, weights, tmp_path, capsys):
     assert summary_of(tmp_path / "run")["head"] == "faster-rcnn"
 
 
+def test_a_fraction_of_the_images_takes_its_boxes_along(shapes, weights, tmp_path, capsys):
+    how = [*SMALL, "--epochs", 1, "--batch-size", 12, "--set", "data.fraction=0.5", "--set", "run.log_steps=1"]
+    status, _, err = detect(capsys, shapes, weights, tmp_path / "run", *how)
+    assert (status, err) == (0, "")
+    assert (summary_of(tmp_path / "run")["train_images"], summary_of(tmp_path / "run")["skipped_images"]) == (12, 0)
+
+
 LEARNING = ["--image-size", 96, "--device", "cpu", "--workers", 0, "--set", "model.frozen_stages=0"]
 LEARNING += ["--set", "detection.width=64", "--set", "detection.frozen_norm=false", "--set", "optim.name=adamw"]
 LEARNING += ["--set", "detection.least_side=0", "--set", "detection.longest_side=192", "--lr", "1e-3"]
