@@ -23,6 +23,7 @@ from typing import Any
 from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.storage.local_files import open_regular
 from in21k.train.benchmark.kinds import KINDS, PATH_KEYS, Kind
+from in21k.train.benchmark.option_values import RULES, require_option
 from in21k.train.config.overrides import check_value, flatten
 from in21k.train.errors import TrainError
 from in21k.train.recipes.recipe import open_recipe
@@ -178,6 +179,10 @@ class _Reader:
             if type(value) not in (str, int, float):
                 raise self._wrong(f"{where}.{key}", value, "a text or a number")
             found[key] = self._beside(value) if key in PATH_KEYS or _is_list(key, value) else value
+            try:
+                require_option(key, found[key])
+            except ValueError as error:
+                raise self._wrong(f"{where}.{key}", values[key], str(error)) from error
         return found
 
     def _settings(self, where: str, own: Mapping[str, Any], defaults: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
@@ -225,7 +230,7 @@ class _Reader:
 
 def _is_list(key: str, value: Any) -> bool:
     """Return whether a value says what is relevant in a retrieval by naming a file."""
-    return key == "relevance" and str(value).endswith(".csv")
+    return key == "relevance" and value not in RULES
 
 
 def _all_keys() -> tuple[str, ...]:

@@ -102,6 +102,50 @@ def test_mistakes_are_one_line_that_names_file_key_and_value(write, text, told):
     assert "\n" not in str(refused.value)
 
 
+KNN = '[tasks.a]\nkind = "knn"\ndata = "images"\n'
+RETRIEVE = '[tasks.a]\nkind = "retrieve"\ndata = "images"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{KNN}knn = 0", "tasks.a.knn = 0: it must be a whole number above 0"),
+        (f"{KNN}knn = 2.5", "tasks.a.knn = 2.5: it must be a whole number above 0"),
+        (f"{KNN}knn = [5, 'a']", "tasks.a.knn = [5, 'a']: it must be a whole number above 0"),
+        (f"{KNN}knn = [1, 1]", "tasks.a.knn = [1, 1]: it must be a whole number above 0"),
+        (f"[defaults]\nknn = 'x'\n{KNN}", "tasks.a.knn = 'x': it must be a whole number above 0"),
+        (f"{KNN}knn = 1\ntemperature = -1", "tasks.a.temperature = -1: it must be a finite number above 0"),
+        (f"{KNN}knn = 1\ntemperature = nan", "tasks.a.temperature = nan: it must be a finite number above 0"),
+        (f"{KNN}knn = 1\nlayout = 'foo'", "tasks.a.layout = 'foo': it must be one of auto, shards, csv"),
+        (f"{KNN}knn = 1\nval_share = 2", "tasks.a.val_share = 2: it must be a number of 0 or more, and below 1"),
+        (f"{KNN}knn = 1\nval_share = 'x'", "tasks.a.val_share = 'x': it must be a number"),
+        (f"{KNN}knn = 1\nval = 'no.csv'", "tasks.a.val = 'no.csv': it must be a path; there is no such file or"),
+        (f"{RETRIEVE}gallery = 'x'", "tasks.a.gallery = 'x': it must be one of val, train, all"),
+        (f"{RETRIEVE}sheet = 501", "tasks.a.sheet = 501: it must be a whole number from 0 to 500"),
+        (f"{RETRIEVE}relevance = 'foo'", "tasks.a.relevance = 'foo': it must be auto, holidays, classes or a CSV"),
+        (f"{RETRIEVE}image_size = -1", "tasks.a.image_size = -1: it must be between"),
+        (f"{RETRIEVE}batch_size = 'a'", "tasks.a.batch_size = 'a': it must be a whole number"),
+        ('[tasks.a]\nkind = "video"\ndata = "images"\nclips = 0', "tasks.a.clips = 0: it must be between"),
+    ],
+)
+def test_what_a_command_would_refuse_is_refused_before_anything_runs(write, text, told):
+    path = write(text)
+    with pytest.raises(TrainError) as refused:
+        read_tasks(path)
+    assert str(refused.value).startswith(f"{path}: {told}")
+
+
+def test_options_that_a_command_takes_are_taken(write, tmp_path):
+    (tmp_path / "groups.txt").write_text("path,group\n")
+    text = (
+        f"{KNN}knn = [20, 200]\ntemperature = 0.1\nval = 'shards/val-*.tar'\nval_share = 0.5\nlayout = 'webdataset'\n"
+    )
+    text += RETRIEVE.replace("tasks.a", "tasks.b") + "relevance = 'groups.txt'\nsheet = 0\nimage_size = 32\n"
+    first, second = read_tasks(write(text))
+    assert first.options["knn"] == "20,200"
+    assert second.options["relevance"] == str(tmp_path / "groups.txt")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_command_that_is_understood(tmp_path, kind):
     words = {"val_share": 0.1, "knn": 5, "temperature": 0.1, "clips": 2, "sheet": 3, "image_size": 32, "batch_size": 4}
