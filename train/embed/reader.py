@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import one_line
@@ -16,7 +17,7 @@ from in21k.shards_manifest.parquet_table import require_plausible
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.records import Record
 from in21k.train.embed.folder import file_name
-from in21k.train.embed.rows import read_facts
+from in21k.train.embed.rows import read_facts, schema
 from in21k.train.errors import TrainError
 from in21k.train.stream.worker_count import available_memory
 
@@ -85,14 +86,14 @@ def read_embeddings(folder: Path) -> Embeddings:
         raise TrainError(f"{folder}: its vectors take {size / 1e9:,.1f} GB, more than this machine's memory")
     vectors, tables, start = np.zeros((images, dimensions), dtype), [], 0
     for number, rows in enumerate(files):
-        for table in _row_groups(folder / file_name(number), rows, dimensions):
+        for table in _row_groups(folder / file_name(number), rows, dimensions, np.dtype(dtype).name):
             vectors[start : start + len(table)] = _vectors(table["vector"], dimensions)
             tables.append(table.select(_COLUMNS))
             start += len(table)
     return Embeddings(str(folder), pa.concat_tables(tables), vectors, record)
 
 
-def _row_groups(path: Path, rows: int, dimensions: int) -> Iterator[pa.Table]:
+def _row_groups(path: Path, rows: int, dimensions: int, dtype: str) -> Iterator[pa.Table]:
     """Yield the row groups of an embedding file.
 
     Raises:
@@ -107,10 +108,45 @@ def _row_groups(path: Path, rows: int, dimensions: int) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             require_plausible(file.metadata, path.stat().st_size)
+            _require_columns(file.schema_arrow, dimensions, dtype)
+            faults = 0
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=[*_COLUMNS, "vector"], use_threads=False)
+                table = file.read_row_group(group, columns=[*_COLUMNS, "vector"], use_threads=False)
+                _require_whole(table)
+                faults += len(table) - table["fault"].null_count
+                yield table
+            if faults != facts.faults:
+                raise ValueError(f"{faults} of its images have a fault, not {facts.faults}")
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise TrainError(f"{path} is damaged ({one_line(error)}); embed the images again") from error
+
+
+def _require_columns(found: pa.Schema, dimensions: int, dtype: str) -> None:
+    """Refuse columns that `embed` does not write.
+
+    Raises:
+        ValueError: one is missing, or has another type.
+    """
+    wanted = [schema(dimensions, dtype, is_single_label=is_single).field for is_single in (True, False)]
+    for name in (*_COLUMNS, "vector"):
+        at = found.get_field_index(name)
+        if at < 0 or all(found.field(at).type != field(name).type for field in wanted):
+            there = "missing" if at < 0 else f"of type {found.field(at).type}"
+            raise ValueError(f"its column {name} is {there}; {wanted[0](name).type} is what embed writes")
+
+
+def _require_whole(table: pa.Table) -> None:
+    """Refuse rows that are neither an image with its vector nor one with a fault.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if table["key"].null_count:
+        raise ValueError("an image has no key")
+    neither = pc.equal(table["vector"].is_null(), table["fault"].is_null())
+    if pc.any(neither).as_py():
+        key = table["key"][pc.index(neither, True).as_py()].as_py()
+        raise ValueError(f"{key} has not either a vector or a fault")
 
 
 def _vectors(column: pa.ChunkedArray, dimensions: int) -> Any:

@@ -1,6 +1,7 @@
 """The folder of a retrieval: who may write there, and its files."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.markers import EMBEDDINGS_BEGUN, RETRIEVAL, RETRIEVAL_BEGUN, FolderKind, require_place_for
-from in21k.shards_manifest.storage.local_files import atomic_path, remove_temporaries, write_atomic
+from in21k.shards_manifest.storage.local_files import (
+    atomic_path,
+    remove_temporaries,
+    require_regular,
+    write_atomic,
+)
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.arrays import IntArray
 from in21k.train.embed.reader import Embeddings
@@ -20,6 +26,7 @@ from in21k.train.retrieval.relevance import Relevance
 from in21k.train.retrieval.scores import BEST, QueryScores
 
 QUERIES, FAULTS, SHEET = "queries.parquet", "faults.parquet", "sheet.html"
+_RESULTS = (RETRIEVAL, QUERIES, FAULTS, SHEET)
 VECTORS = "embeddings"
 """The folder within, where the command embeds the images itself."""
 
@@ -31,9 +38,12 @@ def require_retrieval_place(folder: Path, *, resume: bool) -> None:
 
     Raises:
         DatasetError: it holds what another command wrote.
-        TrainError: it holds a retrieval and `resume` is off, or files under our names that are none of ours.
+        TrainError: it holds a retrieval and `resume` is off, or something under our names that is none of ours.
     """
     require_place_for(locate(folder), FolderKind.RETRIEVAL, option="--output")
+    for name in (RETRIEVAL_BEGUN, *_RESULTS):
+        if os.path.lexists(folder / name):
+            require_regular((folder / name).lstat().st_mode, str(folder / name))
     if (folder / RETRIEVAL_BEGUN).exists():
         begun = (
             RETRIEVAL,
@@ -45,29 +55,35 @@ def require_retrieval_place(folder: Path, *, resume: bool) -> None:
                 f"{folder} already holds a retrieval; pass --resume to keep its embeddings, or give another --output"
             )
         return
-    for name in (RETRIEVAL, QUERIES, FAULTS, SHEET, VECTORS):
-        if (folder / name).exists():
+    for name in (*_RESULTS, VECTORS):
+        if os.path.lexists(folder / name):
             raise TrainError(f"{folder} holds {name} without {RETRIEVAL_BEGUN}; give another --output")
 
 
 def begin(folder: Path, asked: Mapping[str, Any]) -> None:
-    """Write what is asked for; the results of before, if there are any, go."""
+    """Write what is asked for, unless the folder is a retrieval's already; results of before stay for now."""
     with errors_naming(str(folder)):
-        for name in (RETRIEVAL, QUERIES, FAULTS, SHEET):
-            (folder / name).unlink(missing_ok=True)
         remove_temporaries(folder)
-    write_atomic(folder / RETRIEVAL_BEGUN, _json({"format_version": FORMAT_VERSION, **asked}))
+    if not (folder / RETRIEVAL_BEGUN).exists():
+        write_atomic(folder / RETRIEVAL_BEGUN, _json({"format_version": FORMAT_VERSION, **asked}))
 
 
-def write_results(folder: Path, tables: Mapping[str, pa.Table], page: str, summary: Mapping[str, Any]) -> None:
-    """Write the results, the summary last.
+def write_results(
+    folder: Path, asked: Mapping[str, Any], tables: Mapping[str, pa.Table], page: str, summary: Mapping[str, Any]
+) -> None:
+    """Write the results in the place of those of before, the summary last.
 
     Args:
         folder: that was begun.
+        asked: what is asked for.
         tables: by file name.
         page: the sheet's HTML; empty for none.
         summary: the scores.
     """
+    with errors_naming(str(folder)):
+        for name in _RESULTS:
+            (folder / name).unlink(missing_ok=True)
+    write_atomic(folder / RETRIEVAL_BEGUN, _json({"format_version": FORMAT_VERSION, **asked}))
     for name, table in tables.items():
         with atomic_path(folder / name) as temporary:
             pq.write_table(table, temporary, compression="zstd")

@@ -64,8 +64,8 @@ def read_group_list(path: Path, folder: str = "") -> GroupList:
             raise TrainError(f"{path} gives {paths[-1]} the role {roles[-1][:80]!r}; give one of {', '.join(ROLES)}")
     if not paths:
         raise TrainError(f"{path} lists no images; write a line 'path,group' for each")
-    if len(set(paths)) < len(paths):
-        repeated = next(name for at, name in enumerate(paths) if name in paths[:at])
+    repeated, times = Counter(paths).most_common(1)[0]
+    if times > 1:
         raise TrainError(f"{path} lists {repeated} twice; an image has one group")
     listed = GroupList(str(path), Path(folder) if folder else path.parent, paths, groups, roles)
     _require_something_to_find(listed)

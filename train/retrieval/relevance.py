@@ -139,6 +139,10 @@ def _by_list(listed: GroupList, images: Embeddings) -> Relevance:
         raise TrainError(
             f"{listed.source}: {len(missing)} of its images are not in {images.name}; the first is {missing[0]}"
         )
+    row, times = Counter(rows).most_common(1)[0]
+    if times > 1:
+        first, second, *_ = [path for path, at in zip(listed.paths, rows, strict=True) if at == row]
+        raise TrainError(f"{listed.source}: {first} and {second} are the same image of {images.name}; list it once")
     groups, names = _numbered(listed.groups)
     all_groups, is_query, is_gallery = np.full(len(images), -1), *np.zeros((2, len(images)), np.bool_)
     all_groups[rows] = groups

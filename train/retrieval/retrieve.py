@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from in21k.train.retrieval.request import RetrievalRequest, plan, rule_of
 from in21k.train.retrieval.scores import BEST, KS, QueryScores
 from in21k.train.retrieval.sheet import WORST, Shown, chosen_queries, sheet
 from in21k.train.run.lock import run_lock
+from in21k.tree.class_names import edge_class_names
 
 
 def retrieve(request: RetrievalRequest, output: Path, config: Config, *, resume: bool = False) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def retrieve(request: RetrievalRequest, output: Path, config: Config, *, resume:
         found = _retrieved(images, relevance_of(rule_of(request), images, request.gallery), device, faiss=request.faiss)
         summary = {**_summary(request, found), "seconds": round(time.perf_counter() - began, 2)}
         page = _page(request, found, summary, source, config, output) if request.sheet else ""
-        write_results(output, _tables(found), page, summary)
+        write_results(output, request.asked(), _tables(found), page, summary)
     if source is None and summary["faults"]:
         print(f"note: {output}: {summary['faults']} images do not decode; {FAULTS} says why", file=sys.stderr)
     return {"output": str(output), **summary}
@@ -127,7 +129,9 @@ def _retrieved(images: Embeddings, relevance: Relevance, device: torch.device, *
     for each in answers(search, left, BEST, device):
         scores.add(each)
     if not scores.is_scored.any():
-        raise TrainError(f"{images.name}: none of the {len(queries)} queries has a relevant image in the gallery")
+        asked, faults = int(relevance.is_query.sum()), int((~decodes).sum())
+        damaged = f"; {faults} of {len(images)} images do not decode" if faults else ""
+        raise TrainError(f"{images.name}: none of the {asked} queries has a relevant image in the gallery{damaged}")
     return _Retrieved(images, relevance, queries, gallery, scores, guided)
 
 
@@ -173,19 +177,20 @@ def _page(
     config: Config,
     output: Path,
 ) -> str:
-    shown = Shown(
-        queries=found.queries,
-        gallery=found.gallery,
-        groups=found.relevance.groups,
-        names=found.relevance.names,
-        keys=found.images.images["key"],
-        scores=found.scores,
-    )
     pictures: Pictures = FilePictures(found.images)
     if source is not None:
         pictures = SourcePictures(
             open_source(source, config, found.images.record["model"]["image_size"], output / VECTORS)
         )
+    shown = Shown(
+        queries=found.queries,
+        gallery=found.gallery,
+        groups=found.relevance.groups,
+        names=found.relevance.names,
+        titles=_titles(found.relevance, pictures),
+        keys=found.images.images["key"],
+        scores=found.scores,
+    )
     chosen = chosen_queries(found.scores, request.sheet, request.sheet_order)
     how = "those of the least average precision" if request.sheet_order == WORST else "evenly chosen"
     recalls = ", ".join(f"recall at {k} {summary[f'recall_at_{k}']:.3f}" for k in KS)
@@ -195,3 +200,17 @@ def _page(
         f"{len(chosen)} queries, {how}, the worst first. ✓ and green are relevant, ✗ and red are not.",
     )
     return sheet(f"Retrieval from {request.data.path}", notes, shown, chosen, pictures)
+
+
+def _titles(relevance: Relevance, pictures: Pictures) -> Sequence[str]:
+    """Return what the sheet calls the groups where they are classes: names instead of wnids; empty for other groups."""
+    if relevance.rule != CLASSES:
+        return ()
+    data = pictures.source.data if isinstance(pictures, SourcePictures) else None
+    if data is None:  # embeddings, which have wnids alone
+        names = dict(zip(relevance.names, edge_class_names(relevance.names, {}, "").names, strict=True))
+    else:
+        table = data.hierarchy_table()
+        names = dict(zip(table["wnid"].to_pylist(), table["name"].to_pylist(), strict=True))
+    times = Counter(names.values())
+    return [name if times[name := names[each]] == 1 else f"{name} ({each})" for each in relevance.names]

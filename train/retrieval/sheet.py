@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from in21k.shards_manifest.errors import escaped
+from in21k.shards_manifest.errors import escaped, one_line
 from in21k.train.arrays import IntArray
 from in21k.train.retrieval.pictures import SIDE, Pictures, thumbnail
 from in21k.train.retrieval.scores import QueryScores
@@ -25,10 +25,12 @@ _STYLE = f"""
 body {{ font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 1500px; padding: 0 1em }}
 body {{ color: #222; background: #fff }}
 h1 {{ font-size: 1.4em }}
+h1, p {{ overflow-wrap: anywhere }}
 p, small {{ color: #666 }}
-section {{ display: flex; gap: 10px; overflow-x: auto; padding: 10px 0; border-top: 1px solid #ddd }}
+section {{ display: flex; gap: 14px; padding: 10px 0; border-top: 1px solid #ddd }}
+section > div {{ display: flex; flex-wrap: wrap; gap: 10px }}
 figure {{ flex: none; margin: 0; padding: 4px; width: {SIDE + 8}px; border: 3px solid transparent; border-radius: 6px }}
-figure.query {{ border-color: #888; margin-right: 14px }}
+figure.query {{ border-color: #888; align-self: flex-start }}
 figure.right {{ border-color: #1a8f3c }}
 figure.wrong {{ border-color: #d23b2f }}
 figure div {{ height: {SIDE}px; display: flex; align-items: center; justify-content: center }}
@@ -55,6 +57,8 @@ class Shown:
     """int64 [N]: of all images."""
     names: Sequence[str]
     """Of the groups."""
+    titles: Sequence[str]
+    """Of the groups, where they are classes: what to call them; else empty."""
     keys: Any
     """A pyarrow string column [N]."""
     scores: QueryScores
@@ -104,26 +108,27 @@ def sheet(title: str, notes: Iterable[str], shown: Shown, chosen: IntArray, pict
 def _line(shown: Shown, query: int, small: Mapping[int, str]) -> str:
     scores, image = shown.scores, int(shown.queries[query])
     group = int(shown.groups[image])
-    about = (
-        f"{shown.names[group]}: average precision {scores.precision[query]:.3f}, {scores.relevant[query]} relevant, "
-        f"the first at {scores.first[query] + 1}"
-    )
-    figures = [_figure("query", small[image], _name(shown, image), about)]
+    about = f"average precision {scores.precision[query]:.3f}, {scores.relevant[query]} relevant, "
+    about += f"the first at {scores.first[query] + 1}"
+    if not shown.titles:
+        about = f"{one_line(shown.names[group])}: {about}"
+    asked = _figure("query", small[image], about, shown, image)
+    figures = []
     for place, cosine in zip(scores.best[query].tolist(), scores.similarities[query].tolist(), strict=True):
         if place >= 0:
             answer = int(shown.gallery[place])
-            is_right = shown.groups[answer] == group
-            word = "✓" if is_right else "✗"
-            figures.append(
-                _figure("right" if is_right else "wrong", small[answer], _name(shown, answer), f"{word} {cosine:.3f}")
-            )
-    return f"<section>{''.join(figures)}</section>"
+            kind, word = ("right", "✓") if shown.groups[answer] == group else ("wrong", "✗")
+            figures.append(_figure(kind, small[answer], f"{word} {cosine:.3f}", shown, answer))
+    return f"<section>{asked}<div>{''.join(figures)}</div></section>"
 
 
-def _figure(kind: str, picture: str, name: str, about: str) -> str:
-    caption = f"{html.escape(name)}<br><small>{html.escape(escaped(about))}</small>"
-    return f'<figure class="{kind}"><div>{picture}</div><figcaption>{caption}</figcaption></figure>'
-
-
-def _name(shown: Shown, image: int) -> str:
-    return escaped(PurePath(shown.keys[image].as_py()).name)
+def _figure(kind: str, picture: str, about: str, shown: Shown, image: int) -> str:
+    """Return an image with its class, if images have one, or else with its name; and what is to be said of it."""
+    lines = [PurePath(shown.keys[image].as_py()).name, about]
+    if shown.titles and (group := int(shown.groups[image])) >= 0:
+        lines = [shown.titles[group], about, lines[0]]
+    first, *others = (html.escape(one_line(line)) for line in lines)
+    return (
+        f'<figure class="{kind}"><div>{picture}</div><figcaption>{first}<br><small>{"<br>".join(others)}</small>'
+        "</figcaption></figure>"
+    )

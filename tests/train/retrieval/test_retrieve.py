@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,16 +13,21 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from browser import CHROMIUM, chromium
 from commands import digests
 from downstream import MODEL, SIDE, write_images, write_weights
 from processes import until
 from slow_neighbors import holidays_average_precision, slow_ranks, whole_similarities
 from small_coco import write_coco
-from small_dataset import write_dataset
+from small_dataset import WNIDS, write_dataset
 from small_holidays import write_holidays
 from train_runs import answer, run_train, train_command
+
+from in21k.tree.class_names import wordnet_class_names
+from in21k.tree.parents import ParentRule
 
 
 @pytest.fixture(scope="module")
@@ -407,3 +413,114 @@ def test_several_ranks_are_refused(tmp_path, weights, holidays):
     assert ended.returncode != 0
     assert "retrieve runs on one rank; embed on several, and retrieve from that folder on one" in ended.stderr
     assert not (tmp_path / "out").exists()
+
+
+def _rewritten(embeddings: Path, target: Path, **columns) -> Path:
+    """Copy embeddings with other columns; the file says of itself what it said."""
+    shutil.copytree(embeddings, target)
+    file = target / "embeddings-00000.parquet"
+    table = pq.read_table(file)
+    metadata = table.schema.metadata
+    for name, values in columns.items():
+        at = table.schema.get_field_index(name)
+        table = table.remove_column(at) if values is None else table.set_column(at, name, values)
+    pq.write_table(table.replace_schema_metadata(metadata), file)
+    return target
+
+
+def test_embeddings_that_embed_did_not_write_are_one_line(capsys, tmp_path, weights, holidays):
+    retrieved(capsys, holidays, tmp_path / "out", weights, "--sheet", 0)
+    made = tmp_path / "out" / "embeddings"
+    table = pq.read_table(made / "embeddings-00000.parquet")
+    count, length = len(table), table.schema.field("vector").type.list_size
+    vectors, keys = table["vector"].to_pylist(), table["key"].to_pylist()
+    kind = table.schema.field("vector").type
+    for number, (columns, message) in enumerate(
+        [
+            ({"vector": pa.array([None, *vectors[1:]], kind)}, f"{keys[0]} has not either a vector or a fault"),
+            ({"fault": pa.array([None] * (count - 1) + ["x"], pa.string())}, f"{keys[-1]} has not either"),
+            (
+                {"vector": pa.array([["a"] * length] * count, pa.list_(pa.string(), length))},
+                f"its column vector is of type fixed_size_list<element: string>[{length}]; fixed_size_list<",
+            ),
+            ({"vector": pa.array([[1e300] * length] * count, pa.list_(pa.float64(), length))}, "[96]; fixed_size"),
+            ({"key": pa.array(range(count))}, "its column key is of type int64; string is what embed writes"),
+            ({"key": pa.array([None] * count, pa.string())}, "an image has no key"),
+            ({"path": pa.array([b"\xff"] * count)}, "its column path is of type binary"),
+            ({"path": None}, "its column path is missing"),
+            ({"label": pa.array(range(count))}, "its column label is of type int64"),
+        ]
+    ):
+        damaged = _rewritten(made, tmp_path / str(number), **columns)
+        said = refused(capsys, damaged, tmp_path / "again")
+        assert f"{damaged}/embeddings-00000.parquet is damaged (" in said
+        assert message in said
+    retrieved(capsys, _rewritten(made, tmp_path / "same"), tmp_path / "again")
+
+
+def test_results_of_before_stay_until_there_are_new_ones(capsys, tmp_path, weights, holidays):
+    out = tmp_path / "out"
+    retrieved(capsys, holidays, out, weights)
+    before = digests(out, "*.*")
+    other = write_groups(tmp_path / "other.csv", [("nowhere.jpg", "a", ""), ("else.jpg", "a", "")])
+    said = refused(capsys, out / "embeddings", out, None, "--relevance", other, "--resume")
+    assert f"{other}: 2 of its images are not in {out / 'embeddings'}" in said
+    assert digests(out, "*.*") == before
+
+
+@pytest.mark.parametrize("name", ["retrieval.json", "queries.parquet", "faults.parquet", "sheet.html", "retrieve.json"])
+def test_a_folder_in_the_place_of_a_file_is_named_and_nothing_is_lost(capsys, tmp_path, weights, holidays, name):
+    out = tmp_path / "out"
+    retrieved(capsys, holidays, out, weights)
+    (out / name).unlink(missing_ok=True)
+    (out / name).mkdir()
+    before = digests(out, "*.*")
+    said = refused(capsys, holidays, out, weights, "--resume")
+    assert f"{out / name} is not a regular file" in said
+    assert digests(out, "*.*") == before
+
+
+def test_names_of_one_image_in_two_lines_are_refused(capsys, tmp_path, weights, holidays):
+    retrieved(capsys, holidays, tmp_path / "out", weights, "--sheet", 0)
+    made = tmp_path / "out" / "embeddings"
+    named = _rewritten(made, tmp_path / "named", key=pa.array([f"{at}.jpg" for at in range(22)]))
+    path = pq.read_table(made / "embeddings-00000.parquet")["path"][0].as_py()
+    file = str(Path(path).relative_to(tmp_path))
+    listed = write_groups(tmp_path / "groups.csv", [("0.jpg", "a", ""), (file, "b", ""), ("1.jpg", "a", "")])
+    said = refused(capsys, named, tmp_path / "again", None, "--relevance", listed)
+    assert f"{listed}: 0.jpg and {file} are the same image of {named}; list it once" in said
+
+
+def test_images_that_all_fail_are_said_to(capsys, tmp_path, weights):
+    (tmp_path / "photos").mkdir()
+    for name in ("100000.jpg", "100001.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"no image")
+    status, _, err = answer(capsys, *given(tmp_path / "photos", tmp_path / "out", weights))
+    assert status == 1
+    assert "none of the 1 queries has a relevant image in the gallery; 2 of 2 images do not decode" in err
+
+
+def test_the_sheet_calls_classes_by_their_names(capsys, tmp_path, weights):
+    retrieved(capsys, write_dataset(tmp_path / "data"), tmp_path / "out", weights, "--sheet", 2)
+    retrieved(capsys, tmp_path / "out" / "embeddings", tmp_path / "again", None, "--sheet", 2)
+    names = dict(zip(WNIDS, wordnet_class_names(WNIDS, ParentRule.PUBLISHED).names, strict=True))
+    for folder in ("out", "again"):
+        text = (tmp_path / folder / "sheet.html").read_text()
+        captions = re.findall(r"<figcaption>(.*?)<br><small>(.*?)</small>", text)
+        assert len(captions) == 22
+        for name, about in captions:
+            wnid = about.rpartition("<br>")[2].partition("_")[0]
+            assert name == names[wnid]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_the_answers_of_a_sheet_wrap(capsys, tmp_path, weights, holidays):
+    retrieved(capsys, holidays, tmp_path / "out", weights, "--sheet", 2)
+    address = (tmp_path / "out" / "sheet.html").as_uri()
+    with chromium(tmp_path / "browser") as page:
+        for width in (1200, 500):
+            page.look(width, 900, "light")
+            page.open(address)
+            wide = "[...document.querySelectorAll('*')].filter(e => e.scrollWidth > e.clientWidth && e.clientWidth)"
+            assert page.evaluate(f"{wide}.length") == 0
+        assert page.problems == []
