@@ -107,7 +107,7 @@ def predict(
 
     A detector finds boxes instead, with a score of at least --confidence. IMAGE is a file, or a folder, which stands
     for all images below it. Predictions appear in the order of the images. A file that cannot be read gets one line on
-    stderr, and the exit status is then 1.
+    stderr, and the exit status is then 1. For a model of videos, IMAGE is a video.
 
     \b
     Examples:
@@ -130,21 +130,21 @@ def predict(
     with quick_imports():
         from in21k.train.use.predict import predict as core
         from in21k.train.use.predict_picture import check_picture
-        from in21k.train.use.trained_model import open_trained
+        from in21k.train.use.trained_model import is_of_videos, open_trained
 
-    files = _found(images, images_from)
+    files = _found(images, images_from, is_video=is_of_videos(checkpoint))
     if picture is not None:
         check_picture(picture, files)
-    model = open_trained(checkpoint, data, hierarchy)
+    model = open_trained(checkpoint, data, hierarchy, takes_clips=True)
     found = core(model, files, run, top=top or 0, confidence=confidence, batch_size=batch_size)
     return _print_classes(found, picture, form)
 
 
-def _found(images: tuple[Path, ...], images_from: Path | None) -> "ImageFiles":
+def _found(images: tuple[Path, ...], images_from: Path | None, *, is_video: bool = False) -> "ImageFiles":
     with quick_imports():
         from in21k.train.use.image_files import found_images
 
-    return found_images(images, listed_images(images_from))
+    return found_images(images, listed_images(images_from), is_video=is_video)
 
 
 def _print_classes(predictions: "Iterable[Prediction]", picture: Path | None, form: str | None) -> int:

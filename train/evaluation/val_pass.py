@@ -1,6 +1,5 @@
 """A val pass: the loss and metrics of a network on the val split, the same on any number of ranks."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,12 +15,12 @@ from in21k.train.errors import TrainError
 from in21k.train.evaluation.class_scores import ClassScores
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics, Scores
 from in21k.train.evaluation.semantic_top1 import SemanticTop1, majority_guess
+from in21k.train.model.clips import of_videos
 from in21k.train.model.network import Network
 from in21k.train.model.on_device import evaluating
 from in21k.train.stream.decoder import check_skipped
 from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import val_source
-from in21k.train.video.clips import Clips
 
 NO_VAL: dict[str, Any] = {"val_images": 0, "val_loss": None, "val_note": "there are no val images to evaluate on"}
 """What a summary says of data without a val split."""
@@ -149,14 +148,6 @@ def _evaluation(found: Scores, totals: list[float], name: str, max_skipped: floa
         images=images,
         skipped=skipped,
     )
-
-
-def of_videos(logits: torch.Tensor, clips: Clips | None) -> torch.Tensor:
-    """Return logits [B, C] as they are; of N clips of each video, [B N, C], the logarithm of their mean probability."""
-    if clips is None or clips.count == 1:
-        return logits
-    by_clip = logits.float().log_softmax(1).view(-1, clips.count, logits.shape[1])
-    return torch.logsumexp(by_clip, 1) - math.log(clips.count)
 
 
 def _scored(

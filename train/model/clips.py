@@ -3,6 +3,7 @@
 As in "An Image is Worth 16x16 Words, What is a Video Worth?" (arXiv 2103.13915).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from in21k.train.errors import TrainError
 from in21k.train.model.level_order import LevelOrder
 from in21k.train.model.network import Network, build_network, load_initial
 from in21k.train.model.weights import read_weights
+from in21k.train.video.clips import Clips
 
 _STD = 0.02
 """Of the initial weights, from a normal distribution cut off at two of them; the authors'."""
@@ -111,6 +113,14 @@ def build_for(video: VideoConfig, config: ModelConfig, order: LevelOrder, image_
     if goes_on:
         load_initial(network, config)
     return network
+
+
+def of_videos(logits: Tensor, clips: Clips | None) -> Tensor:
+    """Return logits [B, C] as they are; of N clips of each video, [B N, C], the logarithm of their mean probability."""
+    if clips is None or clips.count == 1:
+        return logits
+    by_clip = logits.float().log_softmax(1).view(-1, clips.count, logits.shape[1])
+    return torch.logsumexp(by_clip, 1) - math.log(clips.count)
 
 
 def _is_of_clips(config: ModelConfig) -> bool:

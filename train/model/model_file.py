@@ -206,7 +206,7 @@ def load_network(
     metadata = read_metadata(path)
     check_classifier(path, metadata)
     if metadata.config.video.frames and not takes_clips:
-        raise TrainError(f"{path} is a model of videos, which only transfer and evaluate take; name one of images")
+        raise TrainError(f"{path} is a model of videos, which transfer, evaluate and predict take; name one of images")
     order = order or flat_order(metadata.num_classes)
     size = image_size or metadata.image_size
     model = replace(metadata.config.model, pretrained=False, init="")

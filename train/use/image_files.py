@@ -1,4 +1,4 @@
-"""Image files by their names: those of a command line, of folders and of lists, read by number in loader processes."""
+"""Image or video files by their names: those of a command line, of folders and of lists, read in loader processes."""
 
 import hashlib
 import os
@@ -12,7 +12,8 @@ import pyarrow as pa
 from in21k.shards_manifest.errors import errors_naming, one_line
 from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import Sample
-from in21k.train.data.open_datasets.image_files import images_below, printable
+from in21k.train.data.open_datasets.image_files import images_below, is_image_name, printable
+from in21k.train.data.open_datasets.videos import is_video_name
 from in21k.train.data.partition import PADDING
 from in21k.train.errors import TrainError
 
@@ -25,6 +26,8 @@ class ImageFiles(Sequence[Path]):
     """A pyarrow large_binary array [N]: paths, as the file system has them. It pickles millions of them quickly."""
     root: str
     """The folder that relative paths start from."""
+    is_video: bool = False
+    """Whether they are video files."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -74,30 +77,36 @@ class FileReader:
 
     def _sample(self, number: int) -> Sample:
         path = self._files[number]
+        there = Path(self._files.root, path)
         try:
-            content = Path(self._files.root, path).read_bytes()
+            if self._files.is_video:
+                with there.open("rb"):
+                    return Sample(str(path), there, 0)
+            content = there.read_bytes()
         except OSError as error:  # its text repeats the path
             return Sample(str(path), memoryview(b""), 0, error.strerror or one_line(error))
         return Sample(str(path), memoryview(content), 0)
 
 
-def image_files(paths: Iterable[Path]) -> ImageFiles:
-    """Return image files by their paths, whether or not they are there."""
-    return ImageFiles(pa.array(map(os.fsencode, paths), pa.large_binary()), str(Path.cwd()))
+def image_files(paths: Iterable[Path], *, is_video: bool = False) -> ImageFiles:
+    """Return image files, or video files, by their paths, whether or not they are there."""
+    return ImageFiles(pa.array(map(os.fsencode, paths), pa.large_binary()), str(Path.cwd()), is_video)
 
 
-def found_images(given: Iterable[Path], listed: Iterable[Path] = ()) -> ImageFiles:
+def found_images(given: Iterable[Path], listed: Iterable[Path] = (), *, is_video: bool = False) -> ImageFiles:
     """Return the image files that a user names, in order.
 
     Args:
         given: files, and folders, which stand for all images below them, sorted by path; hidden ones are left out.
         listed: files.
+        is_video: whether videos are meant.
 
     Raises:
         TrainError: a folder contains no images, or the list is empty and nothing is given.
         DatasetError: a folder cannot be read.
     """
-    files = image_files(each for source in (_expanded(given), listed) for each in source)
+    named = (each for source in (_expanded(given, is_video=is_video), listed) for each in source)
+    files = image_files(named, is_video=is_video)
     if not files:
         raise TrainError("the list of images is empty; write one path per line")
     return files
@@ -120,13 +129,14 @@ def read_list(lines: Iterable[bytes], name: str) -> Iterator[Path]:
             yield Path(os.fsdecode(path))
 
 
-def _expanded(given: Iterable[Path]) -> Iterator[Path]:
+def _expanded(given: Iterable[Path], *, is_video: bool) -> Iterator[Path]:
     for path in given:
         if not path.is_dir():
             yield path
             continue
         with errors_naming(str(path)):
-            found = sorted(images_below(path, ""))
+            found = sorted(images_below(path, "", is_named=is_video_name if is_video else is_image_name))
         if not found:
-            raise TrainError(f"{path} contains no images; name another folder, or files")
+            what = "videos" if is_video else "images"
+            raise TrainError(f"{path} contains no {what}; name another folder, or files")
         yield from (path / name[1:] for name in found)

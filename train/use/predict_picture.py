@@ -11,6 +11,7 @@ from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.errors import TrainError
 from in21k.train.images.decode_wild import read_pixels
 from in21k.train.use.guesses import SURE, Guess, Prediction
+from in21k.train.use.image_files import ImageFiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +28,12 @@ def check_picture(path: Path, images: Sequence[Path]) -> None:
     """Refuse a picture that cannot be drawn, before predictions are made for it.
 
     Raises:
-        TrainError: matplotlib is missing, the file name does not end in .png, or there are too many images.
+        TrainError: the files are videos, matplotlib is missing, the file name does not end in .png, or there are too
+            many images.
         DatasetError: the file exists and is no picture.
     """
+    if isinstance(images, ImageFiles) and images.is_video:
+        raise TrainError("--picture draws images, and the model is one of videos; leave it out")
     if path.suffix.lower() != ".png":
         raise TrainError(f"--picture {path}: pictures are PNGs; give a name that ends in .png")
     if len(images) > MAX_IMAGES:

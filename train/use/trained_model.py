@@ -23,7 +23,7 @@ class TrainedModel:
     classes: ClassTable
 
 
-def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "") -> TrainedModel:
+def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "", *, takes_clips: bool = False) -> TrainedModel:
     """Return the model of a checkpoint.
 
     Args:
@@ -31,6 +31,7 @@ def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "") -> Train
             exported folder, the ONNX file counts if it is all that is left.
         data: folder or URI of the dataset that names the classes, if no table is beside the model.
         hierarchy: path or URI of the table.
+        takes_clips: whether it may be a model of videos.
 
     Raises:
         DatasetError: the model file or the table cannot be read, or their classes differ.
@@ -40,8 +41,17 @@ def open_trained(checkpoint: Path, data: str = "", hierarchy: str = "") -> Train
     classes = find_class_table(path, data, hierarchy)
     classes.check(path, metadata.class_list_sha256)
     if network is None:
-        network = load_network(path, level_order(classes.hierarchy))
+        network = load_network(path, level_order(classes.hierarchy), takes_clips=takes_clips)
     return TrainedModel(path, metadata, network, classes)
+
+
+def is_of_videos(checkpoint: Path) -> bool:
+    """Return whether the model of a checkpoint takes videos.
+
+    Raises:
+        TrainError: there is no model file, or it cannot be read.
+    """
+    return find_onnx(checkpoint) is None and read_metadata(find_model(checkpoint)).config.video.frames > 0
 
 
 def is_onnx(path: Path) -> bool:

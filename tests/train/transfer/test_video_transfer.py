@@ -18,7 +18,7 @@ from train_runs import answer, kill_at, run_train, summary_of, train_command, tr
 from in21k.train.config.overrides import with_values
 from in21k.train.data.open_datasets.videos import open_video_folder
 from in21k.train.data.partition import EvalPlan
-from in21k.train.evaluation.val_pass import of_videos
+from in21k.train.model.clips import of_videos
 from in21k.train.model.model_file import load_network, read_metadata
 from in21k.train.run.checkpoint import find_model
 from in21k.train.stream.loader import open_stream
@@ -237,13 +237,38 @@ def test_images_are_no_videos_and_their_commands_take_no_model_of_videos(capsys,
     (tmp_path / "1.jpg").write_bytes(jpeg(0, 0))
     for command in (
         ["transfer", dataset_folder, "--checkpoint", run, "--output", tmp_path / "t", "--image-size", 32],
-        ["predict", tmp_path, "--checkpoint", run],
         ["export", run, tmp_path / "exported"],
         ["embed", dataset_folder, "--checkpoint", run, "--output", tmp_path / "e"],
     ):
         status, _, err = answer(capsys, *command)
         assert (status, err.count("\n")) == (1, 1), err
         assert "is a model of videos" in err
+
+
+def test_predict_names_videos_as_the_val_pass_does(capsys, run, videos, tmp_path):
+    status, out, err = answer(capsys, "predict", videos / "val", "--checkpoint", run, "--jsonl", "--device", "cpu")
+    assert (status, err) == (0, "")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [Path(each["image"]) for each in found] == sorted((videos / "val").rglob("*.avi"))
+    right = [each["labels"] == [Path(each["image"]).parent.name] for each in found]
+    assert sum(right) / len(right) == summary_of(run)["val_top1"]
+
+
+def test_predict_says_which_video_it_cannot_read(capsys, run, videos, tmp_path):
+    sound = videos / "val" / "up" / "0.avi"
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    given = [tmp_path / "bad.mp4", sound, tmp_path / "none.mp4"]
+    status, out, err = answer(capsys, "predict", *given, "--checkpoint", run, "--device", "cpu")
+    assert (status, out.count(".avi: "), out.count(".mp4: ")) == (1, 1, 0)
+    assert [line.split(": ")[2:4] for line in err.splitlines()] == [
+        [str(tmp_path / "bad.mp4"), "not-a-video"],
+        [str(tmp_path / "none.mp4"), "No such file or directory"],
+    ]
+    status, _, err = answer(capsys, "predict", sound, "--checkpoint", run, "--picture", tmp_path / "a.png")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--picture draws images" in err
+    status, _, err = answer(capsys, "predict", tmp_path.parent / "nothing", "--checkpoint", run)
+    assert status == 1
 
 
 def test_embed_takes_no_videos(capsys, videos, weights, tmp_path):
