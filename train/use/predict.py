@@ -84,7 +84,7 @@ def _source(model: TrainedModel, files: ImageFiles) -> StreamSource:
     return StreamSource(files, decoding, clips=clips_of(config))
 
 
-def _resolved(run: RunConfig, ranks: Ranks, plan: EvalPlan, size: int, rows: int) -> RunConfig:
+def _resolved(run: RunConfig, ranks: Ranks, plan: EvalPlan, size: int, rows: int = 1) -> RunConfig:
     """Return the settings with a number of loader processes; if there are any, a line says what computes."""
     if run.workers < 0 and plan.total < MANY:
         return replace(run, workers=0)
