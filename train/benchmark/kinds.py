@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from in21k.shards_manifest.markers import RETRIEVAL
-from in21k.train.benchmark.outcomes import Outcomes, predicted, retrieved
+from in21k.train.benchmark.outcomes import Outcomes, nothing, predicted, retrieved
 from in21k.train.retrieval.scores import KS
 from in21k.train.run.folder import SUMMARY
 
@@ -65,6 +65,15 @@ KINDS: Mapping[str, Kind] = {
         predicted,
         keys=("val_share", "val", "images", "clips"),
         settings=_SAVED,
+        takes_recipe=True,
+        is_seeded=True,
+        resumes=True,
+    ),
+    "detection": Kind(
+        ("transfer", "--task", "detection"),
+        {"val_map": "AP", "val_map50": "AP50", "val_map75": "AP75"},
+        nothing,
+        keys=("val_share", "annotations", "val"),
         takes_recipe=True,
         is_seeded=True,
         resumes=True,

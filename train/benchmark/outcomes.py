@@ -104,6 +104,11 @@ def predicted(run: Path, metric: str) -> Outcomes | None:
         raise TrainError(f"{path} is damaged ({one_line(error)}); delete the folder to run it anew") from error
 
 
+def nothing(_folder: Path, _metric: str) -> Outcomes | None:
+    """Return None, for runs that leave nothing by image."""
+    return None
+
+
 def retrieved(folder: Path, metric: str) -> Outcomes | None:
     """Return what the table of queries in a folder of retrieval says, of the queries that are scored.
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from downstream import write_weights
 from processes import descendants, lives, started_with, until
+from shape_boxes import write_shapes
 from small_dataset import write_dataset
 from small_videos import write_ordered
 from train_runs import answer, run_train, summary_of, train_command, trained
@@ -249,6 +250,34 @@ def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
     summary, row = summary_of(folder / "videos/good/checkpoint-0-seed-0"), found["good", "videos"]
     assert (float(row["mean"]), int(row["images"])) == (summary["val_top1"], summary["val_images"])
     assert row["low"] != ""
+
+
+BOXES = """
+[tasks.boxes]
+kind = "detection"
+data = "shapes"
+metric = "val_map50"
+set.optim.epochs = 1
+set.data.batch_size = 4
+set.data.image_size = 64
+set.detection = { width = 16, least_side = 32, longest_side = 96 }
+set.run.workers = 0
+"""
+
+
+def test_detection_has_scores_and_no_interval(place, tmp_path, capsys):
+    write_shapes(place / "shapes", train=8, val=4, side=96)
+    (place / "boxes.toml").write_text(BOXES)
+    options = ["--tasks", place / "boxes.toml", "--output", tmp_path / "out", "--device", "cpu"]
+    status, out, err = answer(capsys, "benchmark", f"ours={place}/run-0", *options)
+    assert status == 0, err
+    row, summary = (
+        table(tmp_path / "out")["ours", "boxes"],
+        summary_of(tmp_path / "out/runs/boxes/ours/checkpoint-0-seed-0"),
+    )
+    assert float(row["mean"]) == pytest.approx(summary["val_map50"])
+    assert (row["metric"], row["low"], row["images"]) == ("val_map50", "", "")
+    assert out.startswith("| checkpoint | boxes, AP50 |")
 
 
 def test_a_run_without_val_images_has_no_score_and_leaves_the_others_theirs(calm, place, tmp_path, capsys):
