@@ -3,6 +3,7 @@
 import ast
 import random
 import struct
+import subprocess
 import sys
 import threading
 from fractions import Fraction
@@ -174,6 +175,27 @@ def test_a_two_hour_video_takes_no_more_memory_than_a_short_one(tmp_path):
     said, peak = looked_at(long)
     assert said == "7200.0 48\n"
     assert peak < plain + 24  # an index of 7,200 packets, and no more
+
+
+THREADS = """
+import os, sys
+from fractions import Fraction
+from pathlib import Path
+from in21k.train.video import video_file
+import av, numpy
+before, most = len(os.listdir("/proc/self/task")), 0
+with video_file.open_video(Path(sys.argv[1])) as video:
+    for pixels in video.frames_at([Fraction(number, 25) for number in range(20)]):
+        most = max(most, len(os.listdir("/proc/self/task")))
+print(most - before)
+"""
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.webm", "libvpx-vp9"), ("a.mp4", "libx265")])
+def test_one_thread_decodes(tmp_path, name, codec):
+    path = write_video(tmp_path / name, codec, [np.zeros((480, 640, 3), np.uint8)] * 20)
+    run = subprocess.run([sys.executable, "-c", THREADS, str(path)], capture_output=True, text=True, check=True)
+    assert run.stdout == "0\n"
 
 
 def with_sizes(path: Path, width: int, height: int) -> Path:
