@@ -65,6 +65,7 @@ class Program:
         Raises:
             SystemExit: it ended other than by reaching the end of the block.
         """
+        _open_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             _escape_what_it_cannot_encode(stream)
         try:
@@ -131,6 +132,16 @@ def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return one_line(as_dataset_error(str(error.filename), error), longest=None)
     return one_line((isinstance(error, OSError) and error.strerror) or error, longest=None)
+
+
+def _open_closed_streams() -> None:
+    """Let what is printed go nowhere where the command was started without an output (`>&-`), which Python has as None.
+
+    Otherwise a message for stderr would land in stdout, and a bar would ask None for a terminal.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def _escape_what_it_cannot_encode(stream: TextIO) -> None:

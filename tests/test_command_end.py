@@ -69,6 +69,17 @@ def test_output_to_a_full_disk_is_one_line(program):
     assert (run.returncode, run.stderr) == (1, f"{program}: error: No space left on device\n")
 
 
+@programs
+def test_outputs_that_are_closed_from_the_start_are_no_error(program):
+    command = shlex.join(PROGRAMS[program])
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        run = shell(f"{command} --help {closed}")
+        assert (run.returncode, run.stderr) == (0, "")
+        assert run.stdout.startswith("Usage: ") is (closed == "2>&-")
+    run = shell(f"{command} --no-such-option 2>&-")
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", "")
+
+
 def test_a_broken_pipe_that_is_not_the_output_is_an_error():
     code = (
         "from in21k.shards_manifest.command_end import Program\n"

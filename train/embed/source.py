@@ -96,12 +96,13 @@ def open_source(request: SourceRequest, config: Config, size: int, output: Path)
         request: what is asked for.
         config: how images are read.
         size: side of the images in pixels.
-        output: the folder of the embeddings, which may not lie among the images of a dataset.
+        output: the folder of the embeddings, which may not lie among the images of a dataset, nor be a folder of them.
 
     Raises:
         DatasetError: they are missing or damaged, or the split has no images.
     """
     if are_files(request):
+        require_other_folder(request.paths, output)
         return _of_files(request, config, size)
     data = open_data(request.data)
     if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
@@ -147,6 +148,17 @@ def _of_files(request: SourceRequest, config: Config, size: int) -> EmbeddingSou
     name = request.paths[0] if len(request.paths) == 1 and not request.is_listed else f"{len(files):,} image files"
     piece = Piece(None, len(files), StreamSource(files, decoding, names_samples=True), files)
     return EmbeddingSource(name, files.digest, (piece,), None, nullcontext())
+
+
+def require_other_folder(paths: Iterable[str], output: Path) -> None:
+    """Refuse to write into a folder of images itself, which would become one of embeddings.
+
+    Raises:
+        TrainError: the output is one of the paths.
+    """
+    for path in paths:
+        if output.is_dir() and Path(path).is_dir() and output.samefile(path):
+            raise TrainError(f"--output {output} is a folder of the images; give another --output")
 
 
 def _require_there(files: ImageFiles, request: SourceRequest) -> None:

@@ -8,7 +8,7 @@ from in21k.train.config.settings import Config
 from in21k.train.data.open_data import AUTO as ANY_LAYOUT
 from in21k.train.data.open_data import SHARDS, DataRequest, open_data, recognized, require_apart
 from in21k.train.embed.reader import holds_embeddings, require_complete
-from in21k.train.embed.source import ALL, SourceRequest, are_files
+from in21k.train.embed.source import ALL, SourceRequest, are_files, require_other_folder
 from in21k.train.errors import TrainError
 from in21k.train.retrieval.group_list import is_group_list, read_group_list
 from in21k.train.retrieval.relevance import (
@@ -88,7 +88,10 @@ def plan(request: RetrievalRequest, config: Config, output: Path) -> SourceReque
     if _is_list(request):
         return _listed(request)
     source = SourceRequest((request.data.path,), request.data)
-    return _files(request, source) if are_files(source) else _dataset(request, source, output)
+    if not are_files(source):
+        return _dataset(request, source, output)
+    require_other_folder(source.paths, output)
+    return _files(request, source)
 
 
 def _is_list(request: RetrievalRequest) -> bool:

@@ -209,3 +209,12 @@ def test_a_damaged_beginning_is_one_line(capsys, tmp_path, weights, photos, thre
     record = tmp_path / "out" / "embed.json"
     record.write_text(re.sub(r'"threads": \d+', f'"threads": {threads}', record.read_text()))
     assert "embed.json is damaged (threads is" in refusal(capsys, [photos], tmp_path / "out", weights, "--resume")
+
+
+def test_a_folder_of_the_images_is_no_place_for_embeddings(capsys, tmp_path, weights, photos):
+    before = sorted(photos.rglob("*"))
+    (tmp_path / "link").symlink_to(photos)
+    for output in (photos, tmp_path / "link"):
+        err = refusal(capsys, [tmp_path / "link"], output, weights)
+        assert f"--output {output} is a folder of the images; give another --output" in err
+    assert sorted(photos.rglob("*")) == before
