@@ -28,7 +28,7 @@ from in21k.train.benchmark.folder import (
     write_record,
 )
 from in21k.train.benchmark.plan import PlannedRun, planned_runs
-from in21k.train.benchmark.scores import RunScore, cells, score_of
+from in21k.train.benchmark.scores import Cell, RunScore, cells, score_of
 from in21k.train.benchmark.table import CELL_COLUMNS, RUN_COLUMNS, as_csv, cell_rows, markdown, run_rows
 from in21k.train.benchmark.tasks_file import Task, read_tasks
 from in21k.train.benchmark.work import Done, Work, machine_shares, run_all
@@ -59,7 +59,7 @@ def benchmark(request: BenchmarkRequest, output: Path) -> dict[str, Any]:
 
     Raises:
         DatasetError: the list of tasks, a checkpoint or the folder is not usable, or a run was asked for otherwise.
-        TrainError: a run failed; the table has the others.
+        TrainError: a run failed, or runs do not share a cell; the table has the others.
     """
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
         raise TrainError("a benchmark starts its own processes; start it without torchrun, with --jobs")
@@ -74,9 +74,13 @@ def benchmark(request: BenchmarkRequest, output: Path) -> dict[str, Any]:
         begin(output)
         failed = _run(left, len(runs), request)
         scores = list(_scores(runs, failed))
-        summary = _written(tasks, groups, scores, request.by_task, output)
+        wrong: list[str] = []
+        found = cells(tasks, groups, scores, wrong)
+        summary = _written(tasks, groups, scores, found, request.by_task, output)
     if failed:
         raise TrainError(f"{len(failed)} of {len(runs)} runs have no score; the first of them: {failed[0]}")
+    if wrong:
+        raise TrainError(wrong[0])
     return {**summary, "runs_kept": len(runs) - len(left), "seconds": round(time.perf_counter() - began, 2)}
 
 
@@ -118,10 +122,14 @@ def _run(left: Sequence[PlannedRun], total: int, request: BenchmarkRequest) -> l
 
 
 def _written(
-    tasks: Sequence[Task], groups: Sequence[Group], scores: Sequence[RunScore], by_task: bool, output: Path
+    tasks: Sequence[Task],
+    groups: Sequence[Group],
+    scores: Sequence[RunScore],
+    found: Sequence[Cell],
+    by_task: bool,
+    output: Path,
 ) -> dict[str, Any]:
     """Write the table and the record, and return the summary."""
-    found = cells(tasks, groups, scores)
     table = markdown(tasks, groups, found, by_task=by_task)
     summary = {"table": cell_rows(tasks, found), "runs": run_rows(scores)}
     write_atomic(output / TABLE, table.encode())

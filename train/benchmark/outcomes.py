@@ -79,6 +79,9 @@ class LabelScores:
         return found
 
 
+_DAMAGED = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, AttributeError)
+"""What reading a table raises that is not as a run writes it."""
+
 Outcomes = ImageScores | LabelScores
 
 _RANKS = {"val_top1": 1, "val_top5": 5}
@@ -100,7 +103,7 @@ def predicted(run: Path, metric: str) -> Outcomes | None:
             right = table["rank"].to_numpy() < _RANKS[metric]
             return ImageScores(table["key"].to_pylist(), right.astype(np.float64))
         return _label_scores(table) if metric == "val_map" else None
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except _DAMAGED as error:
         raise TrainError(f"{path} is damaged ({one_line(error)}); delete the folder to run it anew") from error
 
 
@@ -124,7 +127,7 @@ def retrieved(folder: Path, metric: str) -> Outcomes | None:
         else:
             values = table["first_relevant"].to_numpy() <= int(metric.rpartition("_")[2])
         return ImageScores(table["key"].to_pylist(), values.astype(np.float64))
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except _DAMAGED as error:
         raise TrainError(f"{path} is damaged ({one_line(error)}); delete {folder} to run it anew") from error
 
 

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from in21k.shards_manifest.errors import one_line
 from in21k.train.benchmark.bootstrap import Interval, interval
 from in21k.train.benchmark.checkpoints import Group
 from in21k.train.benchmark.folder import read_summary
@@ -60,18 +61,25 @@ def score_of(run: PlannedRun) -> RunScore:
     raise TrainError(f"{run.summary} has no {wanted}; give metric = …, or data with val images")
 
 
-def cells(tasks: Sequence[Task], groups: Sequence[Group], scores: Sequence[RunScore]) -> list[Cell]:
+def cells(tasks: Sequence[Task], groups: Sequence[Group], scores: Sequence[RunScore], wrong: list[str]) -> list[Cell]:
     """Return a cell for each label and task of which a run has finished, label by label.
 
-    Raises:
-        TrainError: runs of a cell do not have the same metric, or not the same test images.
+    Args:
+        tasks: of the table.
+        groups: its labels.
+        scores: of the runs that have finished.
+        wrong: gets what is to be said of each cell that is left out: its runs have different metrics or test images,
+            or one says nothing readable of its images.
     """
     found = []
     for group in groups:
         for task in tasks:
             own = [each for each in scores if (each.run.task.name, each.run.label) == (task.name, group.label)]
             if own:
-                found.append(_cell(own))
+                try:
+                    found.append(_cell(own))
+                except TrainError as error:
+                    wrong.append(one_line(error, None))
     return found
 
 

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from downstream import write_weights
@@ -299,6 +300,24 @@ def test_runs_over_other_images_share_no_row(calm, place, tmp_path, capsys):
     pq.write_table(rows.slice(1), path)
     line = one_line(capsys, *words(place, output))
     assert line.startswith("tuned, ours: the runs do not have the same test images; ")
+    assert set(table(output)) == set(table(calm[0])) - {("ours", "tuned")}, "the other cells stay"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda rows: rows.set_column(rows.schema.get_field_index("rank"), "rank", pa.array(["x"] * len(rows))),
+        lambda rows: rows.drop_columns(["rank"]),
+    ],
+)
+def test_damaged_predictions_are_one_line_and_leave_the_other_cells(calm, place, tmp_path, capsys, damage):
+    output = tmp_path / "out"
+    subprocess.run(["cp", "-r", calm[0], output], check=True)
+    path = output / "runs/probe/other/checkpoint-0/val_predictions.parquet"
+    pq.write_table(damage(pq.read_table(path)), path)
+    line = one_line(capsys, *words(place, output))
+    assert line.startswith(f"{path} is damaged (")
+    assert set(table(output)) == set(table(calm[0])) - {("other", "probe")}
 
 
 @pytest.mark.parametrize("name", ["table.md", "config.json"])
