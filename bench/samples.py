@@ -82,13 +82,12 @@ def main() -> None:
     budget = replace(Budget(options.epochs, 0, options.transfer_epochs), batch_size=options.batch_size, lr=options.lr)
     if not (options.dataset and options.tasks):
         prepare(Path(options.data) / "mini21k.tar", place)
-    fractions = sorted({float(text) for text in options.fractions.split(",")})
     dataset = options.dataset or place.pretraining
     model = (options.model, options.image_size)
-    plan = Plan(dataset, *model, budget, options.equal, fractions, range(options.seeds))
+    plan = Plan(dataset, *model, budget, options.equal, options.fractions, range(options.seeds))
     runs = pretrained(place, plan, options.jobs)
     tasks = options.tasks or write_tasks(place.root / "tasks.toml", place, Budget(0, 0, options.transfer_epochs), [0])
-    groups = {label(each): [place.root / name(each, seed) for seed in plan.seeds] for each in fractions}
+    groups = {label(each): [place.root / name(each, seed) for seed in plan.seeds] for each in plan.fractions}
     scores = benchmark(groups, tasks, place.root / "benchmark", options.jobs, options.device)
     write_report(place.root, plan, runs, scores)
     print((place.root / "samples.md").read_text())
@@ -98,7 +97,7 @@ def parser_of() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = options_of(__doc__)
     parser.set_defaults(output=Path("build/samples"))
-    parser.add_argument("--fractions", default=FRACTIONS, help="comma-separated")
+    parser.add_argument("--fractions", type=fractions_of, default=FRACTIONS, help="comma-separated")
     parser.add_argument("--equal", choices=("steps", "epochs"), default="steps", help="what all fractions have")
     parser.add_argument("--dataset", type=Path, help="another dataset to pretrain on, prepared by in21k-prep")
     parser.add_argument("--tasks", type=Path, help="other tasks, a list as in21k-train benchmark takes it")
@@ -110,6 +109,18 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="loader processes per run")
     return parser
+
+
+def fractions_of(text: str) -> list[float]:
+    """Return the fractions that a text lists, ascending; their labels, of six digits, must tell them apart."""
+    try:
+        found = sorted({float(part) for part in text.split(",")})
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as {FRACTIONS}") from error
+    for each in found:
+        if not 1e-6 <= each <= 1 or float(f"{each:g}") != each:
+            raise argparse.ArgumentTypeError(f"{each!r} must be from 1e-06 to 1, with six digits at most")
+    return found
 
 
 def label(fraction: float) -> str:

@@ -122,11 +122,20 @@ def options_of(text: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=text.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("IN21K_REAL_DATA"), help="folder of mini21k.tar")
     parser.add_argument("--output", type=Path, default=Path("build/schemes"), help="folder of the runs")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--transfer-epochs", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="concurrent runs, one core each")
+    parser.add_argument("--seeds", type=positive, default=3)
+    parser.add_argument("--epochs", type=positive, default=3)
+    parser.add_argument("--transfer-epochs", type=positive, default=3)
+    parser.add_argument(
+        "--jobs", type=positive, default=len(os.sched_getaffinity(0)), help="concurrent runs, one core each"
+    )
     return parser
+
+
+def positive(text: str) -> int:
+    """Return the whole number above 0 that a text is."""
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def run_all(

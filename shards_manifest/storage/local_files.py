@@ -139,7 +139,7 @@ def make_folder(path: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete the unfinished files that killed writers left in a folder; subfolders are not searched."""
+    """Delete the unfinished files that killed writers left in a folder; subfolders are neither searched nor deleted."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if _TEMPORARY.match(path.name):  # others are not ours
+        if _TEMPORARY.match(path.name) and (path.is_symlink() or not path.is_dir()):  # others are not ours
             path.unlink(missing_ok=True)

@@ -97,3 +97,22 @@ def test_the_bench_of_samples_draws_its_table_from_the_runs(dataset_folder, tmp_
     assert {row[0]: row[3] for row in rows} == found
     assert (tmp_path / "runs/samples.svg").read_text().startswith("<?xml")
     assert (tmp_path / "runs/samples.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--fractions", "0,1"], "0.0 must be from 1e-06 to 1, with six digits at most"),
+        (["--fractions", "1.5"], "1.5 must be from 1e-06 to 1"),
+        (["--fractions", "0.1234567,0.1234568"], "0.1234567 must be from 1e-06 to 1, with six digits"),
+        (["--fractions", "a"], "'a' is no list of numbers such as 0.0625,"),
+        (["--seeds", "0"], "'0' is no whole number above 0"),
+        (["--jobs", "-1"], "'-1' is no whole number above 0"),
+    ],
+)
+def test_the_bench_of_samples_refuses_what_it_cannot_run(options, told, tmp_path):
+    command = [sys.executable, BENCH / "samples.py", "--data", tmp_path, "--output", tmp_path / "out", *options]
+    run = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert told in run.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()

@@ -48,6 +48,8 @@ def read_group_list(path: Path, folder: str = "") -> GroupList:
         TrainError: it cannot be read, lacks a column, names an image twice or outside the folder, or a role that is
             none; or no query has anything to find.
     """
+    if path.exists() and not path.is_file():  # a pipe could be read once only, or never
+        raise TrainError(f"{path} is not a regular file; give a CSV with the columns path and group")
     rows = csv_rows(path)
     heading = next(rows, [])
     if missing := [name for name in ("path", "group") if name not in heading]:

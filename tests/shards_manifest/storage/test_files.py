@@ -66,9 +66,12 @@ def test_temporaries_of_killed_writers_are_removed_and_nothing_else(tmp_path):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / ".tmp-1").write_bytes(b"")
+    (tmp_path / ".tmp-0123abcd-folder").mkdir()
+    (tmp_path / ".tmp-0123abcd-link").symlink_to(tmp_path / "below")
     remove_temporaries(tmp_path)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [
         ".lock",
+        ".tmp-0123abcd-folder",
         ".tmp-3d-",
         ".tmp-mine",
         "below",

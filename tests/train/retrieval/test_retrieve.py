@@ -524,3 +524,10 @@ def test_the_answers_of_a_sheet_wrap(capsys, tmp_path, weights, holidays):
             wide = "[...document.querySelectorAll('*')].filter(e => e.scrollWidth > e.clientWidth && e.clientWidth)"
             assert page.evaluate(f"{wide}.length") == 0
         assert page.problems == []
+
+
+def test_a_list_that_is_no_file_is_refused_at_once(capsys, tmp_path, weights, holidays):
+    os.mkfifo(tmp_path / "pipe")
+    for source in (tmp_path, tmp_path / "pipe"):
+        said = refused(capsys, holidays, tmp_path / "out", weights, "--relevance", source)
+        assert f"{source} is not a regular file; give a CSV with the columns path and group" in said
