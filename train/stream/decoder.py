@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,13 +31,8 @@ ALWAYS_ALLOWED = 5
 """Images in one pass that may be skipped, however small the dataset."""
 
 
-class _Cut(NamedTuple):
-    """What is taken of a sample."""
-
-    crop: Crop | None
-    """Of the image, or of each frame; None for all of it."""
-    places: Places
-    """Where the clips of a video begin."""
+_Cut = tuple[Crop | None, Places]
+"""What is cut out of an image or of each frame, None for nothing, and where the clips of a video begin."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +60,17 @@ class BatchDecoder:
         class_indices = np.zeros(len(samples), np.int64)
         valid = np.zeros(len(samples), np.bool_)
         faults: list[str] = []
-        drawn, cuts = self._drawn(plan, len(samples)), self._cuts(plan, len(samples))
-        frames = len(pixels) // len(samples)
-        for row, (sample, cut) in enumerate(zip(samples, cuts, strict=True)):
-            own = pixels[row * frames : (row + 1) * frames]
-            valid[row] = sample is not None and self._decode_sample(sample, own, cut, faults)
+        drawn, crops = self._drawn(plan, len(samples)), self._crops(plan, len(samples))
+        places, by_sample = self._places(plan, len(samples)), self._by_sample(pixels)
+        for row, (sample, crop) in enumerate(zip(samples, crops, strict=True)):
+            valid[row] = sample is not None and self._decode_sample(sample, by_sample[row], (crop, places[row]), faults)
             if sample is None or not valid[row]:
-                own[:] = 0
+                by_sample[row] = 0
                 continue
             class_indices[row] = sample.class_index
             if drawn:
-                for image in own:  # all frames of a video by the same random numbers
-                    augment(image, *drawn, row)
+                for image in (by_sample[row],) if self.clips is None else by_sample[row]:
+                    augment(image, *drawn, row)  # all frames of a video by the same random numbers
         return BatchLabels(
             class_indices=torch.from_numpy(class_indices),
             valid=torch.from_numpy(valid),
@@ -88,8 +81,12 @@ class BatchDecoder:
             named=_named(samples, valid.tolist(), faults) if self.names_samples else (),
         )
 
+    def _by_sample(self, pixels: Pixels) -> Pixels:
+        """Return a batch's pixels with a row for each sample: [B, H, W, 3], or of videos [B, F, H, W, 3]."""
+        return pixels if self.clips is None else pixels.reshape(-1, self.clips.rows, *pixels.shape[1:])
+
     def _decode_sample(self, sample: Sample, own: Pixels, cut: _Cut, faults: list[str]) -> bool:
-        """Decode a sample into its rows of the batch and return whether that succeeded; if not, note why."""
+        """Decode a sample into its row of the batch and return whether that succeeded; if not, note why."""
         fault = sample.fault or self._fault(sample, own, cut)
         if not fault:
             return True
@@ -100,13 +97,13 @@ class BatchDecoder:
         return False
 
     def _fault(self, sample: Sample, own: Pixels, cut: _Cut) -> str:
-        """Decode a sample into its rows and return why that is not possible; nothing if it is."""
-        decoding, image = self.decoding, sample.image
+        """Decode a sample into its row and return why that is not possible; nothing if it is."""
+        image = sample.image
         if isinstance(image, Path):
             return self._clips_fault(sample.key, image, own, cut)
-        decode = decode_wild if decoding.wild else decode_into
+        decode = decode_wild if self.decoding.wild else decode_into
         try:
-            decode(image, own[0], cut.crop, **self._resizing)
+            decode(image, own, cut[0], **self._resizing)
         except ImageError as error:
             return one_line(error)
         return ""
@@ -120,8 +117,9 @@ class BatchDecoder:
     def _clips_fault(self, key: str, path: Path, own: Pixels, cut: _Cut) -> str:
         """Decode a video's clips into its rows and return why that is not possible; nothing if it is."""
         assert self.clips is not None, "a video, and no word on its clips"
+        crop, places = cut
         try:
-            decode_clips(path, own, self.clips, cut.places, cut.crop, **self._resizing)
+            decode_clips(path, own, self.clips, places, crop, **self._resizing)
         except VideoError as error:
             return one_line(error)
         except OSError as error:
@@ -134,11 +132,9 @@ class BatchDecoder:
             return None
         return self.augmentation, draw(self.augmentation, plan.epoch, plan.start, count)
 
-    def _cuts(self, plan: BatchPlan, count: int) -> list[_Cut]:
-        """Return what is taken of each sample."""
-        crops = self._crops(plan, count)
-        places = [()] * count if self.clips is None else self.clips.places(plan.epoch, plan.start, count)
-        return list(map(_Cut, crops, places))
+    def _places(self, plan: BatchPlan, count: int) -> Sequence[Places]:
+        """Return where the clips of each video begin; nothing for images."""
+        return [()] * count if self.clips is None else self.clips.places(plan.epoch, plan.start, count)
 
     def _crops(self, plan: BatchPlan, count: int) -> Sequence[Crop | None]:
         """Return what is cut out of each image; None for images not cropped."""
