@@ -11,6 +11,7 @@ from train_runs import FIXED, OPTIONS, kill_at, run_train, summary_of, train_com
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config, DataConfig, RunConfig
+from in21k.train.errors import TrainError
 from in21k.train.evaluation.scores import evaluate, trained_model
 from in21k.train.trainer.loop import pretrain as pretrain_here
 
@@ -166,6 +167,9 @@ def test_a_run_without_a_checkpoint_starts_over(dataset_folder, tmp_path):
     config = with_values(Config(), {**TINY, "optim.epochs": 1})
     first = pretrain_here(str(dataset_folder), run, config, progress=False)
     shutil.rmtree(run / "checkpoints")
+    with pytest.raises(TrainError, match=r"holds summary.json and no checkpoint, so it cannot be resumed"):
+        pretrain_here(str(dataset_folder), run, config, resume=True, progress=False)
+    (run / "summary.json").unlink()
     again = pretrain_here(str(dataset_folder), run, config, resume=True, progress=False)
     assert (again["resumed_at_step"], again["train_loss"]) == (0, first["train_loss"])
     assert list(train_losses(run)) == [7]
