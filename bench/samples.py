@@ -169,7 +169,7 @@ def row_of(root: Path, plan: Plan, runs: dict[str, Summary], scores: Summary, fr
         "fraction": fraction,
         "images": sum(classes["images_train"].to_pylist()),
         "epochs": plan.epochs(fraction),
-        "semantic": [statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0],
+        "semantic": [statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None],
         "tasks": {
             task: [None if row[key] is None else 100 * row[key] for key in ("mean", "std", "low", "high")]
             for task, row in tasks.items()
@@ -182,8 +182,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     tasks = list(rows[0]["tasks"])
     lines = [["fraction", "images", "epochs", "semantic top-1", *tasks], ["---"] * (4 + len(tasks))]
     for row in rows:
-        mean, spread = row["semantic"]
-        cells = [f"{row['fraction']:g}", f"{row['images']:,}", str(row["epochs"]), f"{mean:.1f} ± {spread:.1f}"]
+        semantic = cell(*row["semantic"], None, None)
+        cells = [f"{row['fraction']:g}", f"{row['images']:,}", str(row["epochs"]), semantic]
         lines.append([*cells, *(cell(*row["tasks"][task]) for task in tasks)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -204,7 +204,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     left, right = figure.subplots(1, 2)
     images = [row["images"] for row in rows]
     means, spreads = zip(*(row["semantic"] for row in rows), strict=True)
-    left.errorbar(images, means, spreads, marker="o", capsize=3)
+    left.errorbar(images, means, [spread or 0 for spread in spreads], marker="o", capsize=3)
     left.set_ylabel("semantic top-1, %")
     for task in rows[0]["tasks"]:
         means, spreads = zip(*(row["tasks"][task][:2] for row in rows), strict=True)

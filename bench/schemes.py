@@ -88,7 +88,7 @@ class Place:
             where = ["--output", str(folder), "--device", self.device, "--workers", str(self.workers)]
             words = [command, *map(str, arguments), *where]
             folder.parent.mkdir(parents=True, exist_ok=True)
-            call([sys.executable, "-m", "in21k.train", *words, *resume], folder.with_suffix(".log"))
+            call([sys.executable, "-m", "in21k.train", *words, *resume], folder.with_name(f"{folder.name}.log"))
             print(f"{name}: done", file=sys.stderr)
         summary: Summary = json.loads((folder / "summary.json").read_text())
         return summary
