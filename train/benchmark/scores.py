@@ -14,6 +14,9 @@ from in21k.train.benchmark.plan import PlannedRun
 from in21k.train.benchmark.tasks_file import Task
 from in21k.train.errors import TrainError
 
+_ROUNDING = 1e-9
+"""By which a share may pass 0 or 1."""
+
 
 @dataclass(frozen=True)
 class RunScore:
@@ -56,6 +59,9 @@ def score_of(run: PlannedRun) -> RunScore:
     summary, metrics = read_summary(run), run.task.of_kind.metrics
     for metric in (run.task.metric,) if run.task.metric else metrics:
         if isinstance(value := summary.get(metric), (int, float)) and not isinstance(value, bool):
+            if not -_ROUNDING <= value <= 1 + _ROUNDING:  # nor is NaN
+                told = f"{run.summary} has {metric} = {value}, which is no share of 0 to 1"
+                raise TrainError(f"{told}; delete {run.folder} to run it anew")
             return RunScore(run, metric, float(value))
     wanted = run.task.metric or " nor ".join(metrics)
     raise TrainError(f"{run.summary} has no {wanted}; give metric = …, or data with val images")

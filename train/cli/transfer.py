@@ -106,6 +106,8 @@ def transfer(
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
     voting = _voting(knn, temperature, probe=probe, resume=resume)
+    if keep_features and not (probe or voting or task == "detection"):
+        raise click.UsageError("--keep-features is that of --probe and --knn; give one of them, or leave it out")
     asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     chosen = choose(recipe, values, run=output if resume else None).recipe if recipe else None

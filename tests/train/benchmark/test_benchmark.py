@@ -19,7 +19,12 @@ from small_dataset import write_dataset
 from small_videos import write_ordered
 from train_runs import answer, run_train, summary_of, train_command, trained
 
+from in21k.train.benchmark.checkpoints import Checkpoint
 from in21k.train.benchmark.outcomes import retrieved
+from in21k.train.benchmark.plan import PlannedRun
+from in21k.train.benchmark.scores import score_of
+from in21k.train.benchmark.tasks_file import Task
+from in21k.train.errors import TrainError
 
 TASKS = """
 [defaults]
@@ -290,6 +295,16 @@ def test_a_run_without_val_images_has_no_score_and_leaves_the_others_theirs(calm
     assert line.startswith("1 of 9 runs have no score; the first of them: ")
     assert "probe/other/checkpoint-0/summary.json has no val_top1 nor val_top5 nor val_map nor val_map_micro; " in line
     assert set(table(output)) == set(table(calm[0])) - {("other", "probe")}
+
+
+@pytest.mark.parametrize("score", ["NaN", "Infinity", "57.3", "-1"])
+def test_a_score_that_is_no_share_is_none(tmp_path, score):
+    task = Task("a", "probe", "data", "a")
+    run = PlannedRun(task, "label", 0, Checkpoint("runs/x", "0" * 64), 0, tmp_path)
+    run.summary.write_text(f'{{"val_top1": {score}}}')
+    with pytest.raises(TrainError, match=rf"summary\.json has val_top1 = {float(score):g}") as refused:
+        score_of(run)
+    assert str(refused.value).endswith(f"which is no share of 0 to 1; delete {tmp_path} to run it anew")
 
 
 def test_runs_over_other_images_share_no_row(calm, place, tmp_path, capsys):

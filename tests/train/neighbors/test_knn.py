@@ -131,6 +131,7 @@ def test_without_validation_images_there_are_no_scores(capsys, tmp_path, weights
         (["--knn", "5", "--temperature", "0"], 2, "is no finite number above 0"),
         (["--temperature", "1"], 2, "--temperature is that of --knn; give both, or leave it out"),
         (["--knn", "5", "--probe"], 2, "give either --probe or --knn"),
+        (["--keep-features"], 2, "--keep-features is that of --probe and --knn; give one of them, or leave it out"),
         (["--knn", "5", "--resume"], 2, "--knn fits nothing that could be resumed"),
         (["--knn", "52"], 1, "data: 51 training images are fewer than 52 neighbors; give a smaller --knn"),
         (["--knn", "5", "--teacher", "resnet50"], 1, "k-NN learns from no teacher"),
