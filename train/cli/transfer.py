@@ -106,8 +106,7 @@ def transfer(
       in21k-train transfer photos/ --val-share 0.1 --checkpoint timm:resnet50 --output runs/photos --epochs 20
     """
     voting = _voting(knn, temperature, probe=probe, resume=resume)
-    if keep_features and not (probe or voting or task == "detection"):
-        raise click.UsageError("--keep-features is that of --probe and --knn; give one of them, or leave it out")
+    _require_features(voting, task, probe=probe, keep=keep_features)
     asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     chosen = choose(recipe, values, run=output if resume else None).recipe if recipe else None
@@ -117,9 +116,14 @@ def transfer(
         from in21k.train.transfer.transfer import transfer as core
 
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
-    if task == "detection":
-        core = _for_detectors(voting)
+    core = _for_detectors(voting) if task == "detection" else core
     show_run(lambda: vote(request, output, voting) if voting else core(request, output, resume=resume), as_json)
+
+
+def _require_features(voting: "Voting | None", task: str, *, probe: bool, keep: bool) -> None:
+    """Refuse to keep features where none are made; detectors say so themselves."""
+    if keep and not (probe or voting or task == "detection"):
+        raise click.UsageError("--keep-features is that of --probe and --knn; give one of them, or leave it out")
 
 
 def _for_detectors(voting: "Voting | None") -> Callable[..., Any]:
