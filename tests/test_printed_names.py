@@ -11,7 +11,7 @@ from commands import PREP, one_line, prep
 from dumps import images_of, jpeg, make_dump
 
 from in21k.shards_manifest.errors import escaped
-from in21k.train.cli.use import _lines
+from in21k.train.cli.predictions import _lines
 from in21k.train.use.guesses import Prediction
 
 EVIL = "a\x1b[2J\x9b\u202e\x07\rb"

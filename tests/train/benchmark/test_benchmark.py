@@ -79,6 +79,7 @@ def summaries(output, task: str, label: str) -> list[float]:
     return [json.loads(path.read_text())["val_top1"] for path in found]
 
 
+@pytest.mark.guard
 def test_the_table_has_the_means_of_the_summaries(calm):
     output, _ = calm
     found = table(output)
@@ -98,6 +99,7 @@ def test_the_table_has_the_means_of_the_summaries(calm):
     assert found["other", "tuned"]["std_checkpoints"] == ""
 
 
+@pytest.mark.guard
 def test_markdown_shows_what_the_csv_has(calm):
     output, done = calm
     text, found = (output / "table.md").read_text(), table(output)
@@ -112,6 +114,7 @@ def test_markdown_shows_what_the_csv_has(calm):
         assert len(list(csv.DictReader(file))) == 9
 
 
+@pytest.mark.guard
 def test_the_interval_is_that_of_images_drawn_anew(calm):
     output, _ = calm
     ranks = [
@@ -125,6 +128,7 @@ def test_the_interval_is_that_of_images_drawn_anew(calm):
     assert row["images"] == "17"
 
 
+@pytest.mark.guard
 def test_what_has_finished_is_not_run_again(calm, place, capsys):
     output, _ = calm
     before = {path: path.stat().st_mtime_ns for path in output.glob("runs/**/summary.json")}
@@ -186,6 +190,7 @@ def one_line(capsys, *arguments: object) -> str:
     return err.splitlines()[-1].removeprefix("in21k-train: error: ")
 
 
+@pytest.mark.guard
 def test_another_setting_or_checkpoint_is_refused_until_the_run_is_deleted(calm, place, tmp_path, capsys):
     changed = (place / "tasks.toml").read_text().replace("data.batch_size = 8", "data.batch_size = 4")
     (place / "changed.toml").write_text(changed)
@@ -196,6 +201,7 @@ def test_another_setting_or_checkpoint_is_refused_until_the_run_is_deleted(calm,
     assert "was asked for otherwise: checkpoint_sha256" in one_line(capsys, "benchmark", *swapped)
 
 
+@pytest.mark.guard
 def test_where_a_run_is_computed_may_change(calm, place, capsys):
     (place / "workers.toml").write_text((place / "tasks.toml").read_text().replace("workers = 0", "workers = 1"))
     assert answer(capsys, *words(place, calm[0], tasks="workers.toml"))[0] == 0
@@ -224,6 +230,7 @@ set.run.workers = 0
 """
 
 
+@pytest.mark.guard
 def test_a_run_that_fails_stops_no_other_and_is_named(place, tmp_path, capsys):
     weights = write_weights(tmp_path / "weights.safetensors")  # nothing says which model it is of
     write_ordered(place / "videos", train=8)
@@ -286,6 +293,7 @@ def test_detection_has_scores_and_no_interval(place, tmp_path, capsys):
     assert out.startswith("| checkpoint | boxes, AP50 |")
 
 
+@pytest.mark.guard
 def test_a_run_without_val_images_has_no_score_and_leaves_the_others_theirs(calm, place, tmp_path, capsys):
     output = tmp_path / "out"
     subprocess.run(["cp", "-r", calm[0], output], check=True)
@@ -307,6 +315,7 @@ def test_a_score_that_is_no_share_is_none(tmp_path, score):
     assert str(refused.value).endswith(f"which is no share of 0 to 1; delete {tmp_path} to run it anew")
 
 
+@pytest.mark.guard
 def test_runs_over_other_images_share_no_row(calm, place, tmp_path, capsys):
     output = tmp_path / "out"
     subprocess.run(["cp", "-r", calm[0], output], check=True)
@@ -318,6 +327,7 @@ def test_runs_over_other_images_share_no_row(calm, place, tmp_path, capsys):
     assert set(table(output)) == set(table(calm[0])) - {("ours", "tuned")}, "the other cells stay"
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize(
     "damage",
     [

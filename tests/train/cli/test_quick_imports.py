@@ -26,8 +26,6 @@ except SystemExit as end:
     "arguments",
     [
         ["pretrain", "none", "--model", "resnet18", "--output", "run"],
-        ["evaluate", "none", "--model", "resnet18"],
-        ["throughput", "none", "--model", "resnet18"],
         ["embed", "none", "--checkpoint", "none", "--output", "embeddings"],
     ],
 )

@@ -77,6 +77,7 @@ ARGUMENTS = ["--epochs", 6, "--batch-size", 8, "--model", "test_vit", "--image-s
 ARGUMENTS += ["--workers", 0, "--set", "run.log_steps=1", "--set", "run.checkpoint_steps=3", "--lr", 1e-3]
 
 
+@pytest.mark.guard
 def test_a_run_on_a_fraction_resumes_on_several_ranks_with_the_same_batches(dataset_folder, tmp_path):
     half = ["pretrain", dataset_folder, *ARGUMENTS, "--set", "data.fraction=0.4"]
     assert run_train(*half, "--output", tmp_path / "calm").returncode == 0

@@ -96,6 +96,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
 def test_stopped_in_mid_epoch_it_resumes_to_the_same_weights(shapes, weights, uncut, tmp_path, how):
     script, run = tmp_path / "stopped.py", tmp_path / "run"
@@ -289,11 +290,13 @@ def learned(four_images, weights, tmp_path_factory) -> Path:
     return run
 
 
+@pytest.mark.guard
 def test_it_learns(learned):
     """What it learned on four images, it finds on them."""
     assert summary_of(learned)["val_map50"] > 0.5
 
 
+@pytest.mark.guard
 def test_two_ranks_judge_as_one(learned, four_images):
     told = run_train("evaluate", four_images, "--checkpoint", learned, "--device", "cpu", "--json", processes=2)
     assert told.returncode == 0, told.stderr
