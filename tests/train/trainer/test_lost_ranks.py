@@ -53,16 +53,8 @@ def two_ranks(folder: Path, dataset: Path, what: str, script: str = SCRIPT) -> l
     ]
 
 
-ENDS = [
-    "killed",
-    *(
-        pytest.param(what, marks=pytest.mark.guard)
-        for what in ("killed while the other waits", "fails while the other waits", "stops")
-    ),
-]
-
-
-@pytest.mark.parametrize("what", ENDS)
+@pytest.mark.guard
+@pytest.mark.parametrize("what", ["killed", "killed while the other waits", "fails while the other waits", "stops"])
 def test_a_rank_ends_with_a_line_when_it_loses_the_other(dataset_folder, tmp_path, what):
     first, second = two_ranks(tmp_path, dataset_folder, what)
     try:

@@ -61,14 +61,10 @@ def uncut(dataset_folder, tmp_path_factory) -> Path:
     return run
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize(
     ("ranks", "processes"),
-    [
-        ((0,), 1),
-        pytest.param((1,), 2, marks=pytest.mark.guard),
-        pytest.param((0,), 2, marks=pytest.mark.guard),
-        pytest.param((0, 1), 2, marks=pytest.mark.guard),
-    ],
+    [((0,), 1), ((1,), 2), ((0,), 2), ((0, 1), 2)],
     ids=["alone", "only rank 1", "only rank 0", "both"],
 )
 def test_it_stops_with_a_checkpoint_that_resumes(uncut, dataset_folder, tmp_path, ranks, processes):

@@ -56,6 +56,7 @@ def test_too_many_skips_end_evaluate(capsys, tmp_path):
     assert answer(capsys, *evaluate, *allowed)[0] == 0
 
 
+@pytest.mark.guard
 def test_all_ranks_end_at_the_same_step(tmp_path):
     data = broken(tmp_path / "data", 9, 0)
     options = ["--output", tmp_path / "run", *PLAIN, "--batch-size", 30]

@@ -97,6 +97,7 @@ def torchrun_failing(tmp_path, dataset, run, *torchrun, fail_times: int):
     return subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, env=environment)
 
 
+@pytest.mark.guard
 def test_a_rank_that_fails_ends_the_job_with_its_error(dataset_folder, tmp_path):
     done = torchrun_failing(tmp_path, dataset_folder, tmp_path / "run", fail_times=9)
     assert (tmp_path / "failed").exists()
@@ -166,24 +167,18 @@ def alone(dataset_folder, tmp_path_factory) -> dict[int, list]:
     return steps
 
 
-@pytest.mark.parametrize(
-    ("processes", "workers"),
-    [(1, 2), pytest.param(2, 1, marks=pytest.mark.guard), pytest.param(2, 3, marks=pytest.mark.guard)],
-    ids=lambda value: str(value),
-)
+@pytest.mark.guard
+@pytest.mark.parametrize(("processes", "workers"), [(1, 2), (2, 1), (2, 3)], ids=lambda value: str(value))
 def test_processes_and_workers_see_the_same_batches(alone, dataset_folder, tmp_path, processes, workers):
     command, environment = noting_command(tmp_path, dataset_folder, processes, workers)
     subprocess.run(command, check=True, env=environment, capture_output=True, timeout=500)
     assert noted(tmp_path) == alone
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize(
     "counts",
-    [
-        ((1, 2), (1, 0)),
-        pytest.param(((1, 2), (2, 1)), marks=pytest.mark.guard),
-        pytest.param(((2, 3), (1, 0), (2, 1)), marks=pytest.mark.guard),
-    ],
+    [((1, 2), (1, 0)), ((1, 2), (2, 1)), ((2, 3), (1, 0), (2, 1))],
     ids=["once", "elsewhere", "twice"],
 )
 def test_killed_at_random_steps_and_resumed_elsewhere_every_batch_is_seen(alone, dataset_folder, tmp_path, counts):
