@@ -23,8 +23,7 @@ from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.errors import TrainError
 
 ANNOTATIONS = "annotations"
-TRAIN_FILES, VAL_FILES = "instances_train*.json", "instances_val*.json"
-"""Patterns of the annotation files."""
+_TRAIN_FILES, _VAL_FILES = "instances_train*.json", "instances_val*.json"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Annotated:
 
 def is_coco(root: Path) -> bool:
     """Return whether a folder has object annotations where COCO keeps them."""
-    return any((root / ANNOTATIONS).glob(TRAIN_FILES))
+    return any((root / ANNOTATIONS).glob(_TRAIN_FILES))
 
 
 def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float = 0.0) -> ListedDataset:
@@ -65,13 +64,10 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     Raises:
         TrainError: annotations or images are missing, or the annotations are damaged.
     """
-    train_path = Path(annotations) if annotations else only_file(root, TRAIN_FILES)
+    train_path, val_path = annotation_files(root, annotations, val, val_share)
     train = _read(root, train_path)
     if not train.names:
         raise TrainError(f"{train_path} lists no images")
-    val_path = Path(val) if val else only_file(root, VAL_FILES, required=not val_share)
-    if val_path is not None and val_share:
-        raise TrainError(f"{val_path} annotates validation images; leave --val-share out")
     held = _read(root, val_path) if val_path is not None else None
     check_listed({str(train_path): train.listed} | ({str(val_path): held.listed} if held else {}))
     if held is None:
@@ -91,12 +87,28 @@ def open_coco(root: Path, annotations: str = "", val: str = "", val_share: float
     )
 
 
-def only_file(root: Path, pattern: str, *, required: bool = True) -> Path | None:
-    """Return the one annotation file of a pattern; None if there is none and none is required.
+def annotation_files(root: Path, annotations: str, val: str, val_share: float) -> tuple[Path, Path | None]:
+    """Return the annotation files of the training and the validation images; None where a share is held out.
+
+    Args:
+        root: contains annotations/.
+        annotations: of the training images; annotations/instances_train*.json by default.
+        val: of the validation images; annotations/instances_val*.json by default.
+        val_share: the share of the training images to hold out.
 
     Raises:
-        TrainError: there are several, or none although one is required.
+        TrainError: there are none or several, or both a file and a share.
     """
+    train_path = Path(annotations) if annotations else _only_file(root, _TRAIN_FILES)
+    val_path = Path(val) if val else _only_file(root, _VAL_FILES, required=not val_share)
+    if val_path is not None and val_share:
+        raise TrainError(f"{val_path} annotates validation images; leave --val-share out")
+    assert train_path is not None
+    return train_path, val_path
+
+
+def _only_file(root: Path, pattern: str, *, required: bool = True) -> Path | None:
+    """Return the one annotation file of a pattern; None if there is none and none is required."""
     found = sorted((root / ANNOTATIONS).glob(pattern))
     if len(found) == 1:
         return found[0]
@@ -109,9 +121,8 @@ def only_file(root: Path, pattern: str, *, required: bool = True) -> Path | None
     return None
 
 
-def _read(root: Path, path: Path | None) -> Annotated:
+def _read(root: Path, path: Path) -> Annotated:
     """Return an annotation file, keeping only the image and category of each object: COCO's files are large."""
-    assert path is not None
     try:
         with path.open("rb") as file:
             loaded = json.load(file, object_hook=_slim)

@@ -10,7 +10,7 @@ import numpy as np
 
 from in21k.shards_manifest.errors import one_line
 from in21k.train.data.open_datasets.boxes import LEAST_SIDE, BoxData, Boxes, SkippedBox, with_boxes
-from in21k.train.data.open_datasets.coco import TRAIN_FILES, VAL_FILES, folder_of, held_out_rows, only_file
+from in21k.train.data.open_datasets.coco import annotation_files, folder_of, held_out_rows
 from in21k.train.data.open_datasets.image_files import safe_name
 from in21k.train.data.open_datasets.label_sets import multi_label_dataset
 from in21k.train.data.open_datasets.labeled import LabeledImages, check_listed
@@ -79,11 +79,7 @@ def open_coco_boxes(
     Raises:
         TrainError: annotations or images are missing, or the files are not COCO's.
     """
-    train_path = Path(annotations) if annotations else only_file(root, TRAIN_FILES)
-    val_path = Path(val) if val else only_file(root, VAL_FILES, required=not val_share)
-    if val_path is not None and val_share:
-        raise TrainError(f"{val_path} annotates validation images; leave --val-share out")
-    assert train_path is not None
+    train_path, val_path = annotation_files(root, annotations, val, val_share)
     train = _read(root, train_path)
     if not train.names:
         raise TrainError(f"{train_path} lists no images")
