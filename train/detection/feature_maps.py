@@ -13,9 +13,9 @@ from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model.level_order import flat_order
-from in21k.train.model.network import Network, build_network, check_name
+from in21k.train.model.network import build_network, check_name
 from in21k.train.model.published import timm_size
-from in21k.train.model.stages import groups_of, keep_in_eval
+from in21k.train.model.stages import freeze_parameters, in_first_stages, keep_in_eval
 
 _TRIED = (64, 96)
 """Height and width of the image on which the maps are tried: a detector's images have any size."""
@@ -54,9 +54,11 @@ def open_feature_maps(config: ModelConfig, strides: Sequence[int]) -> FeatureMap
     if not (config.init or config.pretrained or config.frozen_stages):
         return maps
     # As a classifier first: so weights are read, renamed and checked as they are for fine-tuning.
-    whole = build_network(replace(config, grad_checkpointing=False), flat_order(2), _size(config.name))
+    whole = build_network(config, flat_order(2), _size(config.name))
     names = _names_in(whole.module, maps.module)
-    _freeze(whole, maps.module, names, config.frozen_stages)
+    if config.frozen_stages:
+        is_first = in_first_stages(whole, config.frozen_stages)
+        freeze_parameters(maps.module, {own: is_first.get(name, False) for own, name in names.items()})
     if not (config.init or config.pretrained):
         return maps
     weights = whole.module.state_dict()
@@ -98,14 +100,11 @@ def _create(config: ModelConfig, **options: Any) -> Any:
     if config.drop_path:
         options["drop_path_rate"] = config.drop_path
     try:
-        module = timm.create_model(config.name, pretrained=False, features_only=True, **options)
+        return timm.create_model(config.name, pretrained=False, features_only=True, **options)
     except (RuntimeError, TypeError, AssertionError, AttributeError, ValueError, KeyError) as error:
         raise TrainError(
             f"{config.name} has no feature maps for a detector: {one_line(error)}; give another model"
         ) from error
-    if config.grad_checkpointing:
-        raise TrainError("model.grad_checkpointing is not for detectors; leave it off")
-    return module
 
 
 def _size(name: str) -> int:
@@ -142,21 +141,6 @@ def _names_in(whole: nn.Module, maps: nn.Module) -> dict[str, str]:
     if lost := [key for key, name in found.items() if not name]:
         raise TrainError(f"{lost[0]} of the feature maps is in no place of the model that timm has; give another model")
     return found
-
-
-def _freeze(whole: Network, maps: nn.Module, names: Mapping[str, str], count: int) -> None:
-    """Freeze the parameters of the first stages, as timm counts them; their batch norms keep their statistics."""
-    if not count:
-        return
-    groups = groups_of(whole, coarse=True)
-    if count > (before := max(groups.values())):
-        raise TrainError(f"model.frozen_stages={count} is more than the {before} stages of {whole.name}")
-    for key, parameter in maps.named_parameters():
-        parameter.requires_grad = parameter.requires_grad and groups[names[key]] >= count
-    for module in maps.modules():
-        own = list(module.parameters(recurse=False))
-        if isinstance(module, _BatchNorm) and own and not any(each.requires_grad for each in own):
-            keep_in_eval(module)
 
 
 def _check_shapes(config: ModelConfig, taken: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

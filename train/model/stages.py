@@ -1,5 +1,6 @@
 """A network's stages and layers as timm groups them: which parameters belong to each, and how the first ones freeze."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -55,18 +56,38 @@ def freeze_stages(network: Network, count: int) -> None:
     """
     if not count:
         return
+    is_first = in_first_stages(network, count)
+    freeze_parameters(network.module, {name: name not in network.head and own for name, own in is_first.items()})
+
+
+def in_first_stages(network: Network, count: int) -> dict[str, bool]:
+    """Return of each parameter whether it is in one of the first stages.
+
+    Raises:
+        TrainError: as `freeze_stages`.
+    """
     groups = groups_of(network, coarse=True)
     if count > (before := max(groups.values())):
         raise TrainError(
             f"model.frozen_stages={count} is more than the {before} stages of {network.name} before its classifier"
         )
-    for name, parameter in network.module.named_parameters():
-        if groups[name] < count and name not in network.head:
+    return {name: number < count for name, number in groups.items()}
+
+
+def freeze_parameters(module: nn.Module, is_frozen: Mapping[str, bool]) -> None:
+    """Freeze parameters: they get no gradient, and a batch norm that has no others keeps its statistics.
+
+    Args:
+        module: that has them.
+        is_frozen: by the name of each parameter.
+    """
+    for name, parameter in module.named_parameters():
+        if is_frozen[name]:
             parameter.requires_grad = False
-    for module in network.module.modules():
-        own = list(module.parameters(recurse=False))
-        if isinstance(module, _BatchNorm) and own and not any(each.requires_grad for each in own):
-            keep_in_eval(module)
+    for each in module.modules():
+        own = list(each.parameters(recurse=False))
+        if isinstance(each, _BatchNorm) and own and not any(parameter.requires_grad for parameter in own):
+            keep_in_eval(each)
 
 
 def keep_in_eval(module: nn.Module) -> None:
