@@ -18,7 +18,7 @@ from in21k.train.detection.trained_detector import TrainedDetector
 from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import join_ranks
 from in21k.train.errors import TrainError
-from in21k.train.images.box_resize import BoxSizes, resize_boxed, resized_size
+from in21k.train.images.box_resize import BoxSizes, resize_to, resized_size
 from in21k.train.images.decode_wild import read_pixels
 from in21k.train.model.on_device import evaluating
 from in21k.train.run.resolve import with_workers
@@ -87,7 +87,7 @@ class _Decoder:
             pixels = read_pixels(sample.image)  # type: ignore[arg-type] # files are read as bytes
             height, width = pixels.shape[:2]
             size = resized_size(width, height, self.sizes.side, self.sizes.longest)
-            resized, _ = resize_boxed(pixels, torch.zeros(0, 4).double().numpy(), size, self.interpolation)
+            resized = resize_to(pixels, size, self.interpolation)
         except ImageError as error:
             return _Image(None, (1, 1), one_line(error))
         return _Image(as_image(resized).numpy(), (size[0] / width, size[1] / height), "")

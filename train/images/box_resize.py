@@ -67,6 +67,15 @@ def resized_size(width: int, height: int, side: int, longest: int) -> tuple[int,
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
+def resize_to(pixels: Pixels, size: tuple[int, int], interpolation: str) -> Pixels:
+    """Return an image, uint8 [H, W, 3], at another width and height, as `resize_boxed` does."""
+    whole = (pixels.shape[1], pixels.shape[0])
+    if whole == size:
+        return pixels
+    LIMITS.check_resized(whole, size)
+    return np.asarray(Image.fromarray(pixels).resize(size, FILTERS[interpolation]))
+
+
 def resize_boxed(
     pixels: Pixels, boxes: FloatArray, size: tuple[int, int], interpolation: str, *, flip: bool = False
 ) -> tuple[Pixels, FloatArray]:
@@ -83,9 +92,7 @@ def resize_boxed(
         ImageError: the image is so narrow that resizing it would take more memory than the limits allow.
     """
     height, width = pixels.shape[:2]
-    if (width, height) != size:
-        LIMITS.check_resized((width, height), size)
-        pixels = np.asarray(Image.fromarray(pixels).resize(size, FILTERS[interpolation]))
+    pixels = resize_to(pixels, size, interpolation)
     boxes = boxes * np.array([size[0] / width, size[1] / height] * 2)
     if not flip:
         return pixels, boxes
