@@ -45,6 +45,11 @@ def with_fraction(data: TrainingData, fraction: float) -> TrainingData:
     return FractionData(data, fraction, chosen(listing.keys, classes, fraction))
 
 
+def whole_of(data: TrainingData) -> TrainingData:
+    """Return the data of which these are a fraction, or else these."""
+    return data.whole if isinstance(data, FractionData) else data
+
+
 def chosen(keys: Any, classes: IntArray, fraction: float) -> IntArray:
     """Return int64 [M], ascending: the numbers of the samples that a fraction has.
 

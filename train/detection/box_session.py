@@ -10,7 +10,7 @@ from torch import nn
 
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.detection.box_stream import BoxBatch, with_boxes
+from in21k.train.detection.box_stream import BoxBatch, box_data
 from in21k.train.detection.detector import Detector, build_detector, losses_of
 from in21k.train.device.backend import check_deterministic, prepare_backend
 from in21k.train.device.precision import autocast, loss_scaler
@@ -41,7 +41,7 @@ class BoxSession(Session):
 
     def described(self) -> dict[str, Any]:
         """Return what the summary says of what is learned."""
-        data = with_boxes(self.dataset)
+        data = box_data(self.dataset)
         kept = sum(each.is_kept for each in data.skipped_boxes)
         return {
             "task": "detection",

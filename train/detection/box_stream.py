@@ -15,7 +15,7 @@ from in21k.shards_manifest.images.decode import Pixels
 from in21k.shards_manifest.images.faults import ImageError, ImageFault
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import only_size
-from in21k.train.data.fraction import FractionData
+from in21k.train.data.fraction import whole_of
 from in21k.train.data.interfaces import Sample, TrainingData
 from in21k.train.data.open_datasets.boxes import BoxData, Boxes
 from in21k.train.data.partition import BatchPlan, EvalPlan, TrainPlan
@@ -154,9 +154,9 @@ def sizes_of(config: Config) -> BoxSizes:
     return BoxSizes(side, min(detection.least_side, side), max(detection.longest_side, side))
 
 
-def with_boxes(data: TrainingData) -> BoxData:
+def box_data(data: TrainingData) -> BoxData:
     """Return the data that have the boxes of data, of which these may be a fraction."""
-    whole = data.whole if isinstance(data, FractionData) else data
+    whole = whole_of(data)
     assert isinstance(whole, BoxData)
     return whole
 
@@ -186,8 +186,8 @@ def box_stream(
     is_training = isinstance(plan, TrainPlan)
     split = "train" if is_training else "val"
     decoder = BoxDecoder(
-        boxes=with_boxes(data).boxes[split],
-        first_label=with_boxes(data).first_label(split),
+        boxes=box_data(data).boxes[split],
+        first_label=box_data(data).first_label(split),
         sizes=sizes_of(config),
         interpolation=config.data.interpolation,
         flip=config.data.horizontal_flip,

@@ -13,7 +13,7 @@ from in21k.train.data.open_data import AUTO, DataRequest, require_apart
 from in21k.train.data.open_datasets.boxes import BoxData, write_skipped_boxes
 from in21k.train.data.open_datasets.coco_boxes import open_coco_boxes
 from in21k.train.detection.box_session import BoxSession, open_box_session
-from in21k.train.detection.box_stream import box_stream, sizes_of, with_boxes
+from in21k.train.detection.box_stream import box_data, box_stream, sizes_of
 from in21k.train.detection.box_val import BoxEvaluation, evaluate_boxes, write_box_scores
 from in21k.train.detection.coco_metric import require_metric
 from in21k.train.detection.detector import NO_HEAD
@@ -129,7 +129,7 @@ class BoxTrainer(Trainer):
 
     @property
     def _data(self) -> BoxData:
-        return with_boxes(self.session.dataset)
+        return box_data(self.session.dataset)
 
     def open_stream(self, start_step: int, clock: WaitClock) -> AbstractContextManager[Iterator[StepBatch]]:
         """Return the context that gives the batches from a step on, on the device."""
