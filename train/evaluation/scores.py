@@ -104,11 +104,12 @@ def _config(model: OpenedModel, settings: DataConfig, run: RunConfig, ranks: Ran
     if clips is not None and not video.frames:
         raise TrainError("the model takes images, of which there are no clips; leave --clips out")
     video = replace(video, clips=clips or video.clips)
-    samples = max(settings.eval_batch_size // max(video.frames * video.clips, 1), 1)
+    rows = max(video.frames * video.clips, 1)
+    samples = max(settings.eval_batch_size // rows, 1)
     return Config(
         data=replace(settings, image_size=model.image_size, interpolation=model.interpolation, eval_batch_size=samples),
         loss=model.loss,
-        run=with_workers(run, ranks, settings.eval_batch_size, model.image_size),
+        run=with_workers(run, ranks, samples * rows, model.image_size),
         video=video,
     )
 

@@ -34,13 +34,19 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
     _check_crops(config.data)
     _check_predictions(config)
     _check_video(config, dataset)
-    sizes, images = _resolve_sizes(config, dataset), config.data.batch_size // ranks.world_size
+    sizes = _resolve_sizes(config, dataset)
     return replace(
         config,
         model=resolve_model(config.model),
         data=replace(config.data, image_size=sizes),
-        run=with_workers(config.run, ranks, images * max(config.video.frames, 1), schedule_of(sizes).largest),
+        run=with_workers(config.run, ranks, _largest_batch(config, ranks), schedule_of(sizes).largest),
     )
+
+
+def _largest_batch(config: Config, ranks: Ranks) -> int:
+    """Return how many images, or frames of videos, a batch of this rank has at most: of training or of validation."""
+    samples = max(config.data.batch_size // ranks.world_size, config.data.eval_batch_size * config.video.clips)
+    return samples * max(config.video.frames, 1)
 
 
 def _check_predictions(config: Config) -> None:
@@ -67,6 +73,8 @@ def _check_video(config: Config, dataset: TrainingData) -> None:
     """Refuse settings that do not go with videos, and to take videos for images or images for videos."""
     check_frames(dataset, config.video.frames)
     if not config.video.frames:
+        if config.video.clips != 1:
+            raise TrainError(f"{dataset.name} holds images, of which there are no clips; leave --clips out")
         return
     require_av()
     if (scheme := config.loss.scheme) != "single-label":

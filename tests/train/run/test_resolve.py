@@ -4,9 +4,11 @@ import torch
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config, RunConfig
+from in21k.train.data.open_datasets.videos import open_video_folder
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.ranks import Ranks
 from in21k.train.run.resolve import resolved, with_workers
+from in21k.train.stream import worker_count
 from in21k.train.stream.worker_count import default_workers
 
 ALONE = Ranks(torch.device("cpu"))
@@ -26,3 +28,15 @@ def test_a_resolved_configuration_names_what_is_computed(dataset_folder):
     assert (found.model.name, found.model.inputs) == ("tresnet_m", "unit")
     assert (found.data.image_size, found.run.workers) == (32, default_workers(1, 256 * 32 * 32 * 3))
     assert resolved(found, open_dataset(str(dataset_folder)), ALONE) == found
+
+
+def test_the_largest_batch_counts_for_the_workers_and_that_may_be_one_of_validation(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_count, "available_cpus", lambda: 65)
+    monkeypatch.setattr(worker_count, "available_memory", lambda: 1 << 30)
+    for name in ("train/a/1.mp4", "val/a/1.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"video")
+    values = {"video.frames": 4, "video.clips": 10, "data.batch_size": 8, "data.eval_batch_size": 16}
+    config = with_values(Config(), values | {"loss.scheme": "single-label", "data.image_size": 32, "run.workers": -1})
+    found = resolved(config, open_video_folder(tmp_path), ALONE).run.workers
+    assert found == default_workers(1, 16 * 10 * 4 * 32 * 32 * 3) < default_workers(1, 8 * 4 * 32 * 32 * 3)
