@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from in21k.train.data.open_data import LAYOUTS, DataRequest, open_data, recognized
+from in21k.train.data.open_datasets import kinetics
 from in21k.train.data.open_datasets.kinetics import open_kinetics
 from in21k.train.data.open_datasets.videos import EXTENSIONS, open_video_folder
 from in21k.train.errors import TrainError
@@ -109,6 +110,13 @@ def test_what_is_wrong_with_a_list_is_named(tmp_path, rows, message):
     touch(tmp_path, "aaa_000000_000010.mp4", "bbb_000000_000010.mp4")
     with pytest.raises(TrainError, match=message):
         open_kinetics(write_list(tmp_path / "a.csv", *rows), val_share=0.5)
+
+
+def test_too_many_labels_are_called_that(tmp_path, monkeypatch):
+    monkeypatch.setattr(kinetics, "MOST_CLASSES", 1)
+    touch(tmp_path, "aaa_000000_000010.mp4", "bbb_000000_000010.mp4")
+    with pytest.raises(TrainError, match="has 2 labels, over the limit of 1"):
+        open_kinetics(write_list(tmp_path / "a.csv", "a,aaa,0,10,train", "b,bbb,0,10,train"), val_share=0.5)
 
 
 def test_another_csv_is_none_of_kinetics(tmp_path):

@@ -74,10 +74,12 @@ def open_kinetics(path: Path, videos: str = "", val: str = "", val_share: float 
     _require_once(train, held)
     files = _files(folder)
     classes = sorted({label for stem, label in zip(train.stems, train.labels, strict=True) if stem in files})
-    if not classes or len(classes) > MOST_CLASSES:
+    if not classes:
         raise TrainError(
             f"{path} lists {len(train.stems):,} training videos, none of which is in {folder}; give --images"
         )
+    if len(classes) > MOST_CLASSES:
+        raise TrainError(f"{path} has {len(classes):,} labels, over the limit of {MOST_CLASSES:,}")
     index = {label: number for number, label in enumerate(classes)}
     listed, held_listed = (_listed(rows, files, index) for rows in (train, held))
     if held.stems and val_share:
