@@ -55,7 +55,7 @@ def evaluated_as_detector(
 
     Raises:
         TrainError: there is no checkpoint.
-        UsageError: an output is asked for.
+        UsageError: an output is asked for, or clips.
     """
     check_there(checkpoint)
     with quick_imports():
@@ -65,6 +65,8 @@ def evaluated_as_detector(
         return False
     if output is not None:
         raise click.UsageError("--output is for classifiers; leave it out")
+    if "video.clips" in values:
+        raise click.UsageError("--clips is for models of videos; leave it out")
     with quick_imports():
         from in21k.train.data.open_data import AUTO, SHARDS
         from in21k.train.detection.trained_detector import evaluate_detector

@@ -40,6 +40,7 @@ _UNUSED = {
     "data.augment_device": "cpu",
     "run.save_predictions": False,
     "video.frames": 0,
+    "video.clips": 1,
     "optim.head_lr": 1.0,
     "optim.layer_decay": 1.0,
     "distill.teacher": "",
@@ -112,7 +113,7 @@ def resolve_detector(config: Config, _: TrainingData, ranks: Ranks) -> Config:
     if not config.data.image_size:
         raise TrainError("detection needs the short side of its images; pass --image-size")
     sizes = sizes_of(config)
-    images = config.data.batch_size // ranks.world_size
+    images = max(config.data.batch_size // ranks.world_size, config.data.eval_batch_size)
     run = with_workers(config.run, ranks, images, max(sizes.side, sizes.longest))
     return replace(config, model=resolve_model(config.model), run=run)
 

@@ -151,6 +151,12 @@ def test_evaluate_says_what_the_run_said(uncut, shapes, capsys):
         assert f"val {name.replace('_', ' ')}: {'None' if value is None else f'{value:.4f}'}\n" in out
 
 
+def test_evaluate_takes_no_clips_of_a_detectors_images(uncut, shapes, capsys):
+    status, _, err = answer(capsys, "evaluate", shapes, "--checkpoint", uncut, "--clips", 3, "--device", "cpu")
+    assert status == 2
+    assert "--clips is for models of videos" in err
+
+
 def test_damaged_images_are_skipped_and_damaged_boxes_counted(weights, tmp_path, capsys):
     data = write_shapes(tmp_path / "data", train=16, val=4, side=64)
     (data / "train2017/0003.jpg").write_bytes(b"no image")
@@ -188,6 +194,7 @@ def test_a_step_of_damaged_images_alone_is_no_end(weights, tmp_path, capsys):
         (["--probe"], "leave --probe and --keep-features out"),
         (["--recipe", "transfer-single-label"], "give --recipe detection"),
         (["--set", "data.cutout=0.5"], "data.cutout=0.5 is not for detectors"),
+        (["--clips", 3], "video.clips=3 is not for detectors"),
         (["--compile"], "run.compile=True is not for detectors"),
         (["--layout", "voc"], "detection takes data in COCO's layout"),
         (["--image-size", "0:32, 1:64"], "a detector takes one --image-size"),
