@@ -35,15 +35,16 @@ class Votes:
 
     def __iter__(self) -> Iterator[tuple[Tensor, slice]]:
         """Yield shares, float64 [n, C] of 0 to 1 in class order, and the queries that they are of."""
-        step = max(_SHARES // self.labels.classes, 1)
+        sets, step = self.labels.sets, max(_SHARES // self.labels.classes, 1)
+        knows_all = sets is None or not bool((sets <= ABSENT).any())
         for start in range(0, len(self.nearest.numbers), step):
             queries = slice(start, start + step)
-            yield self._shares(self.nearest.similarities[queries, : self.k], self.nearest.numbers[queries]), queries
+            near, numbers = self.nearest.similarities[queries, : self.k], self.nearest.numbers[queries]
+            yield self._shares(near, numbers, knows_all=knows_all), queries
 
-    def _shares(self, near: Tensor, numbers: Tensor) -> Tensor:
+    def _shares(self, near: Tensor, numbers: Tensor, *, knows_all: bool) -> Tensor:
         weights = ((near - near[:, :1]) / self.temperature).exp()  # the nearest has 1: shares stay, nothing overflows
         sets = self.labels.sets
-        knows_all = sets is None or not bool((sets <= ABSENT).any())
         present = near.new_zeros(len(near), self.labels.classes + 1)  # one more column, for the padding
         known = near.new_zeros(len(near), 1) if knows_all else torch.zeros_like(present)
         for at in range(self.k):

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import EvalPlan
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.model.layers import watched
+from in21k.train.model.model_file import write_tensors
 from in21k.train.model.network import Network
 from in21k.train.model.on_device import evaluating
 from in21k.train.stream.decoder import check_skipped
@@ -163,10 +165,12 @@ def labels_of(features: Features, data: TrainingData, device: torch.device) -> L
     return Labels(features.label_ids.to(device), len(data.hierarchy), sets)
 
 
-def as_tensors(**splits: Features) -> dict[str, Any]:
-    """Return features as named tensors, to be written to a file."""
-    return {
+def write_features(run: Path, **splits: Features) -> None:
+    """Write RUN/features.safetensors: `SPLIT/features` and `SPLIT/label_ids` of each split."""
+    tensors = {
         f"{split}/{name}": tensor
         for split, features in splits.items()
         for name, tensor in (("features", features.values), ("label_ids", features.label_ids))
     }
+    with atomic_path(run / FEATURES) as temporary:
+        write_tensors(temporary, tensors)

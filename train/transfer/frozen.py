@@ -1,11 +1,12 @@
-"""A run that trains nothing of its network: the folder, and the network with the weights that it keeps."""
+"""A run that trains nothing of its network: the folder, the network with the weights that it keeps, and its scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import only_size, schedule_of
@@ -14,6 +15,8 @@ from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
+from in21k.train.evaluation.predictions import PredictionCollector
+from in21k.train.evaluation.scheme_metrics import SchemeMetrics, Scores
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network
 from in21k.train.model.on_device import prepare_network
@@ -21,6 +24,13 @@ from in21k.train.run.folder import begin_run, find_start
 from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
 from in21k.train.stream.source import read_options
+from in21k.train.transfer.features import Features
+
+_SCORED = 1 << 20
+"""Scores of a class counted at a time, for the copies that mean average precision makes of them."""
+
+Answers = Iterable[tuple[Tensor, Tensor | slice]]
+"""Blocks of images: what a classifier says of them, [n, C] in class order, and which they are; read several times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +44,45 @@ class FrozenRun:
     """Resolved."""
     ranks: Ranks
     """A single one."""
+    data: TrainingData
+
+    def scores(self, answers: Answers, label_ids: Tensor) -> Scores:
+        """Return the scores of a classifier's answers, as a val pass computes them from logits.
+
+        Args:
+            answers: of some images.
+            label_ids: int64 [N], on the device: of all images that the answers number.
+        """
+        metrics = SchemeMetrics(self.data, self.network.order, self._scheme, self.ranks)
+        for batch in self._batches(answers, label_ids):
+            metrics.update(*batch)
+        if metrics.wants_second_pass:
+            metrics.seal()
+            for batch in self._batches(answers, label_ids):
+                metrics.count_again(*batch)
+        return metrics.result()
+
+    def save_predictions(self, answers: Answers, val: Features) -> None:
+        """Write what a classifier says of each image of the val split, where the settings ask for it."""
+        if not self.config.run.save_predictions:
+            return
+        collector = PredictionCollector(self.data, self.network.order, self._scheme, self.ranks)
+        for batch in self._batches(answers, val.label_ids):
+            collector.update(*batch)
+        collector.save(self.run, val.missing)
+
+    @property
+    def _scheme(self) -> str:
+        return "single-label" if self.data.is_single_label else "multi-label"
+
+    def _batches(self, answers: Answers, label_ids: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield answers in level order, label ids, and that all of them are valid."""
+        order = self.network.order
+        images_at_a_time = max(_SCORED // len(order), 1)
+        for block, images in answers:
+            split = (torch.split(each, images_at_a_time) for each in (order.to_rows(block, dim=1), label_ids[images]))
+            for each, ids in zip(*split, strict=True):
+                yield each, ids, torch.ones_like(ids, dtype=torch.bool)
 
 
 @contextmanager
@@ -68,4 +117,4 @@ def frozen_run(data: TrainingData, run: Path, config: Config, what: str) -> Iter
         with data.cached(read_options(config.data)):
             begin_run(run, start, config, data, lock, resume=None)
             print_start(ranks, config.run, config.data.eval_batch_size)
-            yield FrozenRun(run, network, config, ranks)
+            yield FrozenRun(run, network, config, ranks, data)
