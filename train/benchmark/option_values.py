@@ -57,7 +57,11 @@ def _numbers(value: Any) -> None:
     """Check K, or a list of it, as `transfer --knn` does."""
     parts = [part.strip() for part in str(value).split(",")]
     are_whole = all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts)
-    if not are_whole or not all(1 <= int(part) <= _MOST_NEIGHBORS for part in parts) or len({*parts}) < len(parts):
+    if (
+        not are_whole
+        or not all(1 <= int(part) <= _MOST_NEIGHBORS for part in parts)
+        or len({*map(int, parts)}) < len(parts)
+    ):
         raise ValueError("a whole number above 0, or a list of different ones, such as [20, 200]")
 
 

@@ -113,6 +113,7 @@ RETRIEVE = '[tasks.a]\nkind = "retrieve"\ndata = "images"\n'
         (f"{KNN}knn = 2.5", "tasks.a.knn = 2.5: it must be a whole number above 0"),
         (f"{KNN}knn = [5, 'a']", "tasks.a.knn = [5, 'a']: it must be a whole number above 0"),
         (f"{KNN}knn = [1, 1]", "tasks.a.knn = [1, 1]: it must be a whole number above 0"),
+        (f"{KNN}knn = '5,05'", "tasks.a.knn = '5,05': it must be a whole number above 0, or a list of different ones"),
         (f"[defaults]\nknn = 'x'\n{KNN}", "tasks.a.knn = 'x': it must be a whole number above 0"),
         (f"{KNN}knn = 1\ntemperature = -1", "tasks.a.temperature = -1: it must be a finite number above 0"),
         (f"{KNN}knn = 1\ntemperature = nan", "tasks.a.temperature = nan: it must be a finite number above 0"),
