@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import torch
+
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import make_folder
 from in21k.train.stream.worker_count import available_cpus
@@ -69,8 +71,6 @@ def machine_shares(jobs: int) -> list[Share]:
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(available_cpus()))
     if jobs == 1:
         return [Share(frozenset(cpus))]
-    import torch  # here: it takes seconds
-
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [str(at) for at in range(torch.cuda.device_count())]
     return shares(jobs, cpus, gpus)
