@@ -179,9 +179,11 @@ def quick_imports() -> Iterator[None]:
     """Run the imports in the block without garbage collection, and leave what they made out of later collections.
 
     Modules live as long as the process, but Python's collector goes over all of their objects several times while they
-    are imported, which takes a fifth of the time. Where PyTorch is imported already, there is nothing to gain.
+    are imported, which takes a fifth of the time. Where PyTorch is imported already, there is nothing to gain; and what
+    a program holds that calls the command line as a function is not set aside with the modules.
     """
-    if "torch" in sys.modules or not gc.isenabled():
+    is_own_process = bool(click.get_current_context().obj)
+    if "torch" in sys.modules or not gc.isenabled() or not is_own_process:
         yield
         return
     gc.disable()
@@ -197,10 +199,14 @@ class TrainGroup(click.Group):
     """A group whose commands all end as `shards_manifest.command_end` says."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run the command line and leave the process with its exit status."""
+        """Run the command line and leave the process with its exit status.
+
+        The context's object is whether it is the process's own command line, rather than one that a program gives.
+        """
+        is_own_process = not args and "args" not in extra
         with PROGRAM.ending():
             try:
-                status = super().main(*args, **extra | {"standalone_mode": False})
+                status = super().main(*args, **extra | {"standalone_mode": False, "obj": is_own_process})
             except click.exceptions.NoArgsIsHelpError as error:
                 error.show()
                 status = WRONG_USAGE

@@ -16,10 +16,13 @@ full = []
 gc.callbacks.append(lambda phase, info: full.append("torch" in sys.modules) if info["generation"] == 2 else None)
 from in21k.train.cli.main import main
 try:
-    main({arguments!r})
+    main({given})
 except SystemExit as end:
     print(json.dumps([end.code, sum(full), gc.isenabled(), gc.get_freeze_count()]))
 """
+
+
+EVALUATE = ["evaluate", "none", "--model", "resnet18"]
 
 
 @pytest.mark.parametrize(
@@ -30,8 +33,8 @@ except SystemExit as end:
     ],
 )
 def test_a_command_collects_no_garbage_while_it_imports_pytorch(arguments, tmp_path):
-    code = NOTED.format(arguments=arguments)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    command = [sys.executable, "-c", NOTED.format(given=""), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     status, collections, is_on, left_out = json.loads(done.stdout)
     assert (status, collections, is_on) == (1, 0, True)
     assert left_out > 100_000
@@ -63,6 +66,12 @@ def test_every_command_does_so():
 
 
 def test_where_pytorch_is_there_already_nothing_is_set_aside(tmp_path):
-    code = "import torch\n" + NOTED.format(arguments=["evaluate", "none", "--model", "resnet18"])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    command = [sys.executable, "-c", "import torch\n" + NOTED.format(given=""), *EVALUATE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert json.loads(done.stdout)[-1] == 0
+
+
+def test_nothing_of_a_program_that_calls_the_command_line_is_set_aside(tmp_path):
+    code = NOTED.format(given=repr(EVALUATE))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert json.loads(done.stdout)[-2:] == [True, 0]
