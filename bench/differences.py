@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from in21k.train.arrays import FloatArray
 from in21k.train.benchmark.bootstrap import LEVEL, drawn_means
 from in21k.train.benchmark.kinds import KINDS
 from in21k.train.benchmark.outcomes import ImageScores
@@ -42,9 +41,11 @@ def differences(folder: Path) -> list[dict[str, Any]]:
     runs = json.loads((folder / "benchmark.json").read_text())["runs"]
     rows = []
     for task in dict.fromkeys(run["task"] for run in runs):
-        labels = dict.fromkeys(run["label"] for run in runs if run["task"] == task)
-        scores = {label: mean_scores(folder, runs, task, label) for label in labels}
-        for label, other in combinations([each for each in labels if scores[each] is not None], 2):
+        found = said(folder, [run for run in runs if run["task"] == task])
+        if len({tuple(each.keys) for own in found.values() for each in own}) > 1:
+            raise SystemExit(f"{folder}: the runs of {task} do not have the same test images")
+        scores = {label: np.mean([each.values for each in own], axis=0) for label, own in found.items()}
+        for label, other in combinations(scores, 2):
             gained = 100 * (scores[label] - scores[other])
             ends = np.quantile(drawn_means(gained, np.random.default_rng(0)), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
             drawn = {"difference": float(gained.mean()), "low": float(ends[0]), "high": float(ends[1])}
@@ -52,17 +53,15 @@ def differences(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def mean_scores(folder: Path, runs: list[dict[str, Any]], task: str, label: str) -> FloatArray | None:
-    """Return float64 [N]: each image's score, the mean over the runs of a label; None if there is none."""
-    found = []
+def said(folder: Path, runs: list[dict[str, Any]]) -> dict[str, list[ImageScores]]:
+    """Return what the runs of a task say of each image, by label; nothing where the score is no mean over images."""
+    found: dict[str, list[ImageScores]] = {}
     for run in runs:
-        if (run["task"], run["label"]) == (task, label):
-            said = KINDS[run["kind"]].outcomes(folder / run["folder"], run["metric"])
-            if not isinstance(said, ImageScores):
-                return None
-            found.append(said.values)
-    mean: FloatArray = np.mean(found, axis=0)
-    return mean
+        scores = KINDS[run["kind"]].outcomes(folder / run["folder"], run["metric"])
+        if not isinstance(scores, ImageScores):
+            return {}
+        found.setdefault(run["label"], []).append(scores)
+    return found
 
 
 if __name__ == "__main__":

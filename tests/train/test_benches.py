@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 BENCH = Path(__file__).parents[2] / "bench"
@@ -116,3 +118,41 @@ def test_the_bench_of_samples_refuses_what_it_cannot_run(options, told, tmp_path
     assert run.returncode == 2
     assert told in run.stderr.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def write_benchmark(folder: Path, ranks: dict[str, list[list[int]]], first: int = 0) -> Path:
+    """A benchmark of one task: of each label's runs, how many classes are before the own one of each image."""
+    runs = []
+    for label, own in ranks.items():
+        for number, found in enumerate(own):
+            run = f"runs/probe/{label}/checkpoint-{number}"
+            (folder / run).mkdir(parents=True)
+            keys = [f"image-{first * (label == 'other') + at}" for at in range(len(found))]
+            pq.write_table(pa.table({"key": keys, "rank": pa.array(found)}), folder / run / "val_predictions.parquet")
+            runs.append({"label": label, "task": "probe", "kind": "probe", "metric": "val_top1", "folder": run})
+    (folder / "benchmark.json").write_text(json.dumps({"runs": runs}))
+    return folder
+
+
+def differences(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, BENCH / "differences.py", *arguments]
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+
+
+def test_the_bench_of_differences_draws_the_same_images_for_both_labels(tmp_path):
+    one = [0, 0, 0, 0, 0, 0, 0, 0, 5, 5]
+    other = [0, 0, 0, 0, 5, 5, 0, 0, 5, 5]
+    ranks = {"one": [one, other], "same": [other, one], "other": [other]}
+    done = differences(write_benchmark(tmp_path / "benchmark", ranks), "--output", tmp_path / "rows.json")
+    assert done.returncode == 0, done.stderr[-2000:]
+    same, gained, _ = json.loads((tmp_path / "rows.json").read_text())
+    assert (same["label"], same["other"], same["difference"], same["low"], same["high"]) == ("one", "same", 0, 0, 0)
+    assert (gained["label"], gained["other"], gained["difference"]) == ("one", "other", pytest.approx(10))
+    assert (gained["low"], gained["high"]) == pytest.approx((0, 25))  # 5 each time one of two images in ten is drawn
+    assert "| probe | one − other | +10.0 | +0.0 to +25.0 |" in done.stdout.splitlines()
+
+
+def test_the_bench_of_differences_refuses_runs_over_other_images(tmp_path):
+    done = differences(write_benchmark(tmp_path, {"one": [[0, 5, 0]], "other": [[5, 5, 0]]}, first=1))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{tmp_path}: the runs of probe do not have the same test images\n"
