@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,16 @@ def kill_at(step: int, run: Path, command: list[str]) -> None:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def cut_at(run: Path, copy: Path, step: int) -> Path:
+    """A copy of a run as it was when it was killed after a step."""
+    shutil.copytree(run, copy)
+    (copy / "summary.json").unlink()
+    for folder in (copy / "checkpoints").iterdir():
+        if int(folder.name.partition("-")[2]) > step:
+            shutil.rmtree(folder)
+    return copy
 
 
 def summary_of(run: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from object_store import served
-from train_runs import train_losses
+from train_runs import cut_at, train_losses
 
 from in21k.train.config.overrides import with_values
 from in21k.train.errors import TrainError
@@ -30,16 +30,6 @@ def train(dataset: str | Path, run: Path, resume: bool = False, **values) -> dic
     changed = SETTINGS | {key.replace("__", "."): value for key, value in values.items()}
     recipe = read_recipe("semantic-softmax")
     return pretrain(str(dataset), run, with_values(recipe, changed), resume=resume, progress=False)
-
-
-def cut_at(run: Path, copy: Path, step: int) -> Path:
-    """A copy of a run as it was when it was killed after a step."""
-    shutil.copytree(run, copy)
-    (copy / "summary.json").unlink()
-    for folder in (copy / "checkpoints").iterdir():
-        if int(folder.name.partition("-")[2]) > step:
-            shutil.rmtree(folder)
-    return copy
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,12 @@
 """Runs whose images grow: sizes by epoch, an exact resume, the last size in the model's file, and what is refused."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_runs import answer, summary_of, train_losses
+from train_runs import answer, cut_at, summary_of, train_losses
 
 from in21k.train.config.overrides import with_values
 from in21k.train.errors import TrainError
@@ -74,16 +73,6 @@ def test_its_evaluation_is_at_the_last_size(grown, dataset_folder, capsys):
     assert (status, out) == (1, "")
     assert f"an evaluation takes one --image-size, not the schedule '{SIZES}'; give its last size" in err
     assert err.count("\n") == 1
-
-
-def cut_at(run: Path, copy: Path, step: int) -> Path:
-    """A copy of a run as it was when it was killed after a step."""
-    shutil.copytree(run, copy)
-    (copy / "summary.json").unlink()
-    for folder in (copy / "checkpoints").iterdir():
-        if int(folder.name.partition("-")[2]) > step:
-            shutil.rmtree(folder)
-    return copy
 
 
 @pytest.mark.parametrize("step", [STEPS - 1, STEPS + 2])
