@@ -75,8 +75,7 @@ def open_box_session(config: Config, data: TrainingData, ranks: Ranks, start: St
         TrainError: the configuration does not fit the data or the ranks, or weights are not usable.
     """
     run, optim = config.run, config.optim
-    prepare_backend(run, ranks.device)
-    torch.backends.cudnn.benchmark = False  # each batch has a shape of its own
+    prepare_backend(run, ranks.device, few_shapes=False)
     plan = train_plan(config, data, ranks)
     torch.manual_seed(run.seed)
     resumed = start.state is not None  # its weights come from the checkpoint

@@ -112,8 +112,7 @@ def find_boxes(
     with join_ranks(run.device) as ranks:
         if ranks.world_size > 1:
             raise TrainError("predictions are made on one rank; start predict without torchrun")
-        prepare_backend(run, ranks.device)
-        torch.backends.cudnn.benchmark = False  # each batch has a shape of its own
+        prepare_backend(run, ranks.device, few_shapes=False)
         config = model.metadata.config
         decoder = _Decoder(sizes_of(config), config.data.interpolation)
         plan = EvalPlan(len(images), 1)

@@ -88,7 +88,7 @@ def evaluate_detector(
     model = open_detector(checkpoint, raw=raw)
     config = with_values(replace(model.metadata.config, run=RunConfig()), values)
     with join_ranks(config.run.device) as ranks:
-        prepare_backend(config.run, ranks.device)
+        prepare_backend(config.run, ranks.device, few_shapes=False)
         data = open_boxes(request)
         if not data.samples("val"):
             raise TrainError(f"{data.name} has no val images to evaluate on")

@@ -17,15 +17,21 @@ _COMPILERS = {"cuda": ("CC", ("gcc", "clang", "cc")), "cpu": ("CXX", ("g++", "cl
 """For each device, the variable that names the compiler which torch.compile needs, and those it tries by itself."""
 
 
-def prepare_backend(run: RunConfig, device: torch.device) -> None:
-    """Set torch's global switches: TF32 on a GPU, deterministic algorithms, the search for fast convolutions."""
+def prepare_backend(run: RunConfig, device: torch.device, *, few_shapes: bool = True) -> None:
+    """Set torch's global switches: TF32 on a GPU, deterministic algorithms, the search for fast convolutions.
+
+    Args:
+        run: the settings.
+        device: to compute on.
+        few_shapes: whether all batches have one shape, or a few; otherwise each new shape would be another search.
+    """
     on_gpu = device.type == "cuda"
     torch.set_float32_matmul_precision(run.matmul_precision if on_gpu else "highest")
     torch.backends.cudnn.allow_tf32 = run.matmul_precision != "highest"
     if run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     torch.use_deterministic_algorithms(run.deterministic)
-    torch.backends.cudnn.benchmark = on_gpu and not run.deterministic  # batches have one shape, or a few
+    torch.backends.cudnn.benchmark = on_gpu and few_shapes and not run.deterministic
 
 
 @contextmanager

@@ -17,7 +17,10 @@ from shape_boxes import annotation, change, write_shapes
 from train_runs import answer, run_train, summary_of, train_command, train_losses
 
 from in21k.train.config.overrides import differences
+from in21k.train.config.settings import RunConfig
+from in21k.train.detection import find_boxes, trained_detector
 from in21k.train.detection.coco_metric import NAMES
+from in21k.train.device import backend
 from in21k.train.run.checkpoint import latest_checkpoint
 from in21k.train.run.folder import read_config
 
@@ -149,6 +152,25 @@ def test_evaluate_says_what_the_run_said(uncut, shapes, capsys):
     for name in NAMES:
         value = summary[f"val_{name}"]
         assert f"val {name.replace('_', ' ')}: {'None' if value is None else f'{value:.4f}'}\n" in out
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """The switches of torch that a GPU would get, in what computes on the CPU."""
+    real = backend.prepare_backend
+    for module in (trained_detector, find_boxes):
+        monkeypatch.setattr(module, "prepare_backend", lambda run, _, **how: real(run, torch.device("cuda"), **how))
+    yield
+    real(RunConfig(), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_on_a_gpu_convolutions_are_not_searched_for_at_each_shape(uncut, shapes, capsys, as_on_a_gpu, command):
+    backend.prepare_backend(RunConfig(), torch.device("cuda"))
+    assert torch.backends.cudnn.benchmark
+    data = shapes if command == "evaluate" else shapes / "val2017"
+    assert answer(capsys, command, data, "--checkpoint", uncut, "--device", "cpu", "--workers", 0)[0] == 0
+    assert not torch.backends.cudnn.benchmark
 
 
 def test_evaluate_takes_no_clips_of_a_detectors_images(uncut, shapes, capsys):
