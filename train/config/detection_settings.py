@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from in21k.train.config.fields import setting
 from in21k.train.config.sizes import MAX_SIDE
 
+NO_HEAD = "none"
+"""The head of a classifier."""
+
 
 @dataclass(frozen=True)
 class DetectionConfig:
     """Detectors: boxes instead of classes."""
 
     head: str = setting(
-        "none",
+        NO_HEAD,
         "What a detector has on its backbone: torchvision's retinanet or faster-rcnn; none for a classifier.",
-        choices=("none", "retinanet", "faster-rcnn"),
+        choices=(NO_HEAD, "retinanet", "faster-rcnn"),
     )
     width: int = setting(
         256,

@@ -19,7 +19,7 @@ from in21k.train.model.level_order import flat_order
 from in21k.train.model.network import Network
 from in21k.train.model.normalization import Normalization, normalization_of
 
-NO_HEAD, RETINANET, FASTER_RCNN = "none", "retinanet", "faster-rcnn"
+RETINANET, FASTER_RCNN = "retinanet", "faster-rcnn"
 
 _STRIDES = {RETINANET: (8, 16, 32), FASTER_RCNN: (4, 8, 16, 32)}
 """Of the maps that torchvision takes from a ResNet."""

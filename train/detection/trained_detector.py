@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from in21k.shards_manifest.errors import one_line
+from in21k.train.config.detection_settings import NO_HEAD
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import RunConfig
 from in21k.train.data.open_data import DataRequest
 from in21k.train.detection.box_stream import sizes_of
 from in21k.train.detection.box_val import evaluate_boxes
 from in21k.train.detection.coco_metric import require_metric
-from in21k.train.detection.detector import NO_HEAD, Detector, build_detector
+from in21k.train.detection.detector import Detector, build_detector
 from in21k.train.detection.training import open_boxes
 from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import Ranks, cpu_group, join_ranks

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from in21k.train.config.detection_settings import NO_HEAD
 from in21k.train.config.overrides import flatten
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
@@ -16,7 +17,6 @@ from in21k.train.detection.box_session import BoxSession, open_box_session
 from in21k.train.detection.box_stream import box_data, box_stream, sizes_of
 from in21k.train.detection.box_val import BoxEvaluation, evaluate_boxes, write_box_scores
 from in21k.train.detection.coco_metric import require_metric
-from in21k.train.detection.detector import NO_HEAD
 from in21k.train.device.ranks import Ranks, cpu_group
 from in21k.train.errors import TrainError
 from in21k.train.recipes.choice import Choice

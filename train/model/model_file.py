@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import atomic_path
+from in21k.train.config.detection_settings import NO_HEAD
 from in21k.train.config.records import Record, parse_record
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import schedule_of
@@ -179,7 +180,7 @@ def check_classifier(path: Path, metadata: ModelMetadata) -> None:
     Raises:
         TrainError: it is one.
     """
-    if metadata.config.detection.head != "none":
+    if metadata.config.detection.head != NO_HEAD:
         raise TrainError(f"{path} is a detector, which only predict and evaluate take; name a classifier's checkpoint")
 
 

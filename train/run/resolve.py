@@ -5,6 +5,7 @@ from pathlib import Path
 
 import timm
 
+from in21k.train.config.detection_settings import NO_HEAD
 from in21k.train.config.settings import Config, DataConfig, ModelConfig, RunConfig
 from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
@@ -28,7 +29,7 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
             configuration nor the dataset says the image size, a size begins after the run's last epoch, the range of
             the random crops is empty, or timm lacks the model's weights.
     """
-    if config.detection.head != "none":
+    if config.detection.head != NO_HEAD:
         raise TrainError("the recipe is one for detectors; use transfer --task detection, or another --recipe")
     check_labels(config.loss.scheme, dataset)
     _check_crops(config.data)

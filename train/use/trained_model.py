@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from in21k.train.config.detection_settings import NO_HEAD
 from in21k.train.errors import TrainError
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import MODEL, ModelMetadata, load_network, read_metadata
@@ -72,7 +73,7 @@ def is_detector(checkpoint: Path) -> bool:
     if find_onnx(checkpoint):
         return False
     try:
-        return read_metadata(find_model(checkpoint)).config.detection.head != "none"
+        return read_metadata(find_model(checkpoint)).config.detection.head != NO_HEAD
     except TrainError:
         return False
 
