@@ -16,7 +16,6 @@ import io
 import json
 import statistics
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -85,7 +84,8 @@ def main() -> None:
     dataset = options.dataset or place.pretraining
     model = (options.model, options.image_size)
     plan = Plan(dataset, *model, budget, options.equal, options.fractions, range(options.seeds))
-    runs = pretrained(place, plan, options.jobs)
+    wanted = {name(each, seed): plan.arguments(each, seed) for seed in plan.seeds for each in plan.fractions}
+    runs = place.pretrain_all(wanted, options.jobs)
     tasks = options.tasks or write_tasks(place.root / "tasks.toml", place, Budget(0, 0, options.transfer_epochs), [0])
     groups = {label(each): [place.root / name(each, seed) for seed in plan.seeds] for each in plan.fractions}
     scores = benchmark(groups, tasks, place.root / "benchmark", options.jobs, options.device)
@@ -131,14 +131,6 @@ def label(fraction: float) -> str:
 def name(fraction: float, seed: int) -> str:
     """Return the folder of a pretraining."""
     return f"{label(fraction)}-seed-{seed}"
-
-
-def pretrained(place: Place, plan: Plan, jobs: int) -> dict[str, Summary]:
-    """Run the pretrainings; return their summaries by name."""
-    wanted = {name(each, seed): plan.arguments(each, seed) for seed in plan.seeds for each in plan.fractions}
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = {run: pool.submit(place.run, "pretrain", run, *words) for run, words in wanted.items()}
-        return {run: future.result() for run, future in futures.items()}
 
 
 def write_report(root: Path, plan: Plan, runs: dict[str, Summary], scores: Summary) -> None:

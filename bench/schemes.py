@@ -93,6 +93,12 @@ class Place:
         summary: Summary = json.loads((folder / "summary.json").read_text())
         return summary
 
+    def pretrain_all(self, wanted: Mapping[str, Sequence[object]], jobs: int) -> dict[str, Summary]:
+        """Run pretrainings, given the arguments of each by name, several at once; return their summaries by name."""
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = {name: pool.submit(self.run, "pretrain", name, *words) for name, words in wanted.items()}
+            return {name: future.result() for name, future in futures.items()}
+
 
 def main() -> None:
     """Prepare the two datasets, run everything, print the table."""

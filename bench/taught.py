@@ -11,7 +11,6 @@ writes RUNS/taught.json with the summaries of the pretrainings and the scores.
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,9 +57,7 @@ def pretrained(place: Place, budget: Budget, seeds: Sequence[int], jobs: int) ->
     """Pretrain the teacher and the students; return the summaries by name."""
     words = {f"semantic-softmax-{seed}": pretraining(place, budget, "semantic-softmax", seed) for seed in seeds}
     words["taught/teacher"] = [*pretraining(place, budget, "semantic-softmax", 0), "--model", TEACHER]
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = {name: pool.submit(place.run, "pretrain", name, *own) for name, own in words.items()}
-        return {name: future.result() for name, future in futures.items()}
+    return place.pretrain_all(words, jobs)
 
 
 def teach(place: Place, budget: Budget, epochs: int) -> tuple[Path, Summary]:
