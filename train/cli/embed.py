@@ -7,7 +7,7 @@ import click
 
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.shared import LocalPath, print_summary, quick_imports, settings_of, shared
-from in21k.train.cli.use import batch_size_option, images_from_option, listed_images
+from in21k.train.cli.use import batch_size_option, images_from_option, listed_images, model_option
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 
@@ -21,7 +21,7 @@ from in21k.train.config.settings import Config
     help="A run's, a checkpoint's or an exported model's folder, a file of weights, or timm:NAME for timm's weights.",
 )
 @click.option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the embeddings.")
-@click.option("--model", default="", metavar="NAME", help="Name of the model, if the weights file does not say it.")
+@model_option
 @images_from_option
 @click.option(
     "--split",

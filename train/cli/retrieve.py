@@ -7,7 +7,7 @@ import click
 
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.shared import LocalPath, print_summary, quick_imports, settings_of, shared
-from in21k.train.cli.use import batch_size_option
+from in21k.train.cli.use import batch_size_option, model_option
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 
@@ -21,7 +21,7 @@ from in21k.train.config.settings import Config
     metavar="CKPT",
     help="What embeds the images: as for embed. Embeddings need none.",
 )
-@click.option("--model", default="", metavar="NAME", help="Name of the model, if the weights file does not say it.")
+@model_option
 @click.option(
     "--relevance",
     default="auto",

@@ -39,6 +39,9 @@ images_from_option = click.option(
     metavar="FILE",
     help="A list of more images, one path per line; - reads it from standard input.",
 )
+model_option = click.option(
+    "--model", default="", metavar="NAME", help="Name of the model, if the weights file does not say it."
+)
 batch_size_option = setting_option(
     "batch_size",
     key="data.eval_batch_size",
