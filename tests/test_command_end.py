@@ -56,7 +56,7 @@ def test_a_reader_of_one_line_out_of_more_than_a_pipe_holds(dataset, tmp_path):
 
 def test_what_waits_in_a_buffer_for_a_closed_pipe_is_no_error_at_exit():
     code = (
-        "from in21k.shards_manifest.command_end import Program\n"
+        "from in21k.shards_manifest.command.command_end import Program\n"
         "with Program('it', (), {}).ending():\n    print('late')\nraise AssertionError"
     )
     run = shell(f"{shlex.join([sys.executable, '-c', code])} | true")
@@ -82,7 +82,7 @@ def test_outputs_that_are_closed_from_the_start_are_no_error(program):
 
 def test_a_broken_pipe_that_is_not_the_output_is_an_error():
     code = (
-        "from in21k.shards_manifest.command_end import Program\n"
+        "from in21k.shards_manifest.command.command_end import Program\n"
         "with Program('it', (), {}).ending():\n    raise BrokenPipeError(32, 'Broken pipe')"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -228,7 +228,7 @@ def test_sigterm_before_the_first_step_ends_training_at_once(tmp_path):
 
 SWALLOWED = """
 import os, signal, time, weakref
-from in21k.shards_manifest.command_end import Program
+from in21k.shards_manifest.command.command_end import Program
 
 class Thing:
     def __del__(self):

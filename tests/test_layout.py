@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = {
     "shards_manifest": [
         ["errors", "tar_sparse", "stop_signals"],
-        ["tar", "key_hashes", "images", "sizes", "command_end", "fork_server"],
+        ["tar", "key_hashes", "images", "sizes", "fork_server"],
         ["storage"],
-        ["json_file", "parquet_table"],
+        ["json_file", "parquet_table", "command"],
         ["manifest"],
         ["sample_table", "datasheet", "markers", "tables"],
         ["sidecars"],

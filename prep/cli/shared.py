@@ -11,7 +11,7 @@ import click
 from in21k.prep.errors import USER_ERRORS
 from in21k.prep.raw.choices import SourceChoices
 from in21k.prep.without_pandas import leave_pandas_out
-from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
+from in21k.shards_manifest.command.command_end import WRONG_USAGE, CommandEnd, Program
 from in21k.shards_manifest.errors import DatasetError, escaped, one_line
 from in21k.shards_manifest.sizes import SizeError, parse_size
 from in21k.shards_manifest.storage.local_files import local_path
@@ -46,7 +46,7 @@ source_options = (
 
 
 class PrepGroup(click.Group):
-    """A group whose commands all end as `shards_manifest.command_end` says."""
+    """A group whose commands all end as `shards_manifest.command.command_end` says."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command line and leave the process with its exit status."""

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from in21k.shards_manifest.command_end import WRONG_USAGE, CommandEnd, Program
+from in21k.shards_manifest.command.command_end import WRONG_USAGE, CommandEnd, Program
 from in21k.shards_manifest.errors import DatasetError, escaped, one_line
 from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.config.overrides import check_value
@@ -196,7 +196,7 @@ def quick_imports() -> Iterator[None]:
 
 
 class TrainGroup(click.Group):
-    """A group whose commands all end as `shards_manifest.command_end` says."""
+    """A group whose commands all end as `shards_manifest.command.command_end` says."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command line and leave the process with its exit status.

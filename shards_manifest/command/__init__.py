@@ -1,0 +1,1 @@
+"""What the commands of both programs share: how they end, and how they speak."""
