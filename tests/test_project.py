@@ -30,6 +30,12 @@ def test_prep_starts_without_torch():
     assert {name for name in imported if is_within(name, "torch") or is_within(name, "timm")} == set()
 
 
+def test_the_readme_names_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (named,) = re.findall(r"\nExtras: (.*?)\n\n", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert sorted(re.findall(r"`(\w+)` \(", named)) == sorted(extras.keys() - {"dev"})
+
+
 def test_wheel_ships_every_file_of_the_packages(tmp_path):
     source, wheels = tmp_path / "source", tmp_path / "wheels"
     source.mkdir()

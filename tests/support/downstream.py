@@ -37,9 +37,10 @@ def write_weights(path: Path) -> Path:
 def one_epoch(capsys, data: object, run: Path, *how: object) -> dict[str, Any]:
     """Run `transfer` for an epoch on weights of no training, and return its summary."""
     weights = write_weights(run.with_name(f"{run.name}.safetensors"))
-    given = ["--checkpoint", weights, "--model", MODEL, "--image-size", SIDE, "--output", run, "--epochs", 1]
-    given += ["--batch-size", 8, "--lr", 2e-3, "--device", "cpu", "--workers", 0, "--set", "data.cutout=0"]
-    given += ["--set", "model.inputs=unit", *how]
+    given = ["--checkpoint", weights, "--model", MODEL, "--image-size", SIDE, "--output", run]
+    given += ["--device", "cpu", "--workers", 0, "--set", "model.inputs=unit", *how]
+    if not {"--probe", "--knn"} & {*how}:
+        given += ["--epochs", 1, "--batch-size", 8, "--lr", 2e-3, "--set", "data.cutout=0"]
     status, _, err = answer(capsys, "transfer", data, *given)
     assert (status, err) == (0, "")
     return summary_of(run)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ CELL_COLUMNS = (
     "images",
 )
 RUN_COLUMNS = ("label", "number", "checkpoint", "task", "kind", "seed", "metric", "score", "folder")
+_ESCAPED = re.compile(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)")
+_NOT_ESCAPED_BY_ALL = re.compile(r"[<>&~$]")
 
 
 def markdown(tasks: Sequence[Task], groups: Sequence[Group], found: Sequence[Cell], *, by_task: bool = False) -> str:
@@ -74,7 +77,8 @@ def _text(cell: Cell, expected: int) -> str:
 
 
 def _escaped(title: str) -> str:
-    return title.replace("|", "\\|")
+    """Return a title that Markdown shows as it is: a backslash goes before a character, or its number stands for it."""
+    return _NOT_ESCAPED_BY_ALL.sub(lambda found: f"&#{ord(found[0])};", _ESCAPED.sub(r"\\\g<0>", title))
 
 
 def cell_rows(tasks: Sequence[Task], found: Sequence[Cell]) -> list[dict[str, Any]]:

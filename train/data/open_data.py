@@ -49,6 +49,15 @@ class DataRequest:
     images: str = ""
     """CSV, iNaturalist, Open Images, Kinetics: the folder in which the files are, by default that of the list."""
 
+    def __post_init__(self) -> None:
+        """Refuse a share that is none.
+
+        Raises:
+            TrainError: it is below 0, 1 or more, or no number.
+        """
+        if not 0 <= self.val_share < 1:
+            raise TrainError(f"--val-share {self.val_share:g}: it must be 0 or more, and below 1, such as 0.1")
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -172,6 +172,8 @@ def _of_data(data: TrainingData, request: SourceRequest, config: Config, size: i
     splits = [split for split in wanted if data.samples(split)]
     if not splits:
         raise TrainError(f"{data.name} has no {' or '.join(wanted)} images; give another --split")
+    if data.decoding(1).is_video:
+        raise TrainError(f"{data.name} holds videos, which are not embedded; give images, such as frames of them")
     sized = replace(config, data=replace(config.data, image_size=size))
     pieces = tuple(
         Piece(

@@ -57,7 +57,7 @@ def knn(request: TransferRequest, run: Path, voting: Voting) -> dict[str, Any]:
     if choice.config.distill.teacher:
         raise TrainError("k-NN learns from no teacher; leave --teacher out, or fine-tune, without --knn")
     _require_enough(data, voting, data.samples("train"))
-    with frozen_run(data, run, choice.config, _WHAT) as frozen:
+    with frozen_run(data, run, choice.config, _WHAT, request.values) as frozen:
         train, val = _features(frozen, data)
         _require_enough(data, voting, len(train.values))
         scores = _scores(frozen, train, val, voting) if len(val.values) else []

@@ -72,10 +72,14 @@ def _check_crops(data: DataConfig) -> None:
 
 def _check_video(config: Config, dataset: TrainingData) -> None:
     """Refuse settings that do not go with videos, and to take videos for images or images for videos."""
+    if dataset.decoding(1).is_video and not config.video.frames:
+        raise TrainError(f"{dataset.name} holds videos; a recipe with video.frames takes them, such as transfer-video")
     check_frames(dataset, config.video.frames)
     if not config.video.frames:
         if config.video.clips != 1:
-            raise TrainError(f"{dataset.name} holds images, of which there are no clips; leave --clips out")
+            raise TrainError(
+                f"video.clips={config.video.clips}: {dataset.name} holds images, which have no clips; leave it at 1"
+            )
         return
     require_av()
     if (scheme := config.loss.scheme) != "single-label":

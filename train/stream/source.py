@@ -140,7 +140,7 @@ def check_frames(data: TrainingData, frames: int) -> None:
     """
     is_video = data.decoding(1).is_video
     if is_video and not frames:
-        raise TrainError(f"{data.name} holds videos; a recipe with video.frames takes them, such as transfer-video")
+        raise TrainError(f"{data.name} holds videos, and the network takes images; transfer it to videos first")
     if frames and not is_video:
         raise TrainError(f"{data.name} holds images, of which no clips of {frames} frames are taken (video.frames)")
 

@@ -1,5 +1,6 @@
 """A run that trains nothing of its network: the folder, the network with the weights that it keeps, and its scores."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,20 @@ _SCORED = 1 << 20
 
 Answers = Iterable[tuple[Tensor, Tensor | slice]]
 """Blocks of images: what a classifier says of them, [n, C] in class order, and which they are; read several times."""
+
+_HEEDED = frozenset(
+    {
+        *(
+            f"model.{name}"
+            for name in ("name", "pretrained", "init", "new_head", "init_ema", "inputs", "channels_last")
+        ),
+        *(f"data.{name}" for name in ("image_size", "fraction", "eval_batch_size", "interpolation", "strict")),
+        *(f"data.{name}" for name in ("max_skipped", "verify_digest", "cache", "cache_size", "pinned_bytes")),
+        *(f"run.{name}" for name in ("device", "workers", "amp", "amp_dtype", "matmul_precision", "deterministic")),
+        "run.save_predictions",
+    }
+)
+"""The settings that a run heeds which trains nothing; the others are about training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +101,19 @@ class FrozenRun:
 
 
 @contextmanager
-def frozen_run(data: TrainingData, run: Path, config: Config, what: str) -> Iterator[FrozenRun]:
+def frozen_run(
+    data: TrainingData, run: Path, config: Config, what: str, given: Iterable[str] = ()
+) -> Iterator[FrozenRun]:
     """Begin a run that keeps its network as it is; within the block, the folder is locked and the data can be read.
 
-    The run's folder gets config.json and hierarchy.parquet.
+    The run's folder gets config.json and hierarchy.parquet. A line on stderr names the settings without effect.
 
     Args:
         data: to read.
         run: the run's folder, which must not hold a run.
         config: the network with its weights, and how images are read.
         what: the run is, such as `a linear probe`, for messages.
+        given: the settings that the user gave, by dotted key.
 
     Raises:
         TrainError: the network or its weights are not usable, there are several ranks, or the data are videos.
@@ -117,4 +135,7 @@ def frozen_run(data: TrainingData, run: Path, config: Config, what: str) -> Iter
         with data.cached(read_options(config.data)):
             begin_run(run, start, config, data, lock, resume=None)
             print_start(ranks, config.run, config.data.eval_batch_size)
+            if unused := [key for key in given if key not in _HEEDED]:
+                told = f"note: {what} does not train the network, so this has no effect: {', '.join(unused)}"
+                print(told, file=sys.stderr, flush=True)
             yield FrozenRun(run, network, config, ranks, data)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from in21k.train.transfer.linear_fit import BlockLogits, Chosen, Linear, fit_cho
 from in21k.train.transfer.row_blocks import row_blocks
 
 
-def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool = False) -> dict[str, Any]:
+def probe(
+    data: TrainingData, run: Path, config: Config, *, given: Iterable[str] = (), keep_features: bool = False
+) -> dict[str, Any]:
     """Fit a linear classifier to a frozen network's features of the train split; return the summary with its scores.
 
     The run's folder gets config.json, val_classes.csv, model.safetensors (the network with that classifier) and, last,
@@ -32,13 +35,14 @@ def probe(data: TrainingData, run: Path, config: Config, *, keep_features: bool 
         data: to fit to and to evaluate on.
         run: the run's folder, which must not hold a run.
         config: the network with its weights, and how images are read.
+        given: the settings that the user gave, by dotted key.
         keep_features: also write features.safetensors.
 
     Raises:
         TrainError: the network or its weights are not usable, or there are several ranks.
     """
     began = time.perf_counter()
-    with frozen_run(data, run, config, "a linear probe") as frozen:
+    with frozen_run(data, run, config, "a linear probe", given) as frozen:
         network, config, ranks = frozen.network, frozen.config, frozen.ranks
         room = workspace_bytes(*classifier_of(network).weight.flatten(1).shape)
         train, val = (extract(network, data, split, config, ranks, room) for split in ("train", "val"))

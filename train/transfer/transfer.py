@@ -59,7 +59,7 @@ def transfer(request: TransferRequest, run: Path, *, resume: bool = False) -> di
         )
     if request.probe:
         data = with_fraction(data, choice.config.data.fraction)
-        return probe(data, run, choice.config, keep_features=request.keep_features)
+        return probe(data, run, choice.config, given=request.values, keep_features=request.keep_features)
     return train_on(lambda: data, run, choice, resume=resume)
 
 

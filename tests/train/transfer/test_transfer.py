@@ -268,12 +268,42 @@ def test_a_broken_image_is_skipped_and_counted(capsys, checkpoint, tmp_path):
     assert (summary["val_images"], summary["val_skipped"]) == (35, 1)
 
 
+@pytest.mark.parametrize("how", [("--probe",), ("--knn", 5)], ids=["a linear probe", "k-NN"])
+def test_settings_of_training_that_have_no_effect_on_a_frozen_network_are_named(
+    capsys, folder, checkpoint, tmp_path, request, how
+):
+    used = ["--set", "data.interpolation=bilinear", "--image-size", 32]
+    assert transfer(capsys, folder, checkpoint, tmp_path / "plain", *how, *used)[::2] == (0, "")
+    training = ["--epochs", 3, "--batch-size", 7, "--lr", 0.5, "--seed", 9, "--compile", "--set", "model.drop_path=0.5"]
+    more = [f"--set={key}" for key in ("loss.label_smoothing=0.7", "data.random_crop_min_area=0.1", "run.log_steps=1")]
+    status, _, err = transfer(capsys, folder, checkpoint, tmp_path / "run", *how, *used, *training, *more)
+    unused = ["model.drop_path", "loss.label_smoothing", "data.random_crop_min_area", "run.log_steps"]
+    unused += ["optim.epochs", "data.batch_size", "optim.lr", "run.seed", "run.compile"]
+    told = f"does not train the network, so this has no effect: {', '.join(unused)}"
+    assert (status, err) == (0, f"note: {request.node.callspec.id} {told}\n")
+    kept = [
+        {
+            key: value
+            for key, value in summary_of(tmp_path / name).items()
+            if key not in ("run", "checkpoint", "seconds")
+        }
+        for name in ("plain", "run")
+    ]
+    assert kept[0] == kept[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--checkpoint", "no/such"], "no/such: there is no checkpoint"),
         (["--checkpoint", "timm:resnet81", "--probe"], "timm has no model 'resnet81'"),
         (["--layout", "shards"], "no manifest.json there"),
+        (["--val-share", "2"], "--val-share 2: it must be 0 or more, and below 1, such as 0.1"),
+        (["--val-share", "nan"], "--val-share nan: it must be 0 or more"),
+        (["--task", "detection", "--val-share", "-1"], "--val-share -1: it must be 0 or more"),
+        (["--clips", "2"], "holds images, which have no clips; leave it at 1"),
+        (["--clips", "2", "--probe"], "holds images, which have no clips; leave it at 1"),
+        (["--clips", "2", "--knn", "1"], "holds images, which have no clips; leave it at 1"),
     ],
 )
 def test_a_wrong_value_is_one_line(capsys, folder, checkpoint, tmp_path, arguments, message):

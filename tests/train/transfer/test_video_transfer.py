@@ -245,13 +245,6 @@ def test_images_are_no_videos_and_their_commands_take_no_model_of_videos(capsys,
         assert "is a model of videos" in err
 
 
-def test_there_are_no_clips_of_images(capsys, dataset_folder, weights, tmp_path):
-    given = ["--checkpoint", weights, "--model", MODEL, "--image-size", 32, "--clips", 3, "--output", tmp_path / "run"]
-    status, _, err = answer(capsys, "transfer", dataset_folder, *given)
-    assert (status, err.count("\n")) == (1, 1)
-    assert "holds images, of which there are no clips; leave --clips out" in err
-
-
 def test_predict_names_videos_as_the_val_pass_does(capsys, run, videos, tmp_path):
     status, out, err = answer(capsys, "predict", videos / "val", "--checkpoint", run, "--jsonl", "--device", "cpu")
     assert (status, err) == (0, "")
@@ -282,7 +275,7 @@ def test_embed_takes_no_videos(capsys, videos, weights, tmp_path):
     how = ["--layout", "video", "--checkpoint", weights, "--model", MODEL, "--image-size", 32, "--device", "cpu"]
     status, _, err = answer(capsys, "embed", videos, *how, "--output", tmp_path / "e")
     assert (status, err.count("\n")) == (1, 1), err
-    assert "holds videos" in err
+    assert "holds videos, which are not embedded; give images" in err
 
 
 def test_without_pyav_the_extra_is_named(capsys, monkeypatch, videos, weights, tmp_path):
