@@ -156,6 +156,9 @@ def test_the_order_forbids_what_runs_back_up(package, module, source):
     assert len(list(violations(package, module, imported(source)))) == 1
 
 
+SHARED_BY_COMMAND_LINES = "in21k.shards_manifest.command."
+
+
 def test_only_the_command_lines_import_click():
     importers = {
         module
@@ -163,7 +166,22 @@ def test_only_the_command_lines_import_click():
         for module, source in sources(package).items()
         if any(is_within(name, "click") for name in imported(source))
     }
-    assert {name for name in importers if ".cli." not in name and not name.endswith("__main__")} == set()
+    elsewhere = {name for name in importers if ".cli." not in name and not name.endswith("__main__")}
+    assert all(name.startswith(SHARED_BY_COMMAND_LINES) for name in elsewhere), elsewhere
+
+
+@pytest.mark.parametrize("package", ["prep", "train", "shards_manifest"])
+def test_what_imports_click_is_imported_by_command_lines_alone(package):
+    """What command lines share may import click, so nothing but they may import those modules."""
+    shared = {
+        module
+        for module, source in sources("shards_manifest").items()
+        if any(is_within(name, "click") for name in imported(source))
+    }
+    assert shared
+    for module, source in sources(package).items():
+        used = {found for name in imported(source) for found in shared if is_within(name, found)}
+        assert not used or ".cli." in module or module in shared, (module, used)
 
 
 def test_every_folder_has_a_caption_of_one_line():

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import PREP
+from commands import PREP, error_lines
 
 TRAIN = (sys.executable, "-m", "in21k.train")
 URI = "s3://key:secret@bucket/folder"
@@ -26,7 +26,7 @@ COMMANDS = {
 def test_a_uri_in_place_of_a_local_path_is_one_line(tmp_path, command):
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 2
-    assert run.stderr.count("\n") == 1
+    assert len(error_lines(run.stderr)) == 1
     assert run.stderr.endswith(
         ": s3://bucket/folder: only a path on this machine will do here, not a URI; give a local one\n"
     )

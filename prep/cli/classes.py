@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import LocalPath, json_option, parents_option, print_summary, source_options, with_options
+from in21k.prep.cli.shared import parents_option, print_summary, source_options
 from in21k.prep.cli.taxonomy import chosen_taxonomy, taxonomy_options
 from in21k.prep.dataset.classes import ClassRow, list_classes, write_classes
 from in21k.prep.raw.choices import SourceChoices
+from in21k.shards_manifest.command.options import LocalPath, json_option, with_options
 from in21k.shards_manifest.errors import escaped
 
 

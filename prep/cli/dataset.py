@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import LocalPath, json_option, print_summary
+from in21k.prep.cli.shared import print_summary
 from in21k.prep.dataset.compare import Comparison, compare_datasets
 from in21k.prep.dataset.inspect import (
     ClassFacts,
@@ -24,6 +24,7 @@ from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
 from in21k.prep.dataset.repair import repair_dataset
 from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
+from in21k.shards_manifest.command.options import LocalPath, json_option
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.sidecars import rewrite_sidecars
 from in21k.shards_manifest.storage.location import locate

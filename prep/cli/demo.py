@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from in21k.prep.cli.shared import LocalPath, json_option, print_summary
+from in21k.prep.cli.shared import print_summary
 from in21k.prep.demo.dump import draw_dump
 from in21k.prep.demo.shapes import MOST_SPECIES, SPECIES, draw_shapes
+from in21k.shards_manifest.command.options import LocalPath, json_option
 
 
 @click.command("demo")

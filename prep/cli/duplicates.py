@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from in21k.prep.cli.dataset import out_argument
-from in21k.prep.cli.shared import LocalPath, json_option, print_summary
+from in21k.prep.cli.shared import print_summary
 from in21k.prep.duplicates.find import SearchParameters, find_duplicates
 from in21k.prep.duplicates.image_sets import open_set
 from in21k.prep.duplicates.twins import DISTANCE
 from in21k.prep.executor import Workers, available_cores
 from in21k.prep.stages.drop import Drop, DropParameters
+from in21k.shards_manifest.command.options import LocalPath, json_option
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.storage.location import Location, locate
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import LocalPath, Size, json_option, parents_option, print_summary
+from in21k.prep.cli.shared import parents_option, print_summary
 from in21k.prep.cli.taxonomy import chosen_taxonomy, edges_option, print_findings, tree_source, with_taxonomy
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_hierarchy
 from in21k.prep.hierarchy.write_map import write_class_map
+from in21k.shards_manifest.command.options import LocalPath, Size, json_option
 from in21k.tree.errors import FindingsError
 from in21k.tree.parents import ParentRule
 

@@ -8,12 +8,16 @@ from in21k.prep.cli import demo as cli_demo
 from in21k.prep.cli import duplicates as cli_duplicates
 from in21k.prep.cli import hierarchy as cli_tree
 from in21k.prep.cli import pipeline as cli_pipeline
-from in21k.prep.cli.shared import PROGRAM, PrepGroup
+from in21k.prep.cli.shared import PROGRAM
+from in21k.prep.without_pandas import leave_pandas_out
+from in21k.shards_manifest.command.group import ProgramGroup
 
 
 @click.group(
     PROGRAM.name,
-    cls=PrepGroup,
+    cls=ProgramGroup,
+    program=PROGRAM,
+    before=leave_pandas_out,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

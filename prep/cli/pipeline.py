@@ -9,16 +9,7 @@ import click
 
 from in21k.prep.cli.duplicates import chosen_against, drop_options
 from in21k.prep.cli.selection import chosen_filter, export_option, note_unmatched, selection_options
-from in21k.prep.cli.shared import (
-    Command,
-    Size,
-    json_option,
-    note,
-    parents_option,
-    print_summary,
-    source_options,
-    with_options,
-)
+from in21k.prep.cli.shared import note, parents_option, print_summary, source_options
 from in21k.prep.cli.taxonomy import print_findings, taxonomy_options
 from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
@@ -34,6 +25,7 @@ from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, require_same_output, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
+from in21k.shards_manifest.command.options import Command, Size, json_option, with_options
 from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.parents import ParentRule

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import LocalPath, chosen_source, note
+from in21k.prep.cli.shared import chosen_source, note
 from in21k.prep.cli.taxonomy import chosen_taxonomy
 from in21k.prep.stages.filter import FilterParameters
 from in21k.prep.stages.record import StageRecord
 from in21k.prep.stages.select import ImageSelection, select
+from in21k.shards_manifest.command.options import LocalPath
 
 selection_options = (
     click.option(

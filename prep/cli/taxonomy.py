@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from in21k.prep.cli.shared import LocalPath
 from in21k.prep.stages.labels import dump_labels
+from in21k.shards_manifest.command.options import LocalPath
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import MANIFEST
 from in21k.shards_manifest.storage.location import locate

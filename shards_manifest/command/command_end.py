@@ -4,7 +4,7 @@
 |---|---|
 | nothing | 0, or what the command returns |
 | an expected error: one line, after the traceback if `--debug` is given | 1 |
-| wrong usage | 2 |
+| wrong usage: the usage, then one line | 2 |
 | SIGINT (Ctrl-C) | 130 |
 | SIGTERM | 143 |
 | nobody reads stdout any more, as after `head -1`: nothing is printed | 141, as the shell reports SIGPIPE |
@@ -37,10 +37,12 @@ _FROM_OUTSIDE = (OSError, MemoryError, RecursionError, pa.ArrowException, Import
 class CommandEnd(SystemExit):
     """A command ends with a line on stderr and an exit status; cleanup runs as it does for any exception."""
 
-    def __init__(self, line: str, status: int) -> None:
+    def __init__(self, line: str, status: int, *, above: str = "") -> None:
         super().__init__(status)
         self.line = line
         """Empty if there is nothing to say."""
+        self.above = above and f"{above}\n"
+        """What stands above the line: how the command is used, where that was wrong."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Program:
         except CommandEnd as end:
             if end.line:
                 with suppress(BrokenPipeError):
-                    print(f"{self.name}: {end.line}", file=sys.stderr, flush=True)
+                    print(f"{end.above}{self.name}: {end.line}", file=sys.stderr, flush=True)
             raise
         finally:
             _discard_unwritable(sys.stdout)

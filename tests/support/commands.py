@@ -20,6 +20,12 @@ class RefusedError(Exception):
         self.code = code
 
 
+def error_lines(stderr: str) -> list[str]:
+    """Return the lines of stderr that are errors: no notes, and not how a command is used, above an error in that."""
+    beside = ("note: ", "Usage: ", "Try ")
+    return [line for line in stderr.splitlines() if not line.startswith(beside)]
+
+
 def call(command: str, *arguments) -> dict[str, Any]:
     """Run a command of `in21k-prep` within this process, for speed, and return its JSON summary."""
     from in21k.prep.cli.main import main
@@ -28,7 +34,7 @@ def call(command: str, *arguments) -> dict[str, Any]:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     if result.exit_code:
-        lines = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
+        lines = error_lines(result.stderr)
         assert len(lines) == 1, result.stderr
         assert lines[0].startswith("in21k-prep: error: ")
         raise RefusedError(lines[0].removeprefix("in21k-prep: error: "), result.exit_code)
@@ -45,7 +51,7 @@ def prep(*arguments, before: tuple[str, ...] = (), **options) -> subprocess.Comp
 
 def one_line(run: subprocess.CompletedProcess[str], code: int = 1) -> str:
     """Return the one line with which a command refused; anything else fails the test."""
-    lines = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
+    lines = error_lines(run.stderr)
     assert run.returncode == code, run.stderr
     assert len(lines) == 1, run.stderr
     assert lines[0].startswith("in21k-prep: error: ")

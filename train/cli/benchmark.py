@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from in21k.train.cli.shared import LocalPath, quick_imports, setting_option
+from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.train.cli.shared import quick_imports, setting_option
 
 
 @click.command()
@@ -31,7 +32,7 @@ from in21k.train.cli.shared import LocalPath, quick_imports, setting_option
     show_default=True,
     help="What the rows of the table are.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+@json_option
 def benchmark(
     checkpoints: tuple[str, ...], tasks: Path, output: Path, jobs: int, device: str | None, rows: str, as_json: bool
 ) -> None:

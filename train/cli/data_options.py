@@ -1,9 +1,11 @@
 """The options that say in which layout DATA are, and where their parts lie."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from in21k.shards_manifest.command.options import Command, with_options
 
 if TYPE_CHECKING:
     from in21k.train.data.open_data import DataRequest
@@ -27,59 +29,52 @@ LAYOUTS = (
 
 _NAMES = ("layout", "val_share", "annotations", "val", "images")
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
-
-def data_options(layout: str, *more: str) -> Callable[[_Command], _Command]:
+def data_options(layout: str, *more: str) -> Callable[[Command], Command]:
     """Return what adds the options to a command.
 
     Args:
         layout: the one that DATA have by default.
         more: further layouts.
     """
-    options = (
-        click.option(
-            "--layout",
-            type=click.Choice((*LAYOUTS, *more)),
-            default=layout,
-            show_default=True,
-            help="The layout of DATA; auto recognizes it.",
-        ),
-        click.option(
-            "--val-share",
-            type=float,
-            default=0.0,
-            metavar="SHARE",
-            help="Fraction of each class to hold out for validation if DATA has no val split.",
-        ),
-        click.option(
-            "--annotations",
-            default="",
-            metavar="FILE",
-            help="For COCO, iNaturalist and Open Images, the annotations of the training images.",
-        ),
-        click.option(
-            "--val",
-            default="",
-            metavar="FILE",
-            help="Validation images: annotations as for --annotations, the other CSV of a CSV or of Kinetics, or the "
-            "tars of WebDataset.",
-        ),
-        click.option(
-            "--images",
-            default="",
-            metavar="FOLDER",
-            help="For CSV, iNaturalist and Open Images, where paths begin; for Kinetics, where the videos are; by "
-            "default by the list.",
-        ),
+    return with_options(
+        (
+            click.option(
+                "--layout",
+                type=click.Choice((*LAYOUTS, *more)),
+                default=layout,
+                show_default=True,
+                help="The layout of DATA; auto recognizes it.",
+            ),
+            click.option(
+                "--val-share",
+                type=float,
+                default=0.0,
+                metavar="SHARE",
+                help="Fraction of each class to hold out for validation if DATA has no val split.",
+            ),
+            click.option(
+                "--annotations",
+                default="",
+                metavar="FILE",
+                help="For COCO, iNaturalist and Open Images, the annotations of the training images.",
+            ),
+            click.option(
+                "--val",
+                default="",
+                metavar="FILE",
+                help="Validation images: annotations as for --annotations, the other CSV of a CSV or of Kinetics, or "
+                "the tars of WebDataset.",
+            ),
+            click.option(
+                "--images",
+                default="",
+                metavar="FOLDER",
+                help="For CSV, iNaturalist and Open Images, where paths begin; for Kinetics, where the videos are; by "
+                "default by the list.",
+            ),
+        )
     )
-
-    def add(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 def data_request(data: str, options: dict[str, Any]) -> "DataRequest":

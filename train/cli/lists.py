@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.options import json_option
 from in21k.train.config.overrides import flatten
 from in21k.train.config.settings import SETTINGS, Config
 from in21k.train.model.architectures import architecture_rows
@@ -13,7 +14,7 @@ from in21k.train.recipes import read_recipe
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@json_option
 def models(as_json: bool) -> None:
     """List the paper's architectures, by the names that --model takes besides timm's.
 
@@ -30,7 +31,7 @@ def models(as_json: bool) -> None:
 
 @click.command("settings")
 @click.option("--recipe", default="", metavar="NAME|FILE", help="Show this recipe's values instead of the defaults.")
-@click.option("--json", "as_json", is_flag=True, help="Print the settings as JSON.")
+@json_option
 def settings_command(recipe: str, as_json: bool) -> None:
     """List the settings that --set and recipes can change: value, range or choices, and what they do.
 

@@ -2,6 +2,7 @@
 
 import click
 
+from in21k.shards_manifest.command.group import ProgramGroup
 from in21k.train.cli import benchmark as cli_benchmark
 from in21k.train.cli import embed as cli_embed
 from in21k.train.cli import lists as cli_lists
@@ -12,12 +13,13 @@ from in21k.train.cli import retrieve as cli_retrieve
 from in21k.train.cli import throughput as cli_throughput
 from in21k.train.cli import transfer as cli_transfer
 from in21k.train.cli import use as cli_use
-from in21k.train.cli.shared import PROGRAM, TrainGroup
+from in21k.train.cli.shared import PROGRAM
 
 
 @click.group(
     PROGRAM.name,
-    cls=TrainGroup,
+    cls=ProgramGroup,
+    program=PROGRAM,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

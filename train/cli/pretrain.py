@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.options import LocalPath
 from in21k.train.cli.boxes import evaluated_as_detector
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
-    LocalPath,
     clips_option,
     inputs_option,
     print_summary,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from in21k.train.cli.shared import LocalPath, check_there, print_summary, quick_imports
+from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.train.cli.shared import check_there, print_summary, quick_imports
 from in21k.train.cli.use import data_option, hierarchy_option
 
 
@@ -25,7 +26,7 @@ from in21k.train.cli.use import data_option, hierarchy_option
 @click.option("--push", default="", metavar="OWNER/NAME", help="Upload the folder to the Hugging Face hub, too.")
 @click.option("--public", is_flag=True, help="With --push: everyone may see it; by default it is private.")
 @click.option("--overwrite", is_flag=True, help="With --push: replace files of a model that is already there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@json_option
 def export(
     checkpoint: Path,
     out: Path,

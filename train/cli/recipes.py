@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.options import json_option
 from in21k.shards_manifest.errors import escaped
 from in21k.train.recipes.recipe import Recipe, open_recipe, recipe_names
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 
 
 @click.group(invoke_without_command=True)

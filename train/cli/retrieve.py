@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.options import LocalPath
 from in21k.train.cli.data_options import data_options, data_request
-from in21k.train.cli.shared import LocalPath, print_summary, quick_imports, settings_of, shared
+from in21k.train.cli.shared import print_summary, quick_imports, settings_of, shared
 from in21k.train.cli.use import batch_size_option, model_option
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config

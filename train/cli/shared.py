@@ -1,4 +1,4 @@
-"""What all commands of `in21k-train` share: options that change settings, imports, ends, how a summary is printed."""
+"""What commands of `in21k-train` share among themselves: options that change settings, imports, summaries."""
 
 import atexit
 import gc
@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import click
 
-from in21k.shards_manifest.command.command_end import WRONG_USAGE, CommandEnd, Program
-from in21k.shards_manifest.errors import DatasetError, escaped, one_line
-from in21k.shards_manifest.storage.local_files import local_path
+from in21k.shards_manifest.command.command_end import Program
+from in21k.shards_manifest.command.options import Command, LocalPath, json_option, with_options
+from in21k.shards_manifest.errors import escaped
 from in21k.train.config.overrides import check_value
 from in21k.train.config.settings import SETTINGS
 from in21k.train.config.sizes import EXAMPLE
@@ -23,8 +23,6 @@ PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={"pycocotools":
 
 _SKIPPED: Mapping[str, str] = {"train": "skipped_images", "val": "val_skipped"}
 """Where a summary counts the skipped images of each split."""
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 KEYS: Mapping[str, str] = {
     "model": "model.name",
@@ -51,7 +49,7 @@ KEYS: Mapping[str, str] = {
 """The setting that each option changes."""
 
 
-def setting_option(name: str, *, key: str = "", more: str = "", **changes: Any) -> Callable[[_Command], _Command]:
+def setting_option(name: str, *, key: str = "", more: str = "", **changes: Any) -> Callable[[Command], Command]:
     """Return the option that changes a setting, with the setting's type, choices and help.
 
     Args:
@@ -89,10 +87,8 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def shared(command: _Command) -> _Command:
-    """Add the options of every command that runs a model."""
-    return _with_options(
-        command,
+shared = with_options(
+    (
         setting_option(
             "image_size",
             metavar="PIXELS",
@@ -106,9 +102,10 @@ def shared(command: _Command) -> _Command:
         setting_option("max_skipped", metavar="SHARE", more="0.001 by default."),
         setting_option("cache", metavar="FOLDER", help="A local folder that keeps shards of an object store."),
         setting_option("cache_size", metavar="SIZE", more="100GB by default."),
-        click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON."),
+        json_option,
     )
-
+)
+"""The options of every command that runs a model."""
 
 any_setting_option = click.option(
     "--set",
@@ -124,10 +121,8 @@ recipe_option = click.option(
 )
 
 
-def training(command: _Command) -> _Command:
-    """Add the options of every command that trains a model."""
-    return _with_options(
-        command,
+training = with_options(
+    (
         click.option("--output", required=True, type=LocalPath(), metavar="RUN", help="The run's folder."),
         setting_option("epochs", metavar="N"),
         setting_option("batch_size", metavar="N"),
@@ -137,31 +132,8 @@ def training(command: _Command) -> _Command:
         click.option("--resume", is_flag=True, help="Continue the run in RUN from its newest checkpoint."),
         any_setting_option,
     )
-
-
-class LocalPath(click.Path):
-    """An option's path on this machine; a URI is refused."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path that a text names."""
-        try:
-            return local_path(str(super().convert(value, param, ctx)))
-        except DatasetError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Probability(click.FloatRange):
-    """An option's probability, 0 to 1."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 1)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the probability that a text gives; NaN, which no range excludes, is refused."""
-        found: float = super().convert(value, param, ctx)
-        if found != found:
-            self.fail(f"{value} is no number from 0 to 1.", param, ctx)
-        return found
+)
+"""The options of every command that trains a model."""
 
 
 def check_there(checkpoint: Path) -> None:
@@ -195,36 +167,6 @@ def quick_imports() -> Iterator[None]:
         gc.enable()
 
 
-class TrainGroup(click.Group):
-    """A group whose commands all end as `shards_manifest.command.command_end` says."""
-
-    def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run the command line and leave the process with its exit status.
-
-        The context's object is whether it is the process's own command line, rather than one that a program gives.
-        """
-        is_own_process = not args and "args" not in extra
-        with PROGRAM.ending():
-            try:
-                status = super().main(*args, **extra | {"standalone_mode": False, "obj": is_own_process})
-            except click.exceptions.NoArgsIsHelpError as error:
-                error.show()
-                status = WRONG_USAGE
-            except click.ClickException as error:
-                raise CommandEnd(f"error: {one_line(error.format_message(), None)}", error.exit_code) from error
-        sys.exit(status if isinstance(status, int) else 0)
-
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the command line under the program's name, however it was started; `--help` prints here."""
-        with PROGRAM.answers():
-            return super().make_context(PROGRAM.name, *args[1:], **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; whatever stops it is answered here, before click can answer signals and closed pipes."""
-        with PROGRAM.answers(debug=ctx.params["debug"]):
-            return super().invoke(ctx)
-
-
 def show_run(run: Callable[[], Mapping[str, Any] | None], as_json: bool) -> None:
     """Train and print the summary, or that SIGTERM stopped the run."""
     from in21k.train.trainer.preemption import Preempted
@@ -254,9 +196,3 @@ def _readable(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_readable(item)}" for key, item in value.items())
     return f"{value:.4f}" if isinstance(value, float) else escaped(str(value))
-
-
-def _with_options(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:
-    for option in reversed(options):
-        command = option(command)
-    return command

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from in21k.shards_manifest.command.options import LocalPath, Probability
 from in21k.shards_manifest.errors import errors_naming
 from in21k.train.cli.boxes import finds_boxes, print_boxes
 from in21k.train.cli.predictions import print_each
-from in21k.train.cli.shared import (
-    LocalPath,
-    Probability,
-    check_there,
-    quick_imports,
-    setting_option,
-    settings_of,
-)
+from in21k.train.cli.shared import check_there, quick_imports, setting_option, settings_of
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 

@@ -106,11 +106,13 @@ def test_a_loss_that_is_not_finite_stops_the_run(capsys, dataset_folder, tmp_pat
 @pytest.mark.parametrize(
     "arguments", [["pretrain"], ["evaluate", "x"], ["nothing"], ["pretrain", "x", "--epochs", "many"]]
 )
-def test_wrong_usage_is_one_line_and_status_2(capsys, arguments):
+def test_wrong_usage_is_one_line_below_the_usage_and_status_2(capsys, arguments):
     status, _, err = answer(capsys, *arguments)
+    usage, hint, line = err.splitlines()
     assert status == 2
-    assert err.startswith("in21k-train: error: ")
-    assert err.count("\n") == 1
+    assert usage.startswith("Usage: in21k-train")
+    assert hint.startswith("Try in21k-train")
+    assert line.startswith("in21k-train: error: ")
 
 
 def test_debug_shows_the_traceback(capsys, tmp_path):

@@ -1,0 +1,59 @@
+"""The group of commands that a program of ours is: how its command line starts, and how it ends."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from in21k.shards_manifest.command.command_end import WRONG_USAGE, CommandEnd, Program
+from in21k.shards_manifest.errors import one_line
+
+
+class ProgramGroup(click.Group):
+    """A program's commands, which all end as `command_end` says.
+
+    The context's object is whether it is the process's own command line, rather than one that a program gives.
+
+    Args:
+        program: whose commands they are.
+        before: is called before a command line is parsed.
+        given: what click's group is given.
+    """
+
+    def __init__(self, *given: Any, program: Program, before: Callable[[], object] = bool, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.program = program
+        self.before = before
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the command line and leave the process with its exit status."""
+        self.before()
+        is_own_process = not args and "args" not in extra
+        with self.program.ending():
+            try:
+                status = super().main(*args, **extra | {"standalone_mode": False, "obj": is_own_process})
+            except click.exceptions.NoArgsIsHelpError as error:
+                error.show()
+                status = WRONG_USAGE
+            except click.ClickException as error:
+                line = f"error: {one_line(error.format_message(), None)}"
+                raise CommandEnd(line, error.exit_code, above=_usage(error)) from error
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line under the program's name, however it was started; `--help` prints here."""
+        with self.program.answers():
+            return super().make_context(self.program.name, *args[1:], **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; whatever stops it is answered here, before click can answer signals and closed pipes."""
+        with self.program.answers(debug=ctx.params["debug"]):
+            return super().invoke(ctx)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Return how the command is used, where an error is in how it was."""
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return ""
+    return f"{error.ctx.get_usage()}\nTry {error.ctx.command_path} --help."

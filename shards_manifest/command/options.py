@@ -1,0 +1,66 @@
+"""Options that commands of both programs take, and what their values may be."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from in21k.shards_manifest.errors import DatasetError
+from in21k.shards_manifest.sizes import SizeError, parse_size
+from in21k.shards_manifest.storage.local_files import local_path
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+
+
+class LocalPath(click.Path):
+    """An option's path on this machine; a URI is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path that a text names."""
+        try:
+            return local_path(str(super().convert(value, param, ctx)))
+        except DatasetError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Size(click.ParamType[int]):
+    """An option's size in bytes, written as 600MB or 2GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the size that a text states, in bytes."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_size(value)
+        except SizeError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Probability(click.FloatRange):
+    """An option's probability, 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the probability that a text gives; NaN, which no range excludes, is refused."""
+        found: float = super().convert(value, param, ctx)
+        if found != found:
+            self.fail(f"{value} is no number from 0 to 1.", param, ctx)
+        return found
+
+
+def with_options(*groups: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Return a decorator that adds groups of options, in order."""
+
+    def add(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return add
