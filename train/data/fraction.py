@@ -6,6 +6,7 @@ no seed of the run, so that runs with different seeds share their images; the va
 """
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,6 +134,11 @@ class FractionData:
     def image_size(self) -> int | None:
         """Side of the images in pixels; None where they differ."""
         return self.whole.image_size
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """Names of samples that the whole lists and has not."""
+        return self.whole.missing
 
     def decoding(self, image_size: int) -> Decoding:
         """Return how the images become pixels at a size."""

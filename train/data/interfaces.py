@@ -190,6 +190,10 @@ class TrainingData(Protocol):
     def image_size(self) -> int | None:
         """Side of the images in pixels; None where they differ."""
 
+    @property
+    def missing(self) -> Sequence[str]:
+        """Names of samples that a list has and the data have not; they are in no split."""
+
     def decoding(self, image_size: int) -> Decoding:
         """Return how these images become pixels at a size: cropped at the center or squished, skipped if damaged."""
 

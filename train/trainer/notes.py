@@ -5,9 +5,7 @@ from pathlib import Path
 
 from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import Config
-from in21k.train.data.fraction import whole_of
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.data.open_datasets.videos import VideoDataset
 from in21k.train.device.ranks import Ranks
 from in21k.train.run.folder import Start, log_skipped
 
@@ -33,8 +31,7 @@ def tell_one_level(config: Config, dataset: TrainingData, ranks: Ranks) -> None:
 
 def tell_missing(run: Path, start: Start, dataset: TrainingData) -> None:
     """Say how many videos a list has that are not there, and name them all in skipped.csv, at step 0 of a new run."""
-    whole = whole_of(dataset)
-    missing = whole.missing if isinstance(whole, VideoDataset) else ()
+    missing = dataset.missing
     if not missing:
         return
     if not start.step:

@@ -99,6 +99,8 @@ class ListedDataset:
     """Side of the images in pixels; None where they differ."""
     lineages: Sequence[Sequence[str]] = ()
     """Of each class, the names of what lies above it, the outermost first; empty where the data have no taxonomy."""
+    missing: Sequence[str] = ()
+    """Names of samples that a list has and the folder has not; they are in no split."""
 
     @cached_property
     def hierarchy(self) -> Hierarchy:

@@ -1,6 +1,5 @@
 """Video files in class folders: train/CLASS/VIDEO and val/CLASS/VIDEO, as images lie in an image folder."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,6 @@ EXTENSIONS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"))
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VideoDataset(ListedDataset):
     """Videos in the splits `train` and `val`, and a plain list of C classes; implements `TrainingData`."""
-
-    missing: Sequence[str] = ()
-    """Names of videos that a list has and the folder has not; they are in no split."""
 
     def decoding(self, image_size: int) -> Decoding:
         """Return how frames become pixels: squished into a square."""

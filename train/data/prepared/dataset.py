@@ -1,6 +1,7 @@
 """A prepared dataset as training sees it: manifest, hierarchy, images per class."""
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -65,6 +66,11 @@ class Dataset:
     def image_size(self) -> int | None:
         """Side of the images in pixels; None if the manifest does not state it."""
         return self.manifest.images.size
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """Names of samples that are listed and not there: none, or the dataset would not open."""
+        return ()
 
     def decoding(self, image_size: int | None = None) -> Decoding:
         """Return how the images become pixels: cropped where `in21k-prep` resized the short edge, at the center.
