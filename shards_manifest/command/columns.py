@@ -18,7 +18,7 @@ def terminal_width() -> int | None:
 
 
 def width_of(text: str) -> int:
-    """Return the columns that a text takes on a terminal: two for a wide East Asian letter, none for a combining mark."""
+    """Return the columns of a terminal that a text takes: a wide East Asian letter two, a combining mark none."""
     if text.isascii():
         return len(text)
     return sum(map(_letter_width, text))

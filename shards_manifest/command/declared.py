@@ -16,7 +16,7 @@ _KEYS: Mapping[str, Sequence[str]] = {
     command: tuple(keys.split()) for commands in PROGRAMS.values() for command, keys in commands.items()
 }
 _COLUMNS: Mapping[str, Sequence[str]] = {
-    rows: tuple(keys.split()) for rows, keys in (prep_facts.COLUMNS | train_facts.COLUMNS).items()
+    rows: tuple(keys.split()) for rows, keys in {**prep_facts.COLUMNS, **train_facts.COLUMNS}.items()
 }
 
 
