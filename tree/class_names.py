@@ -6,9 +6,7 @@ from types import MappingProxyType
 
 from in21k.tree.edges import FIRST_PARENT
 from in21k.tree.parents import ParentRule, known_synset
-from in21k.tree.wordnet import load_wordnet
-
-WORDNET_SOURCE = "WordNet 3.0"
+from in21k.tree.wordnet import WORDNET_SOURCE, load_wordnet
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,8 @@ class ClassNames:
     """[C]: all words for each class, including its name."""
     all_parents: Sequence[Sequence[str]]
     """[C]: all parents of each class in the source, kept or not."""
+    glosses: Sequence[str | None] = ()
+    """[C]: what each class is, where the source says it; empty where it says it of none."""
 
 
 def wordnet_class_names(wnids: Sequence[str], rule: ParentRule) -> ClassNames:
@@ -41,6 +41,7 @@ def wordnet_class_names(wnids: Sequence[str], rule: ParentRule) -> ClassNames:
         names=[synset.name for synset in synsets],
         lemmas=[synset.lemmas for synset in synsets],
         all_parents=[synset.hypernyms for synset in synsets],
+        glosses=[synset.gloss for synset in synsets],
     )
 
 
@@ -70,6 +71,7 @@ def edge_class_names(
         names=[words[0] for words in lemmas],
         lemmas=lemmas,
         all_parents=[tuple(parents.get(name, ())) for name in classes],
+        glosses=[wordnet[name].gloss if name in wordnet else None for name in classes],
     )
 
 

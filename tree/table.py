@@ -15,7 +15,7 @@ from in21k.tree.errors import TreeError
 from in21k.tree.hierarchy import ROOT, Hierarchy, Int64Array, build_hierarchy
 from in21k.tree.parents import ParentRule, primary_parents
 
-FORMAT_VERSION = "2"
+FORMAT_VERSION = "3"
 
 SCHEMA = pa.schema(
     [
@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
         pa.field("wnid", pa.string(), nullable=False),
         pa.field("name", pa.string(), nullable=False),
         pa.field("lemmas", pa.list_(pa.string()), nullable=False),
+        pa.field("gloss", pa.string()),  # null where the source has none
         pa.field("parent_index", pa.int32(), nullable=False),  # -1 for roots
         pa.field("parent_wnid", pa.string()),  # null for roots
         pa.field("level", pa.int32(), nullable=False),
@@ -45,7 +46,7 @@ SCHEMA = pa.schema(
 
 
 LATER_COLUMNS = ("ancestors", "leaves")
-"""What tables of format 1 lack."""
+"""What tables of format 1 lack. Those of formats 1 and 2 lack `gloss`, too, which may be null in any."""
 
 ANY_SCHEMA = pa.schema([field.with_nullable(field.nullable or field.name in LATER_COLUMNS) for field in SCHEMA])
 """The columns of a table of any format: those of SCHEMA, of which some may be missing."""
@@ -104,6 +105,7 @@ def named_table(
         "wnid": hierarchy.wnids,
         "name": class_names.names,
         "lemmas": class_names.lemmas,
+        "gloss": class_names.glosses or [None] * len(hierarchy),
         "parent_index": parents,
         "parent_wnid": [None if parent == ROOT else hierarchy.wnids[parent] for parent in parents],
         "level": hierarchy.levels,
@@ -122,6 +124,11 @@ def named_table(
     }
     arrays = [pa.array(columns[field.name], field.type) for field in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata(_metadata(hierarchy, class_names)))
+
+
+def as_format_2(table: pa.Table) -> pa.Table:
+    """Return a hierarchy table as in21k wrote it before it had glosses."""
+    return table.drop_columns("gloss").replace_schema_metadata({**table.schema.metadata, b"in21k.format": b"2"})
 
 
 def write_table(table: pa.Table, sink: Path | BinaryIO) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from in21k.tree.class_names import WORDNET_SOURCE, ClassNames
+from in21k.tree.class_names import ClassNames
 from in21k.tree.edges import EdgeList, chosen_parents, rule_for_edges
 from in21k.tree.parents import ParentRule, known_synset, primary_parents
-from in21k.tree.wordnet import load_wordnet
+from in21k.tree.wordnet import WORDNET_SOURCE, load_wordnet
 
 
 class TaxonomyKind(StrEnum):
@@ -55,6 +55,14 @@ class Taxonomy(Protocol):
         """
         ...
 
+    def gloss(self, label: str) -> str | None:
+        """Return what a label means, None where the taxonomy does not say.
+
+        Raises:
+            TreeError: there is no such label.
+        """
+        ...
+
     def parents(self, label: str) -> Sequence[str]:
         """Return all parents of a label.
 
@@ -91,6 +99,10 @@ class WordNet:
         """Return a synset's lemmas."""
         return known_synset(self._synsets, label).lemmas
 
+    def gloss(self, label: str) -> str:
+        """Return a synset's gloss."""
+        return known_synset(self._synsets, label).gloss
+
     def parents(self, label: str) -> Sequence[str]:
         """Return a synset's hypernyms, without those that it is an instance of."""
         return known_synset(self._synsets, label).hypernyms
@@ -121,6 +133,9 @@ class EdgeTaxonomy:
         """Return the name that the file gives a label, or the label itself."""
         return (self.edges.names.get(label, label),)
 
+    def gloss(self, label: str) -> None:
+        """Return None: the file has names and parents."""
+
     def parents(self, label: str) -> Sequence[str]:
         """Return a label's parents in the file's order."""
         return self.edges.parents.get(label, ())
@@ -144,6 +159,9 @@ class FolderTaxonomy:
     def words(self, label: str) -> Sequence[str]:
         """Return the folder's name."""
         return (label.rpartition("/")[2],)
+
+    def gloss(self, label: str) -> None:
+        """Return None: a folder has no more than its name."""
 
     def parents(self, label: str) -> Sequence[str]:
         """Return the path of the folder around a folder; nothing for an outermost one."""
@@ -170,6 +188,9 @@ class FlatTaxonomy:
         """Return the label."""
         return (label,)
 
+    def gloss(self, label: str) -> None:
+        """Return None: a label is all there is."""
+
     def parents(self, label: str) -> Sequence[str]:  # noqa: ARG002 - of any label
         """Return nothing."""
         return ()
@@ -192,6 +213,7 @@ def class_names(taxonomy: Taxonomy, labels: Sequence[str]) -> ClassNames:
         names=[of_label[0] for of_label in words],
         lemmas=words,
         all_parents=[taxonomy.parents(label) for label in labels],
+        glosses=[taxonomy.gloss(label) for label in labels],
     )
 
 

@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 SYNSETS = 82_115
 """The number of noun synsets in WordNet 3.0."""
 
+WORDNET_SOURCE = "WordNet 3.0"
+"""What tables call it."""
+
 TABLE = "wordnet30-nouns.parquet"
 SCHEMA = pa.schema(
     [
@@ -26,6 +29,7 @@ SCHEMA = pa.schema(
         pa.field("lemmas", pa.list_(pa.string()), nullable=False),
         pa.field("hypernyms", pa.list_(pa.string()), nullable=False),
         pa.field("instance_hypernyms", pa.list_(pa.string()), nullable=False),
+        pa.field("gloss", pa.string(), nullable=False),
     ],
     metadata={"source": "WordNet 3.0, noun synsets"},
 )
@@ -54,6 +58,8 @@ class Synset:
     """The wnids of its hypernyms, in WordNet's order."""
     instance_hypernyms: tuple[str, ...]
     """The wnids of what it is an instance of; these do not count as parents in the hierarchy."""
+    gloss: str
+    """What it means: a definition, and perhaps examples, as WordNet's noun file has them."""
 
     @property
     def name(self) -> str:
@@ -74,10 +80,12 @@ class _Nouns(Mapping[str, Synset]):
     def __init__(self, table: pa.Table) -> None:
         self._rows = {wnid: row for row, wnid in enumerate(table["wnid"].to_pylist())}
         self._columns = [_Lists(table[name]) for name in ("lemmas", "hypernyms", "instance_hypernyms")]
+        self._glosses = table["gloss"].combine_chunks()
 
     def __getitem__(self, wnid: str) -> Synset:
         row = self._rows[wnid]
-        return Synset(wnid, *(column[row] for column in self._columns))
+        lemmas, hypernyms, instance_hypernyms = (column[row] for column in self._columns)
+        return Synset(wnid, lemmas, hypernyms, instance_hypernyms, self._glosses[row].as_py())
 
     def __contains__(self, wnid: object) -> bool:
         return wnid in self._rows
@@ -113,6 +121,7 @@ def read_wordnet_folder(folder: Path) -> Iterator[Synset]:
             lemmas=tuple(name.replace("_", " ") for name in synset.lemma_names()),
             hypernyms=tuple(map(_wnid, synset.hypernyms())),
             instance_hypernyms=tuple(map(_wnid, synset.instance_hypernyms())),
+            gloss=synset.gloss,
         )
 
 
@@ -127,7 +136,8 @@ def write_wordnet_table(folder: Path, output: Path) -> int:
         raise ValueError(f"{folder} has {len(synsets)} noun synsets; WordNet 3.0 has {SYNSETS}")
     columns = {field.name: [getattr(synset, field.name) for synset in synsets] for field in SCHEMA}
     temporary = output.with_name(f".{output.name}.tmp")
-    pq.write_table(pa.table(columns, schema=SCHEMA), temporary, compression="zstd", compression_level=19)
+    table = pa.table(columns, schema=SCHEMA)  # without dictionaries it is smaller: most of it is glosses, no two alike
+    pq.write_table(table, temporary, compression="zstd", compression_level=19, use_dictionary=False)
     temporary.replace(output)
     return len(synsets)
 
@@ -148,6 +158,7 @@ def _reader(folder: Path) -> Any:
         def _synset_from_pos_and_line(self, pos: str, line: str) -> Any:
             # nltk keeps a synset's pointers in a set, whose order varies between runs; the line has WordNet's order.
             synset = super()._synset_from_pos_and_line(pos, line)
+            synset.gloss = line.partition(" | ")[2].strip()
             for symbol, targets in synset._pointers.items():
                 position = {target: line.index(f" {symbol} {target[1]:08d} {target[0]} ") for target in targets}
                 synset._pointers[symbol] = sorted(targets, key=position.__getitem__)

@@ -14,6 +14,7 @@ from in21k.prep.dataset.classes import ClassRow, list_classes, write_classes
 from in21k.prep.raw.choices import SourceChoices
 from in21k.shards_manifest.command.options import LocalPath, json_option, with_options
 from in21k.shards_manifest.errors import escaped
+from in21k.tree.glosses import definition
 
 
 @click.command("classes")
@@ -52,7 +53,8 @@ def classes_command(
         click.echo(json.dumps({"command": "classes", **_counts(rows, export), "list": [asdict(row) for row in rows]}))
         return
     for row in rows:
-        click.echo("\t".join(escaped("" if value is None else str(value)) for value in asdict(row).values()))
+        values = asdict(row) | {"gloss": definition(row.gloss)}
+        click.echo("\t".join(escaped("" if value is None else str(value)) for value in values.values()))
     print_summary("classes", _counts(rows, export), as_json=False)
 
 

@@ -29,6 +29,7 @@ from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.sidecars import rewrite_sidecars
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
+from in21k.tree.glosses import definition
 
 out_argument = click.argument("out", metavar="OUT")
 SHOWN = 12
@@ -246,7 +247,8 @@ def _class_facts(found: ClassFacts, as_json: bool) -> dict[str, Any]:
     del facts["samples"]
     more = [f"{len(found.children) - SHOWN:,} more"] if len(found.children) > SHOWN else []
     children = ", ".join([*found.children[:SHOWN], *more])
-    return facts | {"lemmas": ", ".join(found.lemmas), "children": children or "none"}
+    gloss = definition(found.gloss or "none")
+    return facts | {"lemmas": ", ".join(found.lemmas), "gloss": gloss, "children": children or "none"}
 
 
 def _sample_facts(found: SampleFacts) -> dict[str, Any]:

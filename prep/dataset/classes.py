@@ -20,11 +20,11 @@ from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, read_ma
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.class_lists import PublishedList, published_class_list
-from in21k.tree.class_names import WORDNET_SOURCE
 from in21k.tree.hierarchy import build_hierarchy
 from in21k.tree.subtree import Parents, in_subtrees
 from in21k.tree.table import ANY_SCHEMA
 from in21k.tree.taxonomy import Taxonomy, TaxonomyKind, WordNet
+from in21k.tree.wordnet import WORDNET_SOURCE
 
 _SOURCE = b"in21k.source"
 
@@ -43,6 +43,8 @@ class ClassRow:
     """Its level among the classes that are kept, or in a dump or list among all; None for one that is dropped."""
     reason: str
     """`kept`, or why it is dropped; empty where nothing has been decided yet."""
+    gloss: str = ""
+    """What it is, in WordNet's words; empty where the taxonomy does not say."""
 
     @property
     def is_kept(self) -> bool:
@@ -136,9 +138,7 @@ def _of_labels(images: Mapping[str, int | None], taxonomy: Taxonomy) -> list[Cla
     known = sorted((label for label in images if label in taxonomy), key=str.encode)
     levels = dict(zip(known, build_hierarchy(known, taxonomy.parent).levels.tolist(), strict=True))
     return [
-        ClassRow(label, taxonomy.words(label)[0], count, levels[label], "")
-        if label in levels
-        else ClassRow(label, "", count, None, unknown.value)
+        _row(taxonomy, label, count, levels.get(label), "" if label in levels else unknown.value)
         for label, count in images.items()
     ]
 
@@ -150,25 +150,39 @@ def _of_work(work: Location) -> tuple[list[ClassRow], Parents]:
     kept = [label for label, is_kept in zip(table["wnid"], table["kept"], strict=True) if is_kept]
     levels = dict(zip(kept, build_hierarchy(kept, taxonomy.parent).levels.tolist(), strict=True))
     columns = zip(table["wnid"], table["images"], table["reason"], strict=True)
-    rows = [
-        ClassRow(label, taxonomy.words(label)[0] if label in taxonomy else "", images, levels.get(label), reason)
-        for label, images, reason in columns
-    ]
+    rows = [_row(taxonomy, label, images, levels.get(label), reason) for label, images, reason in columns]
     return rows, taxonomy.parents
+
+
+def _row(taxonomy: Taxonomy, label: str, images: int | None, level: int | None, reason: str) -> ClassRow:
+    if label not in taxonomy:
+        return ClassRow(label, "", images, level, reason)
+    return ClassRow(label, taxonomy.words(label)[0], images, level, reason, taxonomy.gloss(label) or "")
 
 
 def _of_dataset(dataset: Location) -> tuple[list[ClassRow], Parents]:
     read_manifest(dataset)
     hierarchy = read_columns(dataset / HIERARCHY, ANY_SCHEMA)
-    table: dict[str, Any] = hierarchy.select(["wnid", "level", "wordnet_parents"]).to_pydict()
+    table: dict[str, Any] = hierarchy.select(["wnid", "gloss", "level", "wordnet_parents"]).to_pydict()
     levels = dict(zip(table["wnid"], table["level"], strict=True))
     classes: dict[str, Any] = read_columns(dataset / CLASSES, DATASET_CLASSES_SCHEMA).to_pydict()
     columns = (classes[name] for name in ("wnid", "name", "images", "reason"))
+    wordnet = None
+    if (hierarchy.schema.metadata or {}).get(_SOURCE, WORDNET_SOURCE.encode()) == WORDNET_SOURCE.encode():
+        wordnet = WordNet()
+    glosses = dict(zip(table["wnid"], table["gloss"], strict=True))
     rows = [
-        ClassRow(label, name or "", images, levels.get(label), reason)
+        ClassRow(label, name or "", images, levels.get(label), reason, _gloss(label, glosses, wordnet))
         for label, name, images, reason in zip(*columns, strict=True)
     ]
-    if (hierarchy.schema.metadata or {}).get(_SOURCE, WORDNET_SOURCE.encode()) == WORDNET_SOURCE.encode():
-        return rows, WordNet().parents
+    if wordnet:
+        return rows, wordnet.parents
     above: dict[str, list[str]] = dict(zip(table["wnid"], table["wordnet_parents"], strict=True))
     return rows, lambda label: above.get(label, ())
+
+
+def _gloss(label: str, glosses: Mapping[str, str | None], wordnet: WordNet | None) -> str:
+    """Return the gloss of a class, empty if there is none; of WordNet's, those that were dropped have one, too."""
+    if wordnet is None:
+        return glosses.get(label) or ""
+    return wordnet.gloss(label) if label in wordnet else ""

@@ -17,6 +17,7 @@ from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.local_files import make_folder, write_atomic
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, padded
+from in21k.tree.glosses import glosses_of
 from in21k.tree.table import SCHEMA
 
 _HIERARCHY = pa.schema(
@@ -27,6 +28,7 @@ _HIERARCHY = pa.schema(
             "wnid",
             "name",
             "lemmas",
+            "gloss",
             "path_names",
             "level",
             "children",
@@ -61,6 +63,8 @@ class ClassFacts:
     class_index: int
     wnid: str
     lemmas: tuple[str, ...]
+    gloss: str | None
+    """What it is, in WordNet's words; None where the taxonomy does not say."""
     path: str
     """Names from the root down: `animal > domestic animal > dog`."""
     level: int
@@ -126,6 +130,7 @@ def inspect_class(dataset: Location, named: str, limit: int) -> ClassFacts:
         class_index=row["class_index"],
         wnid=row["wnid"],
         lemmas=tuple(row["lemmas"]),
+        gloss=glosses_of(hierarchy.slice(row["class_index"], 1))[0],
         path=row["path_names"],
         level=row["level"],
         children=tuple(names[child] for child in row["children"]),

@@ -20,6 +20,7 @@ from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.json_file import read_json_bytes
 from in21k.shards_manifest.manifest import (
     CLASSES,
+    HIERARCHY,
     MANIFEST,
     SAMPLES,
     SHARD_SUFFIX,
@@ -33,6 +34,7 @@ from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sidecars import write_sidecars
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.findings import Depth, Finding
+from in21k.tree.table import as_format_2
 
 _STRAY = "E104"
 
@@ -102,6 +104,8 @@ def _rewrite(
         tables = dataset_tables(work, parameters.recorded(), plan)
         for name in lost:
             write_table(output / name, tables[name])
+        if HIERARCHY in lost and (output / HIERARCHY).sha256() != manifest.tables[HIERARCHY].sha256:
+            write_table(output / HIERARCHY, as_format_2(tables[HIERARCHY]))  # by an older version
         written += lost
     _require_same_bytes(output, manifest, broken, written)
     return written + write_sidecars(output, manifest)

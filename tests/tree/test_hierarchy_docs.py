@@ -24,19 +24,22 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def answers(folder, monkeypatch):
-    """The values of the five one-liners."""
+    """The values of the seven one-liners."""
     monkeypatch.chdir(folder)
     names: dict = {}
     exec(BLOCKS[0], names)  # the page's own code
-    return [eval(block, names) for block in BLOCKS[1:6]]
+    return [eval(block, names) for block in BLOCKS[1:8]]
 
 
-def test_the_five_one_liners_give_the_right_answers(answers):
-    dogs, levels, path, siblings, deepest = answers
+def test_the_one_liners_give_the_right_answers(answers):
+    dogs, levels, path, cranes, parents, siblings, deepest = answers
     assert len(dogs) == 155
     assert "Samoyed" in set(dogs["name"])
     assert levels["classes"].tolist() == [302, 1378, 2100, 2605, 2204, 1371, 716, 290, 146, 82, 26, 1]
     assert path == "animal > domestic animal > dog > spitz > Samoyed"
+    assert cranes["wnid"].tolist() == ["n02012849", "n03126707"]
+    assert cranes["gloss"].str.contains("bird").tolist() == [True, False]
+    assert parents.isna().sum() == levels["classes"][0]
     assert {"Samoyed", "chow", "keeshond", "Pomeranian"} == set(siblings)
     assert [chain.count(" > ") for chain in deepest] == [11, 10, 10, 10, 10]
 
@@ -44,7 +47,7 @@ def test_the_five_one_liners_give_the_right_answers(answers):
 def test_the_python_interface_gives_what_its_comments_say(folder, monkeypatch):
     monkeypatch.chdir(folder)
     names: dict = {}
-    exec(BLOCKS[6], names)
+    exec(BLOCKS[8], names)
     hierarchy, dog, samoyed, cow = (names[name] for name in ("hierarchy", "dog", "samoyed", "cow"))
     assert hierarchy.tree_distance(samoyed, [dog, cow]).tolist() == [2, 8]
     assert hierarchy.lowest_common_ancestor(samoyed, [dog, cow]).tolist() == [dog, names["index"]["n00015388"]]

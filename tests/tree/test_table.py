@@ -57,8 +57,8 @@ def test_columns_describe_the_hierarchy(path):
     assert rows["level_weight"].tolist() == pytest.approx([1, 6 / 4, 6 / 3, 6 / 2, 6, 1])
 
 
-def test_only_the_parents_wnid_may_be_null(path):
-    assert [field.name for field in pq.read_schema(path) if field.nullable] == ["parent_wnid"]
+def test_only_the_gloss_and_the_parents_wnid_may_be_null(path):
+    assert [field.name for field in pq.read_schema(path) if field.nullable] == ["gloss", "parent_wnid"]
 
 
 def test_pandas_reads_integers_as_integers(path):

@@ -1,15 +1,16 @@
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from in21k.tree.wordnet import SYNSETS, load_wordnet, read_wordnet_folder, write_wordnet_table
+from in21k.tree.wordnet import SYNSETS, TABLE, load_wordnet, read_wordnet_folder, write_wordnet_table
 
 FOLDER = Path("/usr/share/wordnet")
 needs_wordnet = pytest.mark.skipif(not (FOLDER / "data.noun").exists(), reason="no WordNet folder on this machine")
 
 
 def parse_data_noun(path):
-    """Yield wnid, lemmas, hypernyms and instance hypernyms from each line of WordNet's noun file (see wndb(5WN))."""
+    """Yield wnid, lemmas, hypernyms, instance hypernyms and gloss from each line of the file, as in wndb(5WN)."""
     with path.open(encoding="ascii") as file:
         for line in file:
             if line.startswith("  "):
@@ -22,7 +23,7 @@ def parse_data_noun(path):
             for symbol, offset in zip(pointers[::4], pointers[1::4], strict=False):
                 if symbol in above:
                     above[symbol].append(f"n{offset}")
-            yield f"n{fields[0]}", lemmas, above["@"], above["@i"]
+            yield f"n{fields[0]}", lemmas, above["@"], above["@i"], line.split("|")[1].strip()
 
 
 def test_the_packaged_table_has_all_nouns_and_every_edge_leads_to_one():
@@ -47,16 +48,22 @@ def test_an_instance_has_no_hypernyms():
     assert sun.instance_hypernyms
 
 
+def test_the_package_stays_small():
+    with resources.files("in21k.tree.data").joinpath(TABLE).open("rb") as file:
+        assert len(file.read()) < 3_000_000
+
+
 @needs_wordnet
-def test_packaged_table_equals_the_noun_file_edge_for_edge():
+def test_packaged_table_equals_the_noun_file_edge_for_edge_and_gloss_for_gloss():
     wordnet = load_wordnet()
     rows = list(parse_data_noun(FOLDER / "data.noun"))
     assert len(rows) == len(wordnet)
-    for wnid, lemmas, hypernyms, instances in rows:
+    for wnid, lemmas, hypernyms, instances, gloss in rows:
         synset = wordnet[wnid]
         assert list(synset.hypernyms) == hypernyms
         assert list(synset.instance_hypernyms) == instances
         assert list(synset.lemmas) == lemmas
+        assert synset.gloss == gloss
 
 
 @needs_wordnet

@@ -9,6 +9,7 @@ import click
 
 from in21k.shards_manifest.errors import escaped, one_line
 from in21k.train.cli.shared import PROGRAM
+from in21k.tree.glosses import definition
 
 if TYPE_CHECKING:
     from in21k.train.detection.find_boxes import BoxPrediction
@@ -37,6 +38,8 @@ def print_each(predictions: "Iterable[_Any]", form: str | None) -> "Iterator[_An
 
 def _lines(prediction: "Prediction") -> Iterator[str]:
     yield escaped(f"{prediction.image}: {prediction.headline or 'no confident label'}")
+    if prediction.path.answer and prediction.path.answer.gloss:
+        yield f"  {escaped(definition(prediction.path.answer.gloss))}"
     for level, guess in enumerate(prediction.path.path):
         yield _line(f"level {level}", guess)
     if prediction.path.path and prediction.beside:

@@ -89,6 +89,7 @@ class PlainDataset(Dataset):
             names=names,
             lemmas=lemmas,
             all_parents=[()] * len(names),
+            glosses=own["gloss"].to_pylist(),
         )
         return named_table(self.hierarchy, class_names, self.images_train, self.images_val)
 

@@ -12,10 +12,11 @@ from in21k.shards_manifest.storage.location import Location, locate
 from in21k.shards_manifest.tables import read_recorded
 from in21k.train.errors import TrainError
 from in21k.tree.class_lists import class_list_digest
+from in21k.tree.glosses import glosses_of
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.table import READ_SCHEMA, SCHEMA, hierarchy_of
 
-_COLUMNS = pa.schema([*READ_SCHEMA, SCHEMA.field("name"), SCHEMA.field("lemmas")])
+_COLUMNS = pa.schema([*READ_SCHEMA, SCHEMA.field("name"), SCHEMA.field("lemmas"), SCHEMA.field("gloss")])
 
 _ABOVE = 3
 """How many folders above a model file may hold its table: the checkpoint's, `checkpoints`, the run's."""
@@ -32,6 +33,12 @@ class ClassTable:
     """[C]."""
     lemmas: Sequence[Sequence[str]]
     """[C]: all words for each class."""
+    glosses: Sequence[str | None] = ()
+    """[C]: what each class is, where the table says it; empty where it says it of none."""
+
+    def gloss(self, index: int) -> str | None:
+        """Return what a class is, None where the table does not say."""
+        return self.glosses[index] if self.glosses else None
 
     def path_names(self, index: int) -> list[str]:
         """Return the names from the root down to a class, its own included."""
@@ -56,7 +63,8 @@ def read_class_table(location: Location) -> ClassTable:
     """
     columns = read_columns(location, _COLUMNS)
     hierarchy = hierarchy_of(columns.select(READ_SCHEMA.names), location.text)
-    return ClassTable(location, hierarchy, columns["name"].to_pylist(), columns["lemmas"].to_pylist())
+    names, lemmas = columns["name"].to_pylist(), columns["lemmas"].to_pylist()
+    return ClassTable(location, hierarchy, names, lemmas, glosses_of(columns))
 
 
 def find_class_table(weights: Path, data: str = "", hierarchy: str = "") -> ClassTable:

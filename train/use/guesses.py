@@ -31,6 +31,8 @@ class Guess:
     probability: float
     """On a path, of this class or anything below it; else among the classes of its level, among all classes, or (multi
     label) of this class alone."""
+    gloss: str | None = None
+    """What the class is, in WordNet's words; None where its taxonomy does not say."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Guesser:
 
     def _guess(self, index: int, probability: float) -> Guess:
         path = self._paths.get(index) or self._paths.setdefault(index, " > ".join(self._classes.path_names(index)))
-        return Guess(self._classes.hierarchy.wnids[index], self._classes.names[index], path, round(probability, 6))
+        wnid, name = self._classes.hierarchy.wnids[index], self._classes.names[index]
+        return Guess(wnid, name, path, round(probability, 6), self._classes.gloss(index))
 
 
 def prediction_of(image: str, levels: tuple[LevelGuesses, ...], path: PathGuess) -> Prediction:

@@ -73,15 +73,20 @@ def test_a_published_list_has_levels_and_exports_all_columns(tmp_path):
     with output.open(newline="") as file:
         found = list(csv.DictReader(file))
     assert len(found) == 876
-    assert list(found[0]) == ["wnid", "name", "images", "level", "reason"]
+    assert list(found[0]) == ["wnid", "name", "images", "level", "reason", "gloss"]
     assert {row["wnid"] for row in found} < set(published_class_list(PublishedList.FALL11))
+    gloss = found[0].pop("gloss")
+    assert gloss == 'a human being; "there was too much for one person to do"'
     assert found[0] == {"wnid": "n00007846", "name": "person", "images": "", "level": "0", "reason": ""}
 
 
 def test_lines_are_printed_for_people(raw):
     run = prep("classes", raw, "--subtree", DOMESTIC)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines()[:2] == [f"{DOMESTIC}\tdomestic animal\t10\t1\t", f"{DOG}\tdog\t11\t2\t"]
+    domestic, dog = run.stdout.splitlines()[:2]
+    assert domestic.startswith(f"{DOMESTIC}\tdomestic animal\t10\t1\t\tany of various animals that have been tamed")
+    assert dog.startswith(f"{DOG}\tdog\t11\t2\t\ta member of the genus Canis")
+    assert '"' not in dog  # the definition without its examples
 
 
 def test_labels_of_edges_are_listed_by_their_own_tree(tmp_path):

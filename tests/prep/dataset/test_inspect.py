@@ -69,5 +69,6 @@ def test_what_does_not_exist_is_one_line(dataset, arguments, line):
 def test_without_json_it_prints_a_table(dataset):
     shown = CliRunner().invoke(main, ["inspect", str(dataset.out), "--class", "dog", "--samples", "2"]).stdout
     assert "animal > domestic animal > dog" in shown
+    assert "a member of the genus Canis" in shown
     assert "KEY" in shown
     assert shown.count("val/in21k-val-") == 2

@@ -3,6 +3,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call, digests
 from damage import change_shard, reseal, write_manifest
@@ -13,9 +14,12 @@ from hypothesis import strategies as st
 from in21k.prep.dataset.repair import repair_dataset
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
+from in21k.prep.tables import write_table
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, SAMPLES, read_manifest
+from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.checks import verify
+from in21k.tree.table import SCHEMA, as_format_2
 
 TRAIN, VAL = "train/in21k-train-000000.tar", "val/in21k-val-000000.tar"
 
@@ -189,6 +193,18 @@ def test_the_sample_table_comes_back_from_the_shards(dataset, copy):
     (copy / TRAIN).unlink()
     assert call("repair", dataset.work, copy)["written"] == [TRAIN, SAMPLES]
     assert digests(copy) == digests(dataset.out)
+
+
+def test_a_hierarchy_from_before_there_were_glosses_comes_back_as_it_was(dataset, copy):
+    write_table(locate(copy / HIERARCHY), as_format_2(read_columns(locate(copy / HIERARCHY), SCHEMA)))
+    reseal(copy)
+    call("sidecars", copy)
+    before = digests(copy)
+    assert "gloss" not in pq.read_schema(copy / HIERARCHY).names
+    assert call("verify", copy)["findings"] == []
+    (copy / HIERARCHY).unlink()
+    assert call("repair", dataset.work, copy)["written"] == [HIERARCHY]
+    assert digests(copy) == before
 
 
 def with_another_key(members):

@@ -11,6 +11,8 @@ from in21k.train.recipes import read_recipe
 from in21k.train.trainer.loop import pretrain
 from in21k.train.use.guesses import Guess, LevelGuesses, PathGuess, Prediction
 from in21k.train.use.trained_model import open_trained
+from in21k.tree.glosses import definition
+from in21k.tree.wordnet import load_wordnet
 
 SCHEMES = ["semantic-softmax", "single-label", "multi-label"]
 
@@ -52,6 +54,8 @@ def test_each_class_stands_below_the_one_before_and_the_answer_is_confident(caps
 
 def test_the_text_begins_with_the_answer_and_shows_the_path(capsys, run, images):
     found = predictions(capsys, images, run)
+    wordnet = load_wordnet()
+    assert all(guess["gloss"] == wordnet[guess["wnid"]].gloss for row in found for guess in row["path"])
     status, out, _ = answer(capsys, "predict", images, "--checkpoint", run, "--device", "cpu", "--top", 1)
     assert status == 0
     blocks = out.split(f"{images}/")[1:]
@@ -60,6 +64,8 @@ def test_the_text_begins_with_the_answer_and_shows_the_path(capsys, run, images)
         named = prediction["answer"]["path"] if prediction["answer"] else "no confident label"
         more = ", not sure which" if prediction["answer"] and prediction["stopped"] else ""
         assert head.endswith(f": {named}{more}")
+        if prediction["answer"]:
+            assert lines.pop(0) == f"  {definition(prediction['answer']['gloss'])}"
         shown = [line.split(maxsplit=3)[3] for line in lines]
         assert shown == [guess["path"] for guess in prediction["path"]]
 
@@ -68,7 +74,7 @@ def test_more_classes_than_one_per_level_are_shown_beside_the_path(capsys, run, 
     _, out, _ = answer(capsys, "predict", images / "0.png", "--checkpoint", run, "--device", "cpu", "--top", 2)
     path, _, others = out.partition("  most probable, whatever the path:\n")
     found = predictions(capsys, images, run, "--top", 2)[0]
-    assert len(path.splitlines()) == 1 + len(found["path"])
+    assert len(path.splitlines()) == 1 + bool(found["answer"]) + len(found["path"])
     assert len(others.splitlines()) == sum(len(level["guesses"]) for level in found["levels"])
     out = images.parent / "labels.png"
     assert answer(capsys, "predict", images / "0.png", "--checkpoint", run, "--picture", out, "--top", 2)[0] == 0
