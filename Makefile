@@ -10,7 +10,7 @@ MUTATE := build/mutate
 PACKAGES := prep train tree shards_manifest
 
 # Demo training: a minute and a half on two busy CPU cores. The pictures are too plain for RandAugment.
-DEMO_TRAIN := --model test_resnet --recipe semantic-softmax --epochs 12 --batch-size 32 --lr 5e-3 \
+DEMO_TRAIN := --model test_resnet --scratch --recipe semantic-softmax --epochs 12 --batch-size 32 --lr 5e-3 \
 	--set data.randaugment_ops=0
 
 .DEFAULT_GOAL := help

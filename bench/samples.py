@@ -63,7 +63,7 @@ class Plan:
     def arguments(self, fraction: float, seed: int) -> list[object]:
         """Return the arguments of a pretraining."""
         words: list[object] = [self.dataset, "--recipe", "semantic-softmax", "--model", self.model]
-        words += ["--image-size", self.image_size, "--seed", seed, "--set", f"data.fraction={fraction}"]
+        words += ["--scratch", "--image-size", self.image_size, "--seed", seed, "--set", f"data.fraction={fraction}"]
         return [*words, *settings_of(self.budget, self.epochs(fraction))]
 
 

@@ -174,7 +174,7 @@ def run_all(
 
 def pretraining(place: Place, budget: Budget, scheme: str, seed: int, epochs: int = 0) -> list[object]:
     """Return the arguments of a pretraining."""
-    words: list[object] = [place.pretraining, "--recipe", scheme, "--model", NETWORK, "--image-size", SIZE]
+    words: list[object] = [place.pretraining, "--recipe", scheme, "--model", NETWORK, "--scratch", "--image-size", SIZE]
     return [*words, "--seed", seed, *settings_of(budget, epochs or budget.epochs)]
 
 

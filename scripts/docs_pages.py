@@ -134,7 +134,7 @@ def settings_page() -> str:
         "# Settings",
         "Written by `scripts/docs_pages.py` from `train/config/settings.py` and `train/recipes/`.",
         "`--recipe` names a file of settings, and `--set` changes any of them; `in21k-train settings` lists them, too:",
-        "    in21k-train pretrain imagenet21k/ --recipe semantic-softmax --set optim.lr=2e-4 --output runs/r50",
+        "    in21k-train pretrain imagenet21k/ --model resnet50 --pretrained --set optim.lr=2e-4 --output runs/r50",
         "A run keeps its resolved settings in `config.json`, and so does each of its checkpoints.",
     ]
     for section in fields(Config):

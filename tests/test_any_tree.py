@@ -12,7 +12,20 @@ from commands import call
 from own_trees import OPTIONS, STRANGE, draw_folders
 from train_runs import answer
 
-SMALL = ("--model", "test_resnet", "--epochs", 1, "--batch-size", 12, "--workers", 0, "--device", "cpu", "--no-amp")
+SMALL = (
+    "--scratch",
+    "--model",
+    "test_resnet",
+    "--epochs",
+    1,
+    "--batch-size",
+    12,
+    "--workers",
+    0,
+    "--device",
+    "cpu",
+    "--no-amp",
+)
 
 
 def pretrained(capsys, folder: Path, raw: Path, name: str, *options) -> tuple[str, dict]:

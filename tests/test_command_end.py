@@ -136,10 +136,22 @@ def test_what_takes_too_much_memory_or_depth_is_one_line(program, error, line):
 @pytest.mark.parametrize(
     ("package", "arguments", "message"),
     [
-        ("torch", "train pretrain x --model resnet18 --output y", "torch is not installed; pip install 'in21k[train]'"),
-        ("timm", "train pretrain x --model resnet18 --output y", "timm is not installed; pip install 'in21k[train]'"),
+        (
+            "torch",
+            "train pretrain x --scratch --model resnet18 --output y",
+            "torch is not installed; pip install 'in21k[train]'",
+        ),
+        (
+            "timm",
+            "train pretrain x --scratch --model resnet18 --output y",
+            "timm is not installed; pip install 'in21k[train]'",
+        ),
         ("matplotlib", "train curves x", "matplotlib is not installed; pip install 'in21k[train]'"),
-        ("cv2", "train pretrain x --model resnet18 --output y", "cv2 is not installed; pip install 'in21k[train]'"),
+        (
+            "cv2",
+            "train pretrain x --scratch --model resnet18 --output y",
+            "cv2 is not installed; pip install 'in21k[train]'",
+        ),
         ("matplotlib", "prep report list.txt", "plots need matplotlib: pip install 'in21k[report]'"),
         ("rapidgzip", "prep filter dump.tar.gz w", "needs rapidgzip: pip install 'in21k[gzip]'"),
         ("distributed", "prep resize work --executor dask --scheduler tcp://x:1", "pip install 'in21k[dask]'"),
@@ -215,6 +227,7 @@ def test_sigterm_before_the_first_step_ends_training_at_once(tmp_path):
         tmp_path / "data",
         "--model",
         "resnet18",
+        "--scratch",
         "--output",
         tmp_path / "run",
     ]

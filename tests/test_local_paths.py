@@ -34,7 +34,19 @@ def test_a_uri_in_place_of_a_local_path_is_one_line(tmp_path, command):
 
 
 def test_a_uri_as_the_cache_is_one_line(dataset, tmp_path):
-    options = ("--model", "test_vit", "--device", "cpu", "--batch-size", 4, "--output", "run", "--cache", URI)
+    options = (
+        "--scratch",
+        "--model",
+        "test_vit",
+        "--device",
+        "cpu",
+        "--batch-size",
+        4,
+        "--output",
+        "run",
+        "--cache",
+        URI,
+    )
     command = [*TRAIN, "pretrain", dataset.out, *options, "--image-size", 32]
     run = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 1

@@ -46,7 +46,7 @@ def pretraining(setup: Setup, run: Path, *more: object, data: Path | None = None
         device: another device than the check's.
     """
     words: list[object] = ["pretrain", data or small(setup), "--output", run, "--device", device or setup.device]
-    words += ["--batch-size", BATCH, "--epochs", EPOCHS, "--lr", "5e-3", "--workers", setup.pick(0, 2)]
+    words += ["--scratch", "--batch-size", BATCH, "--epochs", EPOCHS, "--lr", "5e-3", "--workers", setup.pick(0, 2)]
     for key, value in _SETTINGS.items():
         words += ["--set", f"{key}={value}"]
     return [str(word) for word in (*words, *more)]

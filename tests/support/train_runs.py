@@ -71,7 +71,8 @@ def summary_of(run: Path) -> dict[str, Any]:
 
 def trained(dataset: Path, run: Path, model: str, **settings: object) -> Path:
     """A run of one epoch by the semantic-softmax recipe, in this process."""
-    values = {"model.name": model, "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu", "run.workers": 0}
+    values = {"model.name": model, "model.start": "any", "optim.epochs": 1, "data.batch_size": 20}
+    values |= {"run.device": "cpu", "run.workers": 0}
     pretrain(str(dataset), run, with_values(read_recipe("semantic-softmax"), values | settings))
     return run
 
@@ -92,7 +93,8 @@ def without_start(errors: str) -> str:
 OPTIONS = ["--epochs", 4, "--batch-size", 12]
 
 
-FIXED = ["--model", "test_vit", "--image-size", "32", "--device", "cpu", "--lr", "2e-3", "--set", "run.log_steps=1"]
+FIXED = ["--model", "test_vit", "--scratch", "--image-size", "32", "--device", "cpu", "--lr", "2e-3"]
+FIXED += ["--set", "run.log_steps=1"]
 
 
 FAILING = """

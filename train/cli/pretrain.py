@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from in21k.shards_manifest.command.options import LocalPath
+from in21k.shards_manifest.markers import CONFIG
 from in21k.train.cli.boxes import evaluated_as_detector
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.shared import (
@@ -23,6 +24,7 @@ from in21k.train.cli.shared import (
 )
 from in21k.train.config.overrides import check_value, read_overrides, with_values
 from in21k.train.config.settings import Config
+from in21k.train.config.start import RANDOM, require_start
 from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.recipes.choice import choose
 
@@ -37,6 +39,9 @@ PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 @recipe_option
 @setting_option("pretrained")
 @setting_option("init", metavar="FILE")
+@setting_option(
+    "scratch", flag_value=RANDOM, help="Start from random weights, where the recipe starts from ImageNet-1K weights."
+)
 @inputs_option
 @setting_option("teacher", metavar="PATH", more="For the distilling recipes.")
 @setting_option("teacher_weights", metavar="FILE")
@@ -51,15 +56,17 @@ def pretrain(
     \b
     Examples:
       in21k-train pretrain out --model TResNet-M --pretrained --output runs/tresnet_m --batch-size 512
-      in21k-train pretrain s3://bucket/in21k --model resnet18 --output runs/r18 --set loss.label_smoothing=0.1
+      in21k-train pretrain out --model resnet18 --scratch --output runs/r18 --set loss.label_smoothing=0.1
       in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
-      in21k-train pretrain out --recipe semantic-distillation --teacher runs/tresnet_l --model resnet50 --output runs/kd
-      in21k-train pretrain out --recipe mine.toml --model resnet50 --output runs/mine
-      in21k-train pretrain oi --layout openimages --recipe multi-label --image-size 224 --model resnet50 --output runs/o
+      in21k-train pretrain out --recipe semantic-distillation --teacher runs/a --model resnet50 --pretrained --output b
+      in21k-train pretrain s3://bucket/in21k --recipe mine.toml --model resnet50 --init r50.safetensors --output runs/m
+      in21k-train pretrain oi --layout openimages --recipe multi-label --model resnet50 --pretrained --output runs/oi
     """
     asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     choice = choose(recipe, values, default=DEFAULT_RECIPE, run=output if resume else None)
+    if not (resume and (output / CONFIG).exists()):
+        require_start(choice.config.model, choice.recipe.name)
     with quick_imports():
         from in21k.train.trainer.loop import pretrain as core
 

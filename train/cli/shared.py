@@ -28,6 +28,7 @@ KEYS: Mapping[str, str] = {
     "model": "model.name",
     "pretrained": "model.pretrained",
     "init": "model.init",
+    "scratch": "model.start",
     "inputs": "model.inputs",
     "teacher": "distill.teacher",
     "teacher_weights": "distill.teacher_weights",

@@ -16,7 +16,7 @@ _READING = tuple(
 
 _RUNNING = tuple(f"run.{field.name}" for field in fields(RunConfig) if field.name != "seed")
 
-RESUMABLE = frozenset({*_READING, *_RUNNING, "optim.accumulate", "model.grad_checkpointing"})
+RESUMABLE = frozenset({*_READING, *_RUNNING, "optim.accumulate", "model.grad_checkpointing", "model.start"})
 """The settings that may change when a run is resumed: they decide where and how it is computed, not what."""
 
 _BEFORE: Mapping[str, Any] = {"model.inputs": "unit"}

@@ -24,6 +24,11 @@ class ModelConfig:
         "A classifier of another size is left out.",
         text="free",
     )
+    start: str = setting(
+        "any",
+        "What a run starts from: weights, which `pretrained` or `init` has to name; random ones; or any of the two.",
+        choices=("any", "weights", "random"),
+    )
     new_head: bool = setting(
         False, "Leave the classifier out of the initial weights even if its size fits, because its classes are others."
     )

@@ -10,6 +10,7 @@ from in21k.shards_manifest.markers import CONFIG
 from in21k.train.config.overrides import RESUMABLE, flatten, with_values
 from in21k.train.config.records import Record, RecordError, read_record
 from in21k.train.config.settings import SETTINGS, Config
+from in21k.train.config.start import KEY
 from in21k.train.errors import TrainError
 from in21k.train.recipes.recipe import Layer, Recipe, open_recipe
 
@@ -93,7 +94,7 @@ def resumed(choice: Choice, run: Path) -> tuple[Choice, list[str]]:
     then = flatten(kept.config.to_dict())
     told = () if is_another else choice.recipe.sources.keys() - RESUMABLE - choice.values.keys() - _RESOLVED
     changed = [f"{key}: {then[key]!r} → {now[key]!r}" for key in sorted(told) if then[key] != now[key]]
-    config = with_values(kept.config, {key: now[key] for key in RESUMABLE})
+    config = with_values(kept.config, {key: now[key] for key in RESUMABLE - {KEY}})
     recipe = replace(kept, name=kept.name or choice.recipe.name, config=config)
     return replace(choice, recipe=recipe), changed
 

@@ -20,7 +20,6 @@ from in21k.train.evaluation.class_scores import write_class_scores
 from in21k.train.evaluation.predictions import collector_of
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
 from in21k.train.losses.schemes import IN_HIERARCHY
-from in21k.train.recipes.choice import Choice
 from in21k.train.run.checkpoint_writer import CheckpointWriter
 from in21k.train.run.curve_plot import PLOT, plot_curves
 from in21k.train.run.folder import SUMMARY, Start, begin_run, log_skipped
@@ -39,7 +38,7 @@ from in21k.train.trainer.peers import peers_watched
 from in21k.train.trainer.preemption import Preempted, SaveClock, StopRequest, stop_request
 from in21k.train.trainer.progress import Meter, Progress, ValResult
 from in21k.train.trainer.session import Session
-from in21k.train.trainer.start import Asked, agreed_start, continued
+from in21k.train.trainer.start import Asked, agreed_start, begun_or_named, config_of
 
 
 def pretrain(
@@ -80,11 +79,11 @@ def train_on(
         Preempted: SIGTERM ended the run; a checkpoint was written, and no summary.
     """
     task = task or Task(resolved, open_session, Trainer)
-    with _joined(_config_of(asked).run) as ranks, run_lock(run) as lock:
+    with _joined(config_of(asked).run) as ranks, run_lock(run) as lock:
         resume = was_restarted(ranks) or resume
-        asked = continued(asked, run, ranks) if resume else asked
-        dataset = _as_asked(open_data(), _config_of(asked))
-        config = task.resolved(_config_of(asked), dataset, ranks)
+        asked = begun_or_named(asked, run, ranks, resume=resume)
+        dataset = _as_asked(open_data(), config_of(asked))
+        config = task.resolved(config_of(asked), dataset, ranks)
         start = agreed_start(run, config, dataset, ranks, lock, resume=resume)
         session = task.open_session(config, dataset, ranks, start)
         began = time.perf_counter()
@@ -105,10 +104,6 @@ def train_on(
 def _as_asked(data: TrainingData, config: Config) -> TrainingData:
     """Return a fraction of data, with the classes above their own where the scheme learns by hierarchy."""
     return with_fraction(in_taxonomy(data) if config.loss.scheme in IN_HIERARCHY else data, config.data.fraction)
-
-
-def _config_of(asked: Asked) -> Config:
-    return asked.config if isinstance(asked, Choice) else asked
 
 
 def _joined(run: RunConfig) -> AbstractContextManager[Ranks]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from in21k.train.config.settings import Config
+from in21k.train.config.start import require_start
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
@@ -17,9 +18,21 @@ Asked = Config | Choice
 """What to train with: a configuration, or a recipe with values of its own."""
 
 
-def continued(asked: Asked, run: Path, ranks: Ranks) -> Asked:
-    """Return what resuming a run asks for, and say on stderr where its recipe is another one by now."""
-    if not isinstance(asked, Choice) or not is_begun(run):
+def config_of(asked: Asked) -> Config:
+    """Return the configuration that is asked for, before its names and defaults are resolved."""
+    return asked.config if isinstance(asked, Choice) else asked
+
+
+def begun_or_named(asked: Asked, run: Path, ranks: Ranks, *, resume: bool) -> Asked:
+    """Return what to train with: resuming a run, what it was started with, and stderr is told where the recipe changed.
+
+    Raises:
+        TrainError: a new run's recipe starts from weights, and none are named.
+    """
+    if not (resume and is_begun(run)):
+        require_start(config_of(asked).model, asked.recipe.name if isinstance(asked, Choice) else "")
+        return asked
+    if not isinstance(asked, Choice):
         return asked
     choice, changed = resumed(asked, run)
     tell_changed(run, changed, ranks)

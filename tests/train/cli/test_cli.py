@@ -21,6 +21,8 @@ def pretrain(capsys, data, run, *arguments: object) -> tuple[int, str, str]:
     given = ["--output", run, *arguments]
     if "--model" not in arguments:
         given += ["--model", "test_resnet"]
+    if "--init" not in arguments:
+        given += ["--scratch"]
     return answer(
         capsys, "pretrain", data, *given, "--device", "cpu", "--workers", "0", "--batch-size", "20", "--epochs", "1"
     )
@@ -64,7 +66,8 @@ def test_a_callers_own_answer_to_sigterm_comes_back(capsys, tmp_path):
 
 def test_a_batch_of_more_than_all_images_is_one_line(capsys, dataset_folder, tmp_path):
     status, _, err = answer(
-        capsys, "pretrain", dataset_folder, "--model", "test_resnet", "--output", tmp_path / "run", "--device", "cpu"
+        *(capsys, "pretrain", dataset_folder, "--scratch", "--model", "test_resnet", "--output", tmp_path / "run"),
+        *("--device", "cpu"),
     )
     assert status == 1
     assert err == "in21k-train: error: a batch size of 3328 is more than the 93 training samples; give a smaller one\n"
@@ -162,7 +165,7 @@ def test_lists_and_wrong_arguments_are_answered_without_importing_torch(argument
 def test_without_torch_it_says_what_to_install(tmp_path):
     code = (
         "import sys; sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\n"
-        "main(['pretrain', 'x', '--model', 'resnet18', '--output', 'y'])"
+        "main(['pretrain', 'x', '--scratch', '--model', 'resnet18', '--output', 'y'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
@@ -201,6 +204,7 @@ def test_a_summary_as_json(dataset_folder, tmp_path):
             dataset_folder,
             "--model",
             "test_resnet",
+            "--scratch",
             "--output",
             tmp_path / "run",
             "--json",

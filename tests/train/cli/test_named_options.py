@@ -15,6 +15,7 @@ READS = RUNS | {"evaluate"}
 LOADS = READS | {"predict", "export"}
 COMMANDS = {
     "config": READS,
+    "config/start.py": {"pretrain"},
     "device": READS,
     "device/backend.py": RUNS,  # it compiles in training alone
     "images": READS,
@@ -57,6 +58,7 @@ ELSEWHERE = {
     ("publish/model_card.py", "--checkpoint"),  # the card names predict
     ("publish/upload.py", "--private"),  # of hf, which the message names
     ("evaluation/scores.py", "--val-per-class"),  # of in21k-prep, which the message names
+    ("run/resolve.py", "--clips"),  # of transfer, which alone can be given it for images
     ("evaluation/scores.py", "--clips"),  # only evaluate has models of images and this option
     ("run/resolve.py", "--task"),  # the message names transfer
     ("run/resolve.py", "--init"),  # the message names pretrain

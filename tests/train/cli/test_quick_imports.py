@@ -28,7 +28,7 @@ EVALUATE = ["evaluate", "none", "--model", "resnet18"]
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["pretrain", "none", "--model", "resnet18", "--output", "run"],
+        ["pretrain", "none", "--scratch", "--model", "resnet18", "--output", "run"],
         ["embed", "none", "--checkpoint", "none", "--output", "embeddings"],
     ],
 )

@@ -73,7 +73,19 @@ def test_a_shard_of_which_nothing_is_left_is_left_out(tmp_path):
     assert sum(lengths) == data.samples("train") == (data.images_train > 0).sum()
 
 
-ARGUMENTS = ["--epochs", 6, "--batch-size", 8, "--model", "test_vit", "--image-size", 32, "--device", "cpu"]
+ARGUMENTS = [
+    "--scratch",
+    "--epochs",
+    6,
+    "--batch-size",
+    8,
+    "--model",
+    "test_vit",
+    "--image-size",
+    32,
+    "--device",
+    "cpu",
+]
 ARGUMENTS += ["--workers", 0, "--set", "run.log_steps=1", "--set", "run.checkpoint_steps=3", "--lr", 1e-3]
 
 

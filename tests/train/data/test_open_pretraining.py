@@ -10,7 +10,7 @@ from small_open_images import known_precisions, write_open_images
 from small_years import write_year
 from train_runs import answer, kill_at, run_train, summary_of, train_command, train_losses
 
-HOW = ["--layout", "openimages", "--recipe", "multi-label", "--image-size", 32]
+HOW = ["--scratch", "--layout", "openimages", "--recipe", "multi-label", "--image-size", 32]
 FIXED = ["--batch-size", 8, "--lr", 2e-3, "--device", "cpu", "--workers", 0]
 LONG = ["--model", "test_vit", "--epochs", 4, "--set", "run.log_steps=1", "--set", "run.checkpoint_steps=3"]
 
@@ -62,13 +62,15 @@ def test_two_ranks_take_the_same_steps_as_one(root, uncut, tmp_path):
 
 
 def test_without_a_layout_one_line_names_it(capsys, root, tmp_path):
-    status, out, err = answer(capsys, "pretrain", root, "--model", "test_resnet", "--output", tmp_path / "run")
+    status, out, err = answer(
+        capsys, "pretrain", root, "--scratch", "--model", "test_resnet", "--output", tmp_path / "run"
+    )
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert "no manifest.json there; prepare it with in21k-prep, or give --layout openimages, which it has" in err
 
 
 def test_a_recipe_for_one_class_per_image_names_the_one_for_several(capsys, root, tmp_path):
-    how = ["--layout", "auto", "--model", "test_resnet", "--image-size", 32, "--output", tmp_path / "run"]
+    how = ["--scratch", "--layout", "auto", "--model", "test_resnet", "--image-size", 32, "--output", tmp_path / "run"]
     status, out, err = answer(capsys, "pretrain", root, *how)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert "or multi-label to pretrain" in err
@@ -84,7 +86,7 @@ def test_a_run_among_the_images_is_refused(capsys, root):
 def test_other_layouts_take_their_options_too(capsys, tmp_path):
     root = write_coco(tmp_path / "coco", train=24)
     (root / "annotations" / "instances_val2017.json").unlink()
-    how = ["--layout", "coco", "--val-share", 0.25, "--recipe", "multi-label", "--model", "test_resnet"]
+    how = ["--scratch", "--layout", "coco", "--val-share", 0.25, "--recipe", "multi-label", "--model", "test_resnet"]
     run = tmp_path / "run"
     status, _, err = answer(capsys, "pretrain", root, *how, "--image-size", 32, *FIXED, "--epochs", 1, "--output", run)
     assert (status, err) == (0, "")
@@ -94,7 +96,7 @@ def test_other_layouts_take_their_options_too(capsys, tmp_path):
 
 def test_the_default_recipe_learns_the_levels_of_a_taxonomy(capsys, tmp_path):
     root, run = write_year(tmp_path / "inat", "2021"), tmp_path / "run"
-    how = ["--layout", "inaturalist", "--model", "test_resnet", "--image-size", 32, *FIXED, "--epochs", 1]
+    how = ["--scratch", "--layout", "inaturalist", "--model", "test_resnet", "--image-size", 32, *FIXED, "--epochs", 1]
     status, _, err = answer(capsys, "pretrain", root, *how, "--output", run)
     assert (status, err) == (0, "")
     assert summary_of(run)["classes"] == 13
@@ -108,7 +110,10 @@ def test_a_dataset_that_is_not_finished_is_no_one_elses(capsys, dataset_folder, 
         (cut / path.relative_to(dataset_folder)).write_bytes(path.read_bytes())
     (cut / ".unfinished").mkdir()
     weights = ["--checkpoint", "timm:test_resnet"]
-    for how in (["pretrain", cut, "--layout", "auto", "--model", "test_resnet"], ["transfer", cut, *weights]):
+    for how in (
+        ["pretrain", cut, "--scratch", "--layout", "auto", "--model", "test_resnet"],
+        ["transfer", cut, *weights],
+    ):
         status, _, err = answer(capsys, *how, "--output", tmp_path / "run")
         assert (status, err.count("\n")) == (1, 1)
         assert "no manifest.json there; name a folder that `in21k-prep shard` has finished" in err

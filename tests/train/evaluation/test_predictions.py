@@ -47,7 +47,7 @@ def test_the_means_of_the_rows_are_the_scores(capsys, data, tmp_path, how):
 @pytest.mark.guard
 def test_several_ranks_write_the_rows_of_all(data, tmp_path):
     how = ["--model", MODEL, "--image-size", 32, "--epochs", 1, "--batch-size", 8, "--device", "cpu", "--workers", 0]
-    how += [*SAVE, "--set", "data.eval_batch_size=4", "--recipe", "single-label"]
+    how += [*SAVE, "--scratch", "--set", "data.eval_batch_size=4", "--recipe", "single-label"]
     done = run_train("pretrain", data, "--output", tmp_path / "run", *how, processes=2)
     assert done.returncode == 0, done.stderr
     require_scores(tmp_path / "run", data)
@@ -71,7 +71,7 @@ def test_rows_of_several_labels_have_the_scores_of_every_class(capsys, tmp_path,
 
 
 def test_a_softmax_per_level_has_no_predictions_to_save(capsys, data, tmp_path):
-    how = ["--model", MODEL, "--output", tmp_path / "run", "--device", "cpu", "--workers", 0, *SAVE]
+    how = ["--scratch", "--model", MODEL, "--output", tmp_path / "run", "--device", "cpu", "--workers", 0, *SAVE]
     status, _, err = answer(capsys, "pretrain", data, *how)
     assert status == 1
     assert "run.save_predictions=true: with loss.scheme=semantic-softmax" in err

@@ -28,6 +28,7 @@ STEP = {
     "optim.epochs": 1,
     "optim.lr": 1e-3,
     "run.workers": 0,
+    "model.start": "random",
 }
 
 

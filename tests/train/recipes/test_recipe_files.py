@@ -124,7 +124,7 @@ def test_they_are_answered_without_importing_torch(tmp_path, words):
     assert done.stderr == ("in21k-train: error: x.toml: there is no such file or folder\n" if "x.toml" in words else "")
 
 
-RUN = ["--model", "test_resnet", "--device", "cpu", "--workers", "0", "--batch-size", "20"]
+RUN = ["--scratch", "--model", "test_resnet", "--device", "cpu", "--workers", "0", "--batch-size", "20"]
 MINE = 'extends = "single-label"\n[optim]\nepochs = 1\nlr = 2e-3\n'
 
 

@@ -25,7 +25,20 @@ from in21k.train.errors import TrainError
 from in21k.train.run.folder import begin_run, find_start
 from in21k.train.run.lock import LOCK, RunLock
 
-SHORT = ["--model", "test_resnet", "--device", "cpu", "--workers", 0, "--batch-size", 20, "--epochs", 1]
+SHORT = [
+    "--set",
+    "model.start=any",
+    "--model",
+    "test_resnet",
+    "--device",
+    "cpu",
+    "--workers",
+    0,
+    "--batch-size",
+    20,
+    "--epochs",
+    1,
+]
 
 
 def content(folder: Path) -> dict[Path, bytes]:

@@ -20,7 +20,19 @@ from processes import descendants, until
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 BATCH, EPOCHS = 192, 2
-OPTIONS = ["--model", "test_vit", "--device", "cpu", "--batch-size", BATCH, "--epochs", EPOCHS, "--lr", "1e-3"]
+OPTIONS = [
+    "--scratch",
+    "--model",
+    "test_vit",
+    "--device",
+    "cpu",
+    "--batch-size",
+    BATCH,
+    "--epochs",
+    EPOCHS,
+    "--lr",
+    "1e-3",
+]
 PLAIN = ["--set", "data.cutout=0", "--set", "data.randaugment_ops=0", "--set", "run.checkpoint_steps=10"]
 
 

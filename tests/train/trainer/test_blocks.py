@@ -15,6 +15,7 @@ from in21k.train.trainer.loop import pretrain
 
 SETTINGS = {
     "model.name": "test_resnet",
+    "model.start": "random",
     "data.image_size": 32,
     "data.batch_size": 12,
     "optim.epochs": 1,

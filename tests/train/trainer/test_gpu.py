@@ -39,6 +39,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 SETTINGS = {
     "model.name": "test_resnet",
+    "model.start": "random",
     "data.image_size": 32,
     "data.batch_size": 12,
     "optim.epochs": 2,

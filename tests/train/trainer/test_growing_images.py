@@ -20,6 +20,7 @@ SIZES = "0:16, 1:20, 2:32"
 STEPS = 93 // 12
 SETTINGS = {
     "model.name": "test_resnet",
+    "model.start": "random",
     "data.image_size": SIZES,
     "data.batch_size": 12,
     "optim.epochs": 3,

@@ -16,7 +16,7 @@ from in21k.train.recipes import read_recipe, recipe_names
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 STEPS = 2 * (26383 // 256)
-OPTIONS = ["--model", "test_resnet", "--device", "cpu", "--batch-size", 256, "--epochs", 2, "--lr", "1e-3"]
+OPTIONS = ["--scratch", "--model", "test_resnet", "--device", "cpu", "--batch-size", 256, "--epochs", 2, "--lr", "1e-3"]
 SETTINGS = ["--workers", 0, "--set", "data.randaugment_ops=0", "--set", "run.log_steps=1"]
 SETTINGS += ["--set", "run.checkpoint_steps=20", "--set", "run.eval_epochs=2"]
 RECIPES = [name for name in recipe_names() if not name.startswith(("transfer", "imagenet1k", "detection"))]

@@ -209,7 +209,7 @@ def test_a_store_that_disappears_is_one_line(tmp_path):
     uri = f"s3://k:s@bucket/data?scheme=http&endpoint_override=127.0.0.1:{port}"
     os.environ["IN21K_RETRY_SECONDS"] = "2"
     try:
-        done = run_train("pretrain", uri, "--model", "test_resnet", "--output", tmp_path / "run", "--device", "cpu")
+        done = run_train("pretrain", uri, "--scratch", "--model", "test_resnet", "--output", tmp_path / "run")
     finally:
         del os.environ["IN21K_RETRY_SECONDS"]
     assert done.returncode == 1

@@ -26,6 +26,7 @@ from in21k.train.trainer.loop import pretrain
 STEPS = 14
 SETTINGS = {
     "model.name": "test_vit",
+    "model.start": "random",
     "data.image_size": 32,
     "data.batch_size": 12,
     "optim.epochs": 2,

@@ -51,7 +51,11 @@ def checkpoint(dataset_folder, tmp_path_factory) -> Path:
 
     run = tmp_path_factory.mktemp("pretrained") / "run"
     values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu"}
-    core(str(dataset_folder), run, with_values(read_recipe("semantic-softmax"), values | {"run.workers": 0}))
+    core(
+        str(dataset_folder),
+        run,
+        with_values(read_recipe("semantic-softmax"), values | {"model.start": "any", "run.workers": 0}),
+    )
     return run
 
 

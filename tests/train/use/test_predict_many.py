@@ -34,7 +34,7 @@ BAD = {"02.jpg": "not-an-image", "05.jpg": "No such file or directory", "06.jpg"
 def run(dataset_folder, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("many") / "run"
     values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20}
-    values |= {"run.device": "cpu", "run.workers": 0}
+    values |= {"model.start": "any", "run.device": "cpu", "run.workers": 0}
     pretrain(str(dataset_folder), folder, with_values(read_recipe("semantic-softmax"), values))
     return folder
 

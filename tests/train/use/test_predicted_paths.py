@@ -21,7 +21,11 @@ SCHEMES = ["semantic-softmax", "single-label", "multi-label"]
 def run(request, dataset_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("paths") / request.param
     values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu"}
-    pretrain(str(dataset_folder), folder, with_values(read_recipe(request.param), values | {"run.workers": 0}))
+    pretrain(
+        str(dataset_folder),
+        folder,
+        with_values(read_recipe(request.param), values | {"model.start": "any", "run.workers": 0}),
+    )
     return folder
 
 
