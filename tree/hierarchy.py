@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from in21k.tree.errors import TreeError
+from in21k.tree.words import ClassWords, find_class
 
 ROOT = -1
-"""The parent index of a class without a kept ancestor."""
+"""The parent index of a class without a kept ancestor; as a position, NumPy and pandas take it for the last class."""
 
 MAX_LEVEL_WEIGHT = 20.0
 """Upper bound on a level's weight in the semantic losses; the reference code's, not the paper's."""
@@ -26,13 +27,17 @@ Int64Array = npt.NDArray[np.int64]
 class Hierarchy:
     """A forest over classes: each class has at most one parent, and its level is its number of ancestors.
 
-    Classes are identified by their index into `wnids`. C is the number of classes, L the number of levels.
+    Classes are identified by their index into `wnids`; methods also take wnids, and where `words` is known names. C is
+    the number of classes, L the number of levels.
     """
 
     wnids: tuple[str, ...]
     """The classes, in order of class index."""
     parents: Int32Array
-    """int32 [C]: the class index of each class's parent, or ROOT (-1)."""
+    """int32 [C]: the class index of each class's parent, or ROOT (-1) for a root, which is no position to look up:
+    `names[parents]` would give each root the last class as its parent. Select `parents[parents != ROOT]`."""
+    words: ClassWords | None = None
+    """What the classes are called; None where only the wnids are known."""
 
     def __post_init__(self) -> None:
         if len(set(self.wnids)) != len(self.wnids):
@@ -46,6 +51,25 @@ class Hierarchy:
 
     def __len__(self) -> int:
         return len(self.wnids)
+
+    def __repr__(self) -> str:
+        roots = int((self.parents == ROOT).sum())
+        facts = [f"{len(self):,} classes", f"{self.num_levels} levels", f"{roots:,} roots"]
+        facts += [f"{self.sharing_names:,} share a name with another"] if self.words else []
+        return f"Hierarchy({', '.join(facts)})"
+
+    @property
+    def sharing_names(self) -> int:
+        """The number of classes that share their name with another one; 0 where no names are known."""
+        return self.words.sharing if self.words else 0
+
+    def index(self, named: str) -> int:
+        """Return the class index of a wnid, a name or another word, as `dog` or `n02084071`.
+
+        Raises:
+            TreeError: no class is called so, or several are; the message lists them with their glosses.
+        """
+        return find_class(named, self.wnids, self.words)
 
     @cached_property
     def levels(self) -> Int32Array:
@@ -125,13 +149,16 @@ class Hierarchy:
         position[order] = np.arange(len(self)) - np.repeat(starts, self.level_sizes)
         return np.where(self.ancestors == ROOT, -1, position[self.ancestors])
 
-    def multi_hot(self, indices: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Return bool [n, C]: for each of n class indices, the class itself and all its ancestors.
+    def multi_hot(self, classes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return bool [n, C]: for each of n classes, the class itself and all its ancestors.
+
+        Args:
+            classes: class indices, wnids or names.
 
         Raises:
-            TreeError: a class index is out of range.
+            TreeError: one is no class.
         """
-        rows = self._checked(indices)
+        rows = self._checked(classes)
         hot = np.zeros((*rows.shape, len(self) + 1), np.bool_)  # the extra column takes the -1 of deeper levels
         np.put_along_axis(hot, self.ancestors[rows].astype(np.int64) % (len(self) + 1), values=True, axis=-1)
         return hot[..., :-1]
@@ -140,11 +167,11 @@ class Hierarchy:
         """Return int32 [n]: the deepest class on both paths of each pair, ROOT (-1) where there is none.
 
         Args:
-            first: class indices; a class counts as its own ancestor.
-            second: class indices of the same shape, or of one that broadcasts to it.
+            first: class indices, wnids or names; a class counts as its own ancestor.
+            second: likewise, of the same shape, or of one that broadcasts to it.
 
         Raises:
-            TreeError: a class index is out of range.
+            TreeError: one is no class.
         """
         left, right = (self.ancestors[self._checked(side)] for side in (first, second))
         shared = ((left == right) & (left != ROOT)).sum(axis=-1)  # paths agree from the root to the common ancestor
@@ -156,11 +183,11 @@ class Hierarchy:
         """Return int32 [n]: the number of edges between the classes of each pair, -1 where no path connects them.
 
         Args:
-            first: class indices.
-            second: class indices of the same shape, or of one that broadcasts to it.
+            first: class indices, wnids or names.
+            second: likewise, of the same shape, or of one that broadcasts to it.
 
         Raises:
-            TreeError: a class index is out of range.
+            TreeError: one is no class.
         """
         common = self.lowest_common_ancestor(first, second)
         climbs = self.levels[self._checked(first)] + self.levels[self._checked(second)]
@@ -175,9 +202,16 @@ class Hierarchy:
                 children[parent].append(index)
         return tuple(map(tuple, children))
 
-    def path(self, index: int) -> tuple[int, ...]:
-        """Return the class indices from the root down to a class, including the class itself."""
-        row = self.ancestors[index]
+    def path(self, of: int | str) -> tuple[int, ...]:
+        """Return the class indices from the root down to a class, including the class itself.
+
+        Args:
+            of: a class index, a wnid or a name.
+
+        Raises:
+            TreeError: it is no class.
+        """
+        row = self.ancestors[self.index(of) if isinstance(of, str) else self._checked(of)]
         return tuple(row[row != ROOT].tolist())
 
     def subtree_sums(self, values: Int64Array) -> Int64Array:
@@ -188,20 +222,29 @@ class Hierarchy:
             np.add.at(sums, self.parents[at_level], sums[at_level])
         return sums
 
-    def _checked(self, indices: npt.ArrayLike) -> Int64Array:
-        """Return class indices as int64, or raise TreeError where one is out of range."""
-        checked = np.asarray(indices, np.int64)
+    def _checked(self, classes: npt.ArrayLike) -> Int64Array:
+        """Return class indices as int64, also of wnids and names, or raise TreeError where one is no class."""
+        checked = np.asarray(classes)
+        if checked.dtype.kind in "OU":
+            given = np.asarray(classes, object)
+            found = [self.index(each) if isinstance(each, str) else each for each in given.flat]
+            checked = np.array(found, np.int64).reshape(given.shape)
+        checked = checked.astype(np.int64, copy=False)
         if checked.size and not (checked.min() >= 0 and checked.max() < len(self)):
-            raise TreeError(f"class indices must be in the range 0 to {len(self) - 1}")
+            hint = "; -1 in place of a parent says that a root has none" if checked.min() == ROOT else ""
+            raise TreeError(f"class indices must be in the range 0 to {len(self) - 1}{hint}")
         return checked
 
 
-def build_hierarchy(wnids: Sequence[str], parent: Callable[[str], str | None]) -> Hierarchy:
+def build_hierarchy(
+    wnids: Sequence[str], parent: Callable[[str], str | None], words: ClassWords | None = None
+) -> Hierarchy:
     """Return the hierarchy of a class list: a class's parent is its nearest listed ancestor.
 
     Args:
         wnids: the classes, in order of class index.
         parent: maps the wnid of a class, or of any synset above one, to its parent's wnid, and a root to None.
+        words: what the classes are called.
 
     Raises:
         TreeError: a class is listed twice or unknown to `parent`, or the parents form a cycle.
@@ -222,7 +265,7 @@ def build_hierarchy(wnids: Sequence[str], parent: Callable[[str], str | None]) -
         return found
 
     parents = np.fromiter(map(nearest_listed, wnids), np.int32, len(wnids))
-    hierarchy = Hierarchy(tuple(wnids), parents)
+    hierarchy = Hierarchy(tuple(wnids), parents, words)
     _ = hierarchy.levels  # raises on cycles
     return hierarchy
 

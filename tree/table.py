@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from in21k.tree.class_lists import class_list_digest
 from in21k.tree.class_names import ClassNames, wordnet_class_names
 from in21k.tree.errors import TreeError
+from in21k.tree.glosses import glosses_of
 from in21k.tree.hierarchy import ROOT, Hierarchy, Int64Array, build_hierarchy
 from in21k.tree.parents import ParentRule, primary_parents
+from in21k.tree.words import ClassWords
 
 FORMAT_VERSION = "3"
 
@@ -51,6 +53,9 @@ LATER_COLUMNS = ("ancestors", "leaves")
 ANY_SCHEMA = pa.schema([field.with_nullable(field.nullable or field.name in LATER_COLUMNS) for field in SCHEMA])
 """The columns of a table of any format: those of SCHEMA, of which some may be missing."""
 
+NAMES = ("name", "lemmas", "gloss")
+"""The columns of what classes are called."""
+
 READ_SCHEMA = pa.schema([SCHEMA.field(column) for column in ("class_index", "wnid", "parent_index", "level")])
 """The columns that a hierarchy is read from."""
 
@@ -61,7 +66,8 @@ def wordnet_hierarchy(wnids: Sequence[str], rule: ParentRule = ParentRule.PUBLIS
     Raises:
         TreeError: a wnid is listed twice or is not a noun synset of WordNet 3.0.
     """
-    return build_hierarchy(wnids, primary_parents(rule))
+    names = wordnet_class_names(wnids, rule)
+    return build_hierarchy(wnids, primary_parents(rule), ClassWords(names.names, names.lemmas, names.glosses))
 
 
 def hierarchy_table(
@@ -147,8 +153,10 @@ def read_hierarchy(source: Path | BinaryIO, name: str) -> Hierarchy:
         TreeError: it is not a hierarchy table, or its rows contradict each other.
     """
     try:
-        table = pq.read_table(source, columns=READ_SCHEMA.names).select(READ_SCHEMA.names)
-        table = table.cast(READ_SCHEMA)  # also rejects nulls
+        file = pq.ParquetFile(source)
+        names = [SCHEMA.field(name) for name in NAMES if name in file.schema_arrow.names]
+        wanted = pa.schema([*READ_SCHEMA, *names], metadata=file.schema_arrow.metadata)
+        table = file.read(columns=wanted.names).select(wanted.names).cast(wanted)  # also rejects nulls
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise TreeError(
             f"{name} is not a hierarchy table ({_first_line(error)}); write it again with in21k-prep"
@@ -157,7 +165,7 @@ def read_hierarchy(source: Path | BinaryIO, name: str) -> Hierarchy:
 
 
 def hierarchy_of(table: pa.Table, name: str) -> Hierarchy:
-    """Return the hierarchy in the columns of READ_SCHEMA.
+    """Return the hierarchy in the columns of READ_SCHEMA; it knows names where the table has those of NAMES.
 
     Args:
         table: the columns, with their types.
@@ -170,13 +178,19 @@ def hierarchy_of(table: pa.Table, name: str) -> Hierarchy:
     if not np.array_equal(indices, np.arange(len(indices))):
         raise TreeError(f"{name}: the rows are not in order of class_index, 0 to {len(indices) - 1}")
     try:
-        hierarchy = Hierarchy(tuple(table["wnid"].to_pylist()), table["parent_index"].to_numpy())
+        hierarchy = Hierarchy(tuple(table["wnid"].to_pylist()), table["parent_index"].to_numpy(), _words(table))
         levels = hierarchy.levels
     except (TreeError, UnicodeDecodeError) as error:
         raise TreeError(f"{name}: {error}") from error
     if not np.array_equal(levels, table["level"].to_numpy()):
         raise TreeError(f"{name}: column level contradicts column parent_index")
     return hierarchy
+
+
+def _words(table: pa.Table) -> ClassWords | None:
+    if not {"name", "lemmas"} <= set(table.column_names):
+        return None
+    return ClassWords(table["name"].to_pylist(), table["lemmas"].to_pylist(), glosses_of(table))
 
 
 def _metadata(hierarchy: Hierarchy, class_names: ClassNames) -> Mapping[str, str]:

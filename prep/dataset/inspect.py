@@ -19,6 +19,7 @@ from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, padded
 from in21k.tree.glosses import glosses_of
 from in21k.tree.table import SCHEMA
+from in21k.tree.words import ClassWords, candidates, classes_called
 
 _HIERARCHY = pa.schema(
     [
@@ -187,19 +188,12 @@ def _class_index(dataset: Location, hierarchy: pa.Table, named: str) -> int:
         return wnids.index(named)
     if named.isdecimal() and int(named) < len(wnids):
         return int(named)
-    wanted = named.casefold().replace("_", " ")
-    names, lemmas = hierarchy["name"].to_pylist(), hierarchy["lemmas"].to_pylist()
-    found = [index for index, name in enumerate(names) if name.casefold().replace("_", " ") == wanted]
-    found = found or [
-        index
-        for index, of_class in enumerate(lemmas)
-        if wanted in (lemma.casefold().replace("_", " ") for lemma in of_class)
-    ]
+    words = ClassWords(hierarchy["name"].to_pylist(), hierarchy["lemmas"].to_pylist(), glosses_of(hierarchy))
+    found = classes_called(named, wnids, words)
     if len(found) == 1:
         return found[0]
     if found:
-        meant = ", ".join(f"{wnids[index]} ({hierarchy['path_names'][index]})" for index in found)
-        raise PrepError(f"{named!r} names {len(found)} classes: {meant}; give the wnid")
+        raise PrepError(f"{named!r} names {len(found)} classes: {candidates(found, wnids, words)}; give the wnid")
     raise PrepError(f"{dataset.text}: {_why_no_class(dataset, named)}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from in21k.tree.class_lists import PublishedList, published_class_list
+from in21k.tree.errors import TreeError
 from in21k.tree.findings import Code
 from in21k.tree.parents import ParentRule
 from in21k.tree.table import hierarchy_table, wordnet_hierarchy, write_table
@@ -44,13 +45,18 @@ def test_the_one_liners_give_the_right_answers(answers):
     assert [chain.count(" > ") for chain in deepest] == [11, 10, 10, 10, 10]
 
 
-def test_the_python_interface_gives_what_its_comments_say(folder, monkeypatch):
+def test_the_python_interface_gives_what_its_comments_say(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     names: dict = {}
     exec(BLOCKS[8], names)
-    hierarchy, dog, samoyed, cow = (names[name] for name in ("hierarchy", "dog", "samoyed", "cow"))
-    assert hierarchy.tree_distance(samoyed, [dog, cow]).tolist() == [2, 8]
-    assert hierarchy.lowest_common_ancestor(samoyed, [dog, cow]).tolist() == [dog, names["index"]["n00015388"]]
+    assert capsys.readouterr().out.strip() == re.search(r"print\(hierarchy\)  # (.*)", BLOCKS[8])[1]
+    hierarchy = names["hierarchy"]
+    dog, animal = hierarchy.index("dog"), hierarchy.index("n00015388")
+    assert hierarchy.tree_distance("Samoyed", ["dog", "n01887787"]).tolist() == [2, 8]
+    assert hierarchy.lowest_common_ancestor("Samoyed", ["dog", "n01887787"]).tolist() == [dog, animal]
+    for name in ("cow", "crane"):
+        with pytest.raises(TreeError, match="names 2 classes"):
+            hierarchy.index(name)
 
 
 def test_every_code_is_explained():
