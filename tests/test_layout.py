@@ -18,7 +18,7 @@ ORDER = {
         ["storage"],
         ["json_file", "parquet_table", "command"],
         ["manifest"],
-        ["sample_table", "datasheet", "markers", "tables"],
+        ["sample_table", "prediction_tables", "datasheet", "markers", "tables"],
         ["sidecars"],
         ["verify"],
     ],

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.errors import one_line
+from in21k.shards_manifest.prediction_tables import VAL_PREDICTIONS
 from in21k.train.arrays import FloatArray, IntArray
 from in21k.train.errors import TrainError
 from in21k.train.retrieval.folder import QUERIES
-from in21k.train.run.folder import VAL_PREDICTIONS
 
 Bools = npt.NDArray[np.bool_]
 

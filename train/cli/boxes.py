@@ -41,7 +41,7 @@ def finds_boxes(checkpoint: Path, task: str, draw: Path | None, *, for_classes: 
 
 
 def evaluated_as_detector(
-    asked: "DataRequest", checkpoint: Path, values: Mapping[str, Any], output: Path | None, *, raw: bool, as_json: bool
+    asked: "DataRequest", checkpoint: Path, values: Mapping[str, Any], unfit: str, *, raw: bool, as_json: bool
 ) -> bool:
     """Print the scores of a checkpoint that is a detector's, and return whether it is one.
 
@@ -49,13 +49,13 @@ def evaluated_as_detector(
         asked: data in COCO's layout, which need not be named.
         checkpoint: a run's folder, a checkpoint's or a model file.
         values: settings from the command line, by dotted key.
-        output: must not be given.
+        unfit: the option given that is for classifiers alone; empty if there is none.
         raw: evaluate the weights themselves instead of their EMA.
         as_json: print JSON.
 
     Raises:
         TrainError: there is no checkpoint.
-        UsageError: an output is asked for, or clips.
+        UsageError: there is such an option, or clips.
     """
     check_there(checkpoint)
     with quick_imports():
@@ -63,8 +63,8 @@ def evaluated_as_detector(
 
     if not is_detector(checkpoint):
         return False
-    if output is not None:
-        raise click.UsageError("--output is for classifiers; leave it out")
+    if unfit:
+        raise click.UsageError(f"{unfit} is for classifiers; leave it out")
     if "video.clips" in values:
         raise click.UsageError("--clips is for models of videos; leave it out")
     with quick_imports():

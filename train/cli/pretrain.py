@@ -13,7 +13,6 @@ from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
     clips_option,
     inputs_option,
-    print_summary,
     quick_imports,
     recipe_option,
     setting_option,
@@ -22,6 +21,7 @@ from in21k.train.cli.shared import (
     show_run,
     training,
 )
+from in21k.train.cli.worst_classes import print_with_worst
 from in21k.train.config.overrides import check_value, read_overrides, with_values
 from in21k.train.config.settings import Config
 from in21k.train.config.start import RANDOM, require_start
@@ -102,7 +102,22 @@ def pretrain(
     "--output",
     type=LocalPath(),
     metavar="FOLDER",
-    help="Write the curve of specificity against accuracy, its plot, and the errors of each subtree as tables.",
+    help="Write the scores, predictions.parquet and per_class.parquet, and on a hierarchy the curve of specificity "
+    "against accuracy and the errors of each subtree.",
+)
+@click.option(
+    "--predictions",
+    type=LocalPath(),
+    metavar="FILE.parquet",
+    help="Write a row per validation image: its class, and the guess and its probability at each level; and beside it "
+    "per_class.parquet, a row per class.",
+)
+@click.option(
+    "--worst",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Name the N classes with the lowest score and what they are taken for; 10 by default with --output or "
+    "--predictions, else 0.",
 )
 @shared
 def evaluate(
@@ -114,6 +129,8 @@ def evaluate(
     batch_size: int | None,
     raw: bool,
     output: Path | None,
+    predictions: Path | None,
+    worst: int | None,
     clips: int | None,
     as_json: bool,
     **options: Any,
@@ -130,7 +147,8 @@ def evaluate(
     Examples:
       in21k-train evaluate out --checkpoint runs/r50/checkpoints/step-00001234 --json
       in21k-train evaluate out --checkpoint runs/r50 --output evaluations/r50
-      in21k-train evaluate cars/ --layout imagefolder --checkpoint runs/r50-cars
+      in21k-train evaluate out --checkpoint runs/r50 --predictions r50.parquet
+      in21k-train evaluate cars/ --layout imagefolder --checkpoint runs/r50-cars --worst 20
       in21k-train evaluate videos/ --layout video --checkpoint runs/r50-videos --clips 3
       in21k-train evaluate out --model TResNet-M
       in21k-train evaluate out --model mobilenetv3_large_100.miil_in21k --weights mobilenetv3_large_100_miil_21k.pth
@@ -139,21 +157,25 @@ def evaluate(
         raise click.UsageError("give either --checkpoint or --model")
     asked = data_request(data, options)
     _check_model(model, asked.layout, has_weights=bool(weights or inputs))
-    given = {} if batch_size is None else {_PER_STEP: check_value(_PER_STEP, batch_size, "--batch-size")}
-    values = settings_of(options | {"clips": clips}) | given
+    per_step = {} if batch_size is None else {_PER_STEP: check_value(_PER_STEP, batch_size, "--batch-size")}
+    values = settings_of(options | {"clips": clips}) | per_step
     config = with_values(Config(), {_PER_STEP: 256} | values)
-    if checkpoint is not None and evaluated_as_detector(asked, checkpoint, values, output, raw=raw, as_json=as_json):
+    given = {"--output": output, "--predictions": predictions, "--worst": worst}
+    unfit = next((option for option, value in given.items() if value), "")
+    if checkpoint is not None and evaluated_as_detector(asked, checkpoint, values, unfit, raw=raw, as_json=as_json):
         return
     with quick_imports():
+        from in21k.train.evaluation.scores import EvaluationFiles, published_model, trained_model
         from in21k.train.evaluation.scores import evaluate as core
-        from in21k.train.evaluation.scores import published_model, trained_model
         from in21k.train.model.published import PublishedModel
 
     if checkpoint is not None:
         opener = trained_model(checkpoint, raw=raw)
     else:
         opener = published_model(PublishedModel(model or "", weights, inputs or "auto"))
-    print_summary(core(asked, opener, config.data, config.run, output, clips), as_json)
+    files = EvaluationFiles(output, predictions, (10 if output or predictions else 0) if worst is None else worst)
+    summary = core(asked, opener, config.data, config.run, files, clips)
+    print_with_worst(summary, as_json)
 
 
 def _check_model(model: str | None, layout: str, *, has_weights: bool) -> None:

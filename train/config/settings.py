@@ -257,8 +257,8 @@ class RunConfig:
     keep_checkpoints: int = setting(2, "Checkpoints to keep, the newest ones.", low=1, high=2**20)
     save_predictions: bool = setting(
         False,
-        "Write val_predictions.parquet after each val pass: what the network says of every validation image. For "
-        "schemes with one softmax over all classes, or with several labels.",
+        "Write val_predictions.parquet and per_class.parquet after each val pass: what the network says of every "
+        "validation image, and what that comes to for each class.",
     )
 
 

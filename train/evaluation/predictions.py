@@ -1,118 +1,100 @@
-"""What a network says of each validation image, gathered from all ranks and written to a run's folder.
+"""What a network says of each validation image, gathered from all ranks and written as the pass goes on.
 
 Scores are means over images; with these rows anyone can compute other means: of a part of the images, of two networks
-on the same ones, or of images drawn anew, as a bootstrap does.
+on the same ones, or of images drawn anew, as a bootstrap does. `per_class.parquet` beside them has those of each class.
 """
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from in21k.shards_manifest.errors import one_line
-from in21k.shards_manifest.storage.local_files import atomic_path
-from in21k.train.arrays import IntArray
+from in21k.shards_manifest.errors import DatasetError, one_line
+from in21k.shards_manifest.markers import PARQUET_START, require_file_place
+from in21k.shards_manifest.prediction_tables import DATASET, MODEL, OF_FILE, PER_CLASS, VAL_PREDICTIONS
+from in21k.shards_manifest.storage.local_files import atomic_path, make_folder
+from in21k.train.arrays import FloatArray
 from in21k.train.config.settings import Config
-from in21k.train.data.interfaces import ABSENT, TrainingData
+from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
-from in21k.train.losses.schemes import SINGLE_LABEL
-from in21k.train.model.level_order import LevelOrder
-from in21k.train.run.folder import VAL_PREDICTIONS
+from in21k.train.evaluation.per_class import write_per_class
+from in21k.train.evaluation.prediction_rows import GuessRows, PredictionRows, SetRows
+from in21k.train.losses.schemes import MULTI_LABEL
+from in21k.train.model.network import Network
 
 MOST_SCORES = 1 << 27
-"""Images times classes, where images have any number of classes: 512 MB of scores. More are not kept."""
+"""Images times classes, where images have any number of classes: 512 MB of scores. A run does not keep more."""
 
-_DATASET = b"in21k.dataset"
-"""The key of the file's metadata under which the digest of the dataset stands."""
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What a network says of the N validation images that decode, in order of their numbers."""
-
-    numbers: IntArray
-    """int64 [N]: of the images in the split."""
-    label_ids: IntArray
-    """int64 [N]: rows of the data's label sets."""
-    guesses: IntArray | None
-    """int64 [N]: the most probable class of each image; None where images have any number of classes."""
-    ranks: IntArray | None
-    """int64 [N]: how many classes are more probable than the image's own; None likewise."""
-    scores: npt.NDArray[np.float32] | None
-    """float32 [N, C]: the logits by class index, where images have any number of classes; otherwise None."""
+_GROUP = 1 << 14
+"""Images of a row group."""
+_VALUES = 1 << 24
+"""Values of a row group, at most but for a batch of every rank's."""
 
 
 class PredictionCollector:
-    """Keeps what a network says of the batches of a val pass; nothing waits for the device before `gather`."""
+    """Writes what a network says of the batches of a val pass, a row group at a time.
 
-    def __init__(self, data: TrainingData, order: LevelOrder, scheme: str, ranks: Ranks) -> None:
+    Nothing waits for the device but once per row group, when all ranks give their rows to the first.
+    """
+
+    def __init__(self, rows: PredictionRows, samples: int, ranks: Ranks, missing: Sequence[int] = ()) -> None:
         """Begin.
 
         Args:
-            data: whose val split it is.
-            order: of the network's classes.
-            scheme: one with a single softmax over all classes, or with several labels.
+            rows: what is said of each image.
+            samples: images of the val split.
             ranks: this rank among the others.
+            missing: numbers of images that no batch has a place for.
         """
-        self._data, self._order, self._ranks = data, order, ranks
-        self._row_of_class = torch.from_numpy(order.row_of_class).to(ranks.device)
-        self._is_single = scheme in SINGLE_LABEL
-        self._is_kept = self._is_single or data.samples("val") * len(order) <= MOST_SCORES
+        self._rows, self._ranks = rows, ranks
+        self._numbers = np.delete(np.arange(samples), np.array(missing, np.int64))
+        self._most = min(_GROUP, max(_VALUES // rows.width, 1))
         self._batches: list[tuple[Tensor, ...]] = []
+        self._waiting, self._seen = 0, 0
+        self._keys: Any = None
+        self._writer: pq.ParquetWriter | None = None
+
+    def write_to(self, writer: pq.ParquetWriter, keys: Any) -> None:
+        """Write to an open file, too, on the first rank; `keys` are the keys of all images of the split."""
+        self._writer, self._keys = writer, keys
 
     def update(self, logits: Tensor, ids: Tensor, valid: Tensor) -> None:
-        """Keep a batch.
+        """Take a batch; every rank must call it equally often, with batches of equal size if there are several.
 
         Args:
             logits: [B, C] in level order.
             ids: int64 [B].
             valid: bool [B]; the others are left out.
         """
-        if not self._is_kept:
+        self._batches.append((torch.where(valid, ids, -1), *self._rows.of_batch(logits, ids)))
+        self._waiting += len(ids) * self._ranks.world_size
+        if self._waiting >= self._most:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been taken; every rank must call it."""
+        if not self._batches:
             return
-        marked = torch.where(valid, ids, -1)
-        if self._is_single:
-            self._batches.append((marked, *self._ranked(logits, ids)))
-        else:
-            self._batches.append((marked, self._order.to_classes(logits, dim=1).float()))
-
-    def _ranked(self, logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the best row of each image, and how many are before its own; of equal ones the first is better."""
-        rows = self._row_of_class[ids][:, None]
-        own, earlier = logits.gather(1, rows), torch.arange(logits.shape[1], device=logits.device) < rows
-        best = (logits == logits.amax(1, keepdim=True)).to(torch.int8).argmax(1)
-        return best, ((logits > own) | ((logits == own) & earlier)).sum(1)
-
-    def save(self, run: Path, missing: Sequence[int] = ()) -> None:
-        """Write what all ranks kept into a run's folder; every rank must call it, after batches of equal size.
-
-        Args:
-            run: the run's folder.
-            missing: numbers of images that no batch had a place for.
-        """
-        found = self._gather(missing) if self._is_kept else None
-        if self._ranks.is_first:
-            write_predictions(run, self._data, found)
-
-    def _gather(self, missing: Sequence[int]) -> Predictions:
         columns = [self._of_all_ranks(list(batches)) for batches in zip(*self._batches, strict=True)]
+        first, self._seen = self._seen, self._seen + len(columns[0])
         self._batches.clear()
+        self._waiting = 0
         ids = columns[0].numpy()
         there = np.flatnonzero(ids >= 0)
-        numbers = np.delete(np.arange(self._data.samples("val")), np.array(missing, np.int64))[there]
-        ids, others = ids[there], [column.numpy()[there] for column in columns[1:]]
-        if not self._is_single:
-            return Predictions(numbers, ids, None, None, others[0])
-        return Predictions(numbers, ids, self._order.class_of_row[others[0]], others[1], None)
+        if not (self._ranks.is_first and len(there)):
+            return
+        found = self._rows.columns(ids[there], [column.numpy()[there] for column in columns[1:]])
+        if self._writer is not None:
+            keys = self._keys.take(pa.array(self._numbers[first + there]))
+            self._writer.write_table(pa.table({"key": keys, **found}, self._writer.schema))
 
     def _of_all_ranks(self, batches: list[Tensor]) -> Tensor:
         """Return a column of all ranks, which take turns with the batches of a val pass, on the CPU."""
@@ -124,52 +106,118 @@ class PredictionCollector:
         return torch.stack(gathered, 1).flatten(0, 2).cpu()
 
 
-def collector_of(data: TrainingData, order: LevelOrder, config: Config, ranks: Ranks) -> PredictionCollector | None:
-    """Return what keeps a run's predictions; None where its settings do not ask for them."""
-    return PredictionCollector(data, order, config.loss.scheme, ranks) if config.run.save_predictions else None
+class Saved:
+    """The table of predictions that a block writes, and what it says of each class."""
+
+    def __init__(self, path: Path | None, collector: PredictionCollector, rows: PredictionRows) -> None:
+        self.path, self.update, self._rows = path, collector.update, rows
+
+    def per_class(self, precisions: FloatArray) -> pa.Table:
+        """Return the table of classes, on the first rank, once the block has ended.
+
+        Args:
+            precisions: float64 [C]: average precisions, where images have any number of classes.
+        """
+        return self._rows.per_class(precisions)
 
 
-def write_predictions(run: Path, data: TrainingData, predictions: Predictions | None) -> None:
-    """Write RUN/val_predictions.parquet: a row per validation image that decodes, in the order of the split.
+@contextmanager
+def saved_predictions(
+    path: Path | None,
+    data: TrainingData,
+    network: Network,
+    scheme: str,
+    ranks: Ranks,
+    *,
+    of_sets: bool,
+    missing: Sequence[int] = (),
+) -> Iterator[Saved]:
+    """Write what a network says of the batches that the block passes on; the file is there if the block ends well.
 
-    Where each image has one class: key, class_index, guess, and rank, the number of classes more probable than its
-    own, so that top-1 is the share of the rows with rank 0. Where images have any number of classes: key, labels,
-    absent (only where the data know some classes alone), and scores, the logits by class index.
+    There is a row per validation image that decodes, in the order of the split: see docs/formats.md.
 
     Args:
-        run: the run's folder.
+        path: the file; None writes none, and counts what is said of each class.
         data: whose val split it is.
-        predictions: None if they are too many; a note on stderr then says so.
+        network: whose classes and name they are.
+        scheme: which it was trained with.
+        ranks: this rank among the others; the first one writes.
+        of_sets: whether rows have the logits of all classes, rather than guesses of images that have one class each.
+        missing: numbers of images that no batch has a place for.
+
+    Raises:
+        DatasetError: the file cannot be written.
     """
-    if predictions is None:
-        size = f"{data.samples('val'):,} images × {len(data.hierarchy):,} classes"
-        told = f"no {VAL_PREDICTIONS}: {size} are more scores than {MOST_SCORES:,}"
-        print(f"note: {one_line(f'{run}: {told}', None)}", file=sys.stderr, flush=True)
-        return
-    keys = data.listing("val").keys.take(pa.array(predictions.numbers))
-    table = pa.table({"key": keys, **_columns(data, predictions)})
-    with atomic_path(run / VAL_PREDICTIONS) as temporary:
-        pq.write_table(table.replace_schema_metadata({_DATASET: data.digest}), temporary, compression="zstd")
+    rows: PredictionRows
+    rows = SetRows(data, network.order) if of_sets else GuessRows(data, network.order, scheme, ranks.device)
+    collector = PredictionCollector(rows, data.samples("val"), ranks, missing)
+    with ExitStack() as stack:
+        if ranks.is_first and path is not None:
+            schema = rows.schema.with_metadata({DATASET: data.digest, MODEL: network.name})
+            temporary = stack.enter_context(atomic_path(path))
+            writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
+            collector.write_to(writer, data.listing("val").keys)
+        yield Saved(path, collector, rows)
+        collector.flush()
 
 
-def _columns(data: TrainingData, predictions: Predictions) -> dict[str, Any]:
-    if predictions.scores is None:
-        assert predictions.guesses is not None
-        assert predictions.ranks is not None
-        columns = (predictions.label_ids, predictions.guesses, predictions.ranks)
-        return {
-            name: pa.array(values, pa.int32())
-            for name, values in zip(("class_index", "guess", "rank"), columns, strict=True)
-        }
-    sets, classes = data.label_sets[predictions.label_ids], predictions.scores.shape[1]
-    columns_of_lists = {"labels": _lists(sets, sets >= 0)}
-    if (sets <= ABSENT).any():
-        columns_of_lists["absent"] = _lists(ABSENT - sets, sets <= ABSENT)
-    flat = pa.array(predictions.scores.reshape(-1), pa.float32())
-    return {**columns_of_lists, "scores": pa.FixedSizeListArray.from_arrays(flat, classes)}
+def write_classes_beside(saved: Saved, data: TrainingData, network: Network, precisions: FloatArray) -> pa.Table:
+    """Write per_class.parquet beside a table of predictions, if there is one, and return it, on the first rank."""
+    table = saved.per_class(precisions)
+    if saved.path is not None:
+        more: Mapping[bytes, str] = {MODEL: network.name}
+        write_per_class(saved.path.with_name(PER_CLASS), table, data, saved.path.name, more)
+    return table
 
 
-def _lists(values: IntArray, chosen: Any) -> pa.ListArray:
-    """Return a list per row, of the values that are chosen."""
-    ends = np.concatenate([[0], np.cumsum(chosen.sum(1))])
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values[chosen], pa.int32()))
+def require_predictions_place(path: Path) -> None:
+    """Make the folder of a table of predictions, and refuse a place where another file would be lost.
+
+    Raises:
+        DatasetError: there is something else than a Parquet file, or the classes beside it are those of another table.
+    """
+    if path.name == PER_CLASS:
+        raise DatasetError(
+            f"{path}: {PER_CLASS} is the table of classes, which is written beside it; name another file"
+        )
+    classes = path.with_name(PER_CLASS)
+    for each, key, wanted in ((path, DATASET, ""), (classes, OF_FILE, path.name)):
+        require_file_place(each, PARQUET_START, "a Parquet file", option="--predictions")
+        if not each.exists():
+            continue
+        found = _metadata(each).get(key, b"").decode("utf-8", "replace")
+        if not found or wanted not in ("", found):
+            told = f"the table of classes of {found}" if found else "no table of an evaluation"
+            raise DatasetError(f"{each} is {one_line(told)}; give --predictions in another folder")
+    make_folder(path.parent)
+
+
+def _metadata(path: Path) -> Mapping[bytes, bytes]:
+    """Return the metadata of a Parquet file, none if it is damaged."""
+    try:
+        return pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return {}
+
+
+@contextmanager
+def run_predictions(
+    run: Path, data: TrainingData, network: Network, config: Config, ranks: Ranks, missing: Sequence[int] = ()
+) -> Iterator[Saved | None]:
+    """Write RUN/val_predictions.parquet of the batches that the block passes on, where a run's settings ask for it.
+
+    None stands for no table: it is not asked for, or has too many scores; a note on stderr then says so.
+    """
+    scheme, of_sets = config.loss.scheme, config.loss.scheme in MULTI_LABEL
+    if config.run.save_predictions and of_sets and data.samples("val") * len(data.hierarchy) > MOST_SCORES:
+        if ranks.is_first:
+            size = f"{data.samples('val'):,} images × {len(data.hierarchy):,} classes"
+            told = f"no {VAL_PREDICTIONS}: {size} are more scores than {MOST_SCORES:,}"
+            print(f"note: {one_line(f'{run}: {told}', None)}", file=sys.stderr, flush=True)
+        yield None
+    elif config.run.save_predictions:
+        path = run / VAL_PREDICTIONS
+        with saved_predictions(path, data, network, scheme, ranks, of_sets=of_sets, missing=missing) as saved:
+            yield saved
+    else:
+        yield None

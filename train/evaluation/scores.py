@@ -1,10 +1,15 @@
 """The scores of a model on the val split of a prepared dataset, whether the model is ours or published."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from in21k.shards_manifest.prediction_tables import PREDICTIONS
+from in21k.train.arrays import FloatArray
 from in21k.train.config.settings import Config, DataConfig, LossConfig, RunConfig, VideoConfig
 from in21k.train.config.sizes import only_size
 from in21k.train.data.interfaces import TrainingData
@@ -14,9 +19,16 @@ from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
-from in21k.train.evaluation.report.answers import AnswerCollector, Answers
+from in21k.train.evaluation.predictions import (
+    Saved,
+    require_predictions_place,
+    saved_predictions,
+    write_classes_beside,
+)
+from in21k.train.evaluation.report.answers import AnswerCollector
 from in21k.train.evaluation.report.folder import require_report_place, write_report
-from in21k.train.evaluation.val_pass import evaluate_val
+from in21k.train.evaluation.val_pass import Watcher, evaluate_val
+from in21k.train.evaluation.worst_classes import worst_classes
 from in21k.train.losses.schemes import build_loss, check_labels
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import check_classes, load_network, read_metadata
@@ -49,6 +61,38 @@ class OpenedModel:
     """What it takes of videos."""
 
 
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """What an evaluation leaves behind beside its summary."""
+
+    output: Path | None = None
+    """The folder that gets the scores, the tables of predictions and, on a hierarchy, the curve of the answers and
+    their errors by subtree."""
+    predictions: Path | None = None
+    """The table of predictions; by default in `output`, if that is given."""
+    worst: int = 0
+    """How many of the worst classes the summary names."""
+
+    @property
+    def table(self) -> Path | None:
+        """The table of predictions to write; None for none."""
+        return self.predictions or (self.output and self.output / PREDICTIONS)
+
+    def require_places(self) -> None:
+        """Refuse places that hold what no evaluation wrote, before anything is computed.
+
+        Raises:
+            DatasetError: they do.
+            TrainError: they do.
+        """
+        if self.output is not None:
+            require_report_place(self.output)
+        if self.table is not None:
+            require_predictions_place(self.table)
+
+
+NO_FILES = EvaluationFiles()
+
 ModelOpener = Callable[[TrainingData, int], OpenedModel]
 """Opens a model for a dataset at an image size, 0 for the model's own or else the dataset's."""
 
@@ -58,7 +102,7 @@ def evaluate(
     open_model: ModelOpener,
     settings: DataConfig,
     run: RunConfig,
-    output: Path | None = None,
+    files: EvaluationFiles = NO_FILES,
     clips: int | None = None,
 ) -> dict[str, Any] | None:
     """Return the scores of a model on the val split of a dataset; None on all ranks but the first.
@@ -68,7 +112,7 @@ def evaluate(
         open_model: `trained_model(…)` or `published_model(…)`.
         settings: image size and eval batch size, which counts frames of videos.
         run: device, precision, workers.
-        output: the folder that gets the curve of the answers and their errors by subtree; None for neither.
+        files: what to write and to name beside the scores.
         clips: of each video; None takes those that the model was trained with.
 
     Raises:
@@ -81,21 +125,58 @@ def evaluate(
         if not dataset.samples("val"):
             why = " (in21k-prep made it with --val-per-class 0)" if isinstance(dataset, Dataset) else ""
             raise TrainError(f"{data if isinstance(data, str) else data.path} has no val images to evaluate on{why}")
-        if output is not None:
-            require_report_place(output, dataset)
+        files.require_places()
         model = open_model(dataset, only_size(settings.image_size, "an evaluation"))
         check_labels(model.loss.scheme, dataset)
         network = prepare_network(model.network, ranks)
         config = _config(model, settings, run, ranks, clips)
         loss = build_loss(model.loss, network.order, dataset.label_sets).to(ranks.device)
         print_start(ranks, config.run, config.data.eval_batch_size * ranks.world_size)
-        answers = None if output is None else AnswerCollector(dataset, network.order, model.loss.scheme, ranks)
-        with dataset.cached(read_options(config.data)):
-            evaluation = evaluate_val(network, loss, dataset, config, ranks, watch=answers.update if answers else None)
-        summary = {**model.names, **evaluation.to_dict(dataset)}
-        if output is not None and answers is not None:
-            _report(output, summary, answers.gather(), ranks, dataset)
-    return summary if ranks.is_first else None
+        watched = _Watched(files, dataset, network, config.loss.scheme, ranks)
+        with dataset.cached(read_options(config.data)), watched.watching() as watch:
+            evaluation = evaluate_val(network, loss, dataset, config, ranks, watch=watch)
+        return watched.finish({**model.names, **evaluation.to_dict(dataset)}, evaluation.by_class.values)
+
+
+class _Watched:
+    """What an evaluation writes and names beside its scores."""
+
+    def __init__(self, files: EvaluationFiles, data: TrainingData, network: Network, scheme: str, ranks: Ranks) -> None:
+        self._files, self._data, self._network, self._scheme, self._ranks = files, data, network, scheme, ranks
+        self._saved: Saved | None = None
+        draws = files.output is not None and data.is_single_label and data.hierarchy.num_levels > 1
+        self._answers = AnswerCollector(data, network.order, scheme, ranks) if draws else None
+
+    @contextmanager
+    def watching(self) -> Iterator[Watcher | None]:
+        """Write the table of predictions within the block, and give what takes the batches."""
+        if self._files.table is None and not self._files.worst:
+            yield None
+            return
+        data, is_of_sets = self._data, not self._data.is_single_label
+        with saved_predictions(
+            self._files.table, data, self._network, self._scheme, self._ranks, of_sets=is_of_sets
+        ) as saved:
+            self._saved = saved
+            yield self._update
+
+    def _update(self, logits: torch.Tensor, ids: torch.Tensor, valid: torch.Tensor) -> None:
+        if self._saved is not None:
+            self._saved.update(logits, ids, valid)
+        if self._answers is not None:
+            self._answers.update(logits, ids, valid)
+
+    def finish(self, summary: dict[str, Any], precisions: FloatArray) -> dict[str, Any] | None:
+        """Write the other files, and return the summary; None on all ranks but the first. Every rank must call it."""
+        answers, output = self._answers.gather() if self._answers else None, self._files.output
+        if not self._ranks.is_first or self._saved is None:
+            return summary if self._ranks.is_first else None
+        table = write_classes_beside(self._saved, self._data, self._network, precisions)
+        if output is not None:
+            write_report(output, summary, answers, self._data.hierarchy_table()["name"].to_pylist())
+        if self._files.worst:
+            summary["worst_classes"] = worst_classes(table, self._files.worst)
+        return summary
 
 
 def _config(model: OpenedModel, settings: DataConfig, run: RunConfig, ranks: Ranks, clips: int | None) -> Config:
@@ -112,11 +193,6 @@ def _config(model: OpenedModel, settings: DataConfig, run: RunConfig, ranks: Ran
         run=with_workers(run, ranks, samples * rows, model.image_size),
         video=video,
     )
-
-
-def _report(output: Path, summary: Mapping[str, Any], answers: Answers, ranks: Ranks, data: TrainingData) -> None:
-    if ranks.is_first:
-        write_report(output, summary, answers, data.hierarchy_table()["name"].to_pylist())
 
 
 def trained_model(checkpoint: Path, *, raw: bool = False) -> ModelOpener:

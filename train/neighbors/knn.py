@@ -100,8 +100,9 @@ def _scores(frozen: FrozenRun, train: Features, val: Features, voting: Voting) -
     )
     found, labels = nearest(queries, gallery, max(voting.ks), device), labels_of(train, data, device)
     votes = [Votes(found, k, labels, voting.temperature) for k in voting.ks]
-    frozen.save_predictions(votes[0], val)
-    return [frozen.scores(each, val.label_ids) for each in votes]
+    scores = [frozen.scores(each, val.label_ids) for each in votes]
+    frozen.save_predictions(votes[0], val, scores[0].by_class.values, are_shares=True)
+    return scores
 
 
 def _named(scores: Scores) -> dict[str, float]:

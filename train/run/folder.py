@@ -9,6 +9,7 @@ from pathlib import Path
 from in21k.shards_manifest.errors import escaped, one_line
 from in21k.shards_manifest.manifest import HIERARCHY
 from in21k.shards_manifest.markers import CONFIG, FolderKind, require_place_for
+from in21k.shards_manifest.prediction_tables import PER_CLASS, VAL_PREDICTIONS
 from in21k.shards_manifest.storage.local_files import atomic_path, write_atomic
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.overrides import differences
@@ -27,7 +28,6 @@ METRICS = "metrics.csv"
 TENSORBOARD = "tensorboard"
 SKIPPED = "skipped.csv"
 VAL_CLASSES = "val_classes.csv"
-VAL_PREDICTIONS = "val_predictions.parquet"
 
 _START_OF_CURVES = 1 << 16
 """Bytes: more than the header of the curves."""
@@ -113,7 +113,8 @@ def _require_no_other_files(run: Path) -> None:
     """Refuse a folder in which no run has begun and which has a file that a run would overwrite."""
     if (run / LOCK).exists():
         return
-    for name in (HIERARCHY, SUMMARY, METRICS, SKIPPED, VAL_CLASSES, VAL_PREDICTIONS, TENSORBOARD, FOLDER, MODEL):
+    ours = (HIERARCHY, SUMMARY, METRICS, SKIPPED, VAL_CLASSES, VAL_PREDICTIONS, PER_CLASS, TENSORBOARD, FOLDER, MODEL)
+    for name in ours:
         if os.path.lexists(run / name):
             raise TrainError(f"{run} holds {name} and no run; give an empty folder or a new one as --output")
 

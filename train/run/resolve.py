@@ -11,7 +11,7 @@ from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
-from in21k.train.losses.schemes import MULTI_LABEL, SINGLE_LABEL, check_labels
+from in21k.train.losses.schemes import check_labels
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.fitting import name_for_weights
 from in21k.train.model.model_file import read_metadata
@@ -33,7 +33,6 @@ def resolved(config: Config, dataset: TrainingData, ranks: Ranks) -> Config:
         raise TrainError("the recipe is one for detectors; use transfer --task detection, or another --recipe")
     check_labels(config.loss.scheme, dataset)
     _check_crops(config.data)
-    _check_predictions(config)
     _check_video(config, dataset)
     sizes = _resolve_sizes(config, dataset)
     return replace(
@@ -48,15 +47,6 @@ def _largest_batch(config: Config, ranks: Ranks) -> int:
     """Return how many images, or frames of videos, a batch of this rank has at most: of training or of validation."""
     samples = max(config.data.batch_size // ranks.world_size, config.data.eval_batch_size * config.video.clips)
     return samples * max(config.video.frames, 1)
-
-
-def _check_predictions(config: Config) -> None:
-    """Refuse to save the predictions of a scheme that has a softmax per level."""
-    if config.run.save_predictions and config.loss.scheme not in SINGLE_LABEL | MULTI_LABEL:
-        raise TrainError(
-            f"run.save_predictions=true: with loss.scheme={config.loss.scheme} an image has an answer per level, not "
-            "one; leave it false"
-        )
 
 
 def _check_crops(data: DataConfig) -> None:

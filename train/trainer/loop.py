@@ -17,7 +17,7 @@ from in21k.train.data.open_datasets.taxonomy import in_taxonomy
 from in21k.train.device.ranks import Ranks, Timeouts, join_ranks, was_restarted
 from in21k.train.device.start_line import print_start
 from in21k.train.evaluation.class_scores import write_class_scores
-from in21k.train.evaluation.predictions import collector_of
+from in21k.train.evaluation.predictions import run_predictions, write_classes_beside
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
 from in21k.train.losses.schemes import IN_HIERARCHY
 from in21k.train.run.checkpoint_writer import CheckpointWriter
@@ -272,13 +272,13 @@ class Trainer:
             Interrupted: `stop` returned True.
         """
         session, data, config, ranks = self.session, self.session.dataset, self.session.config, self.session.ranks
-        seen = collector_of(data, session.network.order, config, ranks)
-        watch = seen.update if seen else None
-        found = evaluate_val(session.network, session.loss, data, config, ranks, stop=stop, watch=watch)
+        with run_predictions(self.run, data, session.network, config, ranks) as saved:
+            watch = saved.update if saved else None
+            found = evaluate_val(session.network, session.loss, data, config, ranks, stop=stop, watch=watch)
         if ranks.is_first:
             write_class_scores(self.run, data, found.by_class)
-        if seen:
-            seen.save(self.run)
+        if ranks.is_first and saved:
+            write_classes_beside(saved, data, session.network, found.by_class.values)
         return found
 
 

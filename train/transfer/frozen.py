@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from in21k.train.arrays import FloatArray
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import only_size, schedule_of
 from in21k.train.data.interfaces import TrainingData
@@ -16,7 +17,7 @@ from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
-from in21k.train.evaluation.predictions import PredictionCollector
+from in21k.train.evaluation.predictions import run_predictions, write_classes_beside
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics, Scores
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network
@@ -77,14 +78,25 @@ class FrozenRun:
                 metrics.count_again(*batch)
         return metrics.result()
 
-    def save_predictions(self, answers: Answers, val: Features) -> None:
-        """Write what a classifier says of each image of the val split, where the settings ask for it."""
-        if not self.config.run.save_predictions:
-            return
-        collector = PredictionCollector(self.data, self.network.order, self._scheme, self.ranks)
-        for batch in self._batches(answers, val.label_ids):
-            collector.update(*batch)
-        collector.save(self.run, val.missing)
+    def save_predictions(
+        self, answers: Answers, val: Features, precisions: FloatArray, *, are_shares: bool = False
+    ) -> None:
+        """Write what a classifier says of each image of the val split, where the settings ask for it.
+
+        Args:
+            answers: of the images.
+            val: the images.
+            precisions: float64 [C]: average precisions, where images have any number of classes.
+            are_shares: whether the answers are shares of 1, instead of logits.
+        """
+        config = replace(self.config, loss=replace(self.config.loss, scheme=self._scheme))
+        is_single = self.data.is_single_label
+        with run_predictions(self.run, self.data, self.network, config, self.ranks, val.missing) as saved:
+            for block, *others in self._batches(answers, val.label_ids) if saved else ():
+                assert saved is not None
+                saved.update(block.log() if are_shares and is_single else block, *others)
+        if saved and not (are_shares and not is_single):  # of shares, no 0.5 says that a class is seen
+            write_classes_beside(saved, self.data, self.network, precisions)
 
     @property
     def _scheme(self) -> str:

@@ -79,7 +79,7 @@ def _val_scores(chosen: Chosen, val: Features, frozen: FrozenRun) -> tuple[dict[
         return NO_VAL, None
     logits = BlockLogits(chosen.linear, row_blocks(val.values, len(frozen.data.hierarchy), frozen.ranks.device))
     scores = frozen.scores(logits, val.label_ids)
-    frozen.save_predictions(logits, val)
+    frozen.save_predictions(logits, val, scores.by_class.values)
     return {f"val_{name}": value for name, value in scores.metrics.items() if value is not None}, scores.by_class
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from downstream import one_epoch
 from hierarchies import batch_of, hierarchies
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,9 +109,11 @@ def test_the_folder_has_scores_tables_and_a_plot_the_same_on_two_ranks(capsys, d
     out = tmp_path / "a" / "out"
     status, printed, _ = evaluate(capsys, dataset_folder, run, "--json", "--output", out)
     assert status == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "per_class.parquet", "predictions.parquet"])
     scores = json.loads((out / "evaluation.json").read_text())
-    assert scores == {"format": "in21k evaluation 1", "confidence": 0.5, **json.loads(printed)}
+    told = json.loads(printed)
+    assert len(told.pop("worst_classes")) == 10
+    assert scores == {"format": "in21k evaluation 1", "confidence": 0.5, **told}
     curve = pd.read_csv(out / "curve.csv")
     assert curve.confidence.tolist() == [step / 100 for step in range(101)]
     assert (curve.specificity.diff().dropna() <= 0).all()
@@ -151,9 +154,9 @@ def test_only_the_files_of_an_evaluation_are_replaced(capsys, dataset_folder, ru
     assert f"{run} holds metrics.csv of a training run; give another --output" in err
 
 
-def test_classes_without_a_hierarchy_have_no_such_answers(capsys, run, tmp_path):
+def test_classes_without_a_hierarchy_have_scores_and_no_curve(capsys, tmp_path):
     flat = write_dataset(tmp_path / "flat", wnids=("n00015388", "n00021939"))
-    status, _, err = evaluate(capsys, flat, run, "--output", tmp_path / "out")
-    assert (status, err.count("\n")) == (1, 1)
-    assert "have no hierarchy to answer by" in err
-    assert not (tmp_path / "out").exists()
+    one_epoch(capsys, flat, tmp_path / "run")
+    assert evaluate(capsys, flat, tmp_path / "run", "--output", tmp_path / "out")[0] == 0
+    names = ["evaluation.json", "per_class.parquet", "predictions.parquet"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names

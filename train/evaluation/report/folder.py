@@ -13,7 +13,6 @@ from in21k.shards_manifest.markers import require_place_for
 from in21k.shards_manifest.storage.local_files import open_regular, write_atomic
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.answers.paths import CONFIDENCE
-from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.report.answers import Answers
 from in21k.train.evaluation.report.curve import AnswerPoint, answer_curve
@@ -30,15 +29,13 @@ _START = '{\n "format": "in21k evaluation 1"'
 """How the scores begin; they are written first, and say that the folder's other files may be replaced."""
 
 
-def require_report_place(folder: Path, data: TrainingData) -> None:
+def require_report_place(folder: Path) -> None:
     """Refuse a folder whose files are not those of an earlier evaluation, before anything is computed.
 
     Raises:
         DatasetError: it holds what another command wrote, or cannot be read.
-        TrainError: it has a file of the name of one of ours, and no scores of ours; or the classes have no hierarchy.
+        TrainError: it has a file of the name of one of ours, and no scores of ours.
     """
-    if data.hierarchy.num_levels == 1:
-        raise TrainError(f"the classes of {data.name} have no hierarchy to answer by; leave --output out")
     require_place_for(locate(folder), option="--output")
     with errors_naming(str(folder)):
         present = [name for name in FILES if (folder / name).exists()]
@@ -46,32 +43,37 @@ def require_report_place(folder: Path, data: TrainingData) -> None:
             raise TrainError(f"{folder} already holds a {present[0]} that no evaluation wrote; give another --output")
 
 
-def write_report(folder: Path, scores: Mapping[str, Any], answers: Answers, names: Sequence[str]) -> None:
+def write_report(folder: Path, scores: Mapping[str, Any], answers: Answers | None, names: Sequence[str]) -> None:
     """Write the files, each whole or not at all.
 
     Args:
         folder: which `require_report_place` has let pass; it is made if it is missing.
         scores: the summary of the evaluation.
-        answers: of all images.
+        answers: of all images; None where the classes have no hierarchy to answer by, which leaves the scores.
         names: of the C classes.
 
     Raises:
         DatasetError: a file cannot be written.
     """
-    curve = answer_curve(answers)
-    contents = {
-        CURVE: _table(_CURVE + _stops(answers), map(_curve_row, curve)),
-        CURVE_PLOT: draw_curve(curve),
-        SUBTREES: _table(
-            _SUBTREES, (_subtree_row(each, answers, names) for each in subtree_errors(answers, CONFIDENCE))
-        ),
-    }
+    contents = _of_answers(answers, names) if answers is not None else {}
     scores = {"format": "in21k evaluation 1", "confidence": CONFIDENCE, **scores}
     with errors_naming(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / SCORES, json.dumps(scores, indent=1).encode() + b"\n")
         for name, content in contents.items():
             write_atomic(folder / name, content)
+
+
+def _of_answers(answers: Answers, names: Sequence[str]) -> dict[str, bytes]:
+    """Return the files about answers by name."""
+    curve = answer_curve(answers)
+    return {
+        CURVE: _table(_CURVE + _stops(answers), map(_curve_row, curve)),
+        CURVE_PLOT: draw_curve(curve),
+        SUBTREES: _table(
+            _SUBTREES, (_subtree_row(each, answers, names) for each in subtree_errors(answers, CONFIDENCE))
+        ),
+    }
 
 
 _CURVE = ["confidence", "accuracy", "specificity", "depth", "precision", "recall", "f1"]
