@@ -50,7 +50,9 @@ def require_same(found, expected):
     """The same columns with the same values; numbers that are not whole may differ as float32 does."""
     assert found.keys() == expected.keys()
     for name, value in found.items():
-        assert value == (pytest.approx(expected[name], 1e-4, 1e-6) if isinstance(value, float) else expected[name]), name
+        assert value == (pytest.approx(expected[name], 1e-4, 1e-6) if isinstance(value, float) else expected[name]), (
+            name
+        )
 
 
 def slow_row(hierarchy, logits, label, scheme):
