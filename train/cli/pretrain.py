@@ -1,7 +1,7 @@
 """The commands of pretraining: pretrain, evaluate, curves."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,9 @@ from in21k.train.config.settings import Config
 from in21k.train.config.start import RANDOM, require_start
 from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.recipes.choice import choose
+
+if TYPE_CHECKING:
+    from in21k.train.data.open_data import DataRequest
 
 _PER_STEP = "data.eval_batch_size"
 
@@ -160,22 +163,43 @@ def evaluate(
     per_step = {} if batch_size is None else {_PER_STEP: check_value(_PER_STEP, batch_size, "--batch-size")}
     values = settings_of(options | {"clips": clips}) | per_step
     config = with_values(Config(), {_PER_STEP: 256} | values)
-    given = {"--output": output, "--predictions": predictions, "--worst": worst}
-    unfit = next((option for option, value in given.items() if value), "")
+    unfit = _first_given(output=output, predictions=predictions, worst=worst)
     if checkpoint is not None and evaluated_as_detector(asked, checkpoint, values, unfit, raw=raw, as_json=as_json):
         return
+    count = (10 if output or predictions else 0) if worst is None else worst
+    print_with_worst(
+        _evaluated(
+            asked, (checkpoint, raw), (model, weights, inputs), config, files=(output, predictions, count), clips=clips
+        ),
+        as_json,
+    )
+
+
+def _evaluated(
+    asked: "DataRequest",
+    trained: tuple[Path | None, bool],
+    published: tuple[str | None, Path | None, str | None],
+    config: Config,
+    files: tuple[Path | None, Path | None, int],
+    clips: int | None,
+) -> dict[str, Any] | None:
+    """Return the summary of a checkpoint or, where there is none, of a published model."""
     with quick_imports():
         from in21k.train.evaluation.scores import EvaluationFiles, published_model, trained_model
         from in21k.train.evaluation.scores import evaluate as core
         from in21k.train.model.published import PublishedModel
 
+    (checkpoint, raw), (model, weights, inputs) = trained, published
     if checkpoint is not None:
         opener = trained_model(checkpoint, raw=raw)
     else:
         opener = published_model(PublishedModel(model or "", weights, inputs or "auto"))
-    files = EvaluationFiles(output, predictions, (10 if output or predictions else 0) if worst is None else worst)
-    summary = core(asked, opener, config.data, config.run, files, clips)
-    print_with_worst(summary, as_json)
+    return core(asked, opener, config.data, config.run, EvaluationFiles(*files), clips)
+
+
+def _first_given(**values: Any) -> str:
+    """Return the first option with a value, such as `--output`; empty if there is none."""
+    return next((f"--{name}" for name, value in values.items() if value), "")
 
 
 def _check_model(model: str | None, layout: str, *, has_weights: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from in21k.shards_manifest.prediction_tables import DATASET, LABELED_SETS, OF_FILE, per_class_schema
@@ -17,6 +18,12 @@ from in21k.train.evaluation.report.curve import information
 from in21k.tree.hierarchy import ROOT
 
 _TOP = 5
+
+_SCORES = ("top1", "average_precision")
+"""The score that decides: the first where images have one class each."""
+
+_SINGLE = ("wnid", "name", "images", "top1", "confused_with_name", "confused_share")
+_SETS = ("wnid", "name", "images", "average_precision", "recall")
 
 
 class ClassTally:
@@ -156,6 +163,21 @@ def write_per_class(
     metadata = {DATASET: data.digest, OF_FILE: predictions, **more}
     with atomic_path(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+def worst_classes(table: pa.Table, count: int) -> list[dict[str, Any]]:
+    """Return the classes with the lowest score, at most this many; of equal ones those with more images come first.
+
+    Args:
+        table: of all classes, as `per_class.parquet` has it; those without images are left out.
+        count: of classes.
+    """
+    score = next(name for name in _SCORES if name in table.column_names)
+    there = table.filter(pc.and_(pc.greater(table["images"], 0), pc.is_valid(table[score])))
+    order = [(score, "ascending"), ("images", "descending"), ("class_index", "ascending")]
+    rows: list[dict[str, Any]] = there.sort_by(order).slice(0, count).to_pylist()
+    shown = _SINGLE if score == _SCORES[0] else _SETS
+    return [{name: row[name] for name in shown} for row in rows]
 
 
 def _known(sets: IntArray, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:

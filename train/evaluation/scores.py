@@ -19,6 +19,7 @@ from in21k.train.device.backend import prepare_backend
 from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
+from in21k.train.evaluation.per_class import worst_classes
 from in21k.train.evaluation.predictions import (
     Saved,
     require_predictions_place,
@@ -28,7 +29,6 @@ from in21k.train.evaluation.predictions import (
 from in21k.train.evaluation.report.answers import AnswerCollector
 from in21k.train.evaluation.report.folder import require_report_place, write_report
 from in21k.train.evaluation.val_pass import Watcher, evaluate_val
-from in21k.train.evaluation.worst_classes import worst_classes
 from in21k.train.losses.schemes import build_loss, check_labels
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import check_classes, load_network, read_metadata
