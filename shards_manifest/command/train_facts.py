@@ -90,6 +90,10 @@ FACTS: Mapping[str, Fact] = {
             "low": "low",
             "high": "high",
             "score": "score",
+            "top1": "top-1",
+            "confused_share": "share",
+            "average_precision": "average precision",
+            "recall": "recall",
         },
     ),
     **facts(
@@ -142,6 +146,7 @@ FACTS: Mapping[str, Fact] = {
             "summary": "summary",
             "takes": "takes",
             "help": "help",
+            "confused_with_name": "taken for",
         },
     ),
     **facts(
@@ -202,6 +207,7 @@ FACTS: Mapping[str, Fact] = {
             "recipes": "recipes",
             "settings": "settings",
             "layers": "layers",
+            "worst_classes": "worst classes",
         },
     ),
 }
@@ -225,7 +231,7 @@ COMMANDS: Mapping[str, str] = {
     "recipes show": "name summary layers values sources",
     "settings": "settings",
     "pretrain": _RUN,
-    "evaluate": f"{_VAL} model checkpoint weights output {_LEVELS}",
+    "evaluate": f"{_VAL} model checkpoint weights output {_LEVELS} worst_classes",
     "curves": "curves runs",
     "transfer": _RUN,
     "embed": """images faults images_kept model layer dimensions dtype normalized files seconds images_per_second
@@ -245,6 +251,7 @@ COLUMNS: Mapping[str, str] = {
     "recipes": "name summary",
     "settings": "key value takes help",
     "layers": "name sha256",
+    "worst_classes": "name wnid images top1 confused_with_name confused_share average_precision recall",
     "benchmark.table": "label task kind metric runs checkpoints mean std std_checkpoints std_seeds low high images",
     "benchmark.runs": "label number checkpoint task kind seed metric score folder",
 }

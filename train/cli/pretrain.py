@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from in21k.shards_manifest.command.columns import terminal_width
 from in21k.shards_manifest.command.options import LocalPath
+from in21k.shards_manifest.command.summary import summary_lines
 from in21k.shards_manifest.markers import CONFIG
 from in21k.train.cli.boxes import evaluated_as_detector
 from in21k.train.cli.data_options import data_options, data_request
@@ -13,6 +15,7 @@ from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
     clips_option,
     inputs_option,
+    print_summary,
     quick_imports,
     recipe_option,
     setting_option,
@@ -21,7 +24,6 @@ from in21k.train.cli.shared import (
     show_run,
     training,
 )
-from in21k.train.cli.worst_classes import print_with_worst
 from in21k.train.config.overrides import check_value, read_overrides, with_values
 from in21k.train.config.settings import Config
 from in21k.train.config.start import RANDOM, require_start
@@ -167,12 +169,21 @@ def evaluate(
     if checkpoint is not None and evaluated_as_detector(asked, checkpoint, values, unfit, raw=raw, as_json=as_json):
         return
     count = (10 if output or predictions else 0) if worst is None else worst
-    print_with_worst(
+    _print_with_worst(
         _evaluated(
             asked, (checkpoint, raw), (model, weights, inputs), config, files=(output, predictions, count), clips=clips
         ),
         as_json,
     )
+
+
+def _print_with_worst(summary: dict[str, Any] | None, as_json: bool) -> None:
+    """Print the summary of an evaluation, as text with a table of the worst classes below it."""
+    worst = None if as_json or summary is None else summary.pop("worst_classes", None)
+    print_summary(summary, as_json)
+    if worst:
+        _, *lines = summary_lines("evaluate", {"worst_classes": worst}, width=terminal_width())
+        click.echo("\n".join(lines))
 
 
 def _evaluated(

@@ -161,12 +161,23 @@ def saved_predictions(
         collector.flush()
 
 
-def write_classes_beside(saved: Saved, data: TrainingData, network: Network, precisions: FloatArray) -> pa.Table:
-    """Write per_class.parquet beside a table of predictions, if there is one, and return it, on the first rank."""
+def write_classes_beside(
+    saved: Saved, data: TrainingData, network: Network, precisions: FloatArray, output: Path | None = None
+) -> pa.Table:
+    """Write per_class.parquet beside a table of predictions, if there is one, and return it, on the first rank.
+
+    Args:
+        saved: the table of predictions, complete.
+        data: the dataset.
+        network: whose predictions they are.
+        precisions: float64 [C]: average precisions, where images have any number of classes.
+        output: another folder that gets the table of classes.
+    """
     table = saved.per_class(precisions)
     if saved.path is not None:
         more: Mapping[bytes, str] = {MODEL: network.name}
-        write_per_class(saved.path.with_name(PER_CLASS), table, data, saved.path.name, more)
+        for folder in dict.fromkeys((saved.path.parent, output or saved.path.parent)):
+            write_per_class(folder / PER_CLASS, table, data, saved.path.name, more)
     return table
 
 

@@ -171,9 +171,9 @@ class _Watched:
         answers, output = self._answers.gather() if self._answers else None, self._files.output
         if not self._ranks.is_first or self._saved is None:
             return summary if self._ranks.is_first else None
-        table = write_classes_beside(self._saved, self._data, self._network, precisions)
         if output is not None:
             write_report(output, summary, answers, self._data.hierarchy_table()["name"].to_pylist())
+        table = write_classes_beside(self._saved, self._data, self._network, precisions, output)
         if self._files.worst:
             summary["worst_classes"] = worst_classes(table, self._files.worst)
         return summary

@@ -131,8 +131,8 @@ def test_evaluate_names_the_worst_classes(capsys, semantic_run, data):
     assert (status, [each["wnid"] for each in worst]) == (0, expected.wnid.tolist())
     status, out, _ = answer(capsys, "evaluate", data, *how)
     head, *lines = out.partition("\n\n")[2].splitlines()
-    assert (status, head.split()) == (0, ["worst", "classes", "images", "top-1", "taken", "for"])
-    assert [f"({wnid})" in line for wnid, line in zip(expected.wnid, lines, strict=True)] == [True] * 3
+    assert (status, head.split()) == (0, ["name", "wnid", "images", "top-1", "taken", "for", "share"])
+    assert [wnid in line for wnid, line in zip(expected.wnid, lines, strict=True)] == [True] * 3
 
 
 def test_a_table_that_is_not_ours_is_not_replaced(capsys, semantic_run, data, tmp_path):
