@@ -1,4 +1,4 @@
-"""The README, the docs and the help texts name commands and options that exist, and every option has its sentence."""
+"""The README, the docs and the help texts name commands and options that exist."""
 
 import re
 import shlex
@@ -65,21 +65,3 @@ def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
-
-
-def options() -> list[tuple[str, str]]:
-    """Return each option of each command with its help."""
-    commands = [command for group in PROGRAMS.values() for command in (group, *group.commands.values())]
-    return [
-        (f"{command.name} {option.opts[-1]}", option.help or "")
-        for command in commands
-        for option in command.params
-        if isinstance(option, click.Option)
-    ]
-
-
-@pytest.mark.parametrize(("option", "text"), options(), ids=[name for name, _ in options()])
-def test_every_option_has_a_help_text_that_is_a_sentence(option, text):
-    sentence = re.sub(r"\s*\[default: [^]]+\]$", "", text)
-    assert sentence[:1].isupper(), option
-    assert sentence.endswith("."), option

@@ -8,23 +8,34 @@ from typing import Any
 
 import click
 
+from in21k.prep.cli.known import CLASS_LISTS, CLASSES
 from in21k.prep.cli.shared import parents_option, print_summary, source_options
 from in21k.prep.cli.taxonomy import chosen_taxonomy, taxonomy_options
 from in21k.prep.dataset.classes import ClassRow, list_classes, write_classes
 from in21k.prep.raw.choices import SourceChoices
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option, with_options
 from in21k.shards_manifest.errors import escaped
 from in21k.tree.glosses import definition
 
 
-@click.command("classes")
-@click.argument("source", metavar="SOURCE")
-@click.option(
-    "--subtree", multiple=True, metavar="CLASS", help="List only a class and those below it, on any path. Repeatable."
+@command("classes")
+@click.argument(
+    "source",
+    metavar="SOURCE",
+    type=CLASS_LISTS,
+    help="A raw dump, a work folder, a prepared dataset, or a published list: fall11-p, winter21-p, in12k or in1k.",
 )
-@click.option("--kept", "which", flag_value="kept", help="List only classes that are kept.")
-@click.option("--dropped", "which", flag_value="dropped", help="List only classes that are dropped.")
-@click.option(
+@option(
+    "--subtree",
+    multiple=True,
+    metavar="CLASS",
+    type=CLASSES,
+    help="List only a class and those below it, on any path. Repeatable.",
+)
+@option("--kept", "which", flag_value="kept", help="List only classes that are kept.")
+@option("--dropped", "which", flag_value="dropped", help="List only classes that are dropped.")
+@option(
     "--export",
     type=LocalPath(dir_okay=False),
     metavar="FILE",
@@ -34,10 +45,9 @@ from in21k.tree.glosses import definition
 def classes_command(
     source: str, subtree: tuple[str, ...], which: str | None, export: Path | None, as_json: bool, **chosen: Any
 ) -> None:
-    """List classes with their names, images and levels, and why some are dropped: a tab-separated line each.
+    """List classes: names, images, levels, and why some are dropped.
 
-    SOURCE is a raw dump, a work folder, a prepared dataset, or the name of a published list: fall11-p, winter21-p,
-    in12k or in1k. In a dump and a list nothing is dropped yet, and levels count all its classes.
+    Each class is a tab-separated line. In a dump and a list nothing is dropped yet, and levels count all its classes.
 
     \b
     Examples:

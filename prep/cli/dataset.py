@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from in21k.prep.cli.known import CLASSES
 from in21k.prep.cli.shared import print_summary
 from in21k.prep.dataset.compare import Comparison, compare_datasets
 from in21k.prep.dataset.inspect import (
@@ -24,6 +25,7 @@ from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
 from in21k.prep.dataset.repair import repair_dataset
 from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.sidecars import rewrite_sidecars
@@ -31,30 +33,31 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
 from in21k.tree.glosses import definition
 
-out_argument = click.argument("out", metavar="OUT")
+out_argument = click.argument("out", metavar="OUT", help="A prepared dataset: its folder, or an s3:// URI.")
 SHOWN = 12
 """How many names a summary lists; of more, it says the number, and --json lists all."""
 
-workers_option = click.option("--workers", type=int, help="Shards to read at a time.  [default: the CPUs available]")
-
-
-@click.command("verify")
-@out_argument
-@click.option("--quick", "depth", flag_value="quick", help="Check only lengths, counts and tables; no shard is read.")
-@click.option(
-    "--deep", "depth", flag_value="deep", help="Check every member of every shard too, and decode every image."
+workers_option = option(
+    "--workers", type=int, metavar="N", show_default="the CPUs available", help="Shards to read at a time."
 )
+
+
+@command("verify")
+@out_argument
+@option("--quick", "depth", flag_value="quick", help="Check only lengths, counts and tables; no shard is read.")
+@option("--deep", "depth", flag_value="deep", help="Check every member of every shard too, and decode every image.")
 @workers_option
 @json_option
 @click.pass_context
 def verify_command(context: click.Context, out: str, depth: str | None, workers: int | None, as_json: bool) -> None:
-    """Check a prepared dataset against its manifest: files, digests, labels, splits, hierarchy, sidecars.
+    """Check a dataset: files, digests, labels, splits, hierarchy.
 
-    OUT is a folder or an s3:// URI. Each finding has a code, explained in docs/formats.md, and names the affected file.
-    The exit status is 1 if there are any findings.
+    It is compared with its manifest, its sidecars too; without --quick and --deep, the digest of every file. Each
+    finding has a code, explained in docs/formats.md, and names the affected file. The exit status is 1 if there are any
+    findings.
 
     \b
-    Example:
+    Examples:
       in21k-prep verify imagenet21k/
       in21k-prep verify imagenet21k/ --deep --json
     """
@@ -77,20 +80,21 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
     context.exit(0 if verdict.is_sound else 1)
 
 
-@click.command("repair")
-@click.argument("work", metavar="WORK")
+@command("repair")
+@click.argument("work", metavar="WORK", help="The folder from which the dataset was made.")
 @out_argument
 @workers_option
 @json_option
 @click.pass_context
 def repair_command(context: click.Context, work: str, out: str, workers: int | None, as_json: bool) -> None:
-    """Rewrite what `verify` finds wrong, byte for byte as it was, from the parts in WORK.
+    """Rewrite what verify finds wrong, from the work folder.
 
-    Sound shards are only read. Without a sound manifest, all shards are rewritten. Copies of a shard under an unknown
-    name are deleted. The exit status is 1 if findings are left.
+    Files are afterwards as they were, byte for byte: WORK has the parts that they were made of. Sound shards are only
+    read. Without a sound manifest, all shards are rewritten. Copies of a shard under an unknown name are deleted. The
+    exit status is 1 if findings are left.
 
     \b
-    Example:
+    Examples:
       in21k-prep repair work/ imagenet21k/
     """
     repaired = repair_dataset(locate(work), locate(out), _workers(workers))
@@ -107,16 +111,17 @@ def repair_command(context: click.Context, work: str, out: str, workers: int | N
     context.exit(1 if repaired.left else 0)
 
 
-@click.command("sidecars")
+@command("sidecars")
 @out_argument
 @json_option
 def sidecars_command(out: str, as_json: bool) -> None:
-    """Rewrite the sidecars, files for other readers (timm, wids, Hugging Face, DALI, open_clip), and the datasheet.
+    """Rewrite what timm, wids, Hugging Face and DALI read.
 
-    They are generated from the manifest and the tables; no shard is read. Files that are already right are not touched.
+    These are the sidecars, with sizes for open_clip and the datasheet. They are generated from the manifest and the
+    tables; no shard is read. Files that are already right are not touched.
 
     \b
-    Example:
+    Examples:
       in21k-prep sidecars imagenet21k/
     """
     written = rewrite_sidecars(locate(out))
@@ -124,20 +129,26 @@ def sidecars_command(out: str, as_json: bool) -> None:
     print_summary("sidecars", {"written": len(written), "files": files}, as_json)
 
 
-@click.command("inspect")
+@command("inspect")
 @out_argument
-@click.option("--class", "named", metavar="CLASS", help="Show one class: a wnid, a class index, or a name such as dog.")
-@click.option("--key", metavar="KEY", help="Show the sample with this key.")
-@click.option("--samples", default=10, show_default=True, help="How many samples of the class to show or save.")
-@click.option("--save", type=LocalPath(file_okay=False), help="Write the images to this folder.")
+@option(
+    "--class",
+    "named",
+    metavar="CLASS",
+    type=CLASSES,
+    help="Show one class: a wnid, a class index, or a name such as dog.",
+)
+@option("--key", metavar="KEY", help="Show the sample with this key, such as n02084071_1234.")
+@option("--samples", default=10, metavar="N", help="With --class, how many samples to show or save.")
+@option("--save", type=LocalPath(file_okay=False), metavar="FOLDER", help="Write the images to this folder.")
 @json_option
 def inspect_command(
     out: str, named: str | None, key: str | None, samples: int, save: Path | None, as_json: bool
 ) -> None:
-    """Show what a prepared dataset holds: as a whole, for one class, or one sample.
+    """Show a dataset as a whole, one of its classes, or one sample.
 
     \b
-    Example:
+    Examples:
       in21k-prep inspect imagenet21k/
       in21k-prep inspect imagenet21k/ --class dog --save dogs/
       in21k-prep inspect imagenet21k/ --key n02084071_1234
@@ -167,20 +178,20 @@ def inspect_command(
         )
 
 
-@click.command("compare")
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@command("compare")
+@click.argument("first", metavar="A", help="A prepared dataset: its folder, or an s3:// URI.")
+@click.argument("second", metavar="B", help="Another one, likewise.")
 @workers_option
 @json_option
 @click.pass_context
 def compare_command(context: click.Context, first: str, second: str, workers: int | None, as_json: bool) -> None:
-    """Report whether two prepared datasets hold the same images, splits, classes and bytes, and list the differences.
+    """Tell whether two datasets hold the same, and what differs.
 
-    How the images are divided into shards does not matter. Shards that both datasets share are not read. The exit
-    status is 1 if any image differs.
+    Images, splits, classes and bytes are compared. How the images are divided into shards does not matter. Shards that
+    both datasets share are not read. The exit status is 1 if any image differs.
 
     \b
-    Example:
+    Examples:
       in21k-prep compare imagenet21k/ s3://bucket/imagenet21k
     """
     comparison = compare_datasets(locate(first), locate(second), _workers(workers))
@@ -192,15 +203,17 @@ def compare_command(context: click.Context, first: str, second: str, workers: in
     context.exit(0 if same else 1)
 
 
-@click.command("rejects")
+@command("rejects")
 @out_argument
-@click.option("--reason", default="", help="List only the rejects with this reason.")
+@option("--reason", default="", metavar="REASON", help="List only the rejects with this reason, such as truncated.")
 @json_option
 def rejects_command(out: str, reason: str, as_json: bool) -> None:
-    """List what is in the dump but not in the dataset OUT: one tab-separated line each, sorted by reason, then counts.
+    """List what is in the dump but not in the dataset, and why.
+
+    Each reject is a tab-separated line. They are sorted by reason, and counted.
 
     \b
-    Example:
+    Examples:
       in21k-prep rejects imagenet21k/ --reason truncated
     """
     rows = read_rejects(locate(out), reason)

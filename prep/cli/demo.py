@@ -7,24 +7,26 @@ import click
 from in21k.prep.cli.shared import print_summary
 from in21k.prep.demo.dump import draw_dump
 from in21k.prep.demo.shapes import MOST_SPECIES, SPECIES, draw_shapes
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
 
 
-@click.command("demo")
-@click.argument("output", metavar="RAW", type=LocalPath())
-@click.option(
+@command("demo")
+@click.argument("output", metavar="RAW", type=LocalPath(), help="The tar or the folder to write.")
+@option(
     "--tree",
     type=click.Choice(["wordnet", "taxonomy"]),
     default="wordnet",
-    show_default=True,
     help="Draw wnids in a tar of class tars, or shapes in nested folders with their own taxonomy.",
 )
-@click.option(
+@option(
     "--species",
     type=click.IntRange(2, MOST_SPECIES),
-    help=f"With --tree taxonomy, how many classes have pictures, up to {MOST_SPECIES}.  [default: {SPECIES}]",
+    metavar="N",
+    show_default=str(SPECIES),
+    help="With --tree taxonomy, how many classes have pictures.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the drawn pictures.")
+@option("--seed", default=0, metavar="N", help="Seed of the drawn pictures.")
 @json_option
 def demo_command(output: Path, tree: str, species: int | None, seed: int, as_json: bool) -> None:
     """Draw a small raw dump to try everything with.

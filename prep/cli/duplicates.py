@@ -13,27 +13,28 @@ from in21k.prep.duplicates.image_sets import open_set
 from in21k.prep.duplicates.twins import DISTANCE
 from in21k.prep.executor import Workers, available_cores
 from in21k.prep.stages.drop import Drop, DropParameters
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.storage.location import Location, locate
 
-against_option = click.option(
+against_option = option(
     "--against",
     metavar="SET",
     multiple=True,
-    help="Other images: a folder, a prepared dataset, or a tar. May be given several times.",
+    help="Other images: a folder, a prepared dataset, or a tar. Repeatable.",
 )
-distance_option = click.option(
+distance_option = option(
     "--distance",
     type=int,
+    metavar="BITS",
     default=DISTANCE,
-    show_default=True,
     help="In how many of their 64 bits the hashes of two pictures may differ, 0 to 12.",
 )
 
 
 drop_options = (
-    click.option(
+    option(
         "--drop-duplicates",
         metavar="KINDS",
         default="",
@@ -60,31 +61,31 @@ def chosen_against(chosen: Mapping[str, Any]) -> list[Location]:
     return against
 
 
-@click.command("duplicates")
+@command("duplicates")
 @out_argument
 @against_option
 @distance_option
-@click.option("--no-crops", is_flag=True, help="Do not look for crops, which take most of the time.")
-@click.option(
+@option("--no-crops", is_flag=True, help="Do not look for crops, which take most of the time.")
+@option(
     "--output",
     type=LocalPath(file_okay=False),
     default=Path("duplicates"),
-    show_default=True,
+    metavar="FOLDER",
     help="The folder to write to; it may be that of a report.",
 )
-@click.option("--workers", type=int, help="Processes and threads.  [default: the CPUs available]")
+@option("--workers", type=int, metavar="N", show_default="the CPUs available", help="Processes and threads.")
 @json_option
 def duplicates_command(
     out: str, against: tuple[str, ...], distance: int, no_crops: bool, output: Path, workers: int | None, as_json: bool
 ) -> None:
-    """Find pictures that occur more than once in a prepared dataset, or in it and in other sets.
+    """Find pictures that a dataset, or it and other sets, hold twice.
 
     Copies are found that were encoded or scaled anew, mirrored, or cropped by about 5 %: within a class, across
     classes, across train and val, and in the sets that --against names. The output is duplicates.parquet, a row per
     pair, and duplicates.html, which shows some of each kind. Nothing is written to the dataset OUT.
 
     \b
-    Example:
+    Examples:
       in21k-prep duplicates imagenet21k/
       in21k-prep duplicates imagenet21k/ --against imagenet1k/val --against customer.tar --output leaks/
     """

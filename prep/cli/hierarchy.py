@@ -6,32 +6,45 @@ from typing import Any
 
 import click
 
+from in21k.prep.cli.known import CLASS_LISTS
 from in21k.prep.cli.shared import parents_option, print_summary
 from in21k.prep.cli.taxonomy import chosen_taxonomy, edges_option, print_findings, tree_source, with_taxonomy
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_hierarchy
 from in21k.prep.hierarchy.write_map import write_class_map
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, Size, json_option
 from in21k.tree.errors import FindingsError
 from in21k.tree.parents import ParentRule
 
 
-@click.command("tree")
-@click.argument("source", metavar="[SOURCE]", required=False)
-@click.option(
+@command("tree")
+@click.argument(
+    "source",
+    metavar="[SOURCE]",
+    required=False,
+    type=CLASS_LISTS,
+    help="A prepared dataset, a text file with one class per line, or a published list: fall11-p, winter21-p, in12k or "
+    "in1k; with --edges it may be left out.",
+)
+@option(
     "--output",
     type=LocalPath(dir_okay=False),
-    help="The file to write.  [default: hierarchy.parquet, or class-map.csv with --map-to]",
+    metavar="FILE",
+    show_default="hierarchy.parquet, or class-map.csv with --map-to",
+    help="The file to write.",
 )
 @with_taxonomy
-@click.option(
+@option(
     "--map-to",
     metavar="TARGET",
+    type=CLASS_LISTS,
     help="Write a CSV that maps each class to one of TARGET's instead: a list's name, a class list, or a dataset.",
 )
-@click.option(
+@option(
     "--compare",
     metavar="OTHER",
+    type=CLASS_LISTS,
     help="Report the differences from another hierarchy: the authors' .pth file, a hierarchy table, or a class list.",
 )
 @parents_option
@@ -44,11 +57,9 @@ def tree_command(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Write just the hierarchy table, for a dataset, a class list or a file of edges.
+    """Write only the hierarchy of a dataset, a list or a taxonomy.
 
-    SOURCE is a prepared dataset's folder, a text file with one class per line, or the name of a published list:
-    fall11-p, winter21-p, in12k or in1k. With --edges it may be left out; the classes are then all those that the edges
-    name.
+    With --edges and without SOURCE, the classes are all those that the edges name.
 
     With --edges-from-folders, SOURCE is a dump of nested class folders or a list of paths; with --flat, a dump or a
     list of any labels.
@@ -59,7 +70,7 @@ def tree_command(
     Findings have codes, explained in docs/hierarchy.md: E… are errors, W… are warnings.
 
     \b
-    Example:
+    Examples:
       in21k-prep tree fall11-p --output hierarchy.parquet
       in21k-prep tree --edges taxonomy.csv --output taxonomy.parquet
       in21k-prep tree inaturalist/ --edges-from-folders --output inaturalist.parquet
@@ -88,35 +99,41 @@ def tree_command(
     print_findings(findings)
 
 
-@click.command("report")
-@click.argument("source", metavar="[SOURCE]", required=False)
-@click.option(
+@command("report")
+@click.argument(
+    "source",
+    metavar="[SOURCE]",
+    required=False,
+    type=CLASS_LISTS,
+    help="A prepared dataset, or what `in21k-prep tree` takes; the report then has no pictures and counts.",
+)
+@option(
     "--output",
     type=LocalPath(file_okay=False),
     default=Path("report"),
-    show_default=True,
+    metavar="FOLDER",
     help="The folder to write to.",
 )
 @edges_option
-@click.option(
+@option(
     "--thumbnails",
     "budget",
     type=Size(),
     default=12 << 20,
-    help="The most that the page's sample pictures may take together.  [default: 12MiB]",
+    show_default="12MiB",
+    help="The most that the page's sample pictures may take together.",
 )
 @parents_option
 @json_option
 def report_command(
     source: str | None, output: Path, edges: Path | None, budget: int, parents: str, as_json: bool
 ) -> None:
-    """Plot what a dataset holds, and write a page to explore its classes.
+    """Plot what a dataset holds, and write a page to explore it.
 
-    SOURCE is a prepared dataset, or anything that `in21k-prep tree` takes; the report then has no pictures and counts.
     The page, report.html, works without a network. Plots need matplotlib: pip install 'in21k[report]'.
 
     \b
-    Example:
+    Examples:
       in21k-prep report imagenet21k/ --output report/
       in21k-prep report fall11-p --output report/
     """

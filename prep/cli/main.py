@@ -12,13 +12,27 @@ from in21k.prep.cli.shared import PROGRAM
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.command.group import ProgramGroup
 
+OPTION_CAPTIONS = {
+    "Classes and images": (
+        *("min_images", "classes", "exclude", "exclude_subtree", "only_subtree"),
+        *("max_images_per_class", "fraction", "min_side", "split_file", "class_list", "resplit"),
+    ),
+    "Taxonomy": ("edges", "from_folders", "flat", "parents"),
+    "Split": ("val_per_class", "order", "seed"),
+    "Resizing": ("size", "mode", "filter", "format", "quality", "on_warning", "compat"),
+    "Shards": ("samples_per_shard", "drop_duplicates", "against", "distance"),
+    "Machine": ("workers", "memory", "executor", "scheduler"),
+    "This run": ("subtree", "which", "export", "output", "map_to", "compare", "dry_run", "force", "as_json", "help"),
+}
+"""The groups in which commands with many options list them."""
+
 
 @click.group(
     PROGRAM.name,
     cls=ProgramGroup,
     program=PROGRAM,
     before=leave_pandas_out,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    option_captions=OPTION_CAPTIONS,
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="in21k", prog_name=PROGRAM.name)
@@ -38,22 +52,33 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (
-    cli_pipeline.filter_command,
-    cli_pipeline.split_command,
-    cli_pipeline.resize_command,
-    cli_pipeline.shard_command,
-    cli_pipeline.run_command,
-    cli_dataset.rejects_command,
-    cli_demo.demo_command,
-    cli_classes.classes_command,
-    cli_tree.tree_command,
-    cli_tree.report_command,
-    cli_dataset.verify_command,
-    cli_dataset.repair_command,
-    cli_dataset.sidecars_command,
-    cli_dataset.inspect_command,
-    cli_dataset.compare_command,
-    cli_duplicates.duplicates_command,
-):
-    main.add_command(command)
+main.add_commands("To begin with", [cli_demo.demo_command, cli_classes.classes_command])
+main.add_commands(
+    "From a dump to a dataset",
+    [
+        cli_pipeline.run_command,
+        cli_pipeline.filter_command,
+        cli_pipeline.split_command,
+        cli_pipeline.resize_command,
+        cli_pipeline.shard_command,
+    ],
+)
+main.add_commands(
+    "To look at a dataset",
+    [
+        cli_tree.tree_command,
+        cli_tree.report_command,
+        cli_dataset.inspect_command,
+        cli_dataset.rejects_command,
+    ],
+)
+main.add_commands(
+    "To check it and keep it sound",
+    [
+        cli_dataset.verify_command,
+        cli_dataset.repair_command,
+        cli_dataset.compare_command,
+        cli_duplicates.duplicates_command,
+        cli_dataset.sidecars_command,
+    ],
+)

@@ -25,7 +25,8 @@ from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, require_same_output, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
-from in21k.shards_manifest.command.options import Command, Size, json_option, with_options
+from in21k.shards_manifest.command.help import Command, command, option
+from in21k.shards_manifest.command.options import Size, json_option, with_options
 from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.parents import ParentRule
@@ -35,33 +36,37 @@ _SLOW_PILLOW = (
 )
 
 
-raw_argument = click.argument("raw", metavar="RAW")
-work_argument = click.argument("work", metavar="WORK")
-out_argument = click.argument("out", metavar="OUT")
+raw_argument = click.argument(
+    "raw",
+    metavar="RAW",
+    help="The dump as it was downloaded: a path, or an s3://, gs:// or hf:// URI; it is only read.",
+)
+work_argument = click.argument("work", metavar="WORK", help="The folder for what one stage passes to the next.")
+out_argument = click.argument("out", metavar="OUT", help="The dataset to write: a folder, or an s3:// URI.")
 
 
 def _choice(name: str, default: StrEnum, text: str) -> Callable[[Command], Command]:
     """Return an option that takes the values of the default's enumeration."""
     values = click.Choice([member.value for member in type(default)])
-    return click.option(name, type=values, default=default.value, show_default=True, help=text)
+    return option(name, type=values, default=default.value, help=text)
 
 
 filter_options = (
-    click.option("--min-images", default=500, show_default=True, help="Reject classes with fewer images than this."),
+    option("--min-images", default=500, metavar="N", help="Drop classes with fewer images than this."),
     *selection_options,
     *source_options,
 )
 split_options = (
-    click.option("--val-per-class", default=50, show_default=True, help="Images per class to hold out for validation."),
+    option("--val-per-class", default=50, metavar="N", help="Images per class to hold out for validation."),
     _choice(
         "--order",
         Order.NAME,
         "Hold out the first images by name (as in the published split) or by a keyed hash (unbiased).",
     ),
-    click.option("--seed", default=0, show_default=True, help="Seed of the global shuffle and of --order hash."),
+    option("--seed", default=0, metavar="N", help="Seed of the global shuffle and of --order hash."),
 )
 resize_options = (
-    click.option("--size", default=224, show_default=True, help="Side of the images in pixels."),
+    option("--size", default=224, metavar="PIXELS", help="Side of the images in pixels."),
     _choice(
         "--mode",
         ResizeMode.SQUISH,
@@ -69,50 +74,62 @@ resize_options = (
     ),
     _choice("--filter", Filter.BICUBIC, "Resampling filter; resizing is always antialiased."),
     _choice("--format", ImageFormat.JPEG, "Format in which images are written."),
-    click.option("--quality", default=95, show_default=True, help="Quality of JPEG or WebP images, 1 to 100."),
+    option("--quality", default=95, metavar="Q", help="Quality of JPEG or WebP images, 1 to 100."),
     _choice(
         "--on-warning", OnWarning.KEEP, "Keep or reject a JPEG that decodes despite damage; it is counted either way."
     ),
-    click.option(
+    option(
         "--compat",
         type=click.Choice(["", "reference"]),
         default="",
+        metavar="reference",
         help="With `reference`, produce the authors' pixels (OpenCV, not antialiased), to compare published numbers.",
     ),
-    click.option(
-        "--memory", type=Size(), default=DEFAULT_MEMORY, help="Memory of a worker and of an image.  [default: 600MiB]"
+    option(
+        "--memory",
+        type=Size(),
+        default=DEFAULT_MEMORY,
+        show_default="600MiB",
+        help="Memory of a worker and of an image.",
     ),
 )
 shard_options = (
-    click.option(
-        "--samples-per-shard", default=10_000, show_default=True, help="Samples per shard; the last one may have fewer."
-    ),
+    option("--samples-per-shard", default=10_000, metavar="N", help="Samples per shard; the last one may have fewer."),
     parents_option,
 )
 worker_options = (
-    click.option("--workers", type=int, help="Worker processes on this machine.  [default: the CPUs available]"),
-    click.option(
+    option(
+        "--workers",
+        type=int,
+        metavar="N",
+        show_default="the CPUs available",
+        help="Worker processes on this machine.",
+    ),
+    option(
         "--executor",
         type=click.Choice(["local", "dask"]),
         default="local",
-        show_default=True,
         help="Where the work is done: in processes on this machine, or on a Dask cluster.",
     ),
-    click.option("--scheduler", default="", help="Address of the Dask scheduler, such as tcp://host:8786."),
+    option(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="With --executor dask: the scheduler's address, such as tcp://host:8786.",
+    ),
     json_option,
 )
 
 
-@click.command("filter")
+@command("filter")
 @raw_argument
 @work_argument
 @with_options(filter_options, taxonomy_options, [parents_option, json_option])
 def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
-    """List what the dump RAW holds, and reject classes with too few images.
+    """List what a dump holds, and drop classes with too few images.
 
-    RAW is the dump as it was downloaded: class tars or class folders, in a tar, a zip or a folder; WebDataset shards or
-    Parquet files of the hub; pieces of a tar; the official processed release (docs/sources.md). It is a path or an
-    s3://, gs:// or hf:// URI, and is only read. WORK is a folder for what one stage passes to the next.
+    RAW may be class tars or class folders, in a tar, a zip or a folder; WebDataset shards or Parquet files of the hub;
+    pieces of a tar; or the official processed release (docs/sources.md).
 
     Classes are named by wnids, unless --edges, --edges-from-folders or --flat says otherwise (docs/own-taxonomy.md).
 
@@ -130,11 +147,11 @@ def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
         print_findings(found)
 
 
-@click.command("split")
+@command("split")
 @work_argument
 @with_options(split_options, [export_option, json_option])
 def split_command(work: str, export_lists: Path | None, as_json: bool, **chosen: Any) -> None:
-    """Choose the validation images of each class, and the position of every image in the global shuffle.
+    """Choose each class's validation images and the global shuffle.
 
     \b
     Examples:
@@ -147,11 +164,11 @@ def split_command(work: str, export_lists: Path | None, as_json: bool, **chosen:
     print_summary("split", {**record.counts, **exported}, as_json)
 
 
-@click.command("resize")
+@command("resize")
 @work_argument
 @with_options(resize_options, worker_options)
 def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
-    """Decode, resize and encode every image once, and write them in parts, sorted by the global shuffle.
+    """Decode, resize and encode each image once, in shuffled order.
 
     \b
     Examples:
@@ -163,14 +180,12 @@ def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
     print_summary("resize", resize_images(locate(work), parameters, workers, chosen["memory"]).counts, as_json)
 
 
-@click.command("shard")
+@command("shard")
 @work_argument
 @out_argument
 @with_options(shard_options, drop_options, worker_options)
 def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
-    """Merge the parts into shuffled shards, and write the tables and the manifest next to them.
-
-    OUT is a folder or an s3:// URI.
+    """Merge the parts into shuffled shards, with tables and manifest.
 
     \b
     Examples:
@@ -183,17 +198,17 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
     print_summary("shard", _dataset(manifest, locate(out)), as_json)
 
 
-@click.command("run")
+@command("run")
 @raw_argument
 @work_argument
 @out_argument
-@click.option("--dry-run", is_flag=True, help="Filter and split, then estimate what the rest needs.")
-@click.option("--force", is_flag=True, help="Start even if the disk seems too small.")
+@option("--dry-run", is_flag=True, help="Filter and split, then estimate what the rest needs.")
+@option("--force", is_flag=True, help="Start even if the disk seems too small.")
 @with_options(
     filter_options, taxonomy_options, split_options, resize_options, shard_options, drop_options, worker_options
 )
 def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> None:
-    """Filter, split, resize and shard, one after the other.
+    """Turn a raw dump into a dataset: filter, split, resize, shard.
 
     Finished work is skipped, so the same command continues after an interruption. Before resizing, it checks that the
     disk is large enough.

@@ -3,57 +3,70 @@
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
+from in21k.prep.cli.known import CLASS_LISTS, CLASSES, CLASSES_OR_FILE
 from in21k.prep.cli.shared import chosen_source, note
 from in21k.prep.cli.taxonomy import chosen_taxonomy
 from in21k.prep.stages.filter import FilterParameters
 from in21k.prep.stages.record import StageRecord
 from in21k.prep.stages.select import ImageSelection, select
+from in21k.shards_manifest.command.help import option
 from in21k.shards_manifest.command.options import LocalPath
 
 selection_options = (
-    click.option(
+    option(
         "--classes",
         default="",
         metavar="LIST",
+        type=CLASS_LISTS,
+        show_default="all classes",
         help="Keep these classes alone: fall11-p, winter21-p, in12k, in1k, or a file with one class per line.",
     ),
-    click.option(
-        "--exclude", multiple=True, metavar="CLASS|FILE", help="Drop a class, or those that a file lists. Repeatable."
+    option(
+        "--exclude",
+        multiple=True,
+        metavar="CLASS|FILE",
+        type=CLASSES_OR_FILE,
+        help="Drop a class, or those that a file lists. Repeatable.",
     ),
-    click.option(
+    option(
         "--exclude-subtree",
         multiple=True,
         metavar="CLASS",
+        type=CLASSES,
         help="Drop a class and all below it, such as n00007846 (person). Repeatable.",
     ),
-    click.option(
-        "--only-subtree", multiple=True, metavar="CLASS", help="Drop all but a class and those below it. Repeatable."
+    option(
+        "--only-subtree",
+        multiple=True,
+        metavar="CLASS",
+        type=CLASSES,
+        help="Drop all but a class and those below it. Repeatable.",
     ),
-    click.option(
+    option(
         "--max-images-per-class",
         default=0,
         metavar="N",
+        show_default="all of them",
         help="Train on at most N images of each class; those of a smaller N are among them.",
     ),
-    click.option(
+    option(
         "--fraction",
         default=1.0,
         metavar="F",
         help="Train on this share of each class's images; those of 0.1 are among those of 0.2.",
     ),
-    click.option("--min-side", default=0, metavar="PX", help="Reject images with a side shorter than this."),
-    click.option(
+    option("--min-side", default=0, metavar="PIXELS", help="Reject images with a side shorter than this."),
+    option(
         "--split-file",
         nargs=2,
         type=LocalPath(),
         metavar="TRAIN VAL",
+        show_default="none; --val-per-class decides",
         help="Take the split from two lists, a path and maybe a label per line; images in neither are rejected.",
     ),
 )
 
-export_option = click.option(
+export_option = option(
     "--export-lists",
     type=LocalPath(file_okay=False),
     metavar="FOLDER",

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from in21k.prep.cli.known import CLASS_LISTS
 from in21k.prep.errors import USER_ERRORS
 from in21k.prep.raw.choices import SourceChoices
 from in21k.shards_manifest.command.command_end import Program
+from in21k.shards_manifest.command.help import option
 from in21k.shards_manifest.errors import escaped, one_line
 from in21k.tree.parents import ParentRule
 
@@ -19,21 +21,22 @@ PROGRAM = Program(
     after_stop="run the same command again to continue",
 )
 
-parents_option = click.option(
+parents_option = option(
     "--parents",
     type=click.Choice([rule.value for rule in ParentRule]),
     default=ParentRule.PUBLISHED.value,
-    show_default=True,
     help="Which hypernym becomes the parent of a synset that has several.",
 )
 source_options = (
-    click.option(
+    option(
         "--class-list",
         default="",
         metavar="FILE|NAME",
+        type=CLASS_LISTS,
+        show_default="none; labels say their classes",
         help="The classes that numbers stand for, where images are labeled with numbers alone: one per line, in order.",
     ),
-    click.option("--resplit", is_flag=True, help="Pool the train and val images of the dump, and hold out val anew."),
+    option("--resplit", is_flag=True, help="Pool the train and val images of the dump, and hold out val anew."),
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from in21k.prep.stages.labels import dump_labels
+from in21k.shards_manifest.command.help import option
 from in21k.shards_manifest.command.options import LocalPath
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import MANIFEST
@@ -20,27 +21,28 @@ from in21k.tree.taxonomy import EdgeTaxonomy, FlatTaxonomy, FolderTaxonomy, Taxo
 SHOWN = 20
 """How many findings are printed; the rest are counted, and --json lists all."""
 
-edges_option = click.option(
+edges_option = option(
     "--edges",
     type=LocalPath(dir_okay=False),
+    metavar="FILE",
     help="A CSV with the header child,parent or child,parent,name that replaces WordNet, for any other taxonomy.",
 )
 taxonomy_options = (
     edges_option,
-    click.option(
+    option(
         "--edges-from-folders",
         "from_folders",
         is_flag=True,
         help="Replace WordNet by the folders around the images: a class is labeled with its folder's path.",
     ),
-    click.option("--flat", is_flag=True, help="Take the names of folders or tars as labels, without any hierarchy."),
+    option("--flat", is_flag=True, help="Take the names of folders or tars as labels, without any hierarchy."),
 )
 
 
 def with_taxonomy(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""
-    for option in reversed(taxonomy_options):
-        command = option(command)
+    for each in reversed(taxonomy_options):
+        command = each(command)
     return command
 
 

@@ -7,10 +7,13 @@ from typing import Any, NoReturn
 import click
 
 from in21k.shards_manifest.command.command_end import WRONG_USAGE, CommandEnd, Program
+from in21k.shards_manifest.command.help import HelpGroup
 from in21k.shards_manifest.errors import one_line
 
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 
-class ProgramGroup(click.Group):
+
+class ProgramGroup(HelpGroup):
     """A program's commands, which all end as `command_end` says.
 
     The context's object is whether it is the process's own command line, rather than one that a program gives.
@@ -22,7 +25,7 @@ class ProgramGroup(click.Group):
     """
 
     def __init__(self, *given: Any, program: Program, before: Callable[[], object] = bool, **named: Any) -> None:
-        super().__init__(*given, **named)
+        super().__init__(*given, context_settings=_SETTINGS, **named)
         self.program = program
         self.before = before
 

@@ -1,18 +1,18 @@
 """Options that commands of both programs take, and what their values may be."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from in21k.shards_manifest.command.help import Command, option
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.sizes import SizeError, parse_size
 from in21k.shards_manifest.storage.local_files import local_path
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+json_option = option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 
 
 class LocalPath(click.Path):
@@ -55,12 +55,34 @@ class Probability(click.FloatRange):
         return found
 
 
+class Known(click.ParamType[str]):
+    """A text of which some values are known: shells complete them, and any other text is taken as it is.
+
+    Args:
+        values: returns the known values, of which those are taken that begin as a given text does; each with a word on
+            what it is, which may be empty.
+        files: whether it may be a path instead.
+    """
+
+    name = "text"
+
+    def __init__(self, values: Callable[[str], Mapping[str, str]], *, files: bool = False) -> None:
+        self.values = values
+        self.files = files
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:  # noqa: ARG002 - click passes them
+        """Return the values that complete a text."""
+        found = self.values(incomplete).items()
+        items = [CompletionItem(value, help=about or None) for value, about in found if value.startswith(incomplete)]
+        return [*items, CompletionItem(incomplete, type="file")] if self.files else items
+
+
 def with_options(*groups: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
     """Return a decorator that adds groups of options, in order."""
 
     def add(command: Command) -> Command:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
+        for each in reversed([each for group in groups for each in group]):
+            command = each(command)
         return command
 
     return add

@@ -6,41 +6,46 @@ from pathlib import Path
 
 import click
 
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.train.cli.known import CHECKPOINTS
 from in21k.train.cli.shared import quick_imports, setting_option
 
 
-@click.command()
-@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT…")
-@click.option("--tasks", required=True, type=LocalPath(), metavar="FILE", help="The list of tasks, a TOML file.")
-@click.option(
-    "--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the table and all runs."
+@command()
+@click.argument(
+    "checkpoints",
+    nargs=-1,
+    required=True,
+    metavar="CHECKPOINT…",
+    type=CHECKPOINTS,
+    help="What transfer takes as --checkpoint, or NAME=PATH; NAME=PATH,PATH,PATH share a row.",
 )
-@click.option(
+@option("--tasks", required=True, type=LocalPath(), metavar="FILE", help="The list of tasks, a TOML file.")
+@option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the table and all runs.")
+@option(
     "--jobs",
     type=click.IntRange(1, 4096),
     default=1,
-    show_default=True,
     metavar="N",
     help="Runs at once; they share the cores, and the GPUs in turn.",
 )
 @setting_option("device", help="Device to compute on, for tasks that set none; auto takes a GPU if there is one.")
-@click.option(
+@option(
     "--rows",
     type=click.Choice(("checkpoints", "tasks")),
     default="checkpoints",
-    show_default=True,
     help="What the rows of the table are.",
 )
 @json_option
 def benchmark(
     checkpoints: tuple[str, ...], tasks: Path, output: Path, jobs: int, device: str | None, rows: str, as_json: bool
 ) -> None:
-    """Run downstream tasks over checkpoints, and write the table of their scores with confidence intervals.
+    """Run a list of downstream tasks over checkpoints.
 
-    CHECKPOINT is what transfer takes, or NAME=PATH; NAME=PATH,PATH,PATH are checkpoints that were pretrained alike with
-    different seeds, which share a row. What has finished is kept: start the same command again after a kill, or with
-    more tasks, seeds or checkpoints.
+    The table of their scores has confidence intervals. NAME=PATH,PATH,PATH are checkpoints that were pretrained alike
+    with different seeds. What has finished is kept: start the same command again after a kill, or with more tasks,
+    seeds or checkpoints.
 
     \b
     Examples:

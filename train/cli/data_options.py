@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from in21k.shards_manifest.command.options import Command, with_options
+from in21k.shards_manifest.command.help import Command, option
+from in21k.shards_manifest.command.options import with_options
 
 if TYPE_CHECKING:
     from in21k.train.data.open_data import DataRequest
@@ -39,39 +40,41 @@ def data_options(layout: str, *more: str) -> Callable[[Command], Command]:
     """
     return with_options(
         (
-            click.option(
+            option(
                 "--layout",
                 type=click.Choice((*LAYOUTS, *more)),
                 default=layout,
-                show_default=True,
-                help="The layout of DATA; auto recognizes it.",
+                metavar="LAYOUT",
+                help=f"The layout of DATA: {', '.join((*LAYOUTS, *more)[1:])}; or auto, which recognizes it.",
             ),
-            click.option(
+            option(
                 "--val-share",
                 type=float,
                 default=0.0,
                 metavar="SHARE",
                 help="Fraction of each class to hold out for validation if DATA has no val split.",
             ),
-            click.option(
+            option(
                 "--annotations",
                 default="",
                 metavar="FILE",
+                show_default="the usual place",
                 help="For COCO, iNaturalist and Open Images, the annotations of the training images.",
             ),
-            click.option(
+            option(
                 "--val",
                 default="",
                 metavar="FILE",
+                show_default="the usual place",
                 help="Validation images: annotations as for --annotations, the other CSV of a CSV or of Kinetics, or "
                 "the tars of WebDataset.",
             ),
-            click.option(
+            option(
                 "--images",
                 default="",
                 metavar="FOLDER",
-                help="For CSV, iNaturalist and Open Images, where paths begin; for Kinetics, where the videos are; by "
-                "default by the list.",
+                show_default="beside the list",
+                help="For CSV, iNaturalist and Open Images, where paths begin; for Kinetics, where the videos are.",
             ),
         )
     )

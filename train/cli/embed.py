@@ -5,56 +5,63 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath
 from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.known import CHECKPOINTS
 from in21k.train.cli.shared import print_summary, quick_imports, settings_of, shared
 from in21k.train.cli.use import batch_size_option, images_from_option, listed_images, model_option
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 
 
-@click.command()
-@click.argument("sources", nargs=-1, metavar="SOURCE…")
-@click.option(
+@command()
+@click.argument(
+    "sources",
+    nargs=-1,
+    metavar="SOURCE…",
+    help="A prepared dataset, data in any layout that transfer takes, or image files and folders of them; with "
+    "--images-from they may be left out.",
+)
+@option(
     "--checkpoint",
     required=True,
     metavar="CKPT",
+    type=CHECKPOINTS,
     help="A run's, a checkpoint's or an exported model's folder, a file of weights, or timm:NAME for timm's weights.",
 )
-@click.option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the embeddings.")
+@option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the embeddings.")
 @model_option
 @images_from_option
-@click.option(
+@option(
     "--split",
     type=click.Choice(("train", "val", "all")),
     default="all",
-    show_default=True,
     help="The split of a dataset to embed.",
 )
-@click.option(
+@option(
     "--layer",
     default="",
     metavar="NAME",
-    help="The layer whose outputs are the vectors, averaged over positions; by default, the classifier's inputs are.",
+    show_default="what the classifier takes in",
+    help="The layer whose outputs are the vectors, averaged over positions.",
 )
-@click.option(
+@option(
     "--dtype",
     type=click.Choice(("float16", "float32")),
     default="float16",
-    show_default=True,
     help="Type of the vectors' values.",
 )
-@click.option("--normalize", is_flag=True, help="Divide each vector by its Euclidean length.")
-@click.option(
+@option("--normalize", is_flag=True, help="Divide each vector by its Euclidean length.")
+@option(
     "--rows-per-file",
     type=click.IntRange(1, 2**24),
     default=32_768,
-    show_default=True,
     metavar="N",
     help="Images per file; a kill loses what a file has so far, and memory holds two files' vectors.",
 )
 @batch_size_option
-@click.option("--resume", is_flag=True, help="Continue the embeddings in FOLDER; files that are whole are kept.")
+@option("--resume", is_flag=True, help="Continue the embeddings in FOLDER; files that are whole are kept.")
 @data_options("auto", "files")
 @shared
 def embed(
@@ -73,9 +80,8 @@ def embed(
 ) -> None:
     """Write a network's vector for each image into Parquet files.
 
-    SOURCE is a dataset that in21k-prep wrote, data in any layout that transfer takes, or image files and folders of
-    them. A folder of folders counts as images without labels, unless it has a folder train, or --layout imagefolder or
-    --val-share is given.
+    A folder of folders counts as images without labels, unless it has a folder train, or --layout imagefolder or --val-
+    share is given.
 
     On several GPUs: torchrun --nproc-per-node 8 -m in21k.train embed …
 

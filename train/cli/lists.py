@@ -6,20 +6,27 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import json_option
+from in21k.train.cli.known import RECIPES
 from in21k.train.config.overrides import flatten
 from in21k.train.config.settings import SETTINGS, Config
 from in21k.train.model.architectures import architecture_rows
 from in21k.train.recipes import read_recipe
 
 
-@click.command()
+@command()
 @json_option
 def models(as_json: bool) -> None:
-    """List the paper's architectures, by the names that --model takes besides timm's.
+    """List the paper's architectures: size, speed, batch size.
 
-    Parameters and multiply-adds are counted with 1,000 classes at 224 pixels. Speed (training images per second) and
-    batch size are the authors' figures for one V100.
+    --model takes them by these names, and all of timm's. Parameters and multiply-adds are counted with 1,000 classes at
+    224 pixels. Speed (training images per second) and batch size are the authors' figures for one V100.
+
+    \b
+    Examples:
+      in21k-train models
+      in21k-train models --json
     """
     rows = architecture_rows()
     if as_json:
@@ -29,11 +36,13 @@ def models(as_json: bool) -> None:
         click.echo(line)
 
 
-@click.command("settings")
-@click.option("--recipe", default="", metavar="NAME|FILE", help="Show this recipe's values instead of the defaults.")
+@command("settings")
+@option(
+    "--recipe", default="", metavar="NAME|FILE", type=RECIPES, help="Show this recipe's values instead of the defaults."
+)
 @json_option
 def settings_command(recipe: str, as_json: bool) -> None:
-    """List the settings that --set and recipes can change: value, range or choices, and what they do.
+    """List what --set and recipes can change: values and ranges.
 
     \b
     Examples:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.shards_manifest.command.columns import terminal_width
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath
 from in21k.shards_manifest.command.summary import summary_lines
 from in21k.shards_manifest.markers import CONFIG
 from in21k.train.cli.boxes import evaluated_as_detector
 from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.known import MODELS, MODELS_OR_FILES
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
-    clips_option,
     inputs_option,
     print_summary,
     quick_imports,
@@ -38,17 +39,21 @@ _PER_STEP = "data.eval_batch_size"
 PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 
 
-@click.command()
-@click.argument("data")
-@setting_option("model", required=True, metavar="NAME", more=f"These are {PAPER_NAMES}.")
+@command()
+@click.argument(
+    "data",
+    metavar="DATA",
+    help="A prepared dataset: a folder or a URI with a manifest.json; or, with --layout, another as downloaded.",
+)
+@setting_option("model", required=True, metavar="NAME", type=MODELS, more=f"These are {PAPER_NAMES}.")
 @recipe_option
 @setting_option("pretrained")
-@setting_option("init", metavar="FILE")
+@setting_option("init", metavar="FILE", show_default="none")
 @setting_option(
     "scratch", flag_value=RANDOM, help="Start from random weights, where the recipe starts from ImageNet-1K weights."
 )
 @inputs_option
-@setting_option("teacher", metavar="PATH", more="For the distilling recipes.")
+@setting_option("teacher", metavar="PATH", type=MODELS_OR_FILES, more="For the distilling recipes.")
 @setting_option("teacher_weights", metavar="FILE")
 @data_options("shards")
 @training
@@ -56,7 +61,7 @@ PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 def pretrain(
     data: str, output: Path, recipe: str, resume: bool, settings: tuple[str, ...], as_json: bool, **options: Any
 ) -> None:
-    """Train a model on DATA, a folder or a URI with a manifest.json, or another dataset as it was downloaded.
+    """Train a model on a prepared dataset, or on one as downloaded.
 
     \b
     Examples:
@@ -78,51 +83,57 @@ def pretrain(
     show_run(lambda: core(asked, output, choice, resume=resume), as_json)
 
 
-@click.command()
-@click.argument("data")
-@click.option(
+@command()
+@click.argument(
+    "data",
+    metavar="DATA",
+    help="A prepared dataset; with --layout, what the checkpoint was transferred to.",
+)
+@option(
     "--checkpoint",
     type=LocalPath(),
     metavar="PATH",
     help="A run's folder, a checkpoint's folder, or its model.safetensors.",
 )
-@click.option("--model", metavar="NAME", help="A published model instead, by timm's name or the paper's.")
-@click.option(
+@option("--model", metavar="NAME", type=MODELS, help="A published model instead, by timm's name or the paper's.")
+@option(
     "--weights",
     type=LocalPath(),
     metavar="FILE",
-    help="The published model's weights; by default timm downloads them.",
+    show_default="timm's, a download",
+    help="The published model's weights.",
 )
 @inputs_option
 @setting_option(
     "batch_size",
     key="data.eval_batch_size",
     metavar="N",
-    more="Of videos, frames per step. By default 256, or a detector's own number.",
+    more="Of videos, frames per step.",
+    show_default="256; of a detector, its own number",
 )
-@clips_option
+@setting_option("clips", metavar="N", show_default="as in the model's training")
 @data_options("shards")
-@click.option("--raw", is_flag=True, help="Evaluate the weights themselves instead of their moving average.")
-@click.option(
+@option("--raw", is_flag=True, help="Evaluate the weights themselves instead of their moving average.")
+@option(
     "--output",
     type=LocalPath(),
     metavar="FOLDER",
     help="Write the scores, predictions.parquet and per_class.parquet, and on a hierarchy the curve of specificity "
     "against accuracy and the errors of each subtree.",
 )
-@click.option(
+@option(
     "--predictions",
     type=LocalPath(),
     metavar="FILE.parquet",
     help="Write a row per validation image: its class, and the guess and its probability at each level; and beside it "
     "per_class.parquet, a row per class.",
 )
-@click.option(
+@option(
     "--worst",
     type=click.IntRange(0),
     metavar="N",
-    help="Name the N classes with the lowest score and what they are taken for; 10 by default with --output or "
-    "--predictions, else 0.",
+    show_default="10 with --output or --predictions, else 0",
+    help="Name the N classes with the lowest score and what they are taken for.",
 )
 @shared
 def evaluate(
@@ -140,9 +151,7 @@ def evaluate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Evaluate a checkpoint or a published model on the val split of DATA.
-
-    DATA is a prepared dataset; for the checkpoint of a transfer, with --layout, what it was transferred to.
+    """Score a model on a dataset's validation images.
 
     The metrics are those of the training scheme, and semantic top-1 beside that of always guessing the majority class.
     A detector gets COCO's metric on the val images of a folder in COCO's layout.
@@ -221,18 +230,17 @@ def _check_model(model: str | None, layout: str, *, has_weights: bool) -> None:
         raise click.UsageError("--model is evaluated on a prepared dataset; --layout belongs to --checkpoint")
 
 
-@click.command()
-@click.argument("runs", nargs=-1, required=True, type=LocalPath(), metavar="RUN...")
-@click.option(
+@command()
+@click.argument("runs", nargs=-1, required=True, type=LocalPath(), metavar="RUN…", help="A run's folder.")
+@option(
     "--output",
     default="curves.png",
-    show_default=True,
     type=LocalPath(),
     metavar="FILE",
     help="The PNG to write.",
 )
 def curves(runs: tuple[Path, ...], output: Path) -> None:
-    """Plot the curves of one or more runs over their epochs.
+    """Plot the curves of one or several runs over their epochs.
 
     \b
     Examples:

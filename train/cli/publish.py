@@ -4,28 +4,35 @@ from pathlib import Path
 
 import click
 
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
 from in21k.train.cli.shared import check_there, print_summary, quick_imports
 from in21k.train.cli.use import data_option, hierarchy_option
 
 
-@click.command()
-@click.argument("checkpoint", type=LocalPath())
-@click.argument("out", type=LocalPath())
+@command()
+@click.argument(
+    "checkpoint",
+    metavar="CHECKPOINT",
+    type=LocalPath(),
+    help="A run's folder, a checkpoint's folder, or a model.safetensors.",
+)
+@click.argument("out", metavar="OUT", type=LocalPath(), help="The folder to write.")
 @data_option
 @hierarchy_option
-@click.option("--onnx", is_flag=True, help="Write model.onnx, too, once its logits agree with PyTorch's.")
-@click.option(
+@option("--onnx", is_flag=True, help="Write model.onnx, too, once its logits agree with PyTorch's.")
+@option(
     "--license",
     "license_id",
     default="",
     metavar="ID",
-    help="The hub's identifier of the weights' license; for ImageNet's classes, ImageNet's terms by default.",
+    show_default="ImageNet's terms for ImageNet's classes, else unknown",
+    help="The hub's identifier of the weights' license.",
 )
-@click.option("--license-link", default="", metavar="URL", help="Where its terms are.")
-@click.option("--push", default="", metavar="OWNER/NAME", help="Upload the folder to the Hugging Face hub, too.")
-@click.option("--public", is_flag=True, help="With --push: everyone may see it; by default it is private.")
-@click.option("--overwrite", is_flag=True, help="With --push: replace files of a model that is already there.")
+@option("--license-link", default="", metavar="URL", help="Where the license's terms are.")
+@option("--push", default="", metavar="OWNER/NAME", help="Upload the folder to the Hugging Face hub, too.")
+@option("--public", is_flag=True, help="With --push: let everyone see the model, not you alone.")
+@option("--overwrite", is_flag=True, help="With --push: replace files of a model that is already there.")
 @json_option
 def export(
     checkpoint: Path,
@@ -40,9 +47,9 @@ def export(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Export a model as a folder that timm can load: weights, config.json, model card, classes, hierarchy.
+    """Export a model as a folder that timm and ONNX runtimes load.
 
-    CHECKPOINT is a run's folder, a checkpoint's folder, or a model.safetensors.
+    It holds the weights, config.json, a model card, the classes and their hierarchy.
 
     \b
     Examples:

@@ -7,16 +7,18 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.help import HelpGroup
 from in21k.shards_manifest.command.options import json_option
 from in21k.shards_manifest.errors import escaped
+from in21k.train.cli.known import RECIPES
 from in21k.train.recipes.recipe import Recipe, open_recipe, recipe_names
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=HelpGroup, invoke_without_command=True)
 @json_option
 @click.pass_context
 def recipes(context: click.Context, as_json: bool) -> None:
-    """List the recipes that --recipe takes by name, with what each is for.
+    """List the training recipes, or show one with all its values.
 
     \b
     Examples:
@@ -35,7 +37,7 @@ def recipes(context: click.Context, as_json: bool) -> None:
 
 
 @recipes.command()
-@click.argument("recipe", metavar="NAME|FILE")
+@click.argument("recipe", metavar="NAME|FILE", type=RECIPES, help="A recipe's name, or a TOML file of yours.")
 @json_option
 def show(recipe: str, as_json: bool) -> None:
     """Print a recipe with all its values, and which file each is from.

@@ -5,54 +5,59 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath
 from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.known import CHECKPOINTS
 from in21k.train.cli.shared import print_summary, quick_imports, settings_of, shared
 from in21k.train.cli.use import batch_size_option, model_option
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 
 
-@click.command()
-@click.argument("source")
-@click.option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the results.")
-@click.option(
+@command()
+@click.argument(
+    "source",
+    metavar="SOURCE",
+    help="A folder of images, a dataset in any layout that transfer takes, a CSV, or a folder that embed wrote.",
+)
+@option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the results.")
+@option(
     "--checkpoint",
     default="",
     metavar="CKPT",
-    help="What embeds the images: as for embed. Embeddings need none.",
+    type=CHECKPOINTS,
+    help="What embeds the images, as for embed; embeddings need none.",
 )
 @model_option
-@click.option(
+@option(
     "--relevance",
     default="auto",
-    show_default=True,
     metavar="RULE",
     help="What is relevant to a query: holidays (by the images' names), classes, or a CSV of path,group[,role].",
 )
-@click.option(
+@option(
     "--gallery",
     type=click.Choice(("val", "train", "all")),
-    help="With classes: where to look for the class of each val image; val, without the query itself, by default.",
+    show_default="val",
+    help="With classes: where to look for the class of each val image; in val, the query itself is left out.",
 )
-@click.option(
+@option(
     "--sheet",
     type=click.IntRange(0, 500),
     default=50,
-    show_default=True,
     metavar="N",
     help="Queries that sheet.html shows; 0 for no sheet.",
 )
-@click.option(
+@option(
     "--sheet-order",
     type=click.Choice(("worst", "even")),
     default="worst",
-    show_default=True,
     help="Which queries: those of the least average precision, or an even choice.",
 )
-@click.option("--faiss", is_flag=True, help="Let FAISS propose images, for large galleries; the results are the same.")
+@option("--faiss", is_flag=True, help="Let FAISS propose images, for large galleries; the results are the same.")
 @batch_size_option
-@click.option("--resume", is_flag=True, help="Go on in FOLDER: its embeddings are kept, the results made anew.")
+@option("--resume", is_flag=True, help="Go on in FOLDER: its embeddings are kept, the results made anew.")
 @data_options("auto", "files")
 @shared
 def retrieve(
@@ -63,10 +68,10 @@ def retrieve(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Rank images by their likeness to queries, and score the ranking: mAP and recall.
+    """Rank images by their likeness to queries, and score the ranking.
 
-    SOURCE is a folder of images named as INRIA Holidays' are, a dataset in any layout that transfer takes, a CSV with
-    the columns path and group, or a folder of embeddings that embed wrote.
+    The scores are mAP and recall. The images of a folder are named as INRIA Holidays' are; a CSV has the columns path
+    and group.
 
     \b
     Examples:

@@ -12,10 +12,12 @@ from typing import Any
 import click
 
 from in21k.shards_manifest.command.command_end import Program
-from in21k.shards_manifest.command.options import Command, LocalPath, json_option, with_options
+from in21k.shards_manifest.command.help import NOTHING, Command, option
+from in21k.shards_manifest.command.options import LocalPath, json_option, with_options
 from in21k.shards_manifest.errors import escaped
-from in21k.train.config.overrides import check_value
-from in21k.train.config.settings import SETTINGS
+from in21k.train.cli.known import RECIPES, SETTINGS_BY_KEY
+from in21k.train.config.overrides import check_value, flatten
+from in21k.train.config.settings import SETTINGS, Config
 from in21k.train.config.sizes import EXAMPLE
 from in21k.train.errors import USER_ERRORS, no_checkpoint
 
@@ -50,6 +52,13 @@ KEYS: Mapping[str, str] = {
 """The setting that each option changes."""
 
 
+_DEFAULTS = flatten(Config().to_dict())
+"""The value of each setting that no recipe changes."""
+
+OF_RECIPE = "the recipe's"
+"""The default of an option whose setting every recipe has its own value for."""
+
+
 def setting_option(name: str, *, key: str = "", more: str = "", **changes: Any) -> Callable[[Command], Command]:
     """Return the option that changes a setting, with the setting's type, choices and help.
 
@@ -61,18 +70,16 @@ def setting_option(name: str, *, key: str = "", more: str = "", **changes: Any) 
     """
     setting = SETTINGS[key or KEYS[name]]
     given: dict[str, Any] = {"help": f"{setting.help} {more}".rstrip(), "default": None}
-    if setting.choices:
-        given["type"] = click.Choice(setting.choices)
-    elif setting.kind is bool:
+    if setting.kind is bool:
         given["is_flag"] = True
     else:
-        given["type"] = str if setting.by_epoch else setting.kind
+        given["type"] = click.Choice(setting.choices) if setting.choices else str if setting.by_epoch else setting.kind
+        given["show_default"] = "default" in changes or str(_DEFAULTS[key or KEYS[name]]) or NOTHING
     flag = name.replace("_", "-")
-    return click.option(changes.pop("flags", f"--{flag}"), **given | changes)
+    return option(changes.pop("flags", f"--{flag}"), **given | changes)
 
 
 inputs_option = setting_option("inputs")
-clips_option = setting_option("clips", metavar="N", more="1 by default.")
 
 
 def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,44 +100,47 @@ shared = with_options(
         setting_option(
             "image_size",
             metavar="PIXELS",
-            help="Side of the images in pixels; by default the dataset's or the checkpoint's. Training also takes "
-            f"sizes by their first epoch, such as {EXAMPLE!r}.",
+            show_default="the dataset's or the checkpoint's",
+            help=f"Side of the images in pixels. Training also takes sizes by their first epoch, such as {EXAMPLE!r}.",
         ),
-        setting_option("workers", metavar="N", help="Loader processes per rank; by default the CPUs available decide."),
-        setting_option("device", help="Device to compute on; auto, the default, takes a GPU if there is one."),
-        setting_option("amp", flags="--amp/--no-amp", help="Compute in mixed precision; on by default."),
+        setting_option(
+            "workers", metavar="N", show_default="as the CPUs available allow", help="Loader processes per rank."
+        ),
+        setting_option("device"),
+        setting_option("amp", flags="--amp/--no-amp", show_default="on", help="Compute in mixed precision."),
         setting_option("strict"),
-        setting_option("max_skipped", metavar="SHARE", more="0.001 by default."),
+        setting_option("max_skipped", metavar="SHARE"),
         setting_option("cache", metavar="FOLDER", help="A local folder that keeps shards of an object store."),
-        setting_option("cache_size", metavar="SIZE", more="100GB by default."),
+        setting_option("cache_size", metavar="SIZE"),
         json_option,
     )
 )
 """The options of every command that runs a model."""
 
-any_setting_option = click.option(
+any_setting_option = option(
     "--set",
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change any setting of the recipe; `in21k-train settings` lists them. May be given several times.",
+    type=SETTINGS_BY_KEY,
+    help="Change any setting of the recipe; `in21k-train settings` lists them. Repeatable.",
 )
 DEFAULT_RECIPE = "semantic-softmax"
 RECIPE_HELP = "The training scheme with all its settings: a name of `in21k-train recipes`, or a TOML file of yours"
-recipe_option = click.option(
-    "--recipe", default="", metavar="NAME|FILE", help=f"{RECIPE_HELP}; {DEFAULT_RECIPE} by default."
+recipe_option = option(
+    "--recipe", default="", metavar="NAME|FILE", type=RECIPES, show_default=DEFAULT_RECIPE, help=f"{RECIPE_HELP}."
 )
 
 
 training = with_options(
     (
-        click.option("--output", required=True, type=LocalPath(), metavar="RUN", help="The run's folder."),
-        setting_option("epochs", metavar="N"),
-        setting_option("batch_size", metavar="N"),
-        setting_option("lr", metavar="RATE"),
-        setting_option("seed", metavar="N"),
+        option("--output", required=True, type=LocalPath(), metavar="RUN", help="The run's folder."),
+        setting_option("epochs", metavar="N", show_default=OF_RECIPE),
+        setting_option("batch_size", metavar="N", show_default=OF_RECIPE),
+        setting_option("lr", metavar="RATE", show_default=OF_RECIPE),
+        setting_option("seed", metavar="N", show_default=OF_RECIPE),
         setting_option("compile"),
-        click.option("--resume", is_flag=True, help="Continue the run in RUN from its newest checkpoint."),
+        option("--resume", is_flag=True, help="Continue the run in RUN from its newest checkpoint."),
         any_setting_option,
     )
 )

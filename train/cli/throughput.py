@@ -4,8 +4,11 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.help import command, option
+from in21k.train.cli.known import MODELS, MODELS_OR_FILES
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
+    OF_RECIPE,
     any_setting_option,
     print_summary,
     quick_imports,
@@ -18,24 +21,22 @@ from in21k.train.config.overrides import read_overrides
 from in21k.train.recipes.choice import choose
 
 
-@click.command()
-@click.argument("data")
-@setting_option("model", required=True, metavar="NAME")
+@command()
+@click.argument("data", metavar="DATA", help="A prepared dataset: a folder or a URI with a manifest.json.")
+@setting_option("model", required=True, metavar="NAME", type=MODELS)
 @recipe_option
-@click.option(
-    "--steps", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Steps to measure, each time."
-)
-@setting_option("teacher", metavar="PATH", more="For the distilling recipes.")
+@option("--steps", type=click.IntRange(1), default=100, metavar="N", help="Steps to measure, each time.")
+@setting_option("teacher", metavar="PATH", type=MODELS_OR_FILES, more="For the distilling recipes.")
 @setting_option("teacher_weights", metavar="FILE")
-@setting_option("batch_size", metavar="N")
+@setting_option("batch_size", metavar="N", show_default=OF_RECIPE)
 @setting_option("compile")
 @any_setting_option
 @shared
 def throughput(data: str, recipe: str, steps: int, settings: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Measure how fast a model would train on DATA, and say what bounds it and what to change. Nothing is written.
+    """Measure how fast a model would train, and what bounds it.
 
-    It gives images per second of the training step alone, on one batch that stays on the device; of the loader alone;
-    and of both together, as in a run.
+    Nothing is written. It gives images per second of the training step alone, on one batch that stays on the device; of
+    the loader alone; and of both together, as in a run.
 
     \b
     Examples:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from in21k.shards_manifest.command.help import command, option
 from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.known import CHECKPOINTS, MODELS, MODELS_OR_FILES, RECIPES
 from in21k.train.cli.numbers import Positive, WholeNumbers
 from in21k.train.cli.shared import (
+    OF_RECIPE,
     RECIPE_HELP,
-    clips_option,
     quick_imports,
     setting_option,
     settings_of,
@@ -25,46 +27,57 @@ if TYPE_CHECKING:
     from in21k.train.neighbors.knn import Voting
 
 
-@click.command()
-@click.argument("data")
-@click.option(
+@command()
+@click.argument(
+    "data", metavar="DATA", help="A prepared dataset, or other data as --layout says; class folders, for instance."
+)
+@option(
     "--checkpoint",
     required=True,
     metavar="CKPT",
+    type=CHECKPOINTS,
     help="A run's folder, a checkpoint's folder, a model.safetensors, or timm:NAME for timm's weights.",
 )
-@setting_option("model", metavar="NAME", help="Name of the model in timm, if the weights file does not say it.")
-@click.option(
+@setting_option(
+    "model",
+    metavar="NAME",
+    type=MODELS,
+    show_default="what the weights file says",
+    help="Name of the model in timm, for a weights file that does not say it.",
+)
+@option(
     "--task",
     type=click.Choice(("classification", "detection")),
     default="classification",
-    show_default=True,
     help="What to train for; detection takes boxes in COCO's format (the extra `detection`).",
 )
-@click.option("--probe", is_flag=True, help="Fit a linear classifier to frozen features instead of fine-tuning.")
-@click.option(
+@option("--probe", is_flag=True, help="Fit a linear classifier to frozen features instead of fine-tuning.")
+@option(
     "--knn",
     type=WholeNumbers(),
     metavar="K[,K…]",
     help="Let the K nearest training images in frozen features vote, for each K; the run's scores are the first's.",
 )
-@click.option(
+@option(
     "--temperature",
     type=Positive(),
     metavar="T",
-    help="With --knn: a neighbor's weight is exp(similarity / T); 0.07 by default, as in DINO.",
+    show_default="0.07, as in DINO",
+    help="With --knn: a neighbor's weight is exp(similarity / T).",
 )
-@click.option("--keep-features", is_flag=True, help="With --probe or --knn, also write RUN/features.safetensors.")
-@click.option(
+@option("--keep-features", is_flag=True, help="With --probe or --knn, also write RUN/features.safetensors.")
+@option(
     "--recipe",
     default="",
     metavar="NAME|FILE",
-    help=f"{RECIPE_HELP}; by default transfer-single-label or transfer-multi-label, or with a teacher "
-    "transfer-distillation or transfer-multi-label-distillation; for videos transfer-video, for boxes detection.",
+    type=RECIPES,
+    show_default="transfer-single-label or -multi-label; with a teacher, transfer-distillation or "
+    "transfer-multi-label-distillation; for videos transfer-video, for boxes detection",
+    help=f"{RECIPE_HELP}.",
 )
-@setting_option("teacher", metavar="RUN|NAME", more="Its classes must be those of DATA.")
+@setting_option("teacher", metavar="RUN|NAME", type=MODELS_OR_FILES, more="Its classes must be those of DATA.")
 @setting_option("teacher_weights", metavar="FILE")
-@clips_option
+@setting_option("clips", metavar="N", show_default=OF_RECIPE)
 @data_options("auto")
 @training
 @shared
@@ -83,12 +96,12 @@ def transfer(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Transfer a pretrained model to the classes of DATA, and evaluate it on their validation images.
+    """Fine-tune a model on other data, or fit a probe or k-NN.
 
-    DATA is a dataset that in21k-prep wrote, a folder of class folders (train/CLASS/IMAGE and val/CLASS/IMAGE), CIFAR's
-    Python archive, a COCO or Pascal VOC folder, a CSV of images and their labels, a glob pattern of WebDataset tars, or
-    ImageNet-1K, iNaturalist, Open Images, Food-251 or Stanford Cars as they are downloaded; or class folders of videos,
-    or a CSV of Kinetics.
+    It is evaluated on the validation images of DATA, which are a dataset that in21k-prep wrote, a folder of class
+    folders (train/CLASS/IMAGE and val/CLASS/IMAGE), CIFAR's Python archive, a COCO or Pascal VOC folder, a CSV of
+    images and their labels, a glob pattern of WebDataset tars, or ImageNet-1K, iNaturalist, Open Images, Food-251 or
+    Stanford Cars as they are downloaded; or class folders of videos, or a CSV of Kinetics.
 
     \b
     Examples:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, Probability
 from in21k.shards_manifest.errors import errors_naming
 from in21k.train.cli.boxes import finds_boxes, print_boxes
+from in21k.train.cli.known import MODELS
 from in21k.train.cli.predictions import print_each
 from in21k.train.cli.shared import check_there, quick_imports, setting_option, settings_of
 from in21k.train.config.overrides import check_value, with_values
@@ -21,48 +23,58 @@ if TYPE_CHECKING:
 
 _checkpoint_help = "A run's, a checkpoint's or an exported model's folder, a model.safetensors, or a model.onnx."
 
-data_option = click.option(
-    "--data", default="", metavar="DATA", help="The dataset that names the classes, if the checkpoint does not."
+data_option = option(
+    "--data", default="", metavar="DATA", help="The dataset that names the classes, where the checkpoint does not."
 )
-hierarchy_option = click.option(
+hierarchy_option = option(
     "--hierarchy", default="", metavar="FILE", help="The hierarchy.parquet that names them instead."
 )
-images_from_option = click.option(
+images_from_option = option(
     "--images-from",
     type=LocalPath(),
     metavar="FILE",
     help="A list of more images, one path per line; - reads it from standard input.",
 )
-model_option = click.option(
-    "--model", default="", metavar="NAME", help="Name of the model, if the weights file does not say it."
+model_option = option(
+    "--model",
+    default="",
+    metavar="NAME",
+    type=MODELS,
+    show_default="what the weights file says",
+    help="Name of the model, for a weights file that does not say it.",
 )
 batch_size_option = setting_option(
     "batch_size",
     key="data.eval_batch_size",
     default=64,
-    show_default=True,
     metavar="N",
     help="Images that pass through the network at once; through a detector, one at a time.",
 )
 
 
-@click.command()
-@click.argument("images", nargs=-1, type=LocalPath(), metavar="IMAGE…")
-@click.option("--checkpoint", required=True, type=LocalPath(), metavar="CKPT", help=_checkpoint_help)
+@command()
+@click.argument(
+    "images",
+    nargs=-1,
+    type=LocalPath(),
+    metavar="IMAGE…",
+    help="An image, or a folder, which stands for all images below it; with --images-from they may be left out.",
+)
+@option("--checkpoint", required=True, type=LocalPath(), metavar="CKPT", help=_checkpoint_help)
 @images_from_option
 @data_option
 @hierarchy_option
-@click.option(
+@option(
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    help="Classes to show per level, beside the path; by default 1, or 5 if one softmax goes over all classes.",
+    show_default="1, or 5 if one softmax goes over all classes",
+    help="Classes to show per level, beside the path.",
 )
-@click.option(
+@option(
     "--confidence",
     type=Probability(),
     default=0.5,
-    show_default=True,
     metavar="P",
     help="Least probability of the class at which the answer stops, on the best path through the hierarchy.",
 )
@@ -70,21 +82,21 @@ batch_size_option = setting_option(
 @setting_option(
     "workers",
     metavar="N",
-    help="Loader processes, which decode; by default none for fewer than 256 images, else the CPUs available decide.",
+    show_default="none for fewer than 256 images, else as the CPUs available allow",
+    help="Loader processes, which decode.",
 )
-@setting_option("device", default="auto", show_default=True)
-@setting_option("amp", flags="--amp/--no-amp", help="Compute in mixed precision on a GPU; on by default.")
-@click.option("--picture", type=LocalPath(), metavar="OUT.png", help="Draw the images with their labels.")
-@click.option(
+@setting_option("device")
+@setting_option("amp", flags="--amp/--no-amp", show_default="on", help="Compute in mixed precision on a GPU.")
+@option("--picture", type=LocalPath(), metavar="OUT.png", help="Draw the images with their labels.")
+@option(
     "--task",
     type=click.Choice(("auto", "classification", "detection")),
     default="auto",
-    show_default=True,
     help="Classes of images or boxes in them; auto does what the checkpoint was trained for.",
 )
-@click.option("--draw", type=LocalPath(), metavar="FOLDER", help="Of a detector: write each image with its boxes.")
-@click.option("--json", "form", flag_value="json", help="Print the predictions as a JSON list.")
-@click.option("--jsonl", "form", flag_value="jsonl", help="Print each prediction as JSON on a line of its own.")
+@option("--draw", type=LocalPath(), metavar="FOLDER", help="Of a detector: write each image with its boxes.")
+@option("--json", "form", flag_value="json", help="Print the predictions as a JSON list.")
+@option("--jsonl", "form", flag_value="jsonl", help="Print each prediction as JSON on a line of its own.")
 def predict(
     images: tuple[Path, ...],
     images_from: Path | None,
@@ -100,10 +112,10 @@ def predict(
     form: str | None,
     **options: Any,
 ) -> int:
-    """Name what images show, by the best path through the hierarchy, down to where the model is confident.
+    """Name what images show, down to where the model is confident.
 
-    A detector finds boxes instead, with a score of at least --confidence. IMAGE is a file, or a folder, which stands
-    for all images below it. Predictions appear in the order of the images. A file that cannot be read gets one line on
+    An answer is a class on the best path through the hierarchy. A detector finds boxes instead, with a score of at
+    least --confidence. Predictions appear in the order of the images. A file that cannot be read gets one line on
     stderr, and the exit status is then 1. For a model of videos, IMAGE is a video.
 
     \b

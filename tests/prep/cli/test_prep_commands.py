@@ -122,7 +122,7 @@ def test_json_summaries_parse(dataset, tmp_path):
 
 
 def test_help_is_there_for_every_command():
-    commands = re.findall(r"^  ([a-z]+)  ", prep("--help").stdout.partition("Commands:")[2], re.MULTILINE)
+    commands = re.findall(r"^  ([a-z]+)  ", prep("--help").stdout.partition("Options:")[2], re.MULTILINE)
     assert {"filter", "split", "resize", "shard", "run", "tree", "demo"} <= set(commands)
     from click.testing import CliRunner
 
