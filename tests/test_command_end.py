@@ -152,7 +152,6 @@ def test_what_takes_too_much_memory_or_depth_is_one_line(program, error, line):
             "train pretrain x --scratch --model resnet18 --output y",
             "cv2 is not installed; pip install 'in21k[train]'",
         ),
-        ("matplotlib", "prep report list.txt", "plots need matplotlib: pip install 'in21k[report]'"),
         ("rapidgzip", "prep filter dump.tar.gz w", "needs rapidgzip: pip install 'in21k[gzip]'"),
         ("distributed", "prep resize work --executor dask --scheduler tcp://x:1", "pip install 'in21k[dask]'"),
         ("cv2", "prep resize w --compat reference", "cv2 is not installed; pip install 'in21k[reference]'"),

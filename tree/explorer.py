@@ -5,44 +5,83 @@ import hashlib
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import pyarrow as pa
 
+from in21k.tree.explorer_data import Census, Measure, Overlay, Picture, census_json
+
 _PLACEHOLDER = re.compile(r"\{\{([a-z]+)\}\}")
+
+SCRIPTS = (
+    "elements",
+    "model",
+    "measures",
+    "search",
+    "search-box",
+    "state",
+    "filter",
+    "rows",
+    "map-layout",
+    "map",
+    "samples",
+    "detail",
+    "charts",
+    "plots",
+    "csv",
+    "tools",
+    "start",
+)
+"""The files of the page's script, `explorer-NAME.js`, in the order in which they are joined."""
 
 
 def explorer_page(
     table: pa.Table,
     title: str,
-    thumbnails: Mapping[int, Sequence[bytes]] | None = None,
-    plots: Mapping[str, bytes] | None = None,
+    pictures: Mapping[int, Sequence[Picture]] | None = None,
+    measures: Sequence[Measure] = (),
+    census: Census | None = None,
+    overlay: Overlay | None = None,
 ) -> str:
-    """Return the HTML page of a hierarchy: the tree, a search box, counts and samples of each class, and plots.
+    """Return the HTML page of a hierarchy: map, tree, search, filters, samples and plots.
 
     The page loads nothing, which its content security policy enforces, and shows every name as plain text.
 
     Args:
-        table: a hierarchy table.
+        table: a hierarchy table; its column `gloss`, where it has one, is shown.
         title: the page's title.
-        thumbnails: JPEGs by class index; not every class needs one.
-        plots: PNGs by caption.
+        pictures: samples by class index; not every class needs one.
+        measures: further values per class.
+        census: what the dump held, for the plots.
+        overlay: what a model does on these classes.
+
+    Raises:
+        TreeError: a measure does not have a value per class.
     """
-    style, script = _packaged("explorer.css"), _packaged("explorer-model.js") + _packaged("explorer.js")
+    style, script = _packaged("explorer.css"), _script()
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
-    pictures = {str(index): [_base64(image) for image in images] for index, images in (thumbnails or {}).items()}
+    data = _columns(table)
+    every = [*(overlay.measures if overlay else ()), *measures]
+    data["measures"] = [measure.to_json(len(table)) for measure in every]
+    data["census"] = census_json(census) if census else None
+    data["overlay"] = overlay.to_json() if overlay else None
     content = {
         "policy": policy,
         "title": html.escape(title),
         "style": style,
         "script": script,
-        "data": _json(_columns(table)),
-        "thumbnails": _json(pictures),
-        "plots": "".join(_figure(caption, image) for caption, image in (plots or {}).items()),
+        "data": _compressed(data),
+        "thumbnails": _json(_pictures([pictures or {}, overlay.pictures if overlay else {}])),
     }
     return _PLACEHOLDER.sub(lambda match: content[match[1]], _packaged("explorer.html"))
+
+
+def _script() -> str:
+    """Return the page's whole script, in a scope of its own."""
+    return '(() => {\n"use strict";\n' + "".join(_packaged(f"explorer-{name}.js") for name in SCRIPTS) + "})();\n"
 
 
 def _columns(table: pa.Table) -> dict[str, Any]:
@@ -55,6 +94,7 @@ def _columns(table: pa.Table) -> dict[str, Any]:
         for level, active, weight in zip(columns["level"], columns["active"], columns["level_weight"], strict=True)
     }
     metadata = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
+    glosses = table["gloss"].to_pylist() if "gloss" in table.column_names else []
     return {
         "source": metadata.get("in21k.source", ""),
         "rule": metadata.get("in21k.parents", ""),
@@ -64,6 +104,7 @@ def _columns(table: pa.Table) -> dict[str, Any]:
             [word for word in words if word != name]
             for words, name in zip(columns["lemmas"], columns["name"], strict=True)
         ],
+        "glosses": [gloss or "" for gloss in glosses] if any(glosses) else None,
         "parents": columns["parent_index"],
         "train": columns["images_train"],
         "val": columns["images_val"],
@@ -72,8 +113,27 @@ def _columns(table: pa.Table) -> dict[str, Any]:
     }
 
 
-def _figure(caption: str, image: bytes) -> str:
-    return f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{_base64(image)}"></figure>'
+def _pictures(groups: Sequence[Mapping[int, Sequence[Picture]]]) -> dict[str, Any]:
+    """Return the pictures as the script reads them: those of the dataset, and those that a model was asked about.
+
+    A picture is its key, the position of its shard in `shards`, its JPEG and, of a model's, guess and probability.
+    """
+    shards: dict[tuple[str, str], int] = {}
+
+    def record(picture: Picture) -> list[Any]:
+        shard = shards.setdefault((picture.split, picture.shard), len(shards))
+        answer = [] if picture.guess < 0 else [picture.guess, picture.probability]
+        return [picture.key, shard, _base64(picture.image), *answer]
+
+    classes, judged = (
+        {str(index): [record(picture) for picture in group[index]] for index in sorted(group)} for group in groups
+    )
+    return {"shards": [[*shard] for shard in shards], "classes": classes, "judged": judged}
+
+
+def _compressed(value: Any) -> str:
+    """Return JSON, deflated and in base64."""
+    return _base64(zlib.compress(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), 9))
 
 
 def _json(value: Any) -> str:

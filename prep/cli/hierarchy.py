@@ -128,9 +128,9 @@ def tree_command(
 def report_command(
     source: str | None, output: Path, edges: Path | None, budget: int, parents: str, as_json: bool
 ) -> None:
-    """Plot what a dataset holds, and write a page to explore it.
+    """Write a page to explore a dataset: map, tree, samples, plots.
 
-    The page, report.html, works without a network. Plots need matplotlib: pip install 'in21k[report]'.
+    The page, report.html, is one file that works without a network.
 
     \b
     Examples:

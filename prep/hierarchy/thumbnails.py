@@ -2,7 +2,7 @@
 
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,16 @@ from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import BLOCK, content_size
+from in21k.tree.explorer_data import Picture
 
 MOST_SHARDS = 64
 """Shards that are read at most; those of val come first, since each of them has samples of every class."""
 
 QUALITY = 72
+
+_SMALLEST = 48
+_PLANS = ((12, 224), (8, 224), (8, 160), (8, 112), (8, 80), (6, 80), (4, 80), (3, 64), (2, 64), (2, _SMALLEST))
+"""Thumbnails per class and their side, the best plan first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class SamplePlace:
     shard: int
     offset: int
     size: int
+    key: str
 
 
 def choose_samples(dataset: Location, manifest: Manifest, per_class: int) -> list[list[SamplePlace]]:
@@ -47,11 +53,13 @@ def choose_samples(dataset: Location, manifest: Manifest, per_class: int) -> lis
     seen = np.zeros(manifest.classes, np.int64)
     for split, shard in shards[:MOST_SHARDS]:
         index = table.labeled_index(split, shard)
-        for class_index, offset, size in zip(
-            index.class_indices.tolist(), index.offsets.tolist(), index.sizes.tolist(), strict=True
-        ):
+        keys = table.key_column(split, shard)
+        columns = (index.class_indices, index.offsets, index.sizes)
+        for at, (class_index, offset, size) in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
             if seen[class_index] < per_class:
-                place = SamplePlace(class_index=class_index, split=split, shard=shard, offset=offset, size=size)
+                place = SamplePlace(
+                    class_index=class_index, split=split, shard=shard, offset=offset, size=size, key=keys[at].as_py()
+                )
                 rounds[seen[class_index]].append(place)
                 seen[class_index] += 1
         if (seen >= per_class).all():
@@ -59,8 +67,10 @@ def choose_samples(dataset: Location, manifest: Manifest, per_class: int) -> lis
     return rounds
 
 
-def read_samples(dataset: Location, manifest: Manifest, places: list[SamplePlace]) -> Iterator[tuple[int, Image.Image]]:
-    """Yield class index and image of samples, shard by shard; one that does not decode is left out.
+def read_samples(
+    dataset: Location, manifest: Manifest, places: list[SamplePlace]
+) -> Iterator[tuple[SamplePlace, Image.Image]]:
+    """Yield place and image of samples, shard by shard; one that does not decode is left out.
 
     Raises:
         DatasetError: a shard is missing or cut short.
@@ -78,15 +88,15 @@ def read_samples(dataset: Location, manifest: Manifest, places: list[SamplePlace
                 if len(sample) < place.size:
                     raise DatasetError(f"{location.text} ends before its sample at {place.offset}")
                 if (image := _decode(sample, limits)) is not None:
-                    yield place.class_index, image
+                    yield place, image
         finally:
             reader.close()
 
 
 def thumbnails(
     dataset: Location, manifest: Manifest, importance: npt.NDArray[np.int64], budget: int
-) -> tuple[dict[int, list[bytes]], int]:
-    """Return small JPEGs by class index, within a number of bytes, and the side of their squares.
+) -> tuple[dict[int, list[Picture]], int]:
+    """Return small samples by class index, within a number of bytes, and the side of their squares.
 
     Args:
         dataset: its location.
@@ -94,41 +104,38 @@ def thumbnails(
         importance: int64 [C]; where the budget is too small for all classes, those with more come first.
         budget: bytes of all JPEGs together.
     """
-    per_class, side = _plan(manifest.classes, budget)
-    found: dict[int, list[bytes]] = defaultdict(list)
+    per_class, side = _plan(manifest.classes, budget, manifest.images.size)
+    found: dict[int, list[Picture]] = defaultdict(list)
     left = budget
     for places in choose_samples(dataset, manifest, per_class):
         places.sort(key=lambda place: (-importance[place.class_index], place.class_index))
-        for class_index, image in read_samples(dataset, manifest, places[: left // _typical(side) + 1]):
-            small = _jpeg(image, side)
-            if len(small) <= left:
-                found[class_index].append(small)
-                left -= len(small)
+        for place, image in read_samples(dataset, manifest, places[: left // _typical(side) + 1]):
+            picture = small_picture(manifest, place, image, side)
+            if len(picture.image) <= left:
+                found[place.class_index].append(picture)
+                left -= len(picture.image)
     return dict(found), side
 
 
-def sheet_samples(
-    dataset: Location, manifest: Manifest, levels: npt.NDArray[np.int32], per_level: int, side: int = 112
-) -> Mapping[int, list[tuple[int, npt.NDArray[np.uint8]]]]:
-    """Return up to `per_level` classes per level, evenly spaced: class index and picture, uint8 [side, side, 3]."""
-    first = {place.class_index: place for places in choose_samples(dataset, manifest, 1) for place in places}
-    wanted = []
-    for level in range(int(levels.max()) + 1):
-        classes = [index for index in np.flatnonzero(levels == level).tolist() if index in first]
-        chosen = np.unique(np.linspace(0, len(classes) - 1, min(per_level, len(classes))).astype(int))
-        wanted += [first[classes[at]] for at in chosen.tolist()]
-    sheets: dict[int, list[tuple[int, npt.NDArray[np.uint8]]]] = defaultdict(list)
-    for class_index, image in read_samples(dataset, manifest, wanted):
-        sheets[int(levels[class_index])].append((class_index, np.asarray(_square(image, side))))
-    return {level: sorted(pictures, key=lambda picture: picture[0]) for level, pictures in sorted(sheets.items())}
+def small_picture(manifest: Manifest, place: SamplePlace, image: Image.Image, side: int) -> Picture:
+    """Return the middle square of a sample, side × side pixels, as the explorer shows it."""
+    shard = manifest.splits[place.split][place.shard].path
+    return Picture(image=_jpeg(image, side), key=place.key, split=place.split, shard=shard)
 
 
-def _plan(classes: int, budget: int) -> tuple[int, int]:
-    """Return the thumbnails per class and their side that use about the budget."""
-    for per_class, side in ((8, 80), (6, 80), (4, 80), (3, 64), (2, 64), (2, 48)):
+def _plan(classes: int, budget: int, stored: int) -> tuple[int, int]:
+    """Return the thumbnails per class and their side that use about the budget.
+
+    Args:
+        classes: C.
+        budget: bytes.
+        stored: the side of the dataset's images; larger ones than these show nothing more.
+    """
+    for per_class, side in _PLANS:
+        side = max(_SMALLEST, min(side, stored))
         if classes * per_class * _typical(side) <= budget:
             return per_class, side
-    return 1, 48
+    return 1, _SMALLEST
 
 
 def _typical(side: int) -> int:

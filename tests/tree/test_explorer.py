@@ -1,13 +1,16 @@
 import base64
-import json
-import re
 from html.parser import HTMLParser
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from explorer_pages import data_of, full_table, picture, pictures_of
 
 from in21k.tree.class_names import edge_class_names
 from in21k.tree.edges import edge_hierarchy, edges_of
+from in21k.tree.errors import TreeError
 from in21k.tree.explorer import explorer_page
+from in21k.tree.explorer_data import ConfusedPair, Measure, MeasureKind, Overlay, RankedClasses
 from in21k.tree.table import named_table
 
 HOSTILE = "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"&'\u2028{{data}}<!--"
@@ -30,17 +33,21 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page():
-    table = table_of([(name, "root") for name in HOSTILE])
-    return explorer_page(table, HOSTILE[0], {0: [b"\xff\xd8"]}, {HOSTILE[1]: b"\x89PNG"})
+def table():
+    return table_of([(name, "root") for name in HOSTILE])
+
+
+@pytest.fixture(scope="module")
+def page(table):
+    return explorer_page(table, HOSTILE[0], {0: [picture("key")]})
 
 
 def test_markup_in_names_stays_text(page):
     elements = Elements(page).found
     assert [tag for tag, _ in elements].count("script") == 3
+    assert [tag for tag, _ in elements].count("img") == 0
     assert not any("onerror" in attributes for _, attributes in elements)
-    assert [tag for tag, _ in elements].count("img") == 1
-    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    data = data_of(page)
     assert sorted(data["names"]) == sorted([*HOSTILE, "root"])
     assert data["source"] == "labels.csv"
 
@@ -49,8 +56,8 @@ def test_the_page_loads_nothing(page):
     for tag, attributes in Elements(page).found:
         assert tag not in ("link", "iframe", "object")
         assert attributes.get("src", "data:").startswith("data:")
-    assert "http://" not in page
     assert "https://" not in page
+    assert page.count("http://") == page.count("http://www.w3.org/2000/svg")  # a namespace, which is not loaded
 
 
 def test_the_policy_allows_only_the_pages_own_script_and_style(page):
@@ -60,7 +67,58 @@ def test_the_policy_allows_only_the_pages_own_script_and_style(page):
     assert policy.count("'sha256-") == 2
 
 
-def test_pictures_are_embedded(page):
-    thumbnails = json.loads(re.search(r'id="thumbnails">(.*?)</script>', page, re.DOTALL)[1])
-    assert {index: list(map(base64.b64decode, images)) for index, images in thumbnails.items()} == {"0": [b"\xff\xd8"]}
-    assert [a["src"] for tag, a in Elements(page).found if tag == "img"] == ["data:image/png;base64,iVBORw=="]
+def test_samples_are_embedded_with_key_and_shard(page):
+    block = pictures_of(page)
+    assert block["shards"] == [["val", "val/in21k-val-000000.tar"]]
+    key, shard, image = block["classes"]["0"][0]
+    assert (key, shard, base64.b64decode(image)) == ("key", 0, picture("key").image)
+
+
+def test_the_page_of_all_classes_is_under_a_megabyte_even_with_glosses():
+    table = full_table()
+    if "gloss" not in table.column_names:
+        table = table.append_column(
+            "gloss", pa.array([f"{name * 4} {at}" for at, name in enumerate(table["name"].to_pylist())])
+        )
+    page = explorer_page(table, "fall11-p")
+    assert len(page.encode()) < 1_000_000
+    assert len(data_of(page)["glosses"]) == 11_221
+
+
+def test_a_table_without_glosses_has_a_page(table):
+    assert data_of(explorer_page(table, "labels"))["glosses"] is None
+
+
+def test_a_measure_has_a_value_per_class_and_none_where_there_is_none(table):
+    measure = Measure(name="score", kind=MeasureKind.SHARE, values=np.array([0.123456789, np.nan, 1, 0]))
+    (found,) = data_of(explorer_page(table, "labels", measures=[measure]))["measures"]
+    assert found["values"] == [0.12346, None, 1, 0]
+    with pytest.raises(TreeError, match=r"measure 'score' has \(3,\) values for 4 classes"):
+        explorer_page(table, "labels", measures=[Measure(name="score", kind=MeasureKind.SHARE, values=np.zeros(3))])
+
+
+def test_an_overlay_brings_measures_lists_pairs_and_judged_pictures(table):
+    measure = Measure(name="accuracy", kind=MeasureKind.SHARE, values=np.ones(4))
+    overlay = Overlay(
+        title="run",
+        measures=[measure],
+        facts={"top-1": "50 %"},
+        lists=[RankedClasses(title="Worst", help="", measure="accuracy", classes=[2, 1])],
+        pairs=[ConfusedPair(truth=1, guess=2, images=3)],
+        pictures={1: [picture("key", guess=2, probability=0.5)]},
+    )
+    page = explorer_page(table, "labels", overlay=overlay)
+    data = data_of(page)
+    assert data["overlay"] == {
+        "title": "run",
+        "facts": [["top-1", "50 %"]],
+        "measures": ["accuracy"],
+        "lists": [{"title": "Worst", "help": "", "measure": "accuracy", "classes": [2, 1]}],
+        "pairs": [[1, 2, 3]],
+    }
+    assert [measure["name"] for measure in data["measures"]] == ["accuracy"]
+    assert pictures_of(page)["judged"]["1"][0][3:] == [2, 0.5]
+
+
+def test_the_same_data_give_the_same_page(table):
+    assert explorer_page(table, "labels") == explorer_page(table, "labels")

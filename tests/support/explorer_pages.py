@@ -1,0 +1,112 @@
+"""Pages of the explorer to try in a browser, and how their data are read back."""
+
+import base64
+import io
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from in21k.tree.class_lists import PublishedList, published_class_list
+from in21k.tree.class_names import edge_class_names
+from in21k.tree.edges import edge_hierarchy, edges_of
+from in21k.tree.explorer import explorer_page
+from in21k.tree.explorer_data import Better, Census, Measure, MeasureKind, Overlay, Picture
+from in21k.tree.parents import ParentRule
+from in21k.tree.table import hierarchy_table, named_table, wordnet_hierarchy
+
+DOG, SPITZ, SAMOYED, SWAN = "n02084071", "n02111626", "n02111889", "n01858441"
+TRUNCATED = 7
+"""Files of Samoyeds that were rejected."""
+
+ROWS = "[...document.querySelectorAll('#tree [role=treeitem]')]"
+NAMES = f"{ROWS}.map(item => item.querySelector('.name').textContent)"
+ACTIVE = "document.getElementById(document.getElementById('tree').getAttribute('aria-activedescendant'))"
+SELECTED = "document.querySelector('#tree [aria-selected=true] .name')?.textContent"
+PATH = "[...document.querySelectorAll('.path li')].slice(1).map(step => step.textContent).join(' > ')"
+TITLE = "document.getElementById('class-name').textContent"
+FACTS = (
+    "Object.fromEntries([...document.querySelectorAll('.facts div')]"
+    ".map(fact => [fact.firstChild.textContent, fact.lastChild.textContent]))"
+)
+READY = "document.documentElement.dataset.ready === 'all'"
+
+
+def data_of(page: str) -> dict[str, Any]:
+    """Return the data that a page holds for its script."""
+    return json.loads(zlib.decompress(base64.b64decode(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])))
+
+
+def pictures_of(page: str) -> dict[str, Any]:
+    """Return the pictures that a page holds."""
+    return json.loads(re.search(r'id="thumbnails">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def picture(key: str, color: str = "teal", **answer: Any) -> Picture:
+    """Return a picture of one color."""
+    encoded = io.BytesIO()
+    Image.new("RGB", (32, 32), color).save(encoded, "JPEG")
+    return Picture(image=encoded.getvalue(), key=key, split="val", shard="val/in21k-val-000000.tar", **answer)
+
+
+def full_table() -> Any:
+    """Return the table of all 11,221 classes, with images."""
+    hierarchy = wordnet_hierarchy(published_class_list(PublishedList.FALL11))
+    train = np.arange(len(hierarchy), dtype=np.int64) % 1000 + 450
+    return hierarchy_table(hierarchy, ParentRule.PUBLISHED, train, np.full(len(hierarchy), 50, np.int64))
+
+
+def full_page(table: Any) -> str:
+    """Return the page of that table, with samples of two classes, rejects, and dropped classes."""
+    index = {wnid: at for at, wnid in enumerate(table["wnid"].to_pylist())}
+    pictures = {
+        index[SAMOYED]: [picture(f"{SAMOYED}_{at}") for at in range(3)],
+        index[DOG]: [picture(f"{DOG}_0", "navy")],
+    }
+    census = Census(
+        min_images=500,
+        kept=np.full(len(table), 600, np.int64),
+        dropped=np.arange(1, 400, dtype=np.int64),
+        rejects=[
+            ("filter", "not-a-class-tar", 2, {}),
+            ("resize", "truncated", TRUNCATED + 1, {index[SAMOYED]: TRUNCATED, index[SWAN]: 1}),
+            ("shard", "duplicate-within-class", 3, {index[DOG]: 3}),
+        ],
+    )
+    return explorer_page(table, "fall11-p", pictures, census=census)
+
+
+def few_page() -> str:
+    """Return a page of a few classes whose names are hostile."""
+    rows = [("<b>child</b>", "<script>document.title = 'broken'</script>"), ("50 % # é", ""), ("=1+1", "50 % # é")]
+    edges = edges_of(rows, "e.csv")
+    few, _ = edge_hierarchy(edges)
+    return explorer_page(named_table(few, edge_class_names(few.wnids, edges.parents, edges.name)), "few")
+
+
+def overlaid_page() -> str:
+    """Return a page of three classes with what a model says of them."""
+    edges = edges_of([("cat", "animal"), ("dog", "animal")], "pets.csv")
+    few, _ = edge_hierarchy(edges)
+    table = named_table(few, edge_class_names(few.wnids, edges.parents, edges.name), np.array([9, 9, 9]))
+    accuracy = Measure(
+        name="top-1 accuracy",
+        kind=MeasureKind.SHARE,
+        values=np.array([np.nan, 0.25, 0.75]),
+        better=Better.HIGH,
+        weights=np.array([0.0, 10.0, 30.0]),
+    )
+    judged = {1: [picture("cat_1", guess=2, probability=0.8), picture("cat_2", guess=1, probability=0.5)]}
+    return explorer_page(table, "pets", overlay=Overlay(title="run1", measures=[accuracy], pictures=judged))
+
+
+def write_pages(folder: Path) -> dict[str, Any]:
+    """Write the pages to a folder, and return their URLs and the table of the large one."""
+    table = full_table()
+    for name, page in (("full", full_page(table)), ("few", few_page()), ("overlaid", overlaid_page())):
+        (folder / f"{name}.html").write_text(page, "utf-8")
+    return {"table": table} | {name: f"file://{folder}/{name}.html" for name in ("full", "few", "overlaid")}

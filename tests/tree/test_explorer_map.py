@@ -1,0 +1,69 @@
+"""The explorer's map in headless Chromium."""
+
+import pytest
+from browser import CHROMIUM
+from explorer_pages import PATH, TITLE
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.xdist_group("chromium"),
+]
+
+TILES = "[...document.querySelectorAll('.tiles a')]"
+
+
+def tile(name):
+    return f"{TILES}.find(each => each.textContent === {name!r})"
+
+
+def test_tiles_lead_down_to_a_class(page):
+    for name in ("animal", "vertebrate", "bird", "aquatic bird", "swan"):
+        page.evaluate(f"{tile(name)}.click()")
+        page.wait_for(f"{TITLE} === {name!r}")
+    assert page.evaluate(PATH) == "animal > vertebrate > bird > aquatic bird > swan"
+
+
+def test_the_tiles_fill_the_map_by_images(page):
+    share = (
+        f"{TILES}.reduce((sum, each) => sum + parseFloat(each.style.width) * parseFloat(each.style.height), 0) / "
+        "(document.querySelector('.stage').clientWidth * document.querySelector('.stage').clientHeight)"
+    )
+    assert page.evaluate(share) == pytest.approx(1, abs=0.01)
+    area = "(each => parseFloat(each.style.width) * parseFloat(each.style.height))"
+    images = "(each => Number(each.getAttribute('aria-label').match(/, ([\\d,]+) images/)[1].replaceAll(',', '')))"
+    artifact, animal = (
+        page.evaluate(f"{area}({tile(name)}) / {images}({tile(name)})") for name in ("artifact", "animal")
+    )
+    assert artifact == pytest.approx(animal, rel=0.01)
+
+
+def test_roots_without_children_are_one_tile_that_lists_them(page):
+    lonely = (
+        f"{TILES}.find(each => each.getAttribute('aria-label').startsWith('249 classes without parent or children'))"
+    )
+    assert page.evaluate(f"{TILES}.length") == 302 - 249 + 1
+    page.evaluate(f"{lonely}.click()")
+    page.wait_for("document.getElementById('shown').textContent === '249 of 11,221 classes shown'")
+
+
+def test_the_map_is_used_by_keyboard(page):
+    page.evaluate(f"{TILES}[0].focus()")
+    page.press("ArrowRight")
+    name = page.evaluate("document.activeElement.getAttribute('aria-label')").partition(",")[0]
+    assert name != page.evaluate(f"{TILES}[0].getAttribute('aria-label')").partition(",")[0]
+    page.press("Enter")
+    page.wait_for(f"{TITLE} === {name!r}")
+    assert page.evaluate("document.activeElement.closest('.tiles') !== null")
+    page.press("Backspace")
+    page.wait_for(f"{TITLE} === 'All classes'")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(name)
+
+
+def test_area_and_color_stand_in_the_address(page):
+    for name, value in (("Area", "classes"), ("Color", "rejected")):
+        page.evaluate(
+            f"(select => {{ select.value = '{value}'; select.dispatchEvent(new Event('change')); }})"
+            f"(document.querySelector('[aria-label=\"{name} of the map\"]'))"
+        )
+    assert page.evaluate("location.hash") == "#?color=rejected&area=classes"
+    assert "4,623 classes" in page.evaluate(f"{tile('artifact')}.getAttribute('aria-label')")

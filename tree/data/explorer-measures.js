@@ -1,0 +1,69 @@
+// Measures: a value per class, and what a subtree has, by which the page colors, sorts, filters and exports.
+const TEXTS = { count: (value) => number.format(value), share: percent, number: (value) => short(value) };
+
+const makeMeasures = (data, model) => {
+  const { size, sums, levels, below } = model;
+  const known = [];
+  const add = (id, name, kind, own, more = {}) => {
+    const weights = more.weights ?? new Float64Array(size).fill(1);
+    const counted = own.map((value, i) => (Number.isNaN(value) ? 0 : weights[i]));
+    let total = kind === "count" ? sums(own) : null;
+    if (!total) {
+      const whole = sums(own.map((value, i) => value * counted[i])), by = sums(counted);
+      total = whole.map((value, i) => (by[i] ? value / by[i] : NaN));
+    }
+    const measure = { id, name, kind, own, total, help: "", better: "neither", hidden: false, ...more };
+    measure.text = (value) => (Number.isNaN(value) || value === undefined ? "–" : TEXTS[kind](value));
+    // What colors a class on the map: the mean of the classes of a subtree where the measure counts something.
+    measure.tint = kind === "count" ? total.map((value, i) => value / (below[i] + 1)) : total;
+    known.push(measure);
+    return measure;
+  };
+  const images = Float64Array.from(data.train, (count, i) => count + data.val[i]);
+  if (images.some((count) => count > 0)) {
+    add("images", "images", "count", images, { help: "train and val" });
+    add("val", "val images", "count", Float64Array.from(data.val), { hidden: true });
+  }
+  add("classes", "classes", "count", new Float64Array(size).fill(1), { help: "the class and those below it" });
+  const level = add("level", "level", "number", Float64Array.from(levels), { help: "the number of its ancestors" });
+  level.total = level.tint = level.own;
+  const slugs = new Set(known.map(({ id }) => id));
+  const slug = (name) => {
+    let id = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "measure";
+    while (slugs.has(id)) id += "-";
+    slugs.add(id);
+    return id;
+  };
+  const column = (values) => Float64Array.from(values, (value) => value ?? NaN);
+  for (const { name, kind, help, better, values, weights } of data.measures) {
+    const more = { help, better };
+    if (weights) more.weights = column(weights).map((value) => value || 0);
+    add(slug(name), name, kind, column(values), more);
+  }
+  addRejects(data.census, images, (name, kind, own, more) => add(slug(name), name, kind, own, more));
+  return known;
+};
+
+// What a dump's rejects say of each class: all of them, those by reason, and their share.
+const addRejects = (census, images, add) => {
+  const reasons = (census?.rejects ?? []).filter(([, , , classes]) => classes.length);
+  if (!reasons.length) return;
+  const columnOf = (some) => {
+    const own = new Float64Array(images.length);
+    for (const [, , , classes] of some) for (const [i, count] of classes) own[i] += count;
+    return own;
+  };
+  const every = columnOf(reasons), twins = reasons.filter(([, reason]) => reason.startsWith("duplicate"));
+  add("rejected", "count", every, { better: "low", help: "files of the class that were left out", flag: "has rejects" });
+  const files = every.map((count, i) => count + images[i]);
+  const share = every.map((count, i) => (files[i] ? count / files[i] : NaN));
+  add("rejected share", "share", share, { better: "low", weights: files, help: "rejected, of its files" });
+  if (twins.length) {
+    add("duplicates", "count", columnOf(twins), {
+      better: "low", help: "files left out because a twin stays", flag: "has duplicates" });
+  }
+  for (const row of reasons) {
+    const name = `${row[1]} (${row[0]})`;
+    add(name, "count", columnOf([row]), { better: "low", help: "rejected for this reason", hidden: true, reason: true });
+  }
+};

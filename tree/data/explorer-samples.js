@@ -1,0 +1,99 @@
+// Samples: pictures of a class, and the dialog that shows one of them larger.
+const makeSamples = ({ model, wnids }) => {
+  let block = null;
+  const loaded = () => {
+    const held = byId("thumbnails");
+    if (held) block ??= JSON.parse(held.textContent);
+    return block ?? { shards: [], classes: {}, judged: {} };
+  };
+  const picture = (i) => ([key, shard, image, guess = -1, probability = null]) => ({
+    index: i, key, split: loaded().shards[shard][0], shard: loaded().shards[shard][1], guess, probability,
+    source: `data:image/jpeg;base64,${image}`,
+  });
+  const of = (i) => (loaded().classes[i] ?? []).map(picture(i));
+  const judgedOf = (i) => (loaded().judged[i] ?? []).map(picture(i));
+  // Those of the class, then one of each class below it, nearest first.
+  const within = (i, most) => {
+    const few = [], queue = i < 0 ? [...model.roots] : [i];
+    for (let at = 0; at < queue.length && few.length < most; at++) {
+      const own = of(queue[at]);
+      few.push(...(queue[at] === i ? own : own.slice(0, 1)));
+      queue.push(...model.children[queue[at]]);
+    }
+    return few.slice(0, most);
+  };
+  const firsts = new Map();
+  const first = (i) => {
+    if (!byId("thumbnails")) return null;
+    if (!firsts.has(i)) firsts.set(i, within(i, 1)[0]?.source ?? null);
+    return firsts.get(i);
+  };
+  const any = () => Object.keys(loaded().classes).length > 0;
+  return { of, judgedOf, within, first, any, forget: () => firsts.clear() };
+};
+
+const makeDialog = ({ model, hrefOf, opened, closed }) => {
+  const dialog = byId("sample");
+  let list = [], at = 0;
+  const shown = () => list[at];
+  const row = (name, ...value) => element("div", {}, element("dt", {}, name), element("dd", {}, ...value));
+  const classText = (i) => element("a", { href: hrefOf({ at: i, sample: "" }) }, model.names[i]);
+  const draw = () => {
+    const { index, key, split, shard, source, guess, probability } = shown();
+    const image = element("img", { src: source, alt: `Sample of ${model.names[index]}` });
+    const size = element("p", { class: "hint" });
+    image.addEventListener("load", () => {
+      size.textContent = `Enlarged from ${image.naturalWidth} × ${image.naturalHeight} pixels, which this page holds; the shard has it in full.`;
+    });
+    const facts = element("dl", {}, row("Class", classText(index)), row("Key", element("code", {}, key)), row("Split", split),
+      row("Shard", element("code", {}, shard)));
+    if (guess >= 0) {
+      const sure = probability === null ? "" : ` (${percent(probability)})`;
+      facts.append(row("The model says", classText(guess), sure, guess === index ? " – right" : " – wrong"));
+    }
+    const place = `${number.format(at + 1)} of ${number.format(list.length)}`;
+    const previous = button("‹ Previous", () => turn(-1), { disabled: at === 0 });
+    const next = button("Next ›", () => turn(1), { disabled: at === list.length - 1 });
+    const copy = button("Copy key", async () => {
+      await copyText(shown().key);
+      copy.textContent = "Copied";
+      setTimeout(() => { copy.textContent = "Copy key"; }, 1500);
+    }, { id: "copy-key" });
+    const had = dialog.contains(document.activeElement) ? document.activeElement.textContent : "";
+    dialog.replaceChildren(
+      element("div", { class: "sample-head" }, element("h2", { id: "sample-name" }, model.names[index]),
+        button("×", close, { class: "close", "aria-label": "Close" })),
+      element("div", { class: "picture" }, image), size, facts,
+      element("div", { class: "sample-foot" }, previous, span("place", place), next, copy));
+    const again = [...dialog.querySelectorAll("button:not([disabled])")].find((each) => each.textContent === had);
+    (again ?? (next.disabled ? copy : next)).focus();
+    say(`${model.names[index]}, sample ${place}, key ${key}`);
+  };
+  const turn = (by) => {
+    const to = at + by;
+    if (to < 0 || to >= list.length) return;
+    at = to;
+    draw();
+    opened(shown(), true);
+  };
+  const open = (pictures, position, isAsked = false) => {
+    [list, at] = [pictures, position];
+    if (!dialog.open) dialog.showModal();
+    draw();
+    if (!isAsked) opened(shown(), false);
+  };
+  const close = () => { if (dialog.open) dialog.close(); };
+  dialog.addEventListener("close", () => closed());
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) close(); });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "ArrowRight") turn(1);
+    else if (event.key === "ArrowLeft") turn(-1);
+    else if (event.key === "Home") turn(-at);
+    else if (event.key === "End") turn(list.length - 1 - at);
+    else if (event.key === "c") byId("copy-key").click();
+    else return;
+    event.preventDefault();
+  });
+  return { open, close, shows: (key) => dialog.open && shown()?.key === key };
+};

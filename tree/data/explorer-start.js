@@ -1,0 +1,130 @@
+// Everything is put together here: the data are unpacked, and the page follows its address.
+const unpacked = async (text) => {
+  const bytes = Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).json();
+};
+
+const explore = () => {
+  const model = makeModel(data), measures = makeMeasures(data, model);
+  const measureOf = (id) => measures.find((measure) => measure.id === id);
+  const main = byId("explorer");
+  let state = { ...DEFAULTS }, found = null, applied = null, filterKey = "", pushed = false;
+
+  const changed = (changes) => {
+    const next = { ...state, ...changes };
+    if ("at" in changes && !("sample" in changes)) next.sample = "";
+    if (("at" in changes || "sample" in changes || "flat" in changes) && !("view" in changes)) next.view = "";
+    return next;
+  };
+  const hrefOf = (changes) => hashOf(changed(changes), model.wnids);
+  const go = (changes, { replace = false } = {}) => {
+    const hash = hrefOf(changes);
+    if (hash === (location.hash || "#")) return;
+    if (replace) history.replaceState(null, "", hash); else history.pushState(null, "", hash);
+    follow();
+  };
+
+  const search = makeSearch(model, (measureOf("images") ?? measureOf("classes")).total);
+  const filter = makeFilter({ model, measures, measureOf, search });
+  const samples = makeSamples({ model });
+  const dialog = makeDialog({
+    model, hrefOf,
+    opened: (picture, isTurn) => { pushed ||= !isTurn; go({ sample: picture.key }, { replace: isTurn }); },
+    closed: () => {
+      if (!state.sample) return;
+      if (pushed) history.back(); else go({ sample: "" }, { replace: true });
+      pushed = false;
+    },
+  });
+  const map = makeMap({ model, measures, measureOf, pictureOf: samples.first, hrefOf, go });
+  const detail = makeDetail({ model, measures, measureOf, samples, hrefOf, openPicture: dialog.open, sections, map });
+  const showPane = (pane) => { main.dataset.pane = pane; drawNav(); };
+  const rows = makeRows({
+    model, measureOf,
+    select: (i, isKey) => go({ at: i }, { replace: isKey }),
+    leave: () => { if (matchMedia("(max-width: 760px)").matches) showPane("detail"); },
+  });
+  const searchBox = makeSearchBox({
+    model, search,
+    choose: (i) => { go({ at: i }); showPane("detail"); byId("tree").focus({ preventScroll: true }); },
+    listAll: (q) => { go({ q, flat: true, view: "" }); showPane("tree"); },
+  });
+  const form = makeFilterForm({ model, measures, measureOf, filter, go });
+  const plots = makePlots({ model, measures, measureOf, hrefOf });
+  addView({ id: "plots", name: "Plots", draw: (container) => container.replaceChildren(...plots.draw()), hidden: !plots.draw().length });
+  startTools({ model, measures, measureOf, rows, go, stateNow: () => state });
+  for (const start of extensions) {
+    start({ model, measures, measureOf, samples, hrefOf, go, classLink: detail.classLink, openPicture: dialog.open, stateNow: () => state });
+  }
+
+  const drawNav = () => {
+    const narrow = matchMedia("(max-width: 760px)").matches;
+    const pressed = { tree: !state.view && narrow && main.dataset.pane === "tree" };
+    pressed.detail = !state.view && !pressed.tree;
+    for (const each of byId("views").children) {
+      each.setAttribute("aria-pressed", `${pressed[each.dataset.pane] ?? each.dataset.view === state.view}`);
+    }
+  };
+  const startNav = () => {
+    const pane = (name, text, kind) => button(text, () => { go({ view: "" }); showPane(name); }, { "data-pane": name, class: kind });
+    byId("views").append(pane("tree", "Tree", "narrow"), pane("detail", "Explore", ""));
+    for (const { id, name, hidden } of views.filter((view) => !view.hidden)) {
+      byId("views").append(button(name, () => go({ view: id }), { "data-view": id }));
+    }
+    if (byId("views").children.length < 3) byId("views").classList.add("alone");
+  };
+  const drawView = () => {
+    const view = views.find(({ id }) => id === state.view);
+    main.hidden = !!view;
+    byId("view").hidden = !view;
+    if (!view) { state.view = ""; byId("view").replaceChildren(); return; }
+    byId("view").setAttribute("aria-label", view.name);
+    view.draw(byId("view"));
+  };
+  const drawSample = () => {
+    if (!state.sample) { dialog.close(); return; }
+    if (dialog.shows(state.sample)) return;
+    const lists = [samples.within(state.at, MAX_SAMPLES), state.at < 0 ? [] : samples.judgedOf(state.at)];
+    const list = lists.find((pictures) => pictures.some(({ key }) => key === state.sample));
+    if (list) dialog.open(list, list.findIndex(({ key }) => key === state.sample), true);
+  };
+  const follow = () => {
+    if (applied === location.hash) return;
+    applied = location.hash;
+    state = stateOf(location.hash, model.indexOf);
+    const key = FILTERS.map((name) => state[name]).join("\n");
+    if (key !== filterKey) { found = filter.apply(state); filterKey = key; }
+    byId("filter-count").textContent = found ? `(${filter.words(state).length})` : "";
+    drawView();
+    drawNav();
+    form.draw(state, found);
+    drawTools({ state, measures, rows });
+    rows.draw(state, found);
+    drawTools({ state, measures, rows });
+    detail.draw(state, found);
+    drawSample();
+  };
+  startNav();
+  startHeader(model, measureOf);
+  window.addEventListener("popstate", follow);
+  window.addEventListener("hashchange", follow);
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    if (!byId("sample").open) searchBox.focus();
+  });
+  follow();
+  document.documentElement.dataset.ready = "tree";
+  // Thumbnails follow this script in the page, so that the tree appears first.
+  const withPictures = () => {
+    if (samples.any()) { samples.forget(); detail.draw(state, found); drawSample(); }
+    document.documentElement.dataset.ready = "all";
+  };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", withPictures); else withPictures();
+};
+
+unpacked(byId("data").textContent).then((value) => { data = value; explore(); }).catch((error) => {
+  byId("summary").textContent = `This page cannot unpack its data: ${error.message}. It needs a browser of 2023 or later.`;
+  throw error;
+});

@@ -1,0 +1,170 @@
+"""What the explorer shows beyond the tree: measures per class, pictures, what was left out, and what a model says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from in21k.tree.errors import TreeError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_DIGITS = 5
+"""Significant digits of a share or a number in the page."""
+
+
+class MeasureKind(StrEnum):
+    """What the values of a measure are, which decides how they are written and what a subtree has."""
+
+    COUNT = "count"
+    """Whole numbers; a subtree has their sum."""
+    SHARE = "share"
+    """0 to 1, shown in percent; a subtree has their mean, by weight."""
+    NUMBER = "number"
+    """Any numbers; a subtree has their mean, by weight."""
+
+
+class Better(StrEnum):
+    """Which values of a measure are good, which decides colors and what "worst first" means."""
+
+    HIGH = "high"
+    LOW = "low"
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A value per class by which the page colors, sorts and filters, and which it lists and exports."""
+
+    name: str
+    """What the page calls it, such as "top-1 accuracy"; unique."""
+    kind: MeasureKind
+    values: FloatArray
+    """float64 [C]; NaN where the class has none."""
+    help: str = ""
+    """A sentence that says what it is."""
+    better: Better = Better.NEITHER
+    weights: FloatArray | None = None
+    """float64 [C]: what a class counts in a subtree's mean, such as its val images; one each by default."""
+
+    def to_json(self, classes: int) -> dict[str, Any]:
+        """Return what the page's script reads.
+
+        Raises:
+            TreeError: there is not a value per class.
+        """
+        for column in (self.values, self.weights):
+            if column is not None and column.shape != (classes,):
+                raise TreeError(f"measure {self.name!r} has {column.shape} values for {classes} classes")
+        record: dict[str, Any] = {"name": self.name, "kind": self.kind, "help": self.help, "better": self.better}
+        record["values"] = numbers(self.values)
+        if self.weights is not None:
+            record["weights"] = numbers(self.weights)
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A sample of a class, small enough to embed."""
+
+    image: bytes
+    """JPEG."""
+    key: str
+    split: str
+    shard: str
+    """The path of its shard in the dataset."""
+    guess: int = -1
+    """The class index that a model answers with; -1 if none was asked."""
+    probability: float | None = None
+    """Of that answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Census:
+    """What the dump held, for the plots: the classes that are not in the tree, and why things were rejected."""
+
+    min_images: int
+    """The smallest number of files for which a class is kept."""
+    kept: IntArray
+    """int64 [C]: files of each class in the dump, -1 for a class that was not there."""
+    dropped: IntArray
+    """int64: files of each class that was dropped."""
+    rejects: Sequence[tuple[str, str, int, Mapping[int, int]]]
+    """Stage, reason, how many, and how many of each class index; what belongs to no class is only in the total."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusedPair:
+    """Images of a class that a model takes for another class."""
+
+    truth: int
+    guess: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankedClasses:
+    """A list of classes in an order of its own, such as the worst ones."""
+
+    title: str
+    help: str
+    measure: str
+    """The name of the measure whose value stands beside each class."""
+    classes: Sequence[int]
+    """Class indices, first ones first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """What a model does, laid over the tree."""
+
+    title: str
+    """Whose answers they are, such as the run's name."""
+    measures: Sequence[Measure] = ()
+    """The first one colors the map when the page opens."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What is stated about the model, in this order."""
+    lists: Sequence[RankedClasses] = ()
+    pairs: Sequence[ConfusedPair] = ()
+    """The most frequent ones first."""
+    pictures: Mapping[int, Sequence[Picture]] = field(default_factory=dict)
+    """By true class; right ones have it as their guess."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the page's script reads, without measures and pictures, which stand with the others."""
+        return {
+            "title": self.title,
+            "facts": [[name, value] for name, value in self.facts.items()],
+            "measures": [measure.name for measure in self.measures],
+            "lists": [
+                {"title": ranked.title, "help": ranked.help, "measure": ranked.measure, "classes": [*ranked.classes]}
+                for ranked in self.lists
+            ],
+            "pairs": [[pair.truth, pair.guess, pair.images] for pair in self.pairs],
+        }
+
+
+def census_json(census: Census) -> dict[str, Any]:
+    """Return what the page's script reads of a census."""
+    return {
+        "min": census.min_images,
+        "kept": census.kept.tolist(),
+        "dropped": np.sort(census.dropped).tolist(),
+        "rejects": [
+            [stage, reason, count, [[int(index), int(number)] for index, number in sorted(classes.items())]]
+            for stage, reason, count, classes in census.rejects
+        ],
+    }
+
+
+def numbers(values: FloatArray) -> list[float | int | None]:
+    """Return numbers as JSON has them: short, and null where there is none."""
+    return [_number(value) if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value == int(value) else float(f"{value:.{_DIGITS}g}")
