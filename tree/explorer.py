@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from in21k.tree.explorer_data import Census, Measure, Overlay, Picture, census_json
+from in21k.tree.glosses import glosses_of
 
 _PLACEHOLDER = re.compile(r"\{\{([a-z]+)\}\}")
 
@@ -51,7 +52,7 @@ def explorer_page(
     The page loads nothing, which its content security policy enforces, and shows every name as plain text.
 
     Args:
-        table: a hierarchy table; its column `gloss`, where it has one, is shown.
+        table: a hierarchy table.
         title: the page's title.
         pictures: samples by class index; not every class needs one.
         measures: further values per class.
@@ -94,7 +95,7 @@ def _columns(table: pa.Table) -> dict[str, Any]:
         for level, active, weight in zip(columns["level"], columns["active"], columns["level_weight"], strict=True)
     }
     metadata = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
-    glosses = table["gloss"].to_pylist() if "gloss" in table.column_names else []
+    glosses = glosses_of(table)
     return {
         "source": metadata.get("in21k.source", ""),
         "rule": metadata.get("in21k.parents", ""),

@@ -24,8 +24,19 @@ MOST_SHARDS = 64
 
 QUALITY = 72
 
-_SMALLEST = 48
-_PLANS = ((12, 224), (8, 224), (8, 160), (8, 112), (8, 80), (6, 80), (4, 80), (3, 64), (2, 64), (2, _SMALLEST))
+_SMALLEST, _LARGEST = 48, 224
+_PLANS = (
+    (12, _LARGEST),
+    (8, _LARGEST),
+    (8, 160),
+    (8, 112),
+    (8, 80),
+    (6, 80),
+    (4, 80),
+    (3, 64),
+    (2, 64),
+    (2, _SMALLEST),
+)
 """Thumbnails per class and their side, the best plan first."""
 
 
@@ -104,7 +115,7 @@ def thumbnails(
         importance: int64 [C]; where the budget is too small for all classes, those with more come first.
         budget: bytes of all JPEGs together.
     """
-    per_class, side = _plan(manifest.classes, budget, manifest.images.size)
+    per_class, side = _plan(manifest.classes, budget, manifest.images.size or _LARGEST)
     found: dict[int, list[Picture]] = defaultdict(list)
     left = budget
     for places in choose_samples(dataset, manifest, per_class):

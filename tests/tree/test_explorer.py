@@ -2,7 +2,6 @@ import base64
 from html.parser import HTMLParser
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from explorer_pages import data_of, full_table, picture, pictures_of
 
@@ -74,15 +73,11 @@ def test_samples_are_embedded_with_key_and_shard(page):
     assert (key, shard, base64.b64decode(image)) == ("key", 0, picture("key").image)
 
 
-def test_the_page_of_all_classes_is_under_a_megabyte_even_with_glosses():
+def test_the_page_of_all_classes_is_under_a_megabyte_with_its_glosses():
     table = full_table()
-    if "gloss" not in table.column_names:
-        table = table.append_column(
-            "gloss", pa.array([f"{name * 4} {at}" for at, name in enumerate(table["name"].to_pylist())])
-        )
     page = explorer_page(table, "fall11-p")
     assert len(page.encode()) < 1_000_000
-    assert len(data_of(page)["glosses"]) == 11_221
+    assert all(data_of(page)["glosses"])
 
 
 def test_a_table_without_glosses_has_a_page(table):

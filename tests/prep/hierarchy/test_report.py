@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 
 import numpy as np
@@ -10,7 +11,6 @@ from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.thumbnails import thumbnails
 from in21k.shards_manifest.storage.location import locate
 from in21k.tree.parents import ParentRule
-
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,9 @@ def test_the_page_has_the_rejects_of_each_class_and_the_dropped_classes(report, 
         (row["stage"], row["reason"], index_of[row["wnid"]]) for row in rejects if row["wnid"] in index_of
     )
     assert census["dropped"] == sorted(row["images"] for row in classes if not row["kept"])
-    assert census["kept"] == [row["images"] for row in sorted(classes, key=lambda row: row["class_index"]) if row["kept"]]
+    assert census["kept"] == [
+        row["images"] for row in sorted(classes, key=lambda row: row["class_index"]) if row["kept"]
+    ]
 
 
 def test_the_same_dataset_gives_the_same_report(report, dataset, tmp_path):
@@ -94,7 +96,8 @@ def test_a_class_list_gets_the_page_with_its_glosses(tmp_path):
 
 def test_the_report_needs_no_matplotlib(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")
-    run = prep("report", "fall11-p", "--output", tmp_path / "r", env={"PYTHONPATH": str(tmp_path), "PATH": ""})
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    run = prep("report", "fall11-p", "--output", tmp_path / "r", env={"PYTHONPATH": path, "PATH": ""})
     assert run.returncode == 0, run.stderr
 
 
