@@ -1,6 +1,5 @@
 """The command that lists classes: classes."""
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +8,13 @@ from typing import Any
 import click
 
 from in21k.prep.cli.known import CLASS_LISTS, CLASSES
-from in21k.prep.cli.shared import parents_option, print_summary, source_options
+from in21k.prep.cli.shared import parents_option, source_options
 from in21k.prep.cli.taxonomy import chosen_taxonomy, taxonomy_options
 from in21k.prep.dataset.classes import ClassRow, list_classes, write_classes
 from in21k.prep.raw.choices import SourceChoices
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option, with_options
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import escaped
 from in21k.tree.glosses import definition
 
@@ -60,15 +60,16 @@ def classes_command(
     if export is not None:
         write_classes(rows, export)
     if as_json:
-        click.echo(json.dumps({"command": "classes", **_counts(rows, export), "list": [asdict(row) for row in rows]}))
+        print_summary("classes", {**_counts(rows, export), "list": [asdict(row) for row in rows]}, as_json)
         return
     for row in rows:
         values = asdict(row) | {"gloss": definition(row.gloss)}
         click.echo("\t".join(escaped("" if value is None else str(value)) for value in values.values()))
-    print_summary("classes", _counts(rows, export), as_json=False)
+    print_summary("classes", _counts(rows, export), as_json)
 
 
 def _counts(rows: list[ClassRow], export: Path | None) -> dict[str, Any]:
-    reasons = Counter(row.reason.replace("-", "_") for row in rows if row.reason)
+    reasons = Counter(row.reason for row in rows if row.reason)
     images = sum(row.images or 0 for row in rows)
-    return {"classes": len(rows), "images": images, **reasons, **({"exported": str(export)} if export else {})}
+    exported = {"exported": str(export)} if export else {}
+    return {"classes": len(rows), "images": images, "reasons": dict(sorted(reasons.items())), **exported}

@@ -1,8 +1,7 @@
 """The commands on a prepared dataset: verify, repair, sidecars, inspect, compare, rejects."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,10 +9,8 @@ from typing import Any
 import click
 
 from in21k.prep.cli.known import CLASSES
-from in21k.prep.cli.shared import print_summary
 from in21k.prep.dataset.compare import Comparison, compare_datasets
 from in21k.prep.dataset.inspect import (
-    ClassFacts,
     SampleFacts,
     StoredSample,
     inspect_class,
@@ -26,7 +23,9 @@ from in21k.prep.dataset.repair import repair_dataset
 from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
 from in21k.shards_manifest.command.help import command, option
+from in21k.shards_manifest.command.columns import table_lines, terminal_width
 from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.shards_manifest.command.summary import SHOWN, print_summary
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.sidecars import rewrite_sidecars
 from in21k.shards_manifest.storage.location import locate
@@ -34,9 +33,6 @@ from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
 from in21k.tree.glosses import definition
 
 out_argument = click.argument("out", metavar="OUT", help="A prepared dataset: its folder, or an s3:// URI.")
-SHOWN = 12
-"""How many names a summary lists; of more, it says the number, and --json lists all."""
-
 workers_option = option(
     "--workers", type=int, metavar="N", show_default="the CPUs available", help="Shards to read at a time."
 )
@@ -71,12 +67,12 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
     }
     if as_json:
         findings = [asdict(finding) | {"meaning": CODES[finding.code]} for finding in verdict.findings]
-        click.echo(json.dumps({"command": "verify", **facts, "sound": verdict.is_sound, "findings": findings}))
+        print_summary("verify", {**facts, "sound": verdict.is_sound, "findings": findings}, as_json)
     elif verdict.is_sound:
-        print_summary("verify", {**facts, "findings": 0}, as_json=False)
+        print_summary("verify", facts, as_json, head="sound, no findings")
     else:
         _print_findings(verdict.findings)
-        click.echo(f"verify: {len(verdict.findings)} findings in {escaped(locate(out).text)}")
+        click.echo(f"verify: {_findings(len(verdict.findings))} in {escaped(locate(out).text)}")
     context.exit(0 if verdict.is_sound else 1)
 
 
@@ -99,15 +95,15 @@ def repair_command(context: click.Context, work: str, out: str, workers: int | N
     """
     repaired = repair_dataset(locate(work), locate(out), _workers(workers))
     if as_json:
-        click.echo(json.dumps({"command": "repair", **asdict(repaired)}))
+        print_summary("repair", asdict(repaired), as_json)
     else:
         for path in repaired.written:
             click.echo(f"written  {escaped(path)}")
         for path in repaired.deleted:
             click.echo(f"deleted  {escaped(path)}")
         _print_findings(repaired.left)
-        counts = {"written": len(repaired.written), "deleted": len(repaired.deleted), "left": len(repaired.left)}
-        print_summary("repair", counts, as_json=False)
+        files = f"{len(repaired.written):,} files written, {len(repaired.deleted):,} deleted"
+        click.echo(f"repair: {files}, {_findings(len(repaired.left))} left")
     context.exit(1 if repaired.left else 0)
 
 
@@ -125,8 +121,9 @@ def sidecars_command(out: str, as_json: bool) -> None:
       in21k-prep sidecars imagenet21k/
     """
     written = rewrite_sidecars(locate(out))
-    files = ", ".join(written if as_json else _counted(written)) or "none differed"
-    print_summary("sidecars", {"written": len(written), "files": files}, as_json)
+    files = list(written) if as_json else _counted(written)
+    head = "done" if written else "none differed"
+    print_summary("sidecars", {"written": len(written), "files": files}, as_json, head=head)
 
 
 @command("inspect")
@@ -161,21 +158,19 @@ def inspect_command(
     shown: tuple[StoredSample, ...] = ()
     if named is not None:
         of_class = inspect_class(dataset, named, samples)
-        shown, facts = of_class.samples, _class_facts(of_class, as_json)
+        shown, facts = of_class.samples, asdict(of_class)
     elif key is not None:
         of_sample = inspect_sample(dataset, key)
         shown, facts = (of_sample.sample,), _sample_facts(of_sample)
     else:
         facts = inspect_dataset(dataset)
     if save is not None:
-        paths = [str(path) for path in save_images(dataset, shown, save)]
-        facts["saved"] = paths if as_json else f"{len(paths)} images in {save}"
-    print_summary("inspect", facts, as_json)
-    if named is not None and not as_json and shown:
-        click.echo()
-        _print_table(
-            ("KEY", "SPLIT", "SHARD", "BYTES"), [(s.key, s.split, s.shard, f"{s.image_bytes:,}") for s in shown]
-        )
+        facts["saved"] = [str(path) for path in save_images(dataset, shown, save)]
+    if not as_json and "samples" in facts:
+        shows = ("key", "split", "shard", "image_bytes")
+        facts["samples"] = [{name: sample[name] for name in shows} for sample in facts["samples"]]
+        facts["gloss"] = definition(facts["gloss"] or "")
+    print_summary("inspect", facts, as_json, head=str(facts.get("wnid") or dataset.text))
 
 
 @command("compare")
@@ -197,7 +192,7 @@ def compare_command(context: click.Context, first: str, second: str, workers: in
     comparison = compare_datasets(locate(first), locate(second), _workers(workers))
     same = not comparison.differences
     if as_json:
-        click.echo(json.dumps({"command": "compare", "same": same, **asdict(comparison)}))
+        print_summary("compare", {"same": same, **asdict(comparison)}, as_json)
     else:
         _print_comparison(comparison, same)
     context.exit(0 if same else 1)
@@ -217,10 +212,13 @@ def rejects_command(out: str, reason: str, as_json: bool) -> None:
       in21k-prep rejects imagenet21k/ --reason truncated
     """
     rows = read_rejects(locate(out), reason)
-    if not as_json:
-        for line in lines(rows):
-            click.echo(line)
-    print_summary("rejects", {"rejected": len(rows), **counts_by_reason(rows)}, as_json)
+    counts = {"rejected": len(rows), "reasons": counts_by_reason(rows)}
+    if as_json:
+        print_summary("rejects", {**counts, "list": [row._asdict() for row in rows]}, as_json)
+        return
+    for line in lines(rows):
+        click.echo(line)
+    print_summary("rejects", counts, as_json)
 
 
 def _counted(names: Sequence[str]) -> list[str]:
@@ -240,7 +238,12 @@ def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         more = f" (and {finding.count - 1:,} more)" if finding.count > 1 else ""
         rows.append((finding.code, finding.path, f"{CODES[finding.code]}: {finding.message}{more}"))
-    _print_table(("CODE", "FILE", "FINDING"), rows)
+    for line in table_lines(("code", "file", "finding"), rows, width=terminal_width()) if rows else ():
+        click.echo(line)
+
+
+def _findings(count: int) -> str:
+    return f"{count:,} finding{'' if count == 1 else 's'}"
 
 
 def _print_comparison(comparison: Comparison, same: bool) -> None:
@@ -249,30 +252,10 @@ def _print_comparison(comparison: Comparison, same: bool) -> None:
         click.echo(f"{difference.count:,} {difference.what}: {', '.join(map(escaped, difference.examples))}{more}")
     for note in comparison.notes:
         click.echo(f"note: {escaped(note)}")
-    images = f"{comparison.images[0]:,} and {comparison.images[1]:,}"
-    print_summary("compare", {"images": images, "common": comparison.common, "same": "yes" if same else "no"}, False)
-
-
-def _class_facts(found: ClassFacts, as_json: bool) -> dict[str, Any]:
-    facts = asdict(found)
-    if as_json:
-        return facts
-    del facts["samples"]
-    more = [f"{len(found.children) - SHOWN:,} more"] if len(found.children) > SHOWN else []
-    children = ", ".join([*found.children[:SHOWN], *more])
-    gloss = definition(found.gloss or "none")
-    return facts | {"lemmas": ", ".join(found.lemmas), "gloss": gloss, "children": children or "none"}
+    counts = {"images": comparison.images, "common": comparison.common}
+    print_summary("compare", counts, as_json=False, head="the same images" if same else "the images differ")
 
 
 def _sample_facts(found: SampleFacts) -> dict[str, Any]:
     facts = {"wnid": found.wnid, "path": found.path, "label": found.label, "sha256": found.sha256}
     return asdict(found.sample) | facts | {"first_bytes": found.image[:16].hex(" ")}
-
-
-def _print_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    rows = [tuple(map(escaped, row)) for row in rows]
-    if not rows:
-        return
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

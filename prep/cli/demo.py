@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from in21k.prep.cli.shared import print_summary
 from in21k.prep.demo.dump import draw_dump
 from in21k.prep.demo.shapes import MOST_SPECIES, SPECIES, draw_shapes
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.shards_manifest.command.summary import print_summary
 
 
 @command("demo")
@@ -48,4 +48,7 @@ def demo_command(output: Path, tree: str, species: int | None, seed: int, as_jso
         summary = draw_dump(output, seed=seed).summary()
     else:
         raise click.UsageError("--species is for --tree taxonomy; WordNet's demo has its own classes")
-    print_summary("demo", summary, as_json)
+    options = ("--min-images", 20, "--val-per-class", 8, "--size", 64)
+    edges = ("--edges", summary["edges"]) if "edges" in summary else ()
+    run = ("in21k-prep", "run", output, "work/", "dataset/", *edges, *options)
+    print_summary("demo", summary, as_json, then=[run])

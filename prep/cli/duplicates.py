@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from in21k.prep.cli.dataset import out_argument
-from in21k.prep.cli.shared import print_summary
 from in21k.prep.duplicates.find import SearchParameters, find_duplicates
 from in21k.prep.duplicates.image_sets import open_set
 from in21k.prep.duplicates.twins import DISTANCE
@@ -15,6 +14,7 @@ from in21k.prep.executor import Workers, available_cores
 from in21k.prep.stages.drop import Drop, DropParameters
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.storage.location import Location, locate
 
@@ -97,10 +97,7 @@ def duplicates_command(
         SearchParameters(distance, not no_crops),
         Workers(count),
     )
-    if as_json:
-        print_summary("duplicates", found, as_json)
-        return
-    findings = found.pop("findings")
+    findings = () if as_json else found.pop("findings")  # each is a sentence, and gets a line of its own
     print_summary("duplicates", found, as_json)
     for finding in findings:
         click.echo(f"finding: {escaped(finding)}")

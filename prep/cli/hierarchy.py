@@ -1,19 +1,19 @@
 """The commands on the hierarchy: tree, report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from in21k.prep.cli.known import CLASS_LISTS
-from in21k.prep.cli.shared import parents_option, print_summary
+from in21k.prep.cli.shared import parents_option
 from in21k.prep.cli.taxonomy import chosen_taxonomy, edges_option, print_findings, tree_source, with_taxonomy
 from in21k.prep.hierarchy.report import write_report
 from in21k.prep.hierarchy.write import write_hierarchy
 from in21k.prep.hierarchy.write_map import write_class_map
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, Size, json_option
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.tree.errors import FindingsError
 from in21k.tree.parents import ParentRule
 
@@ -90,7 +90,7 @@ def tree_command(
         summary, findings = write_hierarchy(tree_source(source, taxonomy), table, taxonomy, compare)
     except FindingsError as error:
         if as_json:
-            click.echo(json.dumps({"command": "tree", "findings": [found.to_json() for found in error.findings]}))
+            print_summary("tree", {"findings": [found.to_json() for found in error.findings]}, as_json)
         raise
     if as_json:
         print_summary("tree", {**summary, "findings": [found.to_json() for found in findings]}, as_json)

@@ -1,15 +1,17 @@
 """The commands from a raw dump to a dataset: filter, split, resize, shard, run."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import click
 
+from in21k.prep.cli.dry_run import print_dry_run
 from in21k.prep.cli.duplicates import chosen_against, drop_options
 from in21k.prep.cli.selection import chosen_filter, export_option, note_unmatched, selection_options
-from in21k.prep.cli.shared import note, parents_option, print_summary, source_options
+from in21k.prep.cli.shared import note, parents_option, source_options
 from in21k.prep.cli.taxonomy import print_findings, taxonomy_options
 from in21k.prep.executor import Workers, available_cores, start_early
 from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
@@ -17,18 +19,21 @@ from in21k.prep.images.resize_image import is_simd
 from in21k.prep.stages import filter as filter_stage
 from in21k.prep.stages.drop import DropParameters
 from in21k.prep.stages.export_lists import write_lists
-from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, forecast, require_space
+from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, disks, forecast, require_space
 from in21k.prep.stages.forecast import summary as forecast_summary
 from in21k.prep.stages.labels import taxonomy_findings
 from in21k.prep.stages.parts import with_sound_parts
 from in21k.prep.stages.places import require_output_place
+from in21k.prep.stages.rehearsal import rehearsal
 from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
 from in21k.prep.stages.shard import ShardParameters, require_same_output, write_shards
 from in21k.prep.stages.split import Order, SplitParameters, split_images
 from in21k.shards_manifest.command.help import Command, command, option
 from in21k.shards_manifest.command.options import Size, json_option, with_options
+from in21k.shards_manifest.command.summary import print_summary
+from in21k.shards_manifest.command.typed import typed_again
 from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
-from in21k.shards_manifest.storage.location import Location, locate
+from in21k.shards_manifest.storage.location import locate
 from in21k.tree.parents import ParentRule
 
 _SLOW_PILLOW = (
@@ -142,9 +147,9 @@ def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
     record = filter_stage.filter_classes(locate(raw), locate(work), chosen_filter(chosen))
     found = taxonomy_findings(locate(work))
     listed = {"findings": [finding.to_json() for finding in found]} if found and as_json else {}
-    print_summary("filter", {**record.counts, **listed}, as_json)
     if not as_json:
         print_findings(found)
+    print_summary("filter", {**record.counts, **listed}, as_json, then=[("in21k-prep", "split", work)])
 
 
 @command("split")
@@ -161,7 +166,7 @@ def split_command(work: str, export_lists: Path | None, as_json: bool, **chosen:
     record = split_images(locate(work), _split(chosen))
     note_unmatched(record)
     exported = {} if export_lists is None else write_lists(locate(work), export_lists)
-    print_summary("split", {**record.counts, **exported}, as_json)
+    print_summary("split", {**record.counts, **exported}, as_json, then=[("in21k-prep", "resize", work)])
 
 
 @command("resize")
@@ -177,7 +182,8 @@ def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
     """
     parameters, workers = _resize(chosen), _workers(chosen)
     _note_backend()
-    print_summary("resize", resize_images(locate(work), parameters, workers, chosen["memory"]).counts, as_json)
+    counts = resize_images(locate(work), parameters, workers, chosen["memory"]).counts
+    print_summary("resize", counts, as_json, then=[("in21k-prep", "shard", work, "dataset/")])
 
 
 @command("shard")
@@ -195,14 +201,14 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
     """
     against = chosen_against(chosen)
     manifest = write_shards(locate(work), locate(out), _shard(chosen), _workers(chosen), against)
-    print_summary("shard", _dataset(manifest, locate(out)), as_json)
+    _print_dataset("shard", manifest, out, as_json)
 
 
 @command("run")
 @raw_argument
 @work_argument
 @out_argument
-@option("--dry-run", is_flag=True, help="Filter and split, then estimate what the rest needs.")
+@option("--dry-run", is_flag=True, help="Say what would be kept, and what it needs; write nothing.")
 @option("--force", is_flag=True, help="Start even if the disk seems too small.")
 @with_options(
     filter_options, taxonomy_options, split_options, resize_options, shard_options, drop_options, worker_options
@@ -211,7 +217,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     """Turn a raw dump into a dataset: filter, split, resize, shard.
 
     Finished work is skipped, so the same command continues after an interruption. Before resizing, it checks that the
-    disk is large enough.
+    disk is large enough. With --dry-run, what filter and split find lies in a temporary folder, where TMPDIR says.
 
     \b
     Examples:
@@ -228,27 +234,30 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     dump, folder, output = locate(raw), locate(work), locate(out)
     require_output_place(dump, folder, output)
     _note_backend()
-    if not chosen["dry_run"]:
+    is_dry = bool(chosen["dry_run"])
+    if not is_dry:
         start_early(workers)
-    found = filter_stage.filter_classes(dump, folder, filtering)
-    print_findings(taxonomy_findings(folder), note)
-    note_unmatched(split_images(folder, split))
-    require_same_output(folder, output, resize, shard)
-    if chosen["dry_run"] or not (chosen["force"] or is_resized(folder)):
-        seconds = THOROUGH_SECONDS if chosen["dry_run"] else QUICK_SECONDS
-        needed = forecast(dump, folder, output, resize, workers.count, seconds, chosen["memory"])
-        if chosen["dry_run"]:
-            print_summary("dry run", forecast_summary(found.counts, needed), as_json)
-        if not chosen["force"]:
-            require_space(folder, output, needed)
-    if chosen["dry_run"]:
+    with rehearsal(dump, folder) if is_dry else nullcontext(folder) as place:
+        filter_stage.filter_classes(dump, place, filtering)
+        print_findings(taxonomy_findings(place), note)
+        note_unmatched(split_images(place, split))
+        require_same_output(place, output, resize, shard)
+        if is_dry or not (chosen["force"] or is_resized(place)):
+            seconds = THOROUGH_SECONDS if is_dry else QUICK_SECONDS
+            needed = forecast(dump, place, output, resize, workers.count, seconds, chosen["memory"])
+            if is_dry:
+                found = forecast_summary(place, needed, disks(folder, output, needed), workers.count)
+                print_dry_run(found, as_json, ("in21k-prep", "run", *typed_again({"dry_run"})))
+            if not chosen["force"]:
+                require_space(folder, output, needed)
+    if is_dry:
         return
 
     def stages() -> Manifest:
         resize_images(folder, resize, workers, chosen["memory"], dump)
         return write_shards(folder, output, shard, workers, against)
 
-    print_summary("run", _dataset(with_sound_parts(stages, note), output), as_json)
+    _print_dataset("run", with_sound_parts(stages, note), out, as_json)
 
 
 def _split(chosen: Mapping[str, Any]) -> SplitParameters:
@@ -286,13 +295,16 @@ def _workers(chosen: Mapping[str, Any]) -> Workers:
     return Workers(count, chosen["scheduler"])
 
 
-def _dataset(manifest: Manifest, out: Location) -> dict[str, Any]:
-    return {
+def _print_dataset(command: str, manifest: Manifest, out: str, as_json: bool) -> None:
+    """Print what a dataset holds, and what it can be used for."""
+    summary = {
         **manifest.counts,
         "shards": sum(map(len, manifest.splits.values())),
         "bytes": sum(manifest.size(split) for split in manifest.splits),
-        "dataset": out.text,
+        "dataset": locate(out).text,
     }
+    pretrain = ("in21k-train", "pretrain", out, "--model", "resnet50", "--pretrained", "--output", "runs/resnet50")
+    print_summary(command, summary, as_json, then=[("in21k-prep", "report", out), pretrain])
 
 
 def _note_backend() -> None:

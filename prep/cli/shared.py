@@ -1,6 +1,5 @@
 """What commands of `in21k-prep` share among themselves: the program, its summary, options that several take."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from in21k.prep.errors import USER_ERRORS
 from in21k.prep.raw.choices import SourceChoices
 from in21k.shards_manifest.command.command_end import Program
 from in21k.shards_manifest.command.help import option
-from in21k.shards_manifest.errors import escaped, one_line
+from in21k.shards_manifest.errors import one_line
 from in21k.tree.parents import ParentRule
 
 PROGRAM = Program(
@@ -43,18 +42,6 @@ source_options = (
 def note(text: str) -> None:
     """Print a note on stderr, on one line."""
     click.echo(f"note: {one_line(text, None)}", err=True)
-
-
-def print_summary(command: str, facts: Mapping[str, Any], as_json: bool) -> None:
-    """Print what a command did, for people or as JSON."""
-    if as_json:
-        click.echo(json.dumps({"command": command, **facts}))
-        return
-    width = max(map(len, facts))
-    click.echo(f"{command}: done")
-    for name, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int) else escaped(str(value))
-        click.echo(f"  {name.replace('_', ' '):<{width}}  {shown}")
 
 
 def chosen_source(chosen: Mapping[str, Any]) -> SourceChoices:

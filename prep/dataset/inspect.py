@@ -108,7 +108,7 @@ def inspect_dataset(dataset: Location) -> dict[str, Any]:
         facts[f"{split}_bytes"] = sum(shard.bytes for shard in shards)
     facts |= {"image_size": images.size, "image_mode": images.mode.value, "image_format": images.format.value}
     facts |= {"image_quality": images.quality}
-    return facts | {f"made_by_{name}": found for name, found in manifest.versions.items()}
+    return facts | {"made_by": dict(manifest.versions)}
 
 
 def inspect_class(dataset: Location, named: str, limit: int) -> ClassFacts:

@@ -69,7 +69,9 @@ class DemoDump:
 
     def summary(self) -> dict[str, Any]:
         """Return what the command prints, by name."""
-        return {**asdict(self), "path": str(self.path)}
+        facts = asdict(self) | {"path": str(self.path), "bytes": self.size}
+        del facts["size"]
+        return facts
 
 
 def draw_dump(

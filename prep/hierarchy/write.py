@@ -47,7 +47,7 @@ def write_hierarchy(
     summary: dict[str, Any] = {
         "classes": len(hierarchy),
         "levels": hierarchy.num_levels,
-        "classes_a_level": " ".join(map(str, hierarchy.level_sizes.tolist())),
+        "classes_per_level": hierarchy.level_sizes.tolist(),
         "class_list_sha256": class_list_digest(hierarchy.wnids),
         "table": str(output),
     }

@@ -15,7 +15,7 @@ from in21k.shards_manifest.storage.ranges import RangeFile, RangeReader
 GZIP_INDEX = "raw.gzindex"
 """The file in a work folder that stores the index, which makes a gzipped dump seekable."""
 
-_ARCHIVE_INDICES = "gzindex"
+ARCHIVE_INDICES = "gzindex"
 """The folder in a work folder with the indices of gzipped files within a dump."""
 
 UNKNOWN_SIZE = 1 << 62
@@ -134,4 +134,4 @@ def open_archive_file(dump: Location, archive: str, work: Location) -> RangeRead
 def archive_index(work: Location, archive: str) -> Location:
     """Return where the index of a file within a dump is kept, if the file is gzipped."""
     name = hashlib.blake2b(archive.encode(), digest_size=16).hexdigest()
-    return work / _ARCHIVE_INDICES / f"{name}.{GZIP_INDEX}"
+    return work / ARCHIVE_INDICES / f"{name}.{GZIP_INDEX}"

@@ -2,11 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,14 @@ from in21k.prep.images.resize_image import resize_image
 from in21k.prep.raw.open import open_source
 from in21k.prep.raw.read_ahead import read_ahead
 from in21k.prep.raw.source import require_bytes
-from in21k.prep.records import SPLIT_SCHEMA
+from in21k.prep.records import SPLIT_SCHEMA, Kept
+from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.part_plan import memory_for_one_image
 from in21k.prep.stages.parts import sample_bytes
 from in21k.prep.stages.record import PARTS, SPLIT, required
 from in21k.prep.stages.resize import DEFAULT_MEMORY, with_selection
+from in21k.shards_manifest.command.numbers import bytes_text
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.storage.location import Location
@@ -41,6 +43,8 @@ class Forecast:
 
     sampled: int
     """Number of images that were resized for the forecast."""
+    damaged: int
+    """How many of them do not decode."""
     work_bytes: int
     """Bytes yet to be written to the work folder."""
     output_bytes: int
@@ -75,7 +79,7 @@ def forecast(
     parameters = with_selection(parameters, work)
     images = sum(required(work, "split").counts[split] for split in SPLITS)
     started = time.perf_counter()
-    sampled = written = 0
+    sampled = written = damaged = 0
     with closing(open_source(raw, work, required(work, "filter").inputs["layout"])) as source:
         for rows in _random_rows(work / SPLIT):
             for row, content in read_ahead(source, rows):
@@ -83,6 +87,7 @@ def forecast(
                 try:
                     image = resize_image(require_bytes(content), parameters, memory_for_one_image(memory)).data
                 except ImageError:
+                    damaged += 1
                     continue
                 written += len(sample_bytes(row["key"], parameters.format.suffix, image, row["class_index"]))
             if time.perf_counter() - started >= seconds:
@@ -92,55 +97,93 @@ def forecast(
     whole = int(images * (written / sampled + _TABLE_BYTES_PER_IMAGE) * _MARGIN)
     return Forecast(
         sampled=sampled,
+        damaged=damaged,
         work_bytes=max(0, whole - _present(work / PARTS)),
         output_bytes=max(0, whole - sum(_present(output / split) for split in SPLITS)),
         seconds=(time.perf_counter() - started) / sampled * images / workers,
     )
 
 
-def require_space(work: Location, output: Location, needed: Forecast) -> None:
-    """Refuse to start a run that the disks have no space for; object stores count as unlimited.
+class Disk(NamedTuple):
+    """A disk of this machine that is written to."""
 
-    Raises:
-        PrepError: a disk is too small; the message names the folder, what is needed and what is free.
-    """
+    folders: tuple[str, ...]
+    """What is written to it, as users name it."""
+    needed: int
+    """Bytes."""
+    free: int
+    """Bytes."""
+
+
+def disks(work: Location, output: Location, needed: Forecast) -> list[Disk]:
+    """Return the disks that a run writes to; object stores count as unlimited, and are none."""
     by_device: dict[int, list[tuple[Location, int]]] = {}
     for folder, size in ((work, needed.work_bytes), (output, needed.output_bytes)):
         if folder.is_local:
             by_device.setdefault(_existing(folder).stat().st_dev, []).append((folder, size))
-    for folders in by_device.values():
-        free = shutil.disk_usage(_existing(folders[0][0])).free
-        size = sum(size for _, size in folders)
-        if size > free:
-            names = " and ".join(folder.text for folder, _ in folders)
+    return [
+        Disk(
+            folders=tuple(folder.text for folder, _ in folders),
+            needed=sum(size for _, size in folders),
+            free=shutil.disk_usage(_existing(folders[0][0])).free,
+        )
+        for folders in by_device.values()
+    ]
+
+
+def require_space(work: Location, output: Location, needed: Forecast) -> None:
+    """Refuse to start a run that the disks have no space for.
+
+    Raises:
+        PrepError: a disk is too small; the message names the folder, what is needed and what is free.
+    """
+    for disk in disks(work, output, needed):
+        if disk.needed > disk.free:
             raise PrepError(
-                f"{names}: about {gigabytes(size)} will be written, but {gigabytes(free)} are free; "
-                "free some, name another folder, or give --force"
+                f"{' and '.join(disk.folders)}: about {bytes_text(disk.needed)} will be written, but "
+                f"{bytes_text(disk.free)} are free; free some, name another folder, or give --force"
             )
 
 
-def gigabytes(size: int) -> str:
-    """Return a number of bytes in GB or MB, as text."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
-
-
-def summary(counts: Mapping[str, int], needed: Forecast) -> dict[str, Any]:
-    """Return what a dry run prints, by name.
+def summary(work: Location, needed: Forecast, found: list[Disk], workers: int) -> dict[str, Any]:
+    """Return what a dry run finds, by name.
 
     Args:
-        counts: those of filter.
+        work: the work folder, with `filter` and `split` done.
         needed: the forecast.
+        found: the disks.
+        workers: number of processes that will resize.
     """
+    filtered, split = required(work, "filter").counts, required(work, "split").counts
     return {
-        "classes": counts["classes"],
-        "images": counts["images"],
-        "classes_kept": counts["classes_kept"],
-        "images_kept": counts["images_kept"],
+        "dry_run": True,
+        "needed_bytes": needed.work_bytes + needed.output_bytes,
+        "free_bytes": min((disk.free for disk in found), default=None),
+        "enough_space": all(disk.needed <= disk.free for disk in found),
+        "resize_seconds": round(needed.seconds),
+        "workers": workers,
+        **{name: filtered[name] for name in ("classes", "images", "classes_kept", "images_kept")},
+        "train": split["train"],
+        "val": split["val"],
+        "rejected": filtered.get("rejected", 0) + split.get("rejected", 0),
+        **_dropped(work),
+        **({"images_unselected": split["unselected"]} if "unselected" in split else {}),
         "images_sampled": needed.sampled,
+        "images_sampled_damaged": needed.damaged,
         "work_bytes": needed.work_bytes,
         "output_bytes": needed.output_bytes,
-        "resize_seconds": round(needed.seconds),
     }
+
+
+def _dropped(work: Location) -> dict[str, int]:
+    """Return how many classes are dropped for each reason, and how many images they have."""
+    rows = read_class_rows(work).to_pylist()
+    dropped: dict[str, int] = {}
+    for reason in Kept:
+        images = [row["images"] for row in rows if row["reason"] == reason.value]
+        if images and reason is not Kept.KEPT:
+            dropped |= {f"classes_{reason.word}": len(images), f"images_{reason.word}": sum(images)}
+    return dropped
 
 
 def _random_rows(split: Location) -> Iterator[list[dict[str, Any]]]:

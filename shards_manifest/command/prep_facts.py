@@ -76,6 +76,7 @@ FACTS: Mapping[str, Fact] = {
             "rejected_resize": "rejected by resize",
             "rejected_shard": "rejected by shard",
             "damaged_kept": "damaged but kept",
+            "images_sampled_damaged": "images tried that do not decode",
             "classes_short_of_val": "classes short of val images",
             "plots": "plots",
             "thumbnails": "thumbnails",
@@ -99,7 +100,7 @@ FACTS: Mapping[str, Fact] = {
             "work_bytes": "to be written to WORK",
             "output_bytes": "to be written to OUT",
             "needed_bytes": "to be written",
-            "free_bytes": "free",
+            "free_bytes": "free, on the disk with the least",
             "page_bytes": "size of the page",
             "image_bytes": "size",
         },
@@ -210,8 +211,8 @@ rejected_resize rejected_shard damaged_kept classes_short_of_val
 COMMANDS: Mapping[str, str] = {
     "demo": "path edges classes species images small_classes odd broken bytes",
     "classes": "classes images reasons exported list",
-    "run": f"""dry_run needed_bytes free_bytes enough_space seconds workers classes images classes_kept images_kept
-    {COUNTS} images_sampled work_bytes output_bytes resize_seconds shards bytes dataset""",
+    "run": f"""dry_run needed_bytes free_bytes enough_space resize_seconds workers {COUNTS} classes images
+    images_sampled images_sampled_damaged work_bytes output_bytes shards bytes dataset""",
     "filter": """classes_kept images_kept classes images classes_unknown classes_ancestor classes_not_listed
     classes_excluded classes_excluded_subtree classes_outside_subtree classes_not_in_dump images_given_split rejected
     findings""",

@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
@@ -26,8 +26,9 @@ SHOWN = 12
 
 _CLASSES, _TOP1, _MAJORITY = "classes_by_level", "val_semantic_top1_by_level", "majority_semantic_top1_by_level"
 _TABLES = (Kind.ROWS, Kind.LEVELS)
-_NUMBERS = {
+_NUMBERS: Mapping[Kind, Callable[[Any], str]] = {
     Kind.COUNT: count_text,
+    Kind.NUMBER: str,
     Kind.BYTES: bytes_text,
     Kind.SECONDS: seconds_text,
     Kind.SHARE: share_text,
@@ -38,7 +39,12 @@ _NUMBERS = {
 
 
 def print_summary(
-    command: str, summary: Mapping[str, Any], as_json: bool, *, head: str = "done", then: Sequence[object] = ()
+    command: str,
+    summary: Mapping[str, Any],
+    as_json: bool,
+    *,
+    head: str = "done",
+    then: Sequence[Sequence[object]] = (),
 ) -> None:
     """Print what a command did, for people or as JSON.
 
@@ -47,20 +53,15 @@ def print_summary(
         summary: values by key.
         as_json: print JSON instead.
         head: what the first line says, after the command's name.
-        then: the words of the command that a user would type next; none for no advice.
+        then: the commands that a user may type next, each as its words, the most likely first.
     """
     if as_json:
         print(json_line(command, summary))
         return
     for line in summary_lines(command, summary, head=head, width=terminal_width()):
         print(line)
-    print_next(*then)
-
-
-def print_next(*words: object) -> None:
-    """Print the command that a user would type next, quoted for the shell; nothing without words."""
-    if words:
-        print(f"next: {command_line(*words)}")
+    for at, words in enumerate(then):
+        print(f"{'  or' if at else 'next'}: {command_line(*words)}")
 
 
 def command_line(*words: object) -> str:
@@ -130,7 +131,7 @@ def shown(kind: Kind, value: Any) -> str:
     if kind is Kind.FLAG:
         return "yes" if value else "no"
     if kind is Kind.COUNTS:
-        return ", ".join(map(count_text, value))
+        return (" and " if len(value) == 2 else " ").join(map(count_text, value))
     if kind is Kind.TEXTS:
         more = [f"{count_text(len(value) - SHOWN)} more"] if len(value) > SHOWN else []
         return escaped(", ".join([*map(str, value[:SHOWN]), *more]))

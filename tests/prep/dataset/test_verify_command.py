@@ -28,7 +28,7 @@ def test_findings_are_a_table_and_exit_1(copy):
     result = CliRunner().invoke(main, ["verify", str(copy), "--quick"])
     assert result.exit_code == 1
     head, row, last = result.stdout.splitlines()
-    assert head.split() == ["CODE", "FILE", "FINDING"]
+    assert head.split() == ["code", "file", "finding"]
     assert row.split()[:2] == ["E103", TRAIN]
     assert last.startswith("verify: 1 finding")
 
@@ -68,9 +68,9 @@ def test_no_dataset_is_one_line(tmp_path):
 def test_sidecars_are_rewritten_if_they_differ(dataset, copy):
     (copy / "README.md").write_text("mine")
     (copy / "val/sizes.json").unlink()
-    assert call("sidecars", copy) == {"written": 2, "files": "README.md, val/sizes.json"}
+    assert call("sidecars", copy) == {"written": 2, "files": ["README.md", "val/sizes.json"]}
     assert (copy / "README.md").read_bytes() == (dataset.out / "README.md").read_bytes()
-    assert call("sidecars", copy) == {"written": 0, "files": "none differed"}
+    assert call("sidecars", copy) == {"written": 0, "files": []}
 
 
 def test_every_code_is_in_the_docs(request):

@@ -31,7 +31,7 @@ def codes(summary):
 
 def test_published_lists_are_known_by_name(output):
     summary = call("tree", "fall11-p", "--output", output, "--compare", "winter21-p")
-    assert summary["classes_a_level"] == "302 1378 2100 2605 2204 1371 716 290 146 82 26 1"
+    assert summary["classes_per_level"] == [302, 1378, 2100, 2605, 2204, 1371, 716, 290, 146, 82, 26, 1]
     assert summary["compared_with"] == "winter21-p: 2,055 W711, 771 W712"
     assert len(summary["findings"]) == 2055 + 771
 

@@ -116,7 +116,7 @@ def test_a_tree_is_made_of_the_folders_of_a_dump_or_of_a_list_of_paths(shapes, t
 def test_a_flat_tree_has_one_level(shapes, tmp_path):
     summary = call("tree", shapes / "tarred.tar", "--flat", "--output", tmp_path / "flat.parquet")
     assert (summary["classes"], summary["levels"]) == (10, 1)
-    assert call("tree", "in1k", "--flat", "--output", tmp_path / "flat.parquet")["classes_a_level"] == "1000"
+    assert call("tree", "in1k", "--flat", "--output", tmp_path / "flat.parquet")["classes_per_level"] == [1000]
 
 
 def test_the_manifest_and_the_datasheet_do_not_speak_of_wordnet(shapes):

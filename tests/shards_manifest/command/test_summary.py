@@ -66,7 +66,7 @@ def test_the_next_command_can_be_pasted_whatever_the_paths(tmp_path):
 
 
 def test_what_to_type_next_is_for_people_alone(capsys):
-    print_summary("split", SPLIT, False, then=("in21k-prep", "resize", Path("my work")))
-    assert capsys.readouterr().out.endswith("\nnext: in21k-prep resize 'my work'\n")
-    print_summary("split", SPLIT, True, then=("in21k-prep", "resize", "work"))
+    print_summary("split", SPLIT, False, then=[("in21k-prep", "resize", Path("my work")), ("a", 1)])
+    assert capsys.readouterr().out.endswith("\nnext: in21k-prep resize 'my work'\n  or: a 1\n")
+    print_summary("split", SPLIT, True, then=[("in21k-prep", "resize", "work")])
     assert capsys.readouterr().out.count("\n") == 1

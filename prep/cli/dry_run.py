@@ -1,0 +1,50 @@
+"""What `run --dry-run` prints: in words what a run needs, keeps and drops; or the numbers, as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from in21k.shards_manifest.command.declared import fact_of
+from in21k.shards_manifest.command.numbers import bytes_text, count_text, seconds_text
+from in21k.shards_manifest.command.summary import command_line, print_summary
+
+
+def print_dry_run(summary: Mapping[str, Any], as_json: bool, then: Sequence[object]) -> None:
+    """Print what a dry run found.
+
+    Args:
+        summary: as `forecast.summary` returns it.
+        as_json: print its numbers.
+        then: the words of the run itself.
+    """
+    if as_json:
+        print_summary("run", summary, as_json)
+        return
+    for line in dry_run_lines(summary):
+        print(line)
+    print(f"next: {command_line(*then)}")
+
+
+def dry_run_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a dry run found, in words."""
+    free = "" if found["free_bytes"] is None else f", {bytes_text(found['free_bytes'])} free"
+    took = f"about {seconds_text(found['resize_seconds'])} on {_counted(found['workers'], 'worker')}"
+    yield f"run: needs {bytes_text(found['needed_bytes'])}{free}, {took}; nothing was written"
+    classes = f"{count_text(found['classes_kept'])} of {_counted(found['classes'], 'class')}"
+    images = f"{count_text(found['images_kept'])} of {_counted(found['images'], 'image')}"
+    yield f"  keeps   {classes} with {images}: {count_text(found['train'])} train and {count_text(found['val'])} val"
+    for key, count in found.items():
+        if key.startswith("classes_") and key != "classes_kept":
+            label = fact_of("run", key).label.removeprefix("classes ")
+            yield f"  drops   {_counted(count, 'class')} {label}: {_counted(found[f'images_{key[8:]}'], 'image')}"
+    if found.get("images_unselected"):
+        yield f"  leaves  {_counted(found['images_unselected'], 'image')} that are not selected"
+    if found["rejected"]:
+        yield f"  rejects {_counted(found['rejected'], 'file')} by name or place"
+    damaged, sampled = found["images_sampled_damaged"], found["images_sampled"]
+    rest = f"{count_text(damaged)} do not decode and would be rejected" if damaged else "all decode"
+    yield f"  tried   {_counted(sampled, 'image')}: {rest}"
+
+
+def _counted(count: int, what: str) -> str:
+    many = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{count_text(count)} {what if count == 1 else many}"
