@@ -22,8 +22,8 @@ from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
 from in21k.prep.dataset.repair import repair_dataset
 from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
-from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.columns import table_lines, terminal_width
+from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
 from in21k.shards_manifest.command.summary import SHOWN, print_summary
 from in21k.shards_manifest.errors import escaped

@@ -1,23 +1,31 @@
 """The commands from a raw dump to a dataset: filter, split, resize, shard, run."""
 
-from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import click
-
 from in21k.prep.cli.dry_run import print_dry_run
 from in21k.prep.cli.duplicates import chosen_against, drop_options
-from in21k.prep.cli.selection import chosen_filter, export_option, note_unmatched, selection_options
-from in21k.prep.cli.shared import note, parents_option, source_options
+from in21k.prep.cli.selection import chosen_filter, export_option, note_unmatched
+from in21k.prep.cli.shared import note, parents_option
+from in21k.prep.cli.stage_options import (
+    chosen_resize,
+    chosen_shard,
+    chosen_split,
+    chosen_workers,
+    filter_options,
+    out_argument,
+    raw_argument,
+    resize_options,
+    shard_options,
+    split_options,
+    work_argument,
+    worker_options,
+)
 from in21k.prep.cli.taxonomy import print_findings, taxonomy_options
-from in21k.prep.executor import Workers, available_cores, start_early
-from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
+from in21k.prep.executor import start_early
 from in21k.prep.images.resize_image import is_simd
 from in21k.prep.stages import filter as filter_stage
-from in21k.prep.stages.drop import DropParameters
 from in21k.prep.stages.export_lists import write_lists
 from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, disks, forecast, require_space
 from in21k.prep.stages.forecast import summary as forecast_summary
@@ -25,104 +33,18 @@ from in21k.prep.stages.labels import taxonomy_findings
 from in21k.prep.stages.parts import with_sound_parts
 from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.rehearsal import rehearsal
-from in21k.prep.stages.resize import DEFAULT_MEMORY, is_resized, resize_images
-from in21k.prep.stages.shard import ShardParameters, require_same_output, write_shards
-from in21k.prep.stages.split import Order, SplitParameters, split_images
-from in21k.shards_manifest.command.help import Command, command, option
-from in21k.shards_manifest.command.options import Size, json_option, with_options
+from in21k.prep.stages.resize import is_resized, resize_images
+from in21k.prep.stages.shard import require_same_output, write_shards
+from in21k.prep.stages.split import split_images
+from in21k.shards_manifest.command.help import command, option
+from in21k.shards_manifest.command.options import json_option, with_options
 from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.command.typed import typed_again
-from in21k.shards_manifest.manifest import ImageFormat, Manifest, ResizeMode
+from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.storage.location import locate
-from in21k.tree.parents import ParentRule
 
 _SLOW_PILLOW = (
     "stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/decisions.md says how to install it"
-)
-
-
-raw_argument = click.argument(
-    "raw",
-    metavar="RAW",
-    help="The dump as it was downloaded: a path, or an s3://, gs:// or hf:// URI; it is only read.",
-)
-work_argument = click.argument("work", metavar="WORK", help="The folder for what one stage passes to the next.")
-out_argument = click.argument("out", metavar="OUT", help="The dataset to write: a folder, or an s3:// URI.")
-
-
-def _choice(name: str, default: StrEnum, text: str) -> Callable[[Command], Command]:
-    """Return an option that takes the values of the default's enumeration."""
-    values = click.Choice([member.value for member in type(default)])
-    return option(name, type=values, default=default.value, help=text)
-
-
-filter_options = (
-    option("--min-images", default=500, metavar="N", help="Drop classes with fewer images than this."),
-    *selection_options,
-    *source_options,
-)
-split_options = (
-    option("--val-per-class", default=50, metavar="N", help="Images per class to hold out for validation."),
-    _choice(
-        "--order",
-        Order.NAME,
-        "Hold out the first images by name (as in the published split) or by a keyed hash (unbiased).",
-    ),
-    option("--seed", default=0, metavar="N", help="Seed of the global shuffle and of --order hash."),
-)
-resize_options = (
-    option("--size", default=224, metavar="PIXELS", help="Side of the images in pixels."),
-    _choice(
-        "--mode",
-        ResizeMode.SQUISH,
-        "Squish images to a square, keep their aspect ratio, or keep it and crop the center.",
-    ),
-    _choice("--filter", Filter.BICUBIC, "Resampling filter; resizing is always antialiased."),
-    _choice("--format", ImageFormat.JPEG, "Format in which images are written."),
-    option("--quality", default=95, metavar="Q", help="Quality of JPEG or WebP images, 1 to 100."),
-    _choice(
-        "--on-warning", OnWarning.KEEP, "Keep or reject a JPEG that decodes despite damage; it is counted either way."
-    ),
-    option(
-        "--compat",
-        type=click.Choice(["", "reference"]),
-        default="",
-        metavar="reference",
-        help="With `reference`, produce the authors' pixels (OpenCV, not antialiased), to compare published numbers.",
-    ),
-    option(
-        "--memory",
-        type=Size(),
-        default=DEFAULT_MEMORY,
-        show_default="600MiB",
-        help="Memory of a worker and of an image.",
-    ),
-)
-shard_options = (
-    option("--samples-per-shard", default=10_000, metavar="N", help="Samples per shard; the last one may have fewer."),
-    parents_option,
-)
-worker_options = (
-    option(
-        "--workers",
-        type=int,
-        metavar="N",
-        show_default="the CPUs available",
-        help="Worker processes on this machine.",
-    ),
-    option(
-        "--executor",
-        type=click.Choice(["local", "dask"]),
-        default="local",
-        help="Where the work is done: in processes on this machine, or on a Dask cluster.",
-    ),
-    option(
-        "--scheduler",
-        default="",
-        metavar="ADDRESS",
-        help="With --executor dask: the scheduler's address, such as tcp://host:8786.",
-    ),
-    json_option,
 )
 
 
@@ -163,7 +85,7 @@ def split_command(work: str, export_lists: Path | None, as_json: bool, **chosen:
       in21k-prep split work/ --val-per-class 50 --order hash --seed 1
       in21k-prep split work/ --export-lists lists/
     """
-    record = split_images(locate(work), _split(chosen))
+    record = split_images(locate(work), chosen_split(chosen))
     note_unmatched(record)
     exported = {} if export_lists is None else write_lists(locate(work), export_lists)
     print_summary("split", {**record.counts, **exported}, as_json, then=[("in21k-prep", "resize", work)])
@@ -180,7 +102,7 @@ def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
       in21k-prep resize work/ --size 224 --workers 16
       in21k-prep resize work/ --executor dask --scheduler tcp://head:8786
     """
-    parameters, workers = _resize(chosen), _workers(chosen)
+    parameters, workers = chosen_resize(chosen), chosen_workers(chosen)
     _note_backend()
     counts = resize_images(locate(work), parameters, workers, chosen["memory"]).counts
     print_summary("resize", counts, as_json, then=[("in21k-prep", "shard", work, "dataset/")])
@@ -200,7 +122,7 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
       in21k-prep shard work/ 's3://bucket/imagenet21k?endpoint_override=http://minio:9000'
     """
     against = chosen_against(chosen)
-    manifest = write_shards(locate(work), locate(out), _shard(chosen), _workers(chosen), against)
+    manifest = write_shards(locate(work), locate(out), chosen_shard(chosen), chosen_workers(chosen), against)
     _print_dataset("shard", manifest, out, as_json)
 
 
@@ -229,8 +151,8 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
       in21k-prep run inaturalist/ work/ inat/ --edges-from-folders --min-images 50 --val-per-class 5
       in21k-prep run photos/ work/ dataset/ --flat --min-images 50 --val-per-class 5
     """
-    filtering, split, resize = chosen_filter(chosen), _split(chosen), _resize(chosen)
-    shard, against, workers = _shard(chosen), chosen_against(chosen), _workers(chosen)
+    filtering, split, resize = chosen_filter(chosen), chosen_split(chosen), chosen_resize(chosen)
+    shard, against, workers = chosen_shard(chosen), chosen_against(chosen), chosen_workers(chosen)
     dump, folder, output = locate(raw), locate(work), locate(out)
     require_output_place(dump, folder, output)
     _note_backend()
@@ -258,41 +180,6 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
         return write_shards(folder, output, shard, workers, against)
 
     _print_dataset("run", with_sound_parts(stages, note), out, as_json)
-
-
-def _split(chosen: Mapping[str, Any]) -> SplitParameters:
-    return SplitParameters(chosen["val_per_class"], Order(chosen["order"]), chosen["seed"])
-
-
-def _resize(chosen: Mapping[str, Any]) -> ResizeParameters:
-    if chosen["compat"]:
-        import cv2  # noqa: F401 - if it is missing, say so before workers start
-    return ResizeParameters(
-        size=chosen["size"],
-        quality=chosen["quality"],
-        filter=Filter(chosen["filter"]),
-        mode=ResizeMode(chosen["mode"]),
-        format=ImageFormat(chosen["format"]),
-        on_warning=OnWarning(chosen["on_warning"]),
-        compat=chosen["compat"],
-    )
-
-
-def _shard(chosen: Mapping[str, Any]) -> ShardParameters:
-    drop = DropParameters.of(chosen["drop_duplicates"], chosen["distance"])
-    return ShardParameters(
-        samples_per_shard=chosen["samples_per_shard"],
-        parents=ParentRule(chosen["parents"]),
-        drop_duplicates=",".join(drop.kinds),
-        distance=drop.distance,
-    )
-
-
-def _workers(chosen: Mapping[str, Any]) -> Workers:
-    if (chosen["executor"] == "dask") != bool(chosen["scheduler"]):
-        raise click.UsageError("--executor dask and --scheduler ADDRESS go together: give both or neither")
-    count = available_cores() if chosen["workers"] is None else chosen["workers"]
-    return Workers(count, chosen["scheduler"])
 
 
 def _print_dataset(command: str, manifest: Manifest, out: str, as_json: bool) -> None:
