@@ -7,13 +7,13 @@ then divided, so the metric is exact on any number of ranks.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from in21k.train.arrays import IntArray
 from in21k.train.model.level_order import LevelOrder
 from in21k.tree.hierarchy import Hierarchy
+from in21k.tree.majority import majority_hits
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,7 @@ def majority_guess(hierarchy: Hierarchy, images_train: IntArray, images_val: Int
         images_train: int64 [C], training images per class.
         images_val: int64 [C], val images per class.
     """
-    train, val = hierarchy.subtree_sums(images_train), hierarchy.subtree_sums(images_val)
-    levels = {}
-    for level in np.flatnonzero(hierarchy.active).tolist():
-        classes = np.flatnonzero(hierarchy.levels == level)
-        guess = classes[np.argmax(train[classes])]
-        levels[level] = (int(val[guess]), int(val[classes].sum()))
-    return SemanticTop1(levels)
+    return SemanticTop1(majority_hits(hierarchy, images_train, images_val))
 
 
 def _share(hits: int, pairs: int) -> float:

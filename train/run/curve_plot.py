@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ from in21k.shards_manifest.errors import escaped, one_line
 from in21k.shards_manifest.markers import PNG_START, require_file_place
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.errors import TrainError
+from in21k.train.run.end_labels import EndLabel, draw_end_labels
 from in21k.train.run.folder import METRICS
+from in21k.train.run.majority_line import majority_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +34,9 @@ COLORS = (
     "#000000",
 )
 """Distinct to color-blind eyes, too."""
+_MAJORITY = "#666666"
+_LONGEST = 24
+"""Letters of a run's name beside its curves."""
 STYLE: Any = {
     "axes.edgecolor": "#888888",
     "axes.grid": True,
@@ -49,6 +54,8 @@ class RunCurves:
     """The content of a run's metrics.csv."""
 
     name: str
+    majority: Mapping[str, float] = field(default_factory=dict)
+    """What the majority's guess scores on the val split, by column."""
     points: dict[tuple[str, str], Points] = field(default_factory=dict)
     """By split and column, without columns that no row measures."""
 
@@ -72,18 +79,18 @@ def plot_curves(runs: Sequence[Path], output: Path) -> None:
     from matplotlib.figure import Figure
 
     curves = [read_curves(run, name) for run, name in zip(runs, _names(runs), strict=True)]
+    for run, each in zip(runs, curves, strict=True):
+        each.majority = majority_scores(run)
     panels = [panel for panel in _PANELS if any(panel.measured(each) for each in curves)]
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.5 * columns, 3.2 * rows + 0.3), dpi=120, layout="constrained")
+        figure = Figure(figsize=(7 * columns, 3.4 * rows), dpi=120, layout="constrained")
         axes: Any = figure.subplots(rows, columns, squeeze=False)
         for panel, axis in zip(panels, axes.flat, strict=False):
             _draw(panel, axis, curves)
         for axis in list(axes.flat)[len(panels) :]:
             axis.set_axis_off()
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4)
         stream = io.BytesIO()
         figure.savefig(stream, format="png", metadata={"Software": None})
     try:
@@ -122,6 +129,11 @@ class _Panel:
     column: str
     splits: tuple[str, ...]
     scale: str = "linear"
+    is_share: bool = False
+
+    def text(self, value: float) -> str:
+        """Return a value as it stands beside a curve."""
+        return f"{100 * value:.1f} %" if self.is_share else f"{value:,.4g}"
 
     def measured(self, curves: RunCurves) -> bool:
         return any(curves.get(split, self.column) for split in self.splits)
@@ -129,18 +141,20 @@ class _Panel:
 
 _PANELS = (
     _Panel("Loss", "loss", ("train", "val")),
-    _Panel("Semantic top-1", "semantic_top1", ("val",)),
-    _Panel("Top-1", "top1", ("val",)),
-    _Panel("Mean average precision", "map", ("val",)),
+    _Panel("Semantic top-1", "semantic_top1", ("val",), is_share=True),
+    _Panel("Top-1", "top1", ("val",), is_share=True),
+    _Panel("Mean average precision", "map", ("val",), is_share=True),
     _Panel("Learning rate", "lr", ("train",)),
     _Panel("Gradient norm", "gradient_norm", ("train",), "log"),
     _Panel("Loss scale", "loss_scale", ("train",), "log"),
     _Panel("Images per second", "images_per_second", ("train",)),
-    _Panel("Share of time waiting for data", "data_wait", ("train",)),
+    _Panel("Share of time waiting for data", "data_wait", ("train",), is_share=True),
 )
 
 
 def _draw(panel: _Panel, axis: "Axes", runs: Sequence[RunCurves]) -> None:
+    axis.set_yscale(panel.scale)
+    labels = []
     for number, run in enumerate(runs):
         color = COLORS[number % len(COLORS)]
         for split in panel.splits:
@@ -149,15 +163,26 @@ def _draw(panel: _Panel, axis: "Axes", runs: Sequence[RunCurves]) -> None:
             look: dict[str, Any] = (
                 {"marker": "o", "markersize": 3.5, "linestyle": "--"} if split == "val" else {"linewidth": 1.2}
             )
-            name = escaped(run.name).replace("$", r"\$")
-            label = f"{name} ({split})" if len(panel.splits) > 1 else name
-            axis.plot(*points, color=color, label=label, **look)
-    axis.set_yscale(panel.scale)
+            axis.plot(*points, color=color, **look)
+            what = f"{_short(run.name)} ({split})" if len(panel.splits) > 1 else _short(run.name)
+            labels.append(EndLabel(points[1][-1], f"{what} {panel.text(points[1][-1])}", color))
+    for value in sorted({run.majority[panel.column] for run in runs if panel.column in run.majority}):
+        axis.axhline(value, color=_MAJORITY, linewidth=1, linestyle=":")
+        labels.append(EndLabel(value, f"majority {panel.text(value)}", _MAJORITY))
     axis.set_title(panel.title, loc="left", fontweight="bold")
     axis.set_xlabel("epoch")
     axis.set_xlim(left=0)
     if panel.scale == "linear":
         axis.set_ylim(bottom=0)
+    if panel.is_share:
+        axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
+    draw_end_labels(axis, labels)
+
+
+def _short(name: str) -> str:
+    shown = escaped(name)
+    half = _LONGEST // 2
+    return shown if len(shown) <= _LONGEST else f"{shown[: half - 1]}…{shown[-half:]}"
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

@@ -1,15 +1,24 @@
 """A run's curves: rows that survive kills and new columns, and their plot."""
 
+import itertools
+import shutil
 from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from train_runs import answer
 
 from in21k.shards_manifest.errors import DatasetError
+from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.errors import TrainError
+from in21k.train.evaluation.semantic_top1 import majority_guess
+from in21k.train.run import curve_plot
 from in21k.train.run.curve_plot import plot_curves, read_curves
 from in21k.train.run.curves import CurvePoint, CurveWriter
+from in21k.train.run.end_labels import spread
+from in21k.train.run.majority_line import majority_scores
 
 COLUMNS = [field.name for field in fields(CurvePoint)]
 
@@ -54,6 +63,35 @@ def test_runs_are_plotted_together(capsys, tmp_path):
         assert min(image.size) > 700
         colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
     assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= colours
+
+
+def test_each_curve_has_its_run_and_last_value_and_the_majority_a_line(monkeypatch, tmp_path):
+    runs = [write_run(tmp_path / name, 20) for name in ("one", "a-$-run-whose-name-is-longer-than-that")]
+    written = []
+    monkeypatch.setattr(curve_plot, "draw_end_labels", lambda _, labels: written.append([each.text for each in labels]))
+    monkeypatch.setattr(curve_plot, "majority_scores", lambda _: {"semantic_top1": 0.365})
+    plot_curves(runs, tmp_path / "x.png")
+    short = "a-$-run-who…er-than-that"
+    assert written[0] == ["one (train) 4", "one (val) 3", f"{short} (train) 4", f"{short} (val) 3"]
+    assert written[1] == ["one 10.0 %", f"{short} 10.0 %", "majority 36.5 %"]
+
+
+@given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=40))
+def test_labels_keep_their_order_and_never_touch(places):
+    found = spread(places, 0.068)
+    gap = min(0.068, 1 / max(len(places) - 1, 1))
+    ordered = [found[at] for at in sorted(range(len(places)), key=lambda at: (places[at], -at))]
+    assert all(above - below > gap - 1e-9 for below, above in itertools.pairwise(ordered))
+    assert all(-1e-9 <= place <= 1 + 1e-9 for place in found)
+
+
+def test_the_majority_of_a_run_is_its_summarys(dataset_folder, tmp_path):
+    shutil.copy(dataset_folder / "hierarchy.parquet", tmp_path)
+    data = open_dataset(str(dataset_folder))
+    expected = majority_guess(data.hierarchy, data.images_train, data.images_val).micro
+    top1 = data.images_val[data.images_train.argmax()] / data.images_val.sum()
+    assert majority_scores(tmp_path) == {"semantic_top1": expected, "top1": top1}
+    assert majority_scores(tmp_path / "none") == {}
 
 
 def test_a_row_cut_off_by_a_kill_is_left_out(tmp_path):
