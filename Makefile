@@ -89,7 +89,7 @@ format: setup ## write what lint asks for, where ruff can
 
 # The site's pages are the repository's own, in folders as they are here, so that a link leads to the same page there and on a
 # code host. Its tools read the sources and import nothing: they have a small environment of their own, without PyTorch.
-PAGES := README.md CONTRIBUTING.md CHANGELOG.md LICENSE docs train/recipes tree/data/LICENSE-WordNet-3.0
+PAGES := README.md CONTRIBUTING.md CHANGELOG.md CITATION.cff Dockerfile LICENSE docs train/recipes tree/data/LICENSE-WordNet-3.0
 docs: $(DOCS)/.deps ## build the documentation as a site, into build/docs/site
 	@$(LINK_TYPES)
 	@rm -rf $(DOCS)/pages

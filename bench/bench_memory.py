@@ -2,7 +2,7 @@
 
     python bench/bench_memory.py [--model resnet50] [--image-size 224]
 
-A forward pass of a few images runs under bfloat16 autocast, and every tensor that autograd keeps is counted once, by its
+A forward pass of a few images runs under bfloat16 autocast, and each tensor that autograd keeps is counted once, by its
 storage. The difference between two batch sizes is what an image costs. Weights, gradients and Adam's moments are added
 by arithmetic. A GPU needs more than that: workspaces, and what the allocator cannot use. It is an estimate to choose a
 batch size by, not a measurement.
@@ -27,7 +27,9 @@ BYTES_PER_PARAMETER = 4 + 4 + 8
 def main() -> None:
     """Count for each model and print a row for it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", action="append", help="timm's name; repeatable, by default the paper's architectures")
+    parser.add_argument(
+        "--model", action="append", help="timm's name; repeatable, by default the paper's architectures"
+    )
     parser.add_argument("--image-size", type=int, default=224)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -34,6 +35,23 @@ def test_the_readme_names_every_extra():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (named,) = re.findall(r"\nExtras: (.*?)\n\n", (ROOT / "README.md").read_text(), re.DOTALL)
     assert sorted(re.findall(r"`(\w+)` \(", named)) == sorted(extras.keys() - {"dev"})
+
+
+def test_the_citation_file_is_of_this_version_and_names_the_paper():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= cited.keys()  # what the format requires
+    assert cited["cff-version"] == "1.2.0"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for key, value in (("version", project["version"]), ("keywords", project["keywords"])):
+        assert cited[key] == value
+    assert cited["license"] in project["license"].split(" AND ")
+    (paper,) = cited["references"]
+    readme = (ROOT / "README.md").read_text()
+    entry = readme.partition("```bibtex\n")[2].partition("```")[0]
+    assert paper["title"] in entry
+    assert paper["identifiers"][0]["value"].removeprefix("arXiv:") in entry
+    names = [f"{author['given-names']} {author['family-names']}" for author in paper["authors"]]
+    assert f"{{{' and '.join(names)}}}" in entry
 
 
 def test_wheel_ships_every_file_of_the_packages(tmp_path):

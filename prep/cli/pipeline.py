@@ -44,7 +44,7 @@ from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.storage.location import locate
 
 _SLOW_PILLOW = (
-    "stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/decisions.md says how to install it"
+    "stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/choosing.md says how to install it"
 )
 
 

@@ -1,6 +1,5 @@
 """The figures of docs/costs.md follow from the published counts and speeds, and from what bench_memory.py counted."""
 
-import re
 import runpy
 from pathlib import Path
 
