@@ -75,7 +75,7 @@ def plan(request: RetrievalRequest, config: Config, output: Path) -> SourceReque
         if (
             request.checkpoint
             or request.model
-            or request.data != DataRequest(str(path))
+            or request.data != DataRequest(request.data.path)
             or config.data != Config().data
         ):
             raise TrainError(
