@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from browser import CHROMIUM, chromium
-from commands import digests
+from commands import digests, error_lines
 from downstream import MODEL, SIDE, write_images, write_weights
 from processes import until
 from slow_neighbors import holidays_average_precision, slow_ranks, whole_similarities
@@ -57,7 +57,7 @@ def retrieved(capsys, source, output, weights=None, *how):
 
 def refused(capsys, source, output, weights=None, *how) -> str:
     status, out, err = answer(capsys, *given(source, output, weights, *how))
-    assert (status in (1, 2), out, err.count("\n")) == (True, "", 1)
+    assert (status in (1, 2), out, len(error_lines(err))) == (True, "", 1), err
     return err
 
 
