@@ -27,6 +27,7 @@ SCRIPTS = (
     "filter",
     "rows",
     "map-layout",
+    "map-canvas",
     "map",
     "samples",
     "detail",

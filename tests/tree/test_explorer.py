@@ -1,5 +1,7 @@
 import base64
+import re
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -8,11 +10,12 @@ from explorer_pages import data_of, full_table, picture, pictures_of
 from in21k.tree.class_names import edge_class_names
 from in21k.tree.edges import edge_hierarchy, edges_of
 from in21k.tree.errors import TreeError
-from in21k.tree.explorer import explorer_page
+from in21k.tree.explorer import SCRIPTS, explorer_page
 from in21k.tree.explorer_data import ConfusedPair, Measure, MeasureKind, Overlay, RankedClasses
 from in21k.tree.table import named_table
 
 HOSTILE = "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"&'\u2028{{data}}<!--"
+MARKUP = re.compile(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|new Function|\bfetch\b")
 
 
 def table_of(rows):
@@ -64,6 +67,16 @@ def test_the_policy_allows_only_the_pages_own_script_and_style(page):
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert "unsafe" not in policy
     assert policy.count("'sha256-") == 2
+
+
+def test_each_script_is_short_is_joined_and_never_makes_markup_of_text():
+    folder = resources.files("in21k.tree.data")
+    names = [entry.name for entry in folder.iterdir() if entry.name.endswith(".js")]
+    assert sorted(names) == sorted(f"explorer-{name}.js" for name in SCRIPTS)
+    for name in names:
+        text = folder.joinpath(name).read_text("utf-8")
+        assert text.count("\n") <= 300
+        assert not MARKUP.search(text)
 
 
 def test_samples_are_embedded_with_key_and_shard(page):

@@ -1,8 +1,11 @@
 // What the page says of a class, and of all of them where none is selected.
-const MAX_CHILDREN = 120, MAX_SAMPLES = 12;
+const MAX_CHILDREN = 120,
+  MAX_SAMPLES = 12;
 
 const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, sections, map }) => {
-  const head = byId("head"), rest = byId("rest"), mapSlot = byId("map-slot");
+  const head = byId("head"),
+    rest = byId("rest"),
+    mapSlot = byId("map-slot");
   mapSlot.append(map.root);
   const { names, wnids, lemmas, children, levels, below, leaves, roots, lonely } = model;
   const { train, val, weights, active } = data;
@@ -11,15 +14,27 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
   const classLink = (i) => element("a", { href: hrefOf({ at: i }), title: model.glossOf(i) || null }, names[i]);
   const fact = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, `${value}`));
   const path = (i) => {
-    const steps = [element("a", { href: hrefOf({ at: -1 }) }, "All classes"), ...model.pathOf(i).map((at) => (
-      at === i ? element("span", { "aria-current": "page" }, names[at]) : classLink(at)))];
-    return element("nav", { "aria-label": "Path" },
-      element("ol", { class: "path" }, ...steps.map((step) => element("li", {}, step))));
+    const steps = [
+      element("a", { href: hrefOf({ at: -1 }) }, "All classes"),
+      ...model
+        .pathOf(i)
+        .map((at) => (at === i ? element("span", { "aria-current": "page" }, names[at]) : classLink(at))),
+    ];
+    return element(
+      "nav",
+      { "aria-label": "Path" },
+      element("ol", { class: "path" }, ...steps.map((step) => element("li", {}, step))),
+    );
   };
   const facts = (i) => {
-    const level = levels[i], said = [fact("Level", level),
-      fact("Level weight", active[level] ? +weights[level].toFixed(4) : "no softmax"), fact("Class index", i)];
-    if (children[i].length) said.push(fact("Classes below", number.format(below[i])), fact("Leaves", number.format(leaves[i])));
+    const level = levels[i],
+      said = [
+        fact("Level", level),
+        fact("Level weight", active[level] ? +weights[level].toFixed(4) : "no softmax"),
+        fact("Class index", i),
+      ];
+    if (children[i].length)
+      said.push(fact("Classes below", number.format(below[i])), fact("Leaves", number.format(leaves[i])));
     if (hasImages) {
       said.push(fact("Train images", number.format(train[i])), fact("Val images", number.format(val[i])));
       if (children[i].length) said.push(fact("Images in subtree", number.format(measureOf("images").total[i])));
@@ -28,69 +43,137 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       if (["images", "val", "classes", "level"].includes(id) || (hidden && !(reason && own[i] > 0))) continue;
       const title = name[0].toUpperCase() + name.slice(1);
       if (!Number.isNaN(own[i])) said.push(fact(title, text(own[i])));
-      if (children[i].length && !hidden && !Number.isNaN(total[i])) said.push(fact(`${title}, subtree`, text(total[i])));
+      if (children[i].length && !hidden && !Number.isNaN(total[i]))
+        said.push(fact(`${title}, subtree`, text(total[i])));
     }
     return element("dl", { class: "facts" }, ...said);
   };
-  const thumbs = (pictures) => element("div", { class: "thumbs" }, ...pictures.map((picture, at) => {
-    const made = button("", () => openPicture(pictures, at), {
-      class: "thumb", "aria-label": `Sample of ${names[picture.index]}, ${picture.key}`, title: names[picture.index] });
-    made.append(element("img", { src: picture.source, alt: "" }));
-    return made;
-  }));
+  const thumbs = (pictures) =>
+    element(
+      "div",
+      { class: "thumbs" },
+      ...pictures.map((picture, at) => {
+        const made = button("", () => openPicture(pictures, at), {
+          class: "thumb",
+          "aria-label": `Sample of ${names[picture.index]}, ${picture.key}`,
+          title: names[picture.index],
+        });
+        made.append(element("img", { src: picture.source, alt: "" }));
+        return made;
+      }),
+    );
   const namesakes = (i) => {
     const others = model.sharingName(i);
     if (!others.length) return null;
-    const list = others.map((at) => element("li", {}, element("a", { href: hrefOf({ at }) }, names[at]), " ",
-      span("wnid", wnids[at]), " ", span("hint", model.hintOf(at))));
-    return element("section", { class: "namesakes" }, element("h3", {}, `Also called ${names[i]}`), element("ul", {}, ...list));
+    const list = others.map((at) =>
+      element(
+        "li",
+        {},
+        element("a", { href: hrefOf({ at }) }, names[at]),
+        " ",
+        span("wnid", wnids[at]),
+        " ",
+        span("hint", model.hintOf(at)),
+      ),
+    );
+    return element(
+      "section",
+      { class: "namesakes" },
+      element("h3", {}, `Also called ${names[i]}`),
+      element("ul", {}, ...list),
+    );
   };
   const childList = (i) => {
     if (!children[i].length) return null;
     const by = hasImages ? measureOf("images") : measureOf("classes");
     const all = [...children[i]].sort((a, b) => by.total[b] - by.total[a] || model.byName(a, b));
-    const list = all.slice(0, MAX_CHILDREN).map((at) => element("li", {}, classLink(at), " ", span("hint", short(by.total[at]))));
-    if (all.length > MAX_CHILDREN) list.push(element("li", {}, `and ${number.format(all.length - MAX_CHILDREN)} more in the tree`));
-    return element("section", {}, element("h3", {}, plural(all.length, "child", "children"), span("hint", `, with ${by.name} of each`)),
-      element("ul", { class: "children" }, ...list));
+    const list = all
+      .slice(0, MAX_CHILDREN)
+      .map((at) => element("li", {}, classLink(at), " ", span("hint", short(by.total[at]))));
+    if (all.length > MAX_CHILDREN)
+      list.push(element("li", {}, `and ${number.format(all.length - MAX_CHILDREN)} more in the tree`));
+    return element(
+      "section",
+      {},
+      element("h3", {}, plural(all.length, "child", "children"), span("hint", `, with ${by.name} of each`)),
+      element("ul", { class: "children" }, ...list),
+    );
   };
 
   const drawClass = (i) => {
     const title = element("h2", { tabindex: "-1", id: "class-name" }, names[i]);
     const own = wnids[i] === names[i] ? null : span("wnid", wnids[i]);
     const pictures = samples.within(i, MAX_SAMPLES);
-    head.replaceChildren(...[path(i), element("div", { class: "title" }, title, own),
-      model.glossOf(i) ? element("p", { class: "gloss" }, model.glossOf(i)) : null,
-      lemmas[i].length ? element("p", { class: "also" }, "also: ", lemmas[i].join(", ")) : null,
-      pictures.length ? element("h3", {}, children[i].length ? "Samples of the class and those below" : "Samples") : null,
-      pictures.length ? thumbs(pictures) : null].filter(Boolean));
+    head.replaceChildren(
+      ...[
+        path(i),
+        element("div", { class: "title" }, title, own),
+        model.glossOf(i) ? element("p", { class: "gloss" }, model.glossOf(i)) : null,
+        lemmas[i].length ? element("p", { class: "also" }, "also: ", lemmas[i].join(", ")) : null,
+        pictures.length
+          ? element("h3", {}, children[i].length ? "Samples of the class and those below" : "Samples")
+          : null,
+        pictures.length ? thumbs(pictures) : null,
+      ].filter(Boolean),
+    );
     mapSlot.hidden = !children[i].length;
     rest.replaceChildren(...[...sections.map((draw) => draw(i)), facts(i), childList(i), namesakes(i)].filter(Boolean));
   };
 
-  const card = (href, name, note, source) => element("a", { class: "card", href },
-    source ? element("img", { src: source, alt: "", loading: "lazy" }) : null, element("span", { class: "card-text" }, span("name", name), span("hint", note)));
-  const drawAll = (unknown) => {
+  const card = (href, name, note, source) =>
+    element(
+      "a",
+      { class: "card", href },
+      source ? element("img", { src: source, alt: "", loading: "lazy" }) : null,
+      element("span", { class: "card-text" }, span("name", name), span("hint", note)),
+    );
+  const drawAll = (unknown, found) => {
     const text = unknown ? `There is no class ${unknown} here.` : "Select a tile to go down, or search for a class.";
-    head.replaceChildren(element("h2", { tabindex: "-1", id: "class-name" }, "All classes"), element("p", { class: "hint" }, text));
+    head.replaceChildren(
+      element("h2", { tabindex: "-1", id: "class-name" }, "All classes"),
+      element("p", { class: "hint" }, text),
+    );
     mapSlot.hidden = false;
-    const by = measureOf("images") ?? measureOf("classes"), isFolded = lonely.length > FEW && roots.length > lonely.length;
-    const few = (isFolded ? roots.filter((i) => children[i].length) : [...roots])
-      .sort((a, b) => by.total[b] - by.total[a] || model.byName(a, b)).slice(0, MAX_CHILDREN);
-    const cards = few.map((i) => card(hrefOf({ at: i }), names[i], [
-      plural(below[i] + 1, "class", "classes"), hasImages ? `${short(measureOf("images").total[i])} images` : ""].filter(Boolean).join(" · "),
-    samples.first(i)));
-    if (isFolded) {
-      cards.push(card(hrefOf({ kind: "lonely", flat: true }), `${number.format(lonely.length)} classes without parent or children`,
-        "as a list", samples.first(lonely[0])));
+    const by = measureOf("images") ?? measureOf("classes"),
+      isFolded = lonely.length > FEW && roots.length > lonely.length;
+    const few = roots
+      .filter((i) => (!isFolded || children[i].length) && (!found || found.shown[i]))
+      .sort((a, b) => by.total[b] - by.total[a] || model.byName(a, b))
+      .slice(0, MAX_CHILDREN);
+    const note = (i) => {
+      const classes = below[i] ? plural(below[i] + 1, "class", "classes") : "",
+        count = hasImages ? measureOf("images").total[i] : 0;
+      return [classes, hasImages ? `${short(count)} ${count === 1 ? "image" : "images"}` : ""]
+        .filter(Boolean)
+        .join(" · ");
+    };
+    const cards = few.map((i) => card(hrefOf({ at: i }), names[i], note(i), samples.first(i)));
+    if (isFolded && !found) {
+      cards.push(
+        card(
+          hrefOf({ kind: "lonely", flat: true }),
+          `${number.format(lonely.length)} classes without parent or children`,
+          "as a list",
+          samples.first(lonely[0]),
+        ),
+      );
     }
-    const keys = [["/", "searches"], ["↑ ↓ → ←", "move in tree and map"], ["Enter", "opens"], ["Backspace", "goes up in the map"]];
-    rest.replaceChildren(element("h3", {}, plural(roots.length, "root", "roots")), element("div", { class: "cards" }, ...cards),
-      element("p", { class: "hint keys" }, ...keys.flatMap(([key, what]) => [element("kbd", {}, key), ` ${what}  `])));
+    const keys = [
+      ["/", "searches"],
+      ["↑ ↓ → ←", "move in tree and map"],
+      ["Enter", "opens"],
+      ["Backspace", "goes up in the map"],
+    ];
+    rest.replaceChildren(
+      element("h3", {}, found ? "Roots of what is shown" : plural(roots.length, "root", "roots")),
+      element("div", { class: "cards" }, ...cards),
+      element("p", { class: "hint keys" }, ...keys.flatMap(([key, what]) => [element("kbd", {}, key), ` ${what}  `])),
+    );
   };
   const draw = (state, found) => {
     const isInMap = map.root.contains(document.activeElement);
-    if (state.at >= 0) drawClass(state.at); else drawAll(state.unknown);
+    if (state.at >= 0) drawClass(state.at);
+    else drawAll(state.unknown, found);
     if (!mapSlot.hidden) map.draw(state, found);
     else if (isInMap) byId("class-name").focus();
   };

@@ -10,8 +10,8 @@ const fill = (made, attributes, content) => {
   return made;
 };
 const element = (tag, attributes = {}, ...content) => fill(document.createElement(tag), attributes, content);
-const svg = (tag, attributes = {}, ...content) => (
-  fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, content));
+const svg = (tag, attributes = {}, ...content) =>
+  fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, content);
 const span = (kind, text) => element("span", { class: kind }, text);
 const button = (text, action, attributes = {}) => {
   const made = element("button", { type: "button", ...attributes }, text);
@@ -22,10 +22,18 @@ const button = (text, action, attributes = {}) => {
 const number = new Intl.NumberFormat("en-US");
 const plural = (count, one, more) => `${number.format(count)} ${count === 1 ? one : more}`;
 // 950, 12,300, 1.2M: short enough for a bar or a tile.
-const short = (value) => (
-  value >= 1e6 ? `${+(value / 1e6).toPrecision(3)}M` : value >= 1e5 ? `${+(value / 1e3).toPrecision(3)}k`
-    : number.format(+value.toPrecision(3) === Math.round(value) ? value : Math.abs(value) < 10 ? +value.toPrecision(3)
-      : Math.round(value)));
+const short = (value) =>
+  value >= 1e6
+    ? `${+(value / 1e6).toPrecision(3)}M`
+    : value >= 1e5
+      ? `${+(value / 1e3).toPrecision(3)}k`
+      : number.format(
+          +value.toPrecision(3) === Math.round(value)
+            ? value
+            : Math.abs(value) < 10
+              ? +value.toPrecision(3)
+              : Math.round(value),
+        );
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 2 : 1)} %`;
 const labelOfOption = (select) => select.options[select.selectedIndex]?.textContent ?? "";
 const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -34,7 +42,9 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const option = (value, text, chosen) => element("option", { value, selected: value === chosen }, text);
 
 // Said by screen readers; seen nowhere else.
-const say = (text) => { byId("said").textContent = text; };
+const say = (text) => {
+  byId("said").textContent = text;
+};
 
 const download = (name, type, text) => {
   const link = element("a", { download: name, href: URL.createObjectURL(new Blob([text], { type })) });
@@ -44,7 +54,10 @@ const download = (name, type, text) => {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 };
 const fileName = (suffix) => {
-  const stem = document.title.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[-.]+/, "").slice(0, 60);
+  const stem = document.title
+    .replace(/[^A-Za-z0-9._-]+/g, "-")
+    .replace(/^[-.]+/, "")
+    .slice(0, 60);
   return `${stem || "classes"}${suffix}`;
 };
 const copyText = async (text) => {

@@ -25,16 +25,21 @@ const makeFilter = ({ model, measures, measureOf, search }) => {
       const measure = measureOf(id);
       if (measure) tests.push((i) => measure.own[i] > 0);
     }
-    const by = measureOf(wanted.by), limits = [wanted.from, wanted.to].map((text) => (text === "" ? NaN : Number(text)));
+    const by = measureOf(wanted.by),
+      limits = [wanted.from, wanted.to].map((text) => (text === "" ? NaN : Number(text)));
     if (by && limits.some((limit) => !Number.isNaN(limit))) {
-      const scale = by.kind === "share" ? 100 : 1, values = by.id === "classes" ? by.total : by.own;
-      tests.push((i) => !Number.isNaN(values[i]) && !(values[i] * scale < limits[0]) && !(values[i] * scale > limits[1]));
+      const scale = by.kind === "share" ? 100 : 1,
+        values = by.id === "classes" ? by.total : by.own;
+      tests.push(
+        (i) => !Number.isNaN(values[i]) && !(values[i] * scale < limits[0]) && !(values[i] * scale > limits[1]),
+      );
     }
     if (wanted.q) {
       const hits = new Set(search.find(wanted.q).map(({ i }) => i));
       tests.push((i) => hits.has(i));
     }
-    const matches = new Uint8Array(model.size), shown = new Uint8Array(model.size);
+    const matches = new Uint8Array(model.size),
+      shown = new Uint8Array(model.size);
     let count = 0;
     for (let i = 0; i < model.size; i++) {
       if (!tests.every((test) => test(i))) continue;
@@ -53,10 +58,17 @@ const makeFilter = ({ model, measures, measureOf, search }) => {
       said.push([from === to ? `level ${from}` : `levels ${from} to ${to}`, { levels: "" }]);
     }
     if (KINDS[wanted.kind] && wanted.kind !== "all") said.push([KINDS[wanted.kind][0], { kind: "all" }]);
-    const by = measureOf(wanted.by), unit = by?.kind === "share" ? " %" : "";
+    const by = measureOf(wanted.by),
+      unit = by?.kind === "share" ? " %" : "";
     if (by && (wanted.from !== "" || wanted.to !== "")) {
-      const range = wanted.to === "" ? `at least ${wanted.from}` : wanted.from === "" ? `at most ${wanted.to}`
-        : wanted.from === wanted.to ? wanted.from : `${wanted.from} to ${wanted.to}`;
+      const range =
+        wanted.to === ""
+          ? `at least ${wanted.from}`
+          : wanted.from === ""
+            ? `at most ${wanted.to}`
+            : wanted.from === wanted.to
+              ? wanted.from
+              : `${wanted.from} to ${wanted.to}`;
       said.push([`${by.name} ${range}${unit}`, { by: "", from: "", to: "" }]);
     }
     const has = wanted.has.split(",").filter((id) => measureOf(id));
@@ -73,33 +85,62 @@ const makeFilterForm = ({ model, measures, measureOf, filter, go }) => {
   const levelsOf = Array.from({ length: model.depth + 1 }, (_, level) => `${level}`);
   const field = (name, control) => element("label", {}, span("label", name), control);
   const select = (name, options) => element("select", { name }, ...options.map(([value, text]) => option(value, text)));
-  const input = (name, label) => element("input", { name, type: "number", step: "any", inputmode: "decimal", "aria-label": label });
-  const from = select("level-from", levelsOf.map((level) => [level, level]));
-  const to = select("level-to", levelsOf.map((level) => [level, level]));
-  const kind = select("kind", Object.entries(KINDS).map(([id, [text]]) => [id, text]));
-  const by = select("by", measures.filter(({ hidden, id }) => !hidden && id !== "level")
-    .map(({ id, name, kind: what }) => [id, what === "share" ? `${name}, %` : name]));
-  const least = input("from", "at least"), most = input("to", "at most");
-  const flags = measures.filter(({ flag }) => flag).map(({ id, flag }) => (
-    element("label", { class: "flag" }, element("input", { type: "checkbox", name: "has", value: id }), flag)));
+  const input = (name, label) =>
+    element("input", { name, type: "number", step: "any", inputmode: "decimal", "aria-label": label });
+  const from = select(
+    "level-from",
+    levelsOf.map((level) => [level, level]),
+  );
+  const to = select(
+    "level-to",
+    levelsOf.map((level) => [level, level]),
+  );
+  const kind = select(
+    "kind",
+    Object.entries(KINDS).map(([id, [text]]) => [id, text]),
+  );
+  const by = select(
+    "by",
+    measures
+      .filter(({ hidden, id }) => !hidden && id !== "level")
+      .map(({ id, name, kind: what }) => [id, what === "share" ? `${name}, %` : name]),
+  );
+  const least = input("from", "at least"),
+    most = input("to", "at most");
+  const flags = measures
+    .filter(({ flag }) => flag)
+    .map(({ id, flag }) =>
+      element("label", { class: "flag" }, element("input", { type: "checkbox", name: "has", value: id }), flag),
+    );
   from.setAttribute("aria-label", "Lowest level");
   to.setAttribute("aria-label", "Highest level");
   form.append(
     element("div", { class: "field" }, span("label", "Levels"), from, " to ", to),
     field("Classes", kind),
     element("div", { class: "field" }, element("label", {}, span("label", "With"), by), " from ", least, " to ", most),
-    ...flags);
+    ...flags,
+  );
   const read = () => {
     const whole = from.value === "0" && to.value === `${model.depth}`;
     const limited = least.value !== "" || most.value !== "";
     const checked = [...form.querySelectorAll("[name=has]:checked")].map((box) => box.value);
-    go({
-      levels: whole ? "" : from.value === to.value ? from.value : `${from.value}-${to.value}`, kind: kind.value,
-      by: limited ? by.value : "", from: least.value, to: most.value, has: checked.join(","),
-    }, { replace: true });
+    go(
+      {
+        levels: whole ? "" : from.value === to.value ? from.value : `${from.value}-${to.value}`,
+        kind: kind.value,
+        by: limited ? by.value : "",
+        from: least.value,
+        to: most.value,
+        has: checked.join(","),
+      },
+      { replace: true },
+    );
   };
   form.addEventListener("change", read);
-  form.addEventListener("submit", (event) => { event.preventDefault(); read(); });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    read();
+  });
   const draw = (wanted, found) => {
     const [low, high] = levelRange(wanted.levels, model.depth);
     [from.value, to.value, kind.value] = [`${low}`, `${Math.min(high, model.depth)}`, wanted.kind];
@@ -107,10 +148,17 @@ const makeFilterForm = ({ model, measures, measureOf, filter, go }) => {
     [least.value, most.value] = [wanted.from, wanted.to];
     const has = wanted.has.split(",");
     for (const box of form.querySelectorAll("[name=has]")) box.checked = has.includes(box.value);
-    const chips = filter.words(wanted).map(([text, back]) => (
-      button(`${text} ×`, () => go(back), { class: "chip", "aria-label": `Remove the filter ${text}` })));
+    const chips = filter
+      .words(wanted)
+      .map(([text, back]) =>
+        button(`${text} ×`, () => go(back), { class: "chip", "aria-label": `Remove the filter ${text}` }),
+      );
     if (chips.length > 1) {
-      chips.push(button("Clear all", () => go(Object.fromEntries(FILTERS.map((name) => [name, DEFAULTS[name]]))), { class: "link" }));
+      chips.push(
+        button("Clear all", () => go(Object.fromEntries(FILTERS.map((name) => [name, DEFAULTS[name]]))), {
+          class: "link",
+        }),
+      );
     }
     byId("chips").replaceChildren(...chips);
     const whole = plural(model.size, "class", "classes");

@@ -7,9 +7,12 @@ const squarify = (areas, { x, y, w, h }) => {
   let from = 0;
   while (from < areas.length) {
     const side = Math.min(w, h);
-    let to = from, sum = 0, worst = Infinity;
+    let to = from,
+      sum = 0,
+      worst = Infinity;
     while (to < areas.length) {
-      const next = sum + areas[to] * scale, thick = next / side;
+      const next = sum + areas[to] * scale,
+        thick = next / side;
       const ratio = Math.max((areas[from] * scale) / thick / thick, (thick * thick) / (areas[to] * scale || 1e-9));
       if (ratio > worst) break;
       [sum, worst] = [next, ratio];
@@ -22,7 +25,13 @@ const squarify = (areas, { x, y, w, h }) => {
       placed.push(w >= h ? { x, y: y + along, w: thick, h: long } : { x: x + along, y, w: long, h: thick });
       along += long;
     }
-    if (w >= h) { x += thick; w -= thick; } else { y += thick; h -= thick; }
+    if (w >= h) {
+      x += thick;
+      w -= thick;
+    } else {
+      y += thick;
+      h -= thick;
+    }
     from = to;
   }
   return placed;
@@ -30,13 +39,16 @@ const squarify = (areas, { x, y, w, h }) => {
 
 const rgbOf = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
 const blend = (stops, share) => {
-  const at = Math.max(0, Math.min(1, share)) * (stops.length - 1), low = Math.min(stops.length - 2, Math.floor(at));
+  const at = Math.max(0, Math.min(1, share)) * (stops.length - 1),
+    low = Math.min(stops.length - 2, Math.floor(at));
   return stops[low].map((value, channel) => value + (stops[low + 1][channel] - value) * (at - low));
 };
 const css = (rgb) => `rgb(${rgb.map(Math.round).join(" ")})`;
 // Black or white, whichever reads better on a color (WCAG's relative luminance).
 const inkOn = (rgb) => {
-  const [r, g, b] = rgb.map((value) => ((value / 255) <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+  const [r, g, b] = rgb.map((value) =>
+    value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
+  );
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#000000" : "#ffffff";
 };
 
@@ -48,7 +60,7 @@ const fitting = (text, width, measure) => {
   return `${text.slice(0, long)}…`;
 };
 
-// Colors of a measure from its 2nd to its 98th percentile; counts by their logarithm, levels from the one that is shown.
+// Colors of a measure from its 2nd to its 98th percentile; counts by their logarithm, levels from the one shown.
 const makeScale = (measure, level) => {
   const tone = { high: "--worst-to-best", low: "--none-to-bad", neither: "--few-to-many" }[measure.better];
   const stops = color(tone).split(/\s+/).map(rgbOf);
@@ -61,8 +73,8 @@ const makeScale = (measure, level) => {
   if (high <= low) high = low + 1;
   const bend = measure.kind === "count" ? (value) => Math.log1p(Math.max(0, value)) : (value) => value;
   const none = rgbOf(color("--no-value"));
-  const of = (value) => (
-    Number.isNaN(value) ? none : blend(stops, (bend(value) - bend(low)) / (bend(high) - bend(low))));
+  const of = (value) =>
+    Number.isNaN(value) ? none : blend(stops, (bend(value) - bend(low)) / (bend(high) - bend(low)));
   const gradient = `linear-gradient(to right, ${stops.map(css).join(", ")})`;
   const text = measure.kind === "count" ? (value) => short(value) : measure.text;
   return { of, low: text(low), high: text(high) + (high < at(1) ? "+" : ""), gradient };

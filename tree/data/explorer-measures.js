@@ -9,7 +9,8 @@ const makeMeasures = (data, model) => {
     const counted = own.map((value, i) => (Number.isNaN(value) ? 0 : weights[i]));
     let total = kind === "count" ? sums(own) : null;
     if (!total) {
-      const whole = sums(own.map((value, i) => value * counted[i])), by = sums(counted);
+      const whole = sums(own.map((value, i) => value * counted[i])),
+        by = sums(counted);
       total = whole.map((value, i) => (by[i] ? value / by[i] : NaN));
     }
     const measure = { id, name, kind, own, total, help: "", better: "neither", hidden: false, ...more };
@@ -29,7 +30,11 @@ const makeMeasures = (data, model) => {
   level.total = level.tint = level.own;
   const slugs = new Set(known.map(({ id }) => id));
   const slug = (name) => {
-    let id = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "measure";
+    let id =
+      name
+        .toLowerCase()
+        .replace(/[^a-z0-9]+/g, "-")
+        .replace(/^-|-$/g, "") || "measure";
     while (slugs.has(id)) id += "-";
     slugs.add(id);
     return id;
@@ -53,17 +58,30 @@ const addRejects = (census, images, add) => {
     for (const [, , , classes] of some) for (const [i, count] of classes) own[i] += count;
     return own;
   };
-  const every = columnOf(reasons), twins = reasons.filter(([, reason]) => reason.startsWith("duplicate"));
-  add("rejected", "count", every, { better: "low", help: "files of the class that were left out", flag: "has rejects" });
+  const every = columnOf(reasons),
+    twins = reasons.filter(([, reason]) => reason.startsWith("duplicate"));
+  add("rejected", "count", every, {
+    better: "low",
+    help: "files of the class that were left out",
+    flag: "has rejects",
+  });
   const files = every.map((count, i) => count + images[i]);
   const share = every.map((count, i) => (files[i] ? count / files[i] : NaN));
   add("rejected share", "share", share, { better: "low", weights: files, help: "rejected, of its files" });
   if (twins.length) {
     add("duplicates", "count", columnOf(twins), {
-      better: "low", help: "files left out because a twin stays", flag: "has duplicates" });
+      better: "low",
+      help: "files left out because a twin stays",
+      flag: "has duplicates",
+    });
   }
   for (const row of reasons) {
     const name = `${row[1]} (${row[0]})`;
-    add(name, "count", columnOf([row]), { better: "low", help: "rejected for this reason", hidden: true, reason: true });
+    add(name, "count", columnOf([row]), {
+      better: "low",
+      help: "rejected for this reason",
+      hidden: true,
+      reason: true,
+    });
   }
 };

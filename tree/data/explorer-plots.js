@@ -1,32 +1,47 @@
 // The plots: levels, images per class, val images, rejects. One that would say nothing is left out.
 const makePlots = ({ model, measures, measureOf, hrefOf }) => {
-  const { size, levels, names, depth } = model, { active, weights, val, census } = data;
+  const { size, levels, names, depth } = model,
+    { active, weights, val, census } = data;
   const images = measureOf("images");
 
-  const noteOfLevels = `The level of a class is the number of its ancestors.${active.every(Boolean) ? ""
-    : " Gray: a level of one class, which has no softmax."}`;
+  const noteOfLevels = `The level of a class is the number of its ancestors.${
+    active.every(Boolean) ? "" : " Gray: a level of one class, which has no softmax."
+  }`;
+  const weightOf = (level) => (active[level] ? +weights[level].toFixed(4) : "none");
   const byLevel = (title, values, unit) => {
     const sums = new Float64Array(depth + 1);
     for (let i = 0; i < size; i++) sums[levels[i]] += values[i];
     return barChart({
-      title, unit: "level", note: noteOfLevels,
+      title,
+      unit: "level",
+      note: noteOfLevels,
       bars: [...sums].map((value, level) => ({
-        value, label: `${level}`, tone: active[level] ? 0 : 2, href: hrefOf({ view: "", at: -1, levels: `${level}`, flat: true }),
-        title: `Level ${level}: ${number.format(value)} ${unit}, weight ${active[level] ? +weights[level].toFixed(4) : "none"}`,
+        value,
+        label: `${level}`,
+        tone: active[level] ? 0 : 2,
+        href: hrefOf({ view: "", at: -1, levels: `${level}`, flat: true }),
+        title: `Level ${level}: ${number.format(value)} ${unit}, weight ${weightOf(level)}`,
       })),
     });
   };
 
   // Bins with whole numbers as edges: of one width where the values are near each other, else growing by a factor.
   const binsOf = (values, more = []) => {
-    const low = values.reduce((a, b) => Math.min(a, b)), most = values.reduce((a, b) => Math.max(a, b)), edges = new Set(more);
-    const width = Math.ceil((most - low + 1) / 30), factor = Math.max(1.02, (most / Math.max(1, low)) ** (1 / 36));
-    const next = most > 4 * Math.max(1, low) && most > 60 ? (edge) => Math.max(edge + 1, Math.round(edge * factor)) : (edge) => edge + width;
+    const low = values.reduce((a, b) => Math.min(a, b)),
+      most = values.reduce((a, b) => Math.max(a, b)),
+      edges = new Set(more);
+    const width = Math.ceil((most - low + 1) / 30),
+      factor = Math.max(1.02, (most / Math.max(1, low)) ** (1 / 36));
+    const next =
+      most > 4 * Math.max(1, low) && most > 60
+        ? (edge) => Math.max(edge + 1, Math.round(edge * factor))
+        : (edge) => edge + width;
     for (let edge = Math.max(1, low); edge <= most; edge = next(edge)) edges.add(edge);
     const sorted = [...edges].sort((a, b) => a - b);
     return sorted.map((from, at) => ({ from, to: at + 1 < sorted.length ? sorted[at + 1] - 1 : Infinity }));
   };
-  const rangeText = ({ from, to }, most) => (from >= Math.min(to, most) ? number.format(from) : `${number.format(from)} to ${number.format(Math.min(to, most))}`);
+  const rangeText = ({ from, to }, most) =>
+    from >= Math.min(to, most) ? number.format(from) : `${number.format(from)} to ${number.format(Math.min(to, most))}`;
   const countIn = (values, bins) => {
     const counts = new Array(bins.length).fill(0);
     for (const value of values) {
@@ -37,12 +52,28 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
     return counts;
   };
   const perClass = (title, measure, values, note) => {
-    const bins = binsOf(values), counts = countIn(values, bins), most = values.reduce((a, b) => Math.max(a, b), 0);
+    const bins = binsOf(values),
+      counts = countIn(values, bins),
+      most = values.reduce((a, b) => Math.max(a, b), 0);
     return barChart({
-      title, note, unit: `${measure.name} of a class`,
+      title,
+      note,
+      unit: `${measure.name} of a class`,
       bars: bins.map((bin, at) => ({
-        value: counts[at], label: short(bin.from), title: `${plural(counts[at], "class", "classes")} with ${rangeText(bin, most)} ${measure.name}`,
-        href: counts[at] ? hrefOf({ view: "", at: -1, flat: true, sort: measure.id === "images" ? "images" : "", by: measure.id, from: `${bin.from}`, to: Number.isFinite(bin.to) ? `${bin.to}` : "" }) : null,
+        value: counts[at],
+        label: short(bin.from),
+        title: `${plural(counts[at], "class", "classes")} with ${rangeText(bin, most)} ${measure.name}`,
+        href: counts[at]
+          ? hrefOf({
+              view: "",
+              at: -1,
+              flat: true,
+              sort: measure.id === "images" ? "images" : "",
+              by: measure.id,
+              from: `${bin.from}`,
+              to: Number.isFinite(bin.to) ? `${bin.to}` : "",
+            })
+          : null,
       })),
     });
   };
@@ -50,35 +81,68 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
   const isVaried = (values) => values.some((value) => value !== values[0]);
 
   const beforeFilter = () => {
-    const kept = census.kept.filter((files) => files >= 0), every = [...kept, ...census.dropped];
+    const lost = number.format(census.dropped.length);
+    const kept = census.kept.filter((files) => files >= 0),
+      every = [...kept, ...census.dropped];
     const bins = binsOf(every, census.min > 0 ? [census.min] : []);
     const [stay, go] = [countIn(kept, bins), countIn(census.dropped, bins)];
     const at = bins.findIndex(({ from }) => from === census.min);
     return barChart({
-      title: "Files per class in the dump", unit: "files of a class", mark: at > 0 ? { at, text: `minimum ${number.format(census.min)}` } : null,
-      note: `${plural(kept.length, "class", "classes")} kept, ${number.format(census.dropped.length)} dropped (orange).`,
+      title: "Files per class in the dump",
+      unit: "files of a class",
+      mark: at > 0 ? { at, text: `minimum ${number.format(census.min)}` } : null,
+      note: `${plural(kept.length, "class", "classes")} kept, ${lost} dropped (orange).`,
       bars: bins.map((bin, each) => ({
-        value: stay[each] + go[each], parts: [{ value: stay[each], tone: 0 }, { value: go[each], tone: 1 }], label: short(bin.from),
-        title: `${rangeText(bin, Math.max(...every))} files: ${number.format(stay[each])} kept, ${number.format(go[each])} dropped`,
+        value: stay[each] + go[each],
+        parts: [
+          { value: stay[each], tone: 0 },
+          { value: go[each], tone: 1 },
+        ],
+        label: short(bin.from),
+        title: `${rangeText(
+          bin,
+          every.reduce((a, b) => Math.max(a, b)),
+        )} files: ${number.format(stay[each])} kept, ${number.format(go[each])} dropped`,
       })),
     });
   };
-  const rejects = () => barChart({
-    title: "Rejected files, by reason", horizontal: true, log: true, note: "On a logarithmic scale. A bar leads to the classes.",
-    bars: [...census.rejects].sort((a, b) => b[2] - a[2]).map(([stage, reason, count, classes]) => {
-      const measure = measures.find(({ name, reason: is }) => is && name === `${reason} (${stage})`);
-      return {
-        value: count, label: `${reason} (${stage})`, shown: number.format(count), tone: 1,
-        title: `${reason}: ${plural(count, "file", "files")}${classes.length ? ` in ${plural(classes.length, "class", "classes")}` : ""}`,
-        href: measure ? hrefOf({ view: "", at: -1, flat: true, has: measure.id, sort: measure.id }) : null,
-      };
-    }),
-  });
+  const within = (classes) => (classes.length ? ` in ${plural(classes.length, "class", "classes")}` : "");
+  const rejects = () =>
+    barChart({
+      title: "Rejected files, by reason",
+      horizontal: true,
+      log: true,
+      note: "On a logarithmic scale. A bar leads to the classes.",
+      bars: [...census.rejects]
+        .sort((a, b) => b[2] - a[2])
+        .map(([stage, reason, count, classes]) => {
+          const measure = measures.find(({ name, reason: is }) => is && name === `${reason} (${stage})`);
+          return {
+            value: count,
+            label: `${reason} (${stage})`,
+            shown: number.format(count),
+            tone: 1,
+            title: `${reason}: ${plural(count, "file", "files")}${within(classes)}`,
+            href: measure ? hrefOf({ view: "", at: -1, flat: true, has: measure.id, sort: measure.id }) : null,
+          };
+        }),
+    });
   const worst = (measure) => {
-    const order = [...measure.own.keys()].filter((i) => measure.own[i] > 0).sort((a, b) => measure.own[b] - measure.own[a]).slice(0, 15);
+    const order = [...measure.own.keys()]
+      .filter((i) => measure.own[i] > 0)
+      .sort((a, b) => measure.own[b] - measure.own[a])
+      .slice(0, 15);
     return barChart({
-      title: `Classes with the largest ${measure.name}`, horizontal: true,
-      bars: order.map((i) => ({ value: measure.own[i], label: names[i], shown: measure.text(measure.own[i]), tone: 1, title: `${names[i]}: ${measure.text(measure.own[i])}`, href: hrefOf({ view: "", at: i }) })),
+      title: `Classes with the largest ${measure.name}`,
+      horizontal: true,
+      bars: order.map((i) => ({
+        value: measure.own[i],
+        label: names[i],
+        shown: measure.text(measure.own[i]),
+        tone: 1,
+        title: `${names[i]}: ${measure.text(measure.own[i])}`,
+        href: hrefOf({ view: "", at: i }),
+      })),
     });
   };
   const draw = () => {
@@ -90,10 +154,20 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
     if (census?.dropped.length && isVaried([...census.kept, ...census.dropped])) drawn.push(beforeFilter());
     const filled = images ? [...images.own].filter((value) => value > 0) : [];
     if (filled.length > 1 && isVaried(filled)) {
-      drawn.push(perClass("Images per class", images, filled, `Train and val; the median is ${number.format(median(filled))}.`));
+      drawn.push(
+        perClass("Images per class", images, filled, `Train and val; the median is ${number.format(median(filled))}.`),
+      );
     }
     const held = images ? val.filter((_, i) => images.own[i] > 0) : [];
-    if (held.length > 1 && isVaried(held)) drawn.push(perClass("Val images per class", measureOf("val"), held.filter((value) => value > 0), ""));
+    if (held.length > 1 && isVaried(held))
+      drawn.push(
+        perClass(
+          "Val images per class",
+          measureOf("val"),
+          held.filter((value) => value > 0),
+          "",
+        ),
+      );
     if (census?.rejects.length) drawn.push(rejects());
     const share = measures.find(({ name, id }) => name === "rejected share" && id);
     if (share && [...share.own].filter((value) => value > 0).length > 1) drawn.push(worst(share));

@@ -1,9 +1,17 @@
-// The tree, and the flat list of the same classes. Only the rows in sight are in the page, whatever the number of classes.
+// The tree, and the flat list of the same classes. Only the rows in sight are in the page, however many classes
+// there are.
 const makeRows = ({ model, measureOf, select, leave }) => {
   const { children, roots, parents, levels, names, wnids } = model;
-  const tree = byId("tree"), sheet = byId("rows");
+  const tree = byId("tree"),
+    sheet = byId("rows");
   const open = new Set();
-  let rows = [], place = new Map(), current = -1, wanted = { ...DEFAULTS }, found = null, compare = model.byName, drawn = "";
+  let rows = [],
+    place = new Map(),
+    current = -1,
+    wanted = { ...DEFAULTS },
+    found = null,
+    compare = model.byName,
+    drawn = "";
   const height = () => (matchMedia("(pointer: coarse), (max-width: 760px)").matches ? 42 : 28);
 
   const measure = () => measureOf(wanted.sort) ?? measureOf("images") ?? measureOf("classes");
@@ -13,10 +21,12 @@ const makeRows = ({ model, measureOf, select, leave }) => {
   };
   // The largest first, or the worst; classes without a value come last. The button turns it around.
   const order = () => {
-    const { better } = measure(), sign = (better === "high" ? 1 : -1) * (wanted.turned ? -1 : 1);
+    const { better } = measure(),
+      sign = (better === "high" ? 1 : -1) * (wanted.turned ? -1 : 1);
     if (wanted.sort === "name") return wanted.turned ? (a, b) => model.byName(b, a) : model.byName;
     return (a, b) => {
-      const [left, right] = [valueOf(a), valueOf(b)], missing = Number.isNaN(left) - Number.isNaN(right);
+      const [left, right] = [valueOf(a), valueOf(b)],
+        missing = Number.isNaN(left) - Number.isNaN(right);
       return missing || (Number.isNaN(left) ? 0 : sign * (left - right)) || model.byName(a, b);
     };
   };
@@ -30,7 +40,10 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     } else {
       rows = [];
       const visit = (few) => {
-        for (const i of few) { rows.push(i); if (open.has(i) && children[i].length) visit(kin(i)); }
+        for (const i of few) {
+          rows.push(i);
+          if (open.has(i) && children[i].length) visit(kin(i));
+        }
       };
       visit(kin(-1));
     }
@@ -41,12 +54,18 @@ const makeRows = ({ model, measureOf, select, leave }) => {
   };
 
   const makeRow = (i, at) => {
-    const isOpen = open.has(i), hasChildren = !wanted.flat && children[i].length > 0;
-    const by = measure(), text = by.text(valueOf(i));
+    const isOpen = open.has(i),
+      hasChildren = !wanted.flat && children[i].length > 0;
+    const by = measure(),
+      text = by.text(valueOf(i));
     const row = element("div", {
-      role: "treeitem", id: `row-${i}`, class: found && !found.matches[i] ? "row dim" : "row",
-      "aria-level": wanted.flat ? 1 : levels[i] + 1, "aria-selected": `${i === current}`,
-      "aria-expanded": hasChildren ? `${isOpen}` : null, "aria-posinset": wanted.flat ? at + 1 : null,
+      role: "treeitem",
+      id: `row-${i}`,
+      class: found && !found.matches[i] ? "row dim" : "row",
+      "aria-level": wanted.flat ? 1 : levels[i] + 1,
+      "aria-selected": `${i === current}`,
+      "aria-expanded": hasChildren ? `${isOpen}` : null,
+      "aria-posinset": wanted.flat ? at + 1 : null,
       "aria-setsize": wanted.flat ? rows.length : null,
       "aria-label": `${names[i]}, ${by.kind === "count" ? `${text} ${by.name}` : `${by.name} ${text}`}`,
     });
@@ -64,7 +83,8 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     return row;
   };
   const paint = () => {
-    const high = height(), top = Math.max(0, Math.floor(tree.scrollTop / high) - 10);
+    const high = height(),
+      top = Math.max(0, Math.floor(tree.scrollTop / high) - 10);
     const end = Math.min(rows.length, top + Math.ceil(tree.clientHeight / high) + 20);
     const at = place.get(current);
     const sight = `${top} ${end} ${current} ${rows.length}`;
@@ -80,9 +100,11 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     else tree.setAttribute("aria-activedescendant", `row-${active}`);
   };
   const scrollTo = (i, center) => {
-    const at = place.get(i), high = height();
+    const at = place.get(i),
+      high = height();
     if (at === undefined || !tree.clientHeight) return;
-    const above = at * high, least = above + high - tree.clientHeight;
+    const above = at * high,
+      least = above + high - tree.clientHeight;
     if (center && (tree.scrollTop > above || tree.scrollTop < least)) {
       tree.scrollTop = above - tree.clientHeight / 2;
     } else if (tree.scrollTop > above) tree.scrollTop = above;
@@ -91,12 +113,16 @@ const makeRows = ({ model, measureOf, select, leave }) => {
 
   const toggle = (i) => {
     if (wanted.flat || !children[i].length) return;
-    if (open.has(i)) open.delete(i); else open.add(i);
+    if (open.has(i)) open.delete(i);
+    else open.add(i);
     flatten();
   };
   const reveal = (i) => {
     const above = i >= 0 ? model.pathOf(i).slice(0, -1) : [];
-    if (!wanted.flat && above.some((at) => !open.has(at))) { above.forEach((at) => open.add(at)); flatten(); }
+    if (!wanted.flat && above.some((at) => !open.has(at))) {
+      above.forEach((at) => open.add(at));
+      flatten();
+    }
     current = i;
     scrollTo(i, true);
     paint();
@@ -117,13 +143,22 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     }
     found = filtered;
     compare = order();
-    if (isNew || other || !rows.length) { flatten(); tree.scrollTop = 0; }
+    if (isNew || other || !rows.length) {
+      flatten();
+      tree.scrollTop = 0;
+    }
     reveal(state.at);
   };
   // What is shown, in the order of the rows, whether it is open or not: for the export.
   const listed = () => {
     if (wanted.flat) return rows;
-    const all = [], visit = (few) => { for (const i of few) { all.push(i); visit(kin(i)); } };
+    const all = [],
+      visit = (few) => {
+        for (const i of few) {
+          all.push(i);
+          visit(kin(i));
+        }
+      };
     visit(kin(-1));
     return found ? all.filter((i) => found.matches[i]) : all;
   };
@@ -153,11 +188,20 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     },
     ArrowLeft: (i) => {
       if (wanted.flat || i === undefined) return i;
-      if (open.has(i) && children[i].length) { toggle(i); return i; }
+      if (open.has(i) && children[i].length) {
+        toggle(i);
+        return i;
+      }
       return parents[i] >= 0 ? parents[i] : i;
     },
-    Enter: (i) => { if (i !== undefined) toggle(i); return i; },
-    " ": (i) => { if (i !== undefined) toggle(i); return i; },
+    Enter: (i) => {
+      if (i !== undefined) toggle(i);
+      return i;
+    },
+    " ": (i) => {
+      if (i !== undefined) toggle(i);
+      return i;
+    },
   };
   tree.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -176,12 +220,19 @@ const makeRows = ({ model, measureOf, select, leave }) => {
   tree.addEventListener("click", (event) => {
     const row = event.target.closest("[role=treeitem]");
     if (!row) return;
-    const i = Number(row.dataset.index), isCaret = !!event.target.closest(".caret");
+    const i = Number(row.dataset.index),
+      isCaret = !!event.target.closest(".caret");
     if (isCaret || i === current || !open.has(i)) toggle(i);
     if (!isCaret || i !== current) select(i, false);
     if (!isCaret) leave();
   });
   tree.addEventListener("scroll", paint, { passive: true });
-  new ResizeObserver(() => { if (tree.clientHeight) { drawn = ""; flatten(); scrollTo(current, true); } }).observe(tree);
+  new ResizeObserver(() => {
+    if (tree.clientHeight) {
+      drawn = "";
+      flatten();
+      scrollTo(current, true);
+    }
+  }).observe(tree);
   return { draw, expandTo, listed, measure };
 };

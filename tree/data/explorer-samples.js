@@ -6,21 +6,43 @@ const makeSamples = ({ model, wnids }) => {
     if (held) block ??= JSON.parse(held.textContent);
     return block ?? { shards: [], classes: {}, judged: {} };
   };
-  const picture = (i) => ([key, shard, image, guess = -1, probability = null]) => ({
-    index: i, key, split: loaded().shards[shard][0], shard: loaded().shards[shard][1], guess, probability,
-    source: `data:image/jpeg;base64,${image}`,
-  });
+  const picture =
+    (i) =>
+    ([key, shard, image, guess = -1, probability = null]) => ({
+      index: i,
+      key,
+      split: loaded().shards[shard][0],
+      shard: loaded().shards[shard][1],
+      guess,
+      probability,
+      source: `data:image/jpeg;base64,${image}`,
+    });
   const of = (i) => (loaded().classes[i] ?? []).map(picture(i));
   const judgedOf = (i) => (loaded().judged[i] ?? []).map(picture(i));
   // Those of the class, then one of each class below it, nearest first.
   const within = (i, most) => {
-    const few = [], queue = i < 0 ? [...model.roots] : [i];
+    const few = [],
+      queue = i < 0 ? [...model.roots] : [i];
     for (let at = 0; at < queue.length && few.length < most; at++) {
       const own = of(queue[at]);
       few.push(...(queue[at] === i ? own : own.slice(0, 1)));
-      queue.push(...model.children[queue[at]]);
+      for (const child of model.children[queue[at]]) queue.push(child);
     }
     return few.slice(0, most);
+  };
+  // The pictures among which a key is: those below a class, those that a model was asked about, or its own class's.
+  const listWith = (key, i) => {
+    const has = (list) => list.some((each) => each.key === key);
+    const near = [within(i, MAX_SAMPLES), i < 0 ? [] : judgedOf(i)].find(has);
+    if (near) return near;
+    for (const [group, read] of [
+      [loaded().judged, judgedOf],
+      [loaded().classes, of],
+    ]) {
+      const own = Object.keys(group).find((each) => group[each].some((record) => record[0] === key));
+      if (own !== undefined) return read(Number(own));
+    }
+    return [];
   };
   const firsts = new Map();
   const first = (i) => {
@@ -29,12 +51,13 @@ const makeSamples = ({ model, wnids }) => {
     return firsts.get(i);
   };
   const any = () => Object.keys(loaded().classes).length > 0;
-  return { of, judgedOf, within, first, any, forget: () => firsts.clear() };
+  return { of, judgedOf, within, listWith, first, any, forget: () => firsts.clear() };
 };
 
 const makeDialog = ({ model, hrefOf, opened, closed }) => {
   const dialog = byId("sample");
-  let list = [], at = 0;
+  let list = [],
+    at = 0;
   const shown = () => list[at];
   const row = (name, ...value) => element("div", {}, element("dt", {}, name), element("dd", {}, ...value));
   const classText = (i) => element("a", { href: hrefOf({ at: i, sample: "" }) }, model.names[i]);
@@ -43,10 +66,17 @@ const makeDialog = ({ model, hrefOf, opened, closed }) => {
     const image = element("img", { src: source, alt: `Sample of ${model.names[index]}` });
     const size = element("p", { class: "hint" });
     image.addEventListener("load", () => {
-      size.textContent = `Enlarged from ${image.naturalWidth} × ${image.naturalHeight} pixels, which this page holds; the shard has it in full.`;
+      const pixels = `${image.naturalWidth} × ${image.naturalHeight} pixels`;
+      size.textContent = `Enlarged from ${pixels}, which this page holds; the shard has it in full.`;
     });
-    const facts = element("dl", {}, row("Class", classText(index)), row("Key", element("code", {}, key)), row("Split", split),
-      row("Shard", element("code", {}, shard)));
+    const facts = element(
+      "dl",
+      {},
+      row("Class", classText(index)),
+      row("Key", element("code", {}, key)),
+      row("Split", split),
+      row("Shard", element("code", {}, shard)),
+    );
     if (guess >= 0) {
       const sure = probability === null ? "" : ` (${percent(probability)})`;
       facts.append(row("The model says", classText(guess), sure, guess === index ? " – right" : " – wrong"));
@@ -54,17 +84,30 @@ const makeDialog = ({ model, hrefOf, opened, closed }) => {
     const place = `${number.format(at + 1)} of ${number.format(list.length)}`;
     const previous = button("‹ Previous", () => turn(-1), { disabled: at === 0 });
     const next = button("Next ›", () => turn(1), { disabled: at === list.length - 1 });
-    const copy = button("Copy key", async () => {
-      await copyText(shown().key);
-      copy.textContent = "Copied";
-      setTimeout(() => { copy.textContent = "Copy key"; }, 1500);
-    }, { id: "copy-key" });
+    const copy = button(
+      "Copy key",
+      async () => {
+        await copyText(shown().key);
+        copy.textContent = "Copied";
+        setTimeout(() => {
+          copy.textContent = "Copy key";
+        }, 1500);
+      },
+      { id: "copy-key" },
+    );
     const had = dialog.contains(document.activeElement) ? document.activeElement.textContent : "";
     dialog.replaceChildren(
-      element("div", { class: "sample-head" }, element("h2", { id: "sample-name" }, model.names[index]),
-        button("×", close, { class: "close", "aria-label": "Close" })),
-      element("div", { class: "picture" }, image), size, facts,
-      element("div", { class: "sample-foot" }, previous, span("place", place), next, copy));
+      element(
+        "div",
+        { class: "sample-head" },
+        element("h2", { id: "sample-name" }, model.names[index]),
+        button("×", close, { class: "close", "aria-label": "Close" }),
+      ),
+      element("div", { class: "picture" }, image),
+      size,
+      facts,
+      element("div", { class: "sample-foot" }, previous, span("place", place), next, copy),
+    );
     const again = [...dialog.querySelectorAll("button:not([disabled])")].find((each) => each.textContent === had);
     (again ?? (next.disabled ? copy : next)).focus();
     say(`${model.names[index]}, sample ${place}, key ${key}`);
@@ -82,9 +125,13 @@ const makeDialog = ({ model, hrefOf, opened, closed }) => {
     draw();
     if (!isAsked) opened(shown(), false);
   };
-  const close = () => { if (dialog.open) dialog.close(); };
+  const close = () => {
+    if (dialog.open) dialog.close();
+  };
   dialog.addEventListener("close", () => closed());
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) close(); });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) close();
+  });
   dialog.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "ArrowRight") turn(1);

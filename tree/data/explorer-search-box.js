@@ -2,14 +2,21 @@
 const MAX_RESULTS = 50;
 
 const makeSearchBox = ({ model, search, choose, listAll }) => {
-  const box = byId("search"), results = byId("results"), panel = byId("found"), count = byId("found-count");
-  let hits = [], current = 0;
+  const box = byId("search"),
+    results = byId("results"),
+    panel = byId("found"),
+    count = byId("found-count");
+  let hits = [],
+    current = 0;
   const options = () => results.children;
   const mark = (at) => {
     options()[current]?.setAttribute("aria-selected", "false");
     current = Math.max(0, Math.min(at, options().length - 1));
     const chosen = options()[current];
-    if (!chosen) { box.removeAttribute("aria-activedescendant"); return; }
+    if (!chosen) {
+      box.removeAttribute("aria-activedescendant");
+      return;
+    }
     chosen.setAttribute("aria-selected", "true");
     chosen.scrollIntoView({ block: "nearest" });
     box.setAttribute("aria-activedescendant", chosen.id);
@@ -26,7 +33,8 @@ const makeSearchBox = ({ model, search, choose, listAll }) => {
   };
   const drawOption = (i, at, query) => {
     const made = element("li", { role: "option", id: `result-${at}`, "aria-selected": "false" });
-    const word = search.matched(i, query), name = model.names[i];
+    const word = search.matched(i, query),
+      name = model.names[i];
     made.append(element("span", { class: "name" }, ...marked(name, word === name ? query : "")));
     if (word && word !== name && word !== model.wnids[i]) {
       made.append(" ", element("span", { class: "matched" }, ...marked(word, query)));
@@ -41,28 +49,63 @@ const makeSearchBox = ({ model, search, choose, listAll }) => {
     if (hits.length) {
       const all = `${plural(hits.length, "class", "classes")} found`;
       const rest = hits.length > MAX_RESULTS ? `, first ${MAX_RESULTS} shown` : "";
-      return [all + rest, hits.length > 1 ? button("Show all in the list", () => { clear(); listAll(query); }) : null]
-        .filter(Boolean);
+      return [
+        all + rest,
+        hits.length > 1
+          ? button("Show all in the list", () => {
+              clear();
+              listAll(query);
+            })
+          : null,
+      ].filter(Boolean);
     }
     const near = search.nearest(query);
     if (!near) return ["0 classes found"];
-    const retry = button(near, () => { box.value = near; draw(); box.focus(); }, { class: "link" });
+    const retry = button(
+      near,
+      () => {
+        box.value = near;
+        draw();
+        box.focus();
+      },
+      { class: "link" },
+    );
     return ["0 classes found. Did you mean ", retry, "?"];
   };
-  const clear = () => { box.value = ""; draw(); };
-  const pick = (at) => { const hit = hits[at]; if (hit) { clear(); box.blur(); choose(hit.i); } };
+  const clear = () => {
+    box.value = "";
+    draw();
+  };
+  const pick = (at) => {
+    const hit = hits[at];
+    if (hit) {
+      clear();
+      box.blur();
+      choose(hit.i);
+    }
+  };
   box.addEventListener("input", draw);
   box.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" && box.value) mark(current + 1);
     else if (event.key === "ArrowUp" && box.value) mark(current - 1);
     else if (event.key === "Enter") pick(current);
-    else if (event.key === "Escape") { clear(); box.blur(); byId("tree").focus(); }
-    else return;
+    else if (event.key === "Escape") {
+      clear();
+      box.blur();
+      byId("tree").focus();
+    } else return;
     event.preventDefault();
   });
   document.addEventListener("pointerdown", (event) => {
     if (!event.target.closest(".search")) panel.hidden = true;
   });
-  box.addEventListener("focus", () => { if (box.value) draw(); });
-  return { focus: () => { box.focus(); box.select(); } };
+  box.addEventListener("focus", () => {
+    if (box.value) draw();
+  });
+  return {
+    focus: () => {
+      box.focus();
+      box.select();
+    },
+  };
 };

@@ -1,10 +1,11 @@
-// The search. Matches rank: a whole name or wnid, a whole lemma, the start of one, the start of a word in one, any part,
-// the gloss; among equals the larger subtree comes first: "dog" is the animal, not the andiron.
+// The search. Matches rank: a whole name or wnid, a whole lemma, the start of one, the start of a word in one, any
+// part, the gloss; among equals the larger subtree comes first: "dog" is the animal, not the andiron.
 const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 
 const makeSearch = (model, weight) => {
   const { size, wnids, names, lemmas, below, levels, byName } = model;
-  let words = null, glosses = null;
+  let words = null,
+    glosses = null;
   const prepare = () => {
     words = names.map((name, i) => `|${[name, wnids[i], ...lemmas[i]].map(folded).join("|")}|`);
     glosses = names.map((_, i) => ` ${folded(model.glossOf(i))} `);
@@ -26,31 +27,47 @@ const makeSearch = (model, weight) => {
     if (!words) prepare();
     const query = folded(text.trim()).replace(/\|/g, " ").replace(/\s+/g, " ");
     if (!query) return [];
-    const parts = query.split(" "), ranked = [];
+    const parts = query.split(" "),
+      ranked = [];
     for (let i = 0; i < size; i++) {
       let at = rank(i, query);
       if (at > 4 && hasAll(i, parts)) at = 5;
       if (at < 9) ranked.push({ i, at });
     }
-    ranked.sort((a, b) => (
-      a.at - b.at || below[b.i] - below[a.i] || weight[b.i] - weight[a.i] || levels[a.i] - levels[b.i] || byName(a.i, b.i)));
+    ranked.sort(
+      (a, b) =>
+        a.at - b.at ||
+        below[b.i] - below[a.i] ||
+        weight[b.i] - weight[a.i] ||
+        levels[a.i] - levels[b.i] ||
+        byName(a.i, b.i),
+    );
     return ranked;
   };
   // The word that was matched: the name itself, else the lemma or wnid, else nothing (the gloss).
   const matched = (i, text) => {
-    const query = folded(text.trim()), own = [names[i], ...lemmas[i], wnids[i]];
+    const query = folded(text.trim()),
+      own = [names[i], ...lemmas[i], wnids[i]];
     const is = [(word) => word === query, (word) => word.startsWith(query), (word) => word.includes(query)];
-    for (const test of is) { const word = own.find((each) => test(folded(each))); if (word) return word; }
+    for (const test of is) {
+      const word = own.find((each) => test(folded(each)));
+      if (word) return word;
+    }
     return "";
   };
   // The nearest names of a word that is nowhere, by edits; null if none is near.
   const nearest = (text) => {
-    const query = folded(text.trim()), most = Math.min(3, Math.floor(query.length / 3));
-    let best = null, least = most + 1;
+    const query = folded(text.trim()),
+      most = Math.min(3, Math.floor(query.length / 3));
+    let best = null,
+      least = most + 1;
     for (const i of most ? model.order : []) {
       for (const word of [names[i], ...lemmas[i]]) {
         const edits = distance(folded(word), query, least - 1);
-        if (edits < least) { least = edits; best = word; }
+        if (edits < least) {
+          least = edits;
+          best = word;
+        }
       }
     }
     return best;
@@ -58,7 +75,7 @@ const makeSearch = (model, weight) => {
   return { find, matched, nearest };
 };
 
-// How many letters to change, add, leave out or swap with the next to get from one word to another, or more than `most`.
+// How many letters to change, add, leave out or swap to get from one word to another, or more than `most`.
 const distance = (a, b, most) => {
   if (Math.abs(a.length - b.length) > most) return most + 1;
   let [older, before] = [[], Array.from({ length: b.length + 1 }, (_, at) => at)];
@@ -77,7 +94,8 @@ const distance = (a, b, most) => {
 
 // The part of a word that was typed is marked.
 const marked = (word, text) => {
-  const query = text.trim(), at = query ? folded(word).indexOf(folded(query)) : -1;
+  const query = text.trim(),
+    at = query ? folded(word).indexOf(folded(query)) : -1;
   if (at < 0 || folded(word).length !== word.length) return [word];
   return [word.slice(0, at), element("mark", {}, word.slice(at, at + query.length)), word.slice(at + query.length)];
 };

@@ -6,22 +6,27 @@ const unpacked = async (text) => {
 };
 
 const explore = () => {
-  const model = makeModel(data), measures = makeMeasures(data, model);
+  const model = makeModel(data),
+    measures = makeMeasures(data, model);
   const measureOf = (id) => measures.find((measure) => measure.id === id);
   const main = byId("explorer");
-  let state = { ...DEFAULTS }, found = null, applied = null, filterKey = "", pushed = false;
+  let state = { ...DEFAULTS },
+    found = null,
+    applied = null,
+    filterKey = "",
+    pushed = false;
 
   const changed = (changes) => {
-    const next = { ...state, ...changes };
-    if ("at" in changes && !("sample" in changes)) next.sample = "";
-    if (("at" in changes || "sample" in changes || "flat" in changes) && !("view" in changes)) next.view = "";
+    const next = { ...state, sample: "", ...changes };
+    if (("at" in changes || "flat" in changes) && !("view" in changes)) next.view = "";
     return next;
   };
   const hrefOf = (changes) => hashOf(changed(changes), model.wnids);
   const go = (changes, { replace = false } = {}) => {
     const hash = hrefOf(changes);
     if (hash === (location.hash || "#")) return;
-    if (replace) history.replaceState(null, "", hash); else history.pushState(null, "", hash);
+    if (replace) history.replaceState(null, "", hash);
+    else history.pushState(null, "", hash);
     follow();
   };
 
@@ -29,33 +34,67 @@ const explore = () => {
   const filter = makeFilter({ model, measures, measureOf, search });
   const samples = makeSamples({ model });
   const dialog = makeDialog({
-    model, hrefOf,
-    opened: (picture, isTurn) => { pushed ||= !isTurn; go({ sample: picture.key }, { replace: isTurn }); },
+    model,
+    hrefOf,
+    opened: (picture, isTurn) => {
+      pushed ||= !isTurn;
+      go({ sample: picture.key }, { replace: isTurn });
+    },
     closed: () => {
       if (!state.sample) return;
-      if (pushed) history.back(); else go({ sample: "" }, { replace: true });
+      if (pushed) history.back();
+      else go({ sample: "" }, { replace: true });
       pushed = false;
     },
   });
   const map = makeMap({ model, measures, measureOf, pictureOf: samples.first, hrefOf, go });
   const detail = makeDetail({ model, measures, measureOf, samples, hrefOf, openPicture: dialog.open, sections, map });
-  const showPane = (pane) => { main.dataset.pane = pane; drawNav(); };
+  const showPane = (pane) => {
+    main.dataset.pane = pane;
+    drawNav();
+  };
   const rows = makeRows({
-    model, measureOf,
+    model,
+    measureOf,
     select: (i, isKey) => go({ at: i }, { replace: isKey }),
-    leave: () => { if (matchMedia("(max-width: 760px)").matches) showPane("detail"); },
+    leave: () => {
+      if (matchMedia("(max-width: 760px)").matches) showPane("detail");
+    },
   });
   const searchBox = makeSearchBox({
-    model, search,
-    choose: (i) => { go({ at: i }); showPane("detail"); byId("tree").focus({ preventScroll: true }); },
-    listAll: (q) => { go({ q, flat: true, view: "" }); showPane("tree"); },
+    model,
+    search,
+    choose: (i) => {
+      go({ at: i });
+      showPane("detail");
+      byId("tree").focus({ preventScroll: true });
+    },
+    listAll: (q) => {
+      go({ q, flat: true, view: "" });
+      showPane("tree");
+    },
   });
   const form = makeFilterForm({ model, measures, measureOf, filter, go });
   const plots = makePlots({ model, measures, measureOf, hrefOf });
-  addView({ id: "plots", name: "Plots", draw: (container) => container.replaceChildren(...plots.draw()), hidden: !plots.draw().length });
+  addView({
+    id: "plots",
+    name: "Plots",
+    draw: (container) => container.replaceChildren(...plots.draw()),
+    hidden: !plots.draw().length,
+  });
   startTools({ model, measures, measureOf, rows, go, stateNow: () => state });
   for (const start of extensions) {
-    start({ model, measures, measureOf, samples, hrefOf, go, classLink: detail.classLink, openPicture: dialog.open, stateNow: () => state });
+    start({
+      model,
+      measures,
+      measureOf,
+      samples,
+      hrefOf,
+      go,
+      classLink: detail.classLink,
+      openPicture: dialog.open,
+      stateNow: () => state,
+    });
   }
 
   const drawNav = () => {
@@ -67,7 +106,15 @@ const explore = () => {
     }
   };
   const startNav = () => {
-    const pane = (name, text, kind) => button(text, () => { go({ view: "" }); showPane(name); }, { "data-pane": name, class: kind });
+    const pane = (name, text, kind) =>
+      button(
+        text,
+        () => {
+          go({ view: "" });
+          showPane(name);
+        },
+        { "data-pane": name, class: kind },
+      );
     byId("views").append(pane("tree", "Tree", "narrow"), pane("detail", "Explore", ""));
     for (const { id, name, hidden } of views.filter((view) => !view.hidden)) {
       byId("views").append(button(name, () => go({ view: id }), { "data-view": id }));
@@ -78,32 +125,48 @@ const explore = () => {
     const view = views.find(({ id }) => id === state.view);
     main.hidden = !!view;
     byId("view").hidden = !view;
-    if (!view) { state.view = ""; byId("view").replaceChildren(); return; }
+    if (!view) {
+      state.view = "";
+      byId("view").replaceChildren();
+      return;
+    }
     byId("view").setAttribute("aria-label", view.name);
     view.draw(byId("view"));
   };
   const drawSample = () => {
-    if (!state.sample) { dialog.close(); return; }
+    if (!state.sample) {
+      dialog.close();
+      return;
+    }
     if (dialog.shows(state.sample)) return;
-    const lists = [samples.within(state.at, MAX_SAMPLES), state.at < 0 ? [] : samples.judgedOf(state.at)];
-    const list = lists.find((pictures) => pictures.some(({ key }) => key === state.sample));
-    if (list) dialog.open(list, list.findIndex(({ key }) => key === state.sample), true);
+    const list = samples.listWith(state.sample, state.at);
+    if (list.length)
+      dialog.open(
+        list,
+        list.findIndex(({ key }) => key === state.sample),
+        true,
+      );
   };
   const follow = () => {
-    if (applied === location.hash) return;
-    applied = location.hash;
     state = stateOf(location.hash, model.indexOf);
+    const address = hashOf({ ...state, sample: "" }, model.wnids) + state.unknown;
+    if (applied !== address) drawState();
+    applied = address;
+    drawSample();
+  };
+  const drawState = () => {
     const key = FILTERS.map((name) => state[name]).join("\n");
-    if (key !== filterKey) { found = filter.apply(state); filterKey = key; }
+    if (key !== filterKey) {
+      found = filter.apply(state);
+      filterKey = key;
+    }
     byId("filter-count").textContent = found ? `(${filter.words(state).length})` : "";
     drawView();
     drawNav();
     form.draw(state, found);
-    drawTools({ state, measures, rows });
     rows.draw(state, found);
-    drawTools({ state, measures, rows });
+    drawTools({ state, rows });
     detail.draw(state, found);
-    drawSample();
   };
   startNav();
   startHeader(model, measureOf);
@@ -116,15 +179,27 @@ const explore = () => {
   });
   follow();
   document.documentElement.dataset.ready = "tree";
+  performance.mark("interactive");
   // Thumbnails follow this script in the page, so that the tree appears first.
   const withPictures = () => {
-    if (samples.any()) { samples.forget(); detail.draw(state, found); drawSample(); }
+    if (samples.any()) {
+      samples.forget();
+      detail.draw(state, found);
+      drawSample();
+    }
     document.documentElement.dataset.ready = "all";
   };
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", withPictures); else withPictures();
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", withPictures);
+  else withPictures();
 };
 
-unpacked(byId("data").textContent).then((value) => { data = value; explore(); }).catch((error) => {
-  byId("summary").textContent = `This page cannot unpack its data: ${error.message}. It needs a browser of 2023 or later.`;
-  throw error;
-});
+unpacked(byId("data").textContent)
+  .then((value) => {
+    data = value;
+    explore();
+  })
+  .catch((error) => {
+    byId("summary").textContent =
+      `This page cannot unpack its data: ${error.message}. It needs a browser of 2023 or later.`;
+    throw error;
+  });

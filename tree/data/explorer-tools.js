@@ -1,13 +1,25 @@
-// The controls above the tree, the header's line, and how further files join in: `extend` is called with the page's parts,
-// `addView` makes a view with a button and an address, `addDetail` a section in the page of a class.
-const extensions = [], views = [], sections = [];
-const extend = (start) => { extensions.push(start); };
-const addView = (view) => { views.push(view); };
-const addDetail = (draw) => { sections.push(draw); };
+// The controls above the tree, the header's line, and how further files join in: `extend` is called with the page's
+// parts, `addView` makes a view with a button and an address, `addDetail` a section in the page of a class.
+const extensions = [],
+  views = [],
+  sections = [];
+const extend = (start) => {
+  extensions.push(start);
+};
+const addView = (view) => {
+  views.push(view);
+};
+const addDetail = (draw) => {
+  sections.push(draw);
+};
 
 const startTools = ({ model, measures, rows, go, stateNow }) => {
-  const sort = byId("sort"), expand = byId("expand");
-  sort.append(...measures.filter(({ hidden }) => !hidden).map(({ id, name }) => option(id, name)), option("name", "name"));
+  const sort = byId("sort"),
+    expand = byId("expand");
+  sort.append(
+    ...measures.filter(({ hidden }) => !hidden).map(({ id, name }) => option(id, name)),
+    option("name", "name"),
+  );
   sort.addEventListener("change", () => go({ sort: sort.value, turned: false }, { replace: true }));
   byId("turn").addEventListener("click", () => go({ turned: !stateNow().turned }, { replace: true }));
   byId("as-tree").addEventListener("click", () => go({ flat: false }));
@@ -26,7 +38,9 @@ const startTools = ({ model, measures, rows, go, stateNow }) => {
 };
 
 const drawTools = ({ state, rows }) => {
-  const by = rows.measure(), sort = byId("sort"), turn = byId("turn");
+  const by = rows.measure(),
+    sort = byId("sort"),
+    turn = byId("turn");
   sort.value = state.sort === "name" ? "name" : by.id;
   const isUp = state.sort === "name" ? !state.turned : (by.better === "high") !== state.turned;
   turn.textContent = isUp ? "↑" : "↓";
@@ -34,7 +48,14 @@ const drawTools = ({ state, rows }) => {
   byId("as-tree").setAttribute("aria-pressed", `${!state.flat}`);
   byId("as-list").setAttribute("aria-pressed", `${state.flat}`);
   byId("expand").hidden = state.flat || byId("expand").options.length < 3;
-  const within = by.id === "classes" ? ", itself and below" : by.id === "level" ? "" : state.flat ? " of the class itself" : ", with those below";
+  const within =
+    by.id === "classes"
+      ? ", itself and below"
+      : by.id === "level"
+        ? ""
+        : state.flat
+          ? " of the class itself"
+          : ", with those below";
   byId("column").textContent = by.name + within;
   byId("tree").setAttribute("aria-label", state.flat ? "List of classes" : "Class hierarchy");
 };
@@ -42,7 +63,14 @@ const drawTools = ({ state, rows }) => {
 const startHeader = (model, measureOf) => {
   const parts = [plural(model.size, "class", "classes"), plural(data.weights.length, "level", "levels")];
   const images = measureOf("images");
-  if (images) parts.push(plural(model.roots.reduce((sum, i) => sum + images.total[i], 0), "image", "images"));
+  if (images)
+    parts.push(
+      plural(
+        model.roots.reduce((sum, i) => sum + images.total[i], 0),
+        "image",
+        "images",
+      ),
+    );
   if (data.source !== "none") parts.push(data.source);
   if (data.rule !== "none") parts.push(`parents: ${data.rule}`);
   if (data.overlay) parts.push(data.overlay.title);
