@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import PREP, prep
+from commands import PREP, error_lines, prep
 from kills import OPTIONS, draw_dump, progress
 from processes import descendants, lives, until
 
@@ -165,7 +165,7 @@ def test_a_missing_package_is_one_line_with_the_extra_that_installs_it(dataset, 
     program, *given = arguments.split()
     code = f"import sys\nsys.modules[{package!r}] = None\nfrom in21k.{program}.cli.main import main\nmain({given!r})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    lines = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
+    lines = error_lines(run.stderr)
     assert run.returncode == 1
     assert len(lines) == 1, run.stderr
     assert lines[0].startswith(f"in21k-{program}: error: ")
@@ -204,7 +204,7 @@ def test_a_stopped_preparation_leaves_nothing_behind_and_continues(tmp_path, num
         assert signal.SIGTERM not in signals(process, "SigCgt") | signals(process, "SigIgn")
     run.send_signal(number)
     _, errors = run.communicate(timeout=60)
-    lines = [line for line in errors.splitlines() if line and not line.startswith("note: ")]
+    lines = [line for line in error_lines(errors) if line]
     assert lines == [f"in21k-prep: {said}; run the same command again to continue"]
     assert run.returncode == 128 + number
     until(lambda: not any(map(lives, below)), 30)

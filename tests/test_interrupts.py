@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import PREP, digests, prep
+from commands import PREP, digests, error_lines, prep
 from kills import OPTIONS, draw_dump, progress
 from processes import descendants, until
 from small_dataset import write_dataset
@@ -30,7 +30,7 @@ def press_ctrl_c(run: subprocess.Popen[str]) -> list[str]:
     assert run.poll() is None, run.communicate()[1]
     os.killpg(run.pid, signal.SIGINT)
     _, errors = run.communicate(timeout=120)
-    return [line for line in errors.splitlines() if line and not line.startswith("note: ")]
+    return [line for line in error_lines(errors) if line]
 
 
 def servers(run: subprocess.Popen[str]) -> int:
@@ -82,7 +82,7 @@ def test_ctrl_c_while_a_worker_starts_is_one_line(tmp_path):
     script.write_text(INTERRUPTED_START)
     run = start([sys.executable, str(script), *map(str, ("run", raw, tmp_path / "work", tmp_path / "out", *OPTIONS))])
     _, errors = run.communicate(timeout=120)
-    lines = [line for line in errors.splitlines() if line and not line.startswith("note: ")]
+    lines = [line for line in error_lines(errors) if line]
     assert lines == ["in21k-prep: interrupted; run the same command again to continue"]
     assert run.returncode == 130
 

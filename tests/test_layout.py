@@ -23,7 +23,7 @@ ORDER = {
         ["verify"],
     ],
     "prep": [
-        ["errors", "records", "without_pandas", "progress_bar"],
+        ["errors", "records", "without_pandas"],
         ["tables", "executor", "bucket_sort"],
         ["raw", "images", "demo", "hierarchy"],
         ["duplicates"],

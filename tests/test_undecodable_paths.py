@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import PREP
+from commands import PREP, error_lines
 from dumps import PIPELINE
 from train_runs import FIXED
 
@@ -52,7 +52,7 @@ REFUSED = {
 @pytest.mark.parametrize("command", REFUSED.values(), ids=REFUSED)
 def test_what_pyarrow_reads_or_writes_is_refused_in_one_line(folder, command):
     done = run_in(folder, *command)
-    lines = [line for line in done.stderr.decode().splitlines() if not line.startswith("note: ")]
+    lines = error_lines(done.stderr.decode())
     assert done.returncode == 1
     assert len(lines) == 1, done.stderr.decode()
     assert lines[0].endswith(f": error: {NO_UTF8}")

@@ -38,6 +38,7 @@ from in21k.prep.stages.shard import require_same_output, write_shards
 from in21k.prep.stages.split import split_images
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import json_option, with_options
+from in21k.shards_manifest.command.progress import stage
 from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.command.typed import typed_again
 from in21k.shards_manifest.manifest import Manifest
@@ -47,6 +48,8 @@ _SLOW_PILLOW = (
     "stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/choosing.md says how to install it"
 )
 
+_STAGES = 4
+"""Of `run`."""
 
 @command("filter")
 @raw_argument
@@ -160,9 +163,12 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     if not is_dry:
         start_early(workers)
     with rehearsal(dump, folder) if is_dry else nullcontext(folder) as place:
-        filter_stage.filter_classes(dump, place, filtering)
+        with stage(1, _STAGES, "filter"):
+            filter_stage.filter_classes(dump, place, filtering)
         print_findings(taxonomy_findings(place), note)
-        note_unmatched(split_images(place, split))
+        with stage(2, _STAGES, "split"):
+            record = split_images(place, split)
+        note_unmatched(record)
         require_same_output(place, output, resize, shard)
         if is_dry or not (chosen["force"] or is_resized(place)):
             seconds = THOROUGH_SECONDS if is_dry else QUICK_SECONDS
@@ -176,8 +182,10 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
         return
 
     def stages() -> Manifest:
-        resize_images(folder, resize, workers, chosen["memory"], dump)
-        return write_shards(folder, output, shard, workers, against)
+        with stage(3, _STAGES, "resize"):
+            resize_images(folder, resize, workers, chosen["memory"], dump)
+        with stage(4, _STAGES, "shard"):
+            return write_shards(folder, output, shard, workers, against)
 
     _print_dataset("run", with_sound_parts(stages, note), out, as_json)
 

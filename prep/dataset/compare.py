@@ -7,7 +7,7 @@ import numpy as np
 
 from in21k.prep.dataset.image_digests import ImageList, list_images
 from in21k.prep.executor import Workers
-from in21k.prep.progress_bar import progress_bar
+from in21k.shards_manifest.command.progress import BYTES, Progress
 from in21k.shards_manifest.manifest import SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.storage.location import Location
 
@@ -52,7 +52,7 @@ def compare_datasets(first: Location, second: Location, workers: Workers) -> Com
     shards = [[shard for split in SPLITS for shard in manifest.splits[split]] for manifest in manifests]
     shared = {shard.sha256 for shard in shards[0]} & {shard.sha256 for shard in shards[1]}
     unread = sum(shard.bytes for side in shards for shard in side if shard.sha256 not in shared)
-    with progress_bar("compare", "B", unread) as bar:
+    with Progress("compare", BYTES, unread) as bar:
         one, other = (
             list_images(location, manifest, shared, workers.count, bar.update)
             for location, manifest in zip((first, second), manifests, strict=True)

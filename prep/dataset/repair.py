@@ -1,5 +1,6 @@
 """Repair of a prepared dataset: the files that `verify` blames are rewritten from the parts in the work folder."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from in21k.prep.stages.record import PARTS, locked, required
 from in21k.prep.stages.shard import ShardParameters, require_made_from, write_shards
 from in21k.prep.stages.shard_files import ShardPlan, ShardTask, index_shard, plan_shards, reopen, write_shard, writing
 from in21k.prep.tables import write_table
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.json_file import read_json_bytes
 from in21k.shards_manifest.manifest import (
@@ -95,9 +97,10 @@ def _rewrite(
     plan = _plan(work, output, parameters, workers)
     broken = [task for task in plan.tasks if task.path in damaged]
     with ThreadPoolExecutor(workers.count) as pool:
-        list(pool.map(write_shard, broken))
+        _all(pool.map(write_shard, broken), "repair", len(broken))
         if SAMPLES in damaged:
-            list(pool.map(index_shard, (task for task in plan.tasks if task.path not in damaged)))
+            sound = [task for task in plan.tasks if task.path not in damaged]
+            _all(pool.map(index_shard, sound), "list samples", len(sound))
             _write_sample_table(plan, manifest)
     written = [task.path for task in broken] + sorted(damaged & {SAMPLES})
     if lost := sorted(damaged & set(manifest.tables) - {SAMPLES}):
@@ -109,6 +112,13 @@ def _rewrite(
         written += lost
     _require_same_bytes(output, manifest, broken, written)
     return written + write_sidecars(output, manifest)
+
+
+def _all(done: Iterable[object], what: str, shards: int) -> None:
+    """Wait for what is done to shards, one after another, and show how far it has come."""
+    with Progress(what, "shard", shards) as bar:
+        for _ in done:
+            bar.update()
 
 
 def _plan(work: Location, output: Location, parameters: ShardParameters, workers: Workers) -> ShardPlan:

@@ -1,7 +1,7 @@
 """Verification of a prepared dataset with a progress bar, on threads, or on processes if images are decoded."""
 
 from in21k.prep.executor import Workers, run_tasks
-from in21k.prep.progress_bar import progress_bar
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.verify.checks import Runner, Verdict, in_threads, verify
 from in21k.shards_manifest.verify.findings import Depth
@@ -18,13 +18,8 @@ def check_dataset(dataset: Location, depth: Depth, workers: Workers) -> Verdict:
     Raises:
         DatasetError: there is no dataset, or workers keep dying.
     """
-    with progress_bar("verify", "shard", 0) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return verify(dataset, depth, _runner(depth, workers), advance)
+    with Progress("verify", "shard", 0) as bar:
+        return verify(dataset, depth, _runner(depth, workers), bar.reach)
 
 
 def _runner(depth: Depth, workers: Workers) -> Runner:

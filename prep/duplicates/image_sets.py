@@ -15,8 +15,8 @@ from in21k.prep.duplicates.hashing import ImagePlace, hash_images, read_images
 from in21k.prep.duplicates.twins import IntArray
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
-from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.names import ACCEPTED_SUFFIXES, printable
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.manifest import MANIFEST, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.sidecars import class_names
@@ -48,7 +48,7 @@ class ListedSet:
 
     def hashed(self, workers: Workers) -> tuple[Fingerprints, tuple[tuple[int, str], ...]]:
         """Return the fingerprints of its images, and those that cannot be read, with the reason."""
-        with progress_bar("hash", "img", len(self)) as bar:
+        with Progress("hash", "image", len(self)) as bar:
             found = hash_images(self.root, self.places, workers, bar.update)
         return Fingerprints.of_rows(found.rows), found.faults
 
@@ -115,7 +115,7 @@ class PreparedSet:
         Where an older version wrote no fingerprints, the shards are read; digests of the files are then unknown.
         """
         parts, faults = [], []
-        with progress_bar("hash", "img", len(self)) as bar:
+        with Progress("hash", "image", len(self)) as bar:
             for at, shard in enumerate(self.shards):
                 table = self.table.fingerprints(*shard)
                 stored, known = Fingerprints.of_table(table) if table is not None else (None, None)

@@ -15,7 +15,7 @@ from in21k.prep.duplicates.fingerprints import Fingerprints
 from in21k.prep.duplicates.search import MOST_DISTANCE, Hashes, NearPairs, Targets, choices, near_pairs
 from in21k.prep.errors import PrepError
 from in21k.prep.images.fingerprint import CROPS, MIRRORED
-from in21k.prep.progress_bar import progress_bar
+from in21k.shards_manifest.command.progress import Progress
 
 IntArray = npt.NDArray[np.int64]
 
@@ -167,8 +167,8 @@ def _targets(groups: Groups, found: Fingerprints, crops: bool) -> list[Targets]:
 def _near_pairs(hashes: Hashes, targets: list[Targets], distance: int, threads: int) -> Iterator[NearPairs]:
     """Yield what `near_pairs` yields, under a progress bar."""
     if len(hashes):
-        with progress_bar("search", "step", len(choices(len(hashes), len(hashes), distance))) as bar:
-            yield from near_pairs(hashes, targets, distance, threads, lambda done: bar.update(done - bar.n))
+        with Progress("search", "step", len(choices(len(hashes), len(hashes), distance))) as bar:
+            yield from near_pairs(hashes, targets, distance, threads, bar.reach)
 
 
 def _packed(near: NearPairs) -> npt.NDArray[np.uint64]:

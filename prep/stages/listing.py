@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from in21k.prep.bucket_sort import BucketSort
-from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.dump import MixedDump, RawBatch, RawClass, RawDump
 from in21k.prep.records import IMAGES_SCHEMA, RawImage, Reject
 from in21k.prep.stages.mixed_order import images_in_class_order
 from in21k.prep.stages.record import IMAGES
 from in21k.prep.tables import TableWriter, table_writer
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.storage.location import Location
 
 
@@ -42,13 +42,13 @@ def list_images(dump: RawDump | MixedDump, work: Location, stage: str, *, respli
     """
     listed = Listed()
     batches = dump.batches() if dump.is_mixed else map(_batch, dump.classes())
-    with _table(work, dump.is_mixed) as table, progress_bar(stage, dump.unit, dump.size) as bar:
+    with _table(work, dump.is_mixed) as table, Progress(stage, dump.unit, dump.size) as bar:
         for batch in batches:
             images = [image._replace(given_split="") for image in batch.images] if resplit else batch.images
             _count(batch, images, listed)
             if images:
                 table.extend(batch.wnids, *zip(*images, strict=True))
-            bar.update(batch.end - bar.n)
+            bar.reach(batch.end)
     return listed
 
 

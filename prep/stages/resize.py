@@ -15,7 +15,6 @@ from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.images.fingerprint import Fingerprint, Fingerprinter
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import Resized, decoder_versions, resize_image
-from in21k.prep.progress_bar import progress_bar
 from in21k.prep.raw.dump import identity_of
 from in21k.prep.raw.open import open_raw, open_source
 from in21k.prep.raw.read_ahead import read_ahead
@@ -47,6 +46,7 @@ from in21k.prep.stages.record import (
     write_record,
 )
 from in21k.prep.stages.select import ImageSelection
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.images.faults import ImageError, ImageFault
 from in21k.shards_manifest.storage.location import Location, locate
 
@@ -123,7 +123,7 @@ def resize_images(
         todo = [task for task in tasks if not is_complete(folder, task.number)]
         total = sum(part.images for part in parts)
         done = total - sum(task.part.images for task in todo)
-        with progress_bar(STAGE, "img", total, done) as bar:
+        with Progress(STAGE, "image", total, done) as bar:
             for images in run_tasks(resize_part, todo, workers):
                 bar.update(images)
         counts = _counts(work, len(parts), list(wnids))

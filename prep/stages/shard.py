@@ -11,13 +11,13 @@ from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.images.parameters import ResizeParameters
 from in21k.prep.images.resize_image import decoder_versions
-from in21k.prep.progress_bar import progress_bar
 from in21k.prep.stages.describe import describe
 from in21k.prep.stages.drop import DropParameters, settle_drops
 from in21k.prep.stages.labels import require_rule
 from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.record import StageRecord, read_record, require_same, required
 from in21k.prep.stages.shard_files import plan_shards, write_shard, writing
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.json_file import is_count, parse_json, read_json_bytes, require_mapping
 from in21k.shards_manifest.manifest import MANIFEST, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.markers import UNFINISHED
@@ -114,7 +114,7 @@ def write_shards(
         plan = plan_shards(work, output, parameters.samples_per_shard, dropped)
         todo = [task for task in plan.tasks if not task.is_complete()]
         total = sum(map(len, plan.orders.values()))
-        with progress_bar(STAGE, "img", total, total - sum(len(task.samples) for task in todo)) as bar:
+        with Progress(STAGE, "image", total, total - sum(len(task.samples) for task in todo)) as bar:
             for samples in run_tasks(write_shard, todo, workers):
                 bar.update(samples)
         plan.write_sample_table()

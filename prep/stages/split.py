@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
-from in21k.prep.progress_bar import progress_bar
 from in21k.prep.records import (
     IMAGES_SCHEMA,
     SPARE,
@@ -46,6 +45,7 @@ from in21k.prep.stages.reject_rows import RejectRows
 from in21k.prep.stages.select import ImageSelection, spares
 from in21k.prep.stages.split_lists import SplitLists, read_split_lists
 from in21k.prep.tables import table_writer, write_table
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.key_hashes import SELECTION, keyed_hash
 from in21k.shards_manifest.storage.location import Location
 
@@ -101,7 +101,7 @@ def split_images(work: Location, parameters: SplitParameters) -> StageRecord:
         kept = _kept_classes(work, parameters.val_per_class)
         total = sum(count for _, count in kept.values())
         splits: Counter[str] = Counter()
-        with _split_table(work, total, is_mixed(before)) as add, progress_bar(STAGE, "img", total) as bar:
+        with _split_table(work, total, is_mixed(before)) as add, Progress(STAGE, "image", total) as bar:
             for wnid, images in _images_by_class(work / IMAGES, {wnid: count for wnid, (_, count) in kept.items()}):
                 columns = _split_class(wnid, kept[wnid][0], images, choice)
                 if not columns[0]:

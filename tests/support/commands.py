@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
+from spoken import without_progress
 
 PREP = (sys.executable, "-m", "in21k.prep")
 
@@ -23,7 +24,7 @@ class RefusedError(Exception):
 def error_lines(stderr: str) -> list[str]:
     """Return the lines of stderr that are errors: no notes, and not how a command is used, above an error in that."""
     beside = ("note: ", "Usage: ", "Try ")
-    return [line for line in stderr.splitlines() if not line.startswith(beside)]
+    return [line for line in without_progress(stderr).splitlines() if not line.startswith(beside)]
 
 
 def call(command: str, *arguments) -> dict[str, Any]:
