@@ -51,6 +51,7 @@ _SLOW_PILLOW = (
 _STAGES = 4
 """Of `run`."""
 
+
 @command("filter")
 @raw_argument
 @work_argument
