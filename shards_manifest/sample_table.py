@@ -213,6 +213,16 @@ class SampleTable:
             return None
         return self._read(split, shard, FINGERPRINTS.names)
 
+    def file_digests(self, split: str, shard: int) -> pa.ChunkedArray | None:
+        """Return the column `file_digest` of a shard's samples, None if an older version wrote the table.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        if "file_digest" not in self._file.schema_arrow.names:
+            return None
+        return self._read(split, shard, ["file_digest"])["file_digest"]
+
     def _read(self, split: str, shard: int, columns: list[str]) -> pa.Table:
         group = self._first_group[split] + shard
         try:

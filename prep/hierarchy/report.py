@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from in21k.prep.hierarchy.repeats import repeated_files
 from in21k.prep.hierarchy.source import dataset_tree, read_source
 from in21k.prep.hierarchy.thumbnails import thumbnails
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
@@ -48,7 +49,9 @@ def write_report(
         subtree = found.table["images_subtree"].to_numpy()
         pictures, side = thumbnails(dataset, manifest, subtree, budget)
         title = str(manifest.source.get("name", "dataset"))
-        page = explorer_page(found.table, title, pictures, census=_census(dataset, manifest))
+        repeats = repeated_files(dataset, manifest)
+        measures = [repeats] if repeats else []
+        page = explorer_page(found.table, title, pictures, measures, _census(dataset, manifest))
     else:
         found = read_source(source, EdgeTaxonomy(read_edges(edges), rule) if edges else WordNet(rule))
         pictures, side = {}, 0

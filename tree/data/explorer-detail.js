@@ -100,6 +100,12 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
     );
   };
 
+  // WordNet's examples stand in quotation marks behind the definition.
+  const gloss = (text) => {
+    const [examples = ""] = text.match(/[;:,]\s*".*$/s) ?? [];
+    const definition = text.slice(0, text.length - examples.length);
+    return element("p", { class: "gloss" }, definition, examples ? span("hint", examples) : null);
+  };
   const drawClass = (i) => {
     const title = element("h2", { tabindex: "-1", id: "class-name" }, names[i]);
     const own = wnids[i] === names[i] ? null : span("wnid", wnids[i]);
@@ -108,7 +114,7 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       ...[
         path(i),
         element("div", { class: "title" }, title, own),
-        model.glossOf(i) ? element("p", { class: "gloss" }, model.glossOf(i)) : null,
+        model.glossOf(i) ? gloss(model.glossOf(i)) : null,
         lemmas[i].length ? element("p", { class: "also" }, "also: ", lemmas[i].join(", ")) : null,
         pictures.length
           ? element("h3", {}, children[i].length ? "Samples of the class and those below" : "Samples")

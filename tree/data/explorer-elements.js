@@ -21,19 +21,13 @@ const button = (text, action, attributes = {}) => {
 
 const number = new Intl.NumberFormat("en-US");
 const plural = (count, one, more) => `${number.format(count)} ${count === 1 ? one : more}`;
-// 950, 12,300, 1.2M: short enough for a bar or a tile.
-const short = (value) =>
-  value >= 1e6
-    ? `${+(value / 1e6).toPrecision(3)}M`
-    : value >= 1e5
-      ? `${+(value / 1e3).toPrecision(3)}k`
-      : number.format(
-          +value.toPrecision(3) === Math.round(value)
-            ? value
-            : Math.abs(value) < 10
-              ? +value.toPrecision(3)
-              : Math.round(value),
-        );
+// 0.25, 950, 12.3k, 1.2M: short enough for a bar or a tile.
+const rounded = (value) => +value.toPrecision(3);
+const short = (value) => {
+  if (value >= 1e6) return `${rounded(value / 1e6)}M`;
+  if (value >= 1e4) return `${rounded(value / 1e3)}k`;
+  return number.format(Math.abs(value) < 10 ? rounded(value) : Math.round(value));
+};
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 2 : 1)} %`;
 const labelOfOption = (select) => select.options[select.selectedIndex]?.textContent ?? "";
 const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -27,6 +27,7 @@ const makePainter = ({ canvas, model, pictureOf }) => {
   const fill = ({ x, y, w, h }, rgb) => {
     pen.fillStyle = css(rgb);
     pen.fillRect(x + 0.5, y + 0.5, Math.max(0.5, w - 1), Math.max(0.5, h - 1));
+    if (w > 5 && h > 5) pen.strokeRect(x + 0.5, y + 0.5, w - 1, h - 1);
   };
   const name = (i, { x, y, w }, rgb) => {
     pen.fillStyle = inkOn(rgb);
@@ -77,6 +78,7 @@ const makePainter = ({ canvas, model, pictureOf }) => {
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.font = "11px system-ui, sans-serif";
     pen.textBaseline = "middle";
+    pen.strokeStyle = "rgb(128 128 128 / 28%)"; // parts neighbors of one color
     scene.parts.forEach((part, at) => {
       fill(scene.placed[at], scene.shades[at]);
       if (part.hasInside) inside(part, scene.placed[at], 1);

@@ -14,6 +14,7 @@ const makeMeasures = (data, model) => {
       total = whole.map((value, i) => (by[i] ? value / by[i] : NaN));
     }
     const measure = { id, name, kind, own, total, help: "", better: "neither", hidden: false, ...more };
+    if (kind === "count" && measure.better === "low" && !measure.reason) measure.flag ??= `has ${name}`;
     measure.text = (value) => (Number.isNaN(value) || value === undefined ? "–" : TEXTS[kind](value));
     // What colors a class on the map: the mean of the classes of a subtree where the measure counts something.
     measure.tint = kind === "count" ? total.map((value, i) => value / (below[i] + 1)) : total;

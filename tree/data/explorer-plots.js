@@ -51,11 +51,20 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
     }
     return counts;
   };
+  // Bars that differ by far are drawn by their logarithms, which is said.
+  const isSteep = (bars) => {
+    const filled = bars.flatMap(({ value, parts }) => (parts ?? [{ value }]).map((part) => part.value)).filter(Boolean);
+    return filled.length > 1 && Math.max(...filled) > 100 * Math.min(...filled);
+  };
+  const histogram = (wanted) => {
+    const log = isSteep(wanted.bars);
+    return barChart({ ...wanted, log, note: [wanted.note, log ? "On a logarithmic scale." : ""].join(" ").trim() });
+  };
   const perClass = (title, measure, values, note) => {
     const bins = binsOf(values),
       counts = countIn(values, bins),
       most = values.reduce((a, b) => Math.max(a, b), 0);
-    return barChart({
+    return histogram({
       title,
       note,
       unit: `${measure.name} of a class`,
@@ -87,7 +96,8 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
     const bins = binsOf(every, census.min > 0 ? [census.min] : []);
     const [stay, go] = [countIn(kept, bins), countIn(census.dropped, bins)];
     const at = bins.findIndex(({ from }) => from === census.min);
-    return barChart({
+    const most = every.reduce((a, b) => Math.max(a, b));
+    return histogram({
       title: "Files per class in the dump",
       unit: "files of a class",
       mark: at > 0 ? { at, text: `minimum ${number.format(census.min)}` } : null,
@@ -99,10 +109,7 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
           { value: go[each], tone: 1 },
         ],
         label: short(bin.from),
-        title: `${rangeText(
-          bin,
-          every.reduce((a, b) => Math.max(a, b)),
-        )} files: ${number.format(stay[each])} kept, ${number.format(go[each])} dropped`,
+        title: `${rangeText(bin, most)} files: ${number.format(stay[each])} kept, ${number.format(go[each])} dropped`,
       })),
     });
   };
