@@ -213,16 +213,11 @@ def open_to_pretrain(request: DataRequest, run: Path) -> TrainingData:
         DatasetError: as `open_data`, and `require_apart`.
     """
     name = _layout(request)
+    if name == SHARDS:
+        return _open_shards(request, "train")
     _require_useful(name, request)
-    if name != SHARDS:
-        require_apart(request.path, run)
-        return LAYOUTS[name].open(request)
-    if looks := _other_layout(request):
-        raise TrainError(
-            f"{request.path}: no {MANIFEST} there; prepare it with in21k-prep, or give --layout {looks}, which it has, "
-            "to train on it as it is"
-        )
-    return open_dataset(request.path)
+    require_apart(request.path, run)
+    return LAYOUTS[name].open(request)
 
 
 def open_to_evaluate(request: DataRequest) -> TrainingData:
@@ -232,8 +227,21 @@ def open_to_evaluate(request: DataRequest) -> TrainingData:
         DatasetError: as `open_data`.
     """
     name = _layout(request)
+    if name == SHARDS:
+        return _open_shards(request, "evaluate")
     _require_useful(name, request)
-    return open_dataset(request.path) if name == SHARDS else LAYOUTS[name].open(request)
+    return LAYOUTS[name].open(request)
+
+
+def _open_shards(request: DataRequest, wish: str) -> TrainingData:
+    """Return a prepared dataset with its hierarchy; other data are named as what they look like."""
+    if looks := _other_layout(request):
+        raise TrainError(
+            f"{request.path}: no {MANIFEST} there; prepare it with in21k-prep, or give --layout {looks}, which it has, "
+            f"to {wish} on it as it is"
+        )
+    _require_useful(SHARDS, request)
+    return open_dataset(request.path)
 
 
 def require_apart(data: str, run: Path) -> None:

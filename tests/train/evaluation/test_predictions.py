@@ -135,6 +135,15 @@ def test_evaluate_names_the_worst_classes(capsys, semantic_run, data):
     assert [wnid in line for wnid, line in zip(expected.wnid, lines, strict=True)] == [True] * 3
 
 
+@pytest.mark.parametrize("more", [(), ("--val-share", 0.5)], ids=["their val", "a share of train"])
+def test_evaluate_names_the_layout_of_data_that_in21k_prep_did_not_write(capsys, semantic_run, tmp_path, more):
+    names = [f"{split}/{name}/{number}.jpg" for split in ("train", "val") for name in "ab" for number in range(2)]
+    photos = write_images(tmp_path / "photos", {name: name.count("a/") for name in names})
+    status, _, err = answer(capsys, "evaluate", photos, "--checkpoint", semantic_run, "--device", "cpu", *more)
+    assert (status, without_start(err).count("\n")) == (1, 1)
+    assert "no manifest.json there; prepare it with in21k-prep, or give --layout imagefolder, which it has" in err
+
+
 def test_a_table_that_is_not_ours_is_not_replaced(capsys, semantic_run, data, tmp_path):
     how = ["--checkpoint", semantic_run, "--device", "cpu", "--workers", 0, "--max-skipped", 1, "--predictions"]
     (tmp_path / "notes").mkdir()
