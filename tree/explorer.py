@@ -35,6 +35,7 @@ SCRIPTS = (
     "plots",
     "csv",
     "tools",
+    "run",
     "start",
 )
 """The files of the page's script, `explorer-NAME.js`, in the order in which they are joined."""

@@ -123,10 +123,16 @@ def tree_command(
     show_default="12MiB",
     help="The most that the page's sample pictures may take together.",
 )
+@option(
+    "--run",
+    metavar="RUN",
+    help="Lay what a model says of the val images over the page: the folder of `in21k-train evaluate --output`, or a "
+    "table of predictions.",
+)
 @parents_option
 @json_option
 def report_command(
-    source: str | None, output: Path, edges: Path | None, budget: int, parents: str, as_json: bool
+    source: str | None, output: Path, edges: Path | None, budget: int, run: str | None, parents: str, as_json: bool
 ) -> None:
     """Write a page to explore a dataset: map, tree, samples, plots.
 
@@ -136,5 +142,6 @@ def report_command(
     Examples:
       in21k-prep report imagenet21k/ --output report/
       in21k-prep report fall11-p --output report/
+      in21k-prep report imagenet21k/ --run evaluations/r50 --output report/
     """
-    print_summary("report", write_report(source, output, ParentRule(parents), edges, budget), as_json)
+    print_summary("report", write_report(source, output, ParentRule(parents), edges, budget, run), as_json)

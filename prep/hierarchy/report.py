@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.repeats import repeated_files
-from in21k.prep.hierarchy.source import dataset_tree, read_source
+from in21k.prep.hierarchy.run_answers import run_overlay
+from in21k.prep.hierarchy.source import SourceHierarchy, dataset_tree, read_source
 from in21k.prep.hierarchy.thumbnails import thumbnails
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, REJECTS_SCHEMA, Kept
 from in21k.shards_manifest.manifest import CLASSES, MANIFEST, REJECTS, Manifest, read_manifest
@@ -24,7 +26,12 @@ from in21k.tree.taxonomy import EdgeTaxonomy, WordNet
 
 
 def write_report(
-    source: str | None, output: Path, rule: ParentRule, edges: Path | None = None, budget: int = 12 << 20
+    source: str | None,
+    output: Path,
+    rule: ParentRule,
+    edges: Path | None = None,
+    budget: int = 12 << 20,
+    run: str | None = None,
 ) -> dict[str, Any]:
     """Write the explorer page of a source to a folder, and return the summary.
 
@@ -33,10 +40,11 @@ def write_report(
         output: the folder to write to.
         rule: how a parent is chosen for a synset with several hypernyms; not used for a dataset, whose table is read.
         edges: a CSV of child and parent to use instead of WordNet.
-        budget: the total size of the page's thumbnails, in bytes.
+        budget: the total size of the page's thumbnails, in bytes; half of it goes to the run's, if there is one.
+        run: what a model says of the dataset, to be laid over it: see `run_overlay`.
 
     Raises:
-        PrepError: the source is not of a known kind.
+        PrepError: the source is not of a known kind, or has no images that a run could be of.
         DatasetError: the dataset is damaged.
         TreeError: the hierarchy is unusable.
     """
@@ -44,29 +52,40 @@ def write_report(
     require_place_for(folder, FolderKind.REPORT, option="--output")
     dataset = locate(source) if source is not None and edges is None else None
     if dataset is not None and dataset.child(MANIFEST).exists():
-        manifest = read_manifest(dataset)
-        found = dataset_tree(dataset, manifest)
-        subtree = found.table["images_subtree"].to_numpy()
-        pictures, side = thumbnails(dataset, manifest, subtree, budget)
-        title = str(manifest.source.get("name", "dataset"))
-        repeats = repeated_files(dataset, manifest)
-        measures = [repeats] if repeats else []
-        page = explorer_page(found.table, title, pictures, measures, _census(dataset, manifest))
+        found, page, shown = _dataset_page(dataset, budget, run)
+    elif run is not None:
+        raise PrepError(f"{source or edges} is no prepared dataset, which --run needs; leave it out")
     else:
         found = read_source(source, EdgeTaxonomy(read_edges(edges), rule) if edges else WordNet(rule))
-        pictures, side = {}, 0
         page = explorer_page(found.table, edges.name if edges is not None else Path(str(source)).name)
+        shown = {"thumbnails": 0}
     content = page.encode()
     folder.make_folder()
     folder.child(PAGE).write_bytes(content)
     return {
         "classes": len(found.hierarchy),
         "levels": found.hierarchy.num_levels,
-        "thumbnails": sum(map(len, pictures.values())),
-        **({"thumbnail_side": side} if side else {}),
+        **shown,
         "page_bytes": len(content),
         "page": str(output / PAGE),
     }
+
+
+def _dataset_page(
+    dataset: Location, budget: int, run: str | None
+) -> tuple[SourceHierarchy, str, dict[str, int]]:
+    """Return a dataset's hierarchy, its page, and what the summary says of the page's thumbnails."""
+    manifest = read_manifest(dataset)
+    found = dataset_tree(dataset, manifest)
+    subtree = found.table["images_subtree"].to_numpy()
+    overlay = run_overlay(run, dataset, manifest, found.hierarchy, budget // 2) if run is not None else None
+    pictures, side = thumbnails(dataset, manifest, subtree, budget // 2 if overlay else budget)
+    title = str(manifest.source.get("name", "dataset"))
+    repeats = repeated_files(dataset, manifest)
+    measures = [repeats] if repeats else []
+    page = explorer_page(found.table, title, pictures, measures, _census(dataset, manifest), overlay)
+    judged = {"judged_thumbnails": sum(map(len, overlay.pictures.values()))} if overlay else {}
+    return found, page, {"thumbnails": sum(map(len, pictures.values())), **judged, "thumbnail_side": side}
 
 
 def _census(dataset: Location, manifest: Manifest) -> Census:

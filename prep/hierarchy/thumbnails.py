@@ -128,10 +128,32 @@ def thumbnails(
     return dict(found), side
 
 
-def small_picture(manifest: Manifest, place: SamplePlace, image: Image.Image, side: int) -> Picture:
-    """Return the middle square of a sample, side × side pixels, as the explorer shows it."""
+def small_picture(
+    manifest: Manifest,
+    place: SamplePlace,
+    image: Image.Image,
+    side: int,
+    *,
+    guess: int = -1,
+    probability: float | None = None,
+) -> Picture:
+    """Return the middle square of a sample, side × side pixels, as the explorer shows it, and what a model guesses."""
     shard = manifest.splits[place.split][place.shard].path
-    return Picture(image=_jpeg(image, side), key=place.key, split=place.split, shard=shard)
+    return Picture(
+        image=_jpeg(image, side), key=place.key, split=place.split, shard=shard, guess=guess, probability=probability
+    )
+
+
+def plan_for(budget: int, stored: int | None, classes: int) -> tuple[int, int]:
+    """Return how many pictures of some classes use about a budget of bytes, and their side; smaller ones for many.
+
+    Args:
+        budget: bytes.
+        stored: the side of the dataset's images; None if they differ.
+        classes: that have pictures.
+    """
+    _, side = _plan(classes, budget, stored or _LARGEST)
+    return budget // _typical(side) + 1, side
 
 
 def _plan(classes: int, budget: int, stored: int) -> tuple[int, int]:

@@ -80,6 +80,7 @@ FACTS: Mapping[str, Fact] = {
             "classes_short_of_val": "classes short of val images",
             "plots": "plots",
             "thumbnails": "thumbnails",
+            "judged_thumbnails": "thumbnails of what the model says",
             "other_images": "images of the other sets",
             "within_class": "pairs within a class",
             "across_classes": "pairs across classes",
@@ -222,7 +223,7 @@ COMMANDS: Mapping[str, str] = {
     "shard": f"{COUNTS} shards bytes dataset",
     "tree": """table map classes levels classes_per_level targets same ancestor descendant none compared_with
     class_list_sha256 findings""",
-    "report": "page classes levels thumbnails thumbnail_side plots page_bytes",
+    "report": "page classes levels thumbnails judged_thumbnails thumbnail_side plots page_bytes",
     "inspect": f"""class_index wnid key lemmas gloss path level children images_train images_val images_subtree split
     shard offset image_bytes label sha256 first_bytes source {COUNTS} train_shards train_bytes val_shards val_bytes
     image_size image_mode image_format image_quality dataset made_by saved samples""",
