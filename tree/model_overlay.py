@@ -1,4 +1,4 @@
-"""What a model says of images, as the explorer shows it: measures, confused pairs, the worst classes, pictures to show."""
+"""What a model says of images, as the explorer shows it: measures, confused pairs, worst classes, pictures to show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,11 @@ MEASURES: Mapping[str, tuple[str, str, Better]] = {
     "probability": ("probability of the class", "mean of what the model gives the class", Better.HIGH),
     "answer_accuracy": ("accuracy of answers", "images whose answer is the class or one above it", Better.HIGH),
     "specificity": ("specificity of answers", "mean information of the answers: 0 none, 1 a class alone", Better.HIGH),
-    "confused_share": ("most confused share", "images taken for the one class that is guessed most in error", Better.LOW),
+    "confused_share": (
+        "most confused share",
+        "images taken for the one class that is guessed most in error",
+        Better.LOW,
+    ),
 }
 """By column of `per_class.parquet`: the measure's name, its help, and which values are good."""
 
@@ -58,9 +62,7 @@ class ModelAnswers:
     """float64 [N]: the probabilities of the best guesses."""
 
 
-def model_overlay(
-    answers: ModelAnswers, hierarchy: Hierarchy, pictures: Mapping[int, Sequence[Picture]]
-) -> Overlay:
+def model_overlay(answers: ModelAnswers, hierarchy: Hierarchy, pictures: Mapping[int, Sequence[Picture]]) -> Overlay:
     """Return what the explorer shows of a model.
 
     Args:
@@ -132,4 +134,3 @@ def _worst(answers: ModelAnswers) -> RankedClasses:
     ranked = there[np.lexsort((there, -answers.images[there], top1[there]))][:_MOST_RANKED]
     text = "Classes with the lowest top-1 accuracy, those with more images first."
     return RankedClasses(title="Worst classes", help=text, measure=TOP1, classes=ranked.tolist())
-

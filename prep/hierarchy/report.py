@@ -71,9 +71,7 @@ def write_report(
     }
 
 
-def _dataset_page(
-    dataset: Location, budget: int, run: str | None
-) -> tuple[SourceHierarchy, str, dict[str, int]]:
+def _dataset_page(dataset: Location, budget: int, run: str | None) -> tuple[SourceHierarchy, str, dict[str, int]]:
     """Return a dataset's hierarchy, its page, and what the summary says of the page's thumbnails."""
     manifest = read_manifest(dataset)
     found = dataset_tree(dataset, manifest)

@@ -118,7 +118,9 @@ def places_of_keys(dataset: Location, manifest: Manifest, keys: Sequence[str]) -
         found, index = table.keys_and_index("val", shard)
         at: npt.NDArray[np.int64] = np.flatnonzero(pc.is_in(found, wanted).to_numpy(zero_copy_only=False))
         columns = (index.class_indices[at], index.offsets[at], index.sizes[at])
-        for key, *values in zip(found.take(pa.array(at)).to_pylist(), *(each.tolist() for each in columns), strict=True):
+        for key, *values in zip(
+            found.take(pa.array(at)).to_pylist(), *(each.tolist() for each in columns), strict=True
+        ):
             class_index, offset, size = values
             places[key] = SamplePlace(
                 class_index=class_index, split="val", shard=shard, offset=offset, size=size, key=key

@@ -22,6 +22,7 @@ TABLES = (
     "row => [...row.cells].map(cell => cell.textContent).join(' | '))]))"
 )
 FACTS = "[...document.querySelectorAll('#view dl div')].map(each => each.innerText.replace('\\n', ' '))"
+LINKS = "[...document.querySelectorAll('#view a.bar')]"
 STRIPS = (
     "[...document.querySelectorAll('.judged')].map(each => [each.querySelector('h4').textContent,"
     " ...[...each.querySelectorAll('figcaption')].map(said => said.textContent)])"
@@ -29,7 +30,7 @@ STRIPS = (
 
 
 def said_page():
-    """Return a page of two trees, animal with cat and dog, thing with car and a hostile name; cats are taken for dogs."""
+    """Return a page of two trees, animal with cat and dog, thing with car and a hostile name; cats pass for dogs."""
     edges = edges_of([("cat", "animal"), ("dog", "animal"), ("car", "thing"), (HOSTILE, "thing")], "pets.csv")
     hierarchy, _ = edge_hierarchy(edges)
     at = {name: index for index, name in enumerate(hierarchy.wnids)}
@@ -88,7 +89,7 @@ def test_the_view_says_how_good_the_model_is_and_what_it_confuses(opened):
 def test_a_dot_leads_to_its_class(opened):
     page = opened("#/model")
     page.wait_for("document.querySelectorAll('#view .dot').length === 4")
-    dot = "[...document.querySelectorAll('#view a:has(.dot)')].find(each => each.getAttribute('aria-label').startsWith('cat'))"
+    dot = f"{LINKS}.find(each => each.matches(':has(.dot)') && each.getAttribute('aria-label').startsWith('cat'))"
     assert page.evaluate(f"{dot}.getAttribute('aria-label')") == "cat: specificity 50.0 %, accuracy 25.0 %"
     page.evaluate(f"{dot}.dispatchEvent(new MouseEvent('click', {{bubbles: true, cancelable: true}}))")
     page.wait_for(f"document.getElementById('view').hidden && {TITLE} === 'cat'")
@@ -96,7 +97,7 @@ def test_a_dot_leads_to_its_class(opened):
 
 def test_a_bar_leads_to_the_classes_of_its_accuracy(opened):
     page = opened("#/model")
-    bar = "[...document.querySelectorAll('#view a.bar')].find(each => each.getAttribute('aria-label').includes('from 20 to 30'))"
+    bar = f"{LINKS}.find(each => each.getAttribute('aria-label').includes('from 20 to 30'))"
     page.wait_for(f"!!{bar}")
     page.evaluate(f"location.hash = {bar}.getAttribute('href')")
     page.wait_for("document.getElementById('shown').textContent === '1 of 6 classes shown'")
