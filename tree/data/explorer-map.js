@@ -161,14 +161,19 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
     });
     if (picture) tile.append(element("img", { src: picture, alt: "", loading: "lazy" }));
     const text = part.lonely && box.w < 120 ? `${part.lonely} …` : labelOf(part);
-    if (box.w > (picture ? 54 : 34) && box.h > (picture ? 40 : 16))
-      tile.append(span(picture ? "tile-name on-picture" : "tile-name", text));
+    if (box.w > (picture ? 54 : 34) && box.h > (picture ? 40 : 16)) tile.append(tileName(text, picture, box));
     tile.style.color = ink;
     place(tile, box);
     tile.addEventListener("click", () => {
       from = { at: part.at, box };
     });
     return tile;
+  };
+  const tileName = (text, picture, box) => {
+    const isLine = picture || box.w < 76 || box.h < 34;
+    const made = span(`tile-name${picture ? " on-picture" : ""}${isLine ? " line" : ""}`, text);
+    made.style.webkitLineClamp = Math.max(1, Math.floor((box.h - 8) / 13));
+    return made;
   };
   const place = (tile, { x, y, w, h }) => {
     Object.assign(tile.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });

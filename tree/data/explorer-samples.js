@@ -19,16 +19,17 @@ const makeSamples = ({ model, wnids }) => {
     });
   const of = (i) => (loaded().classes[i] ?? []).map(picture(i));
   const judgedOf = (i) => (loaded().judged[i] ?? []).map(picture(i));
-  // Those of the class, then one of each class below it, nearest first.
+  // Those of the class, of which half the places are for the classes below it: one of each, nearest first.
   const within = (i, most) => {
-    const few = [],
-      queue = i < 0 ? [...model.roots] : [i];
+    const own = i < 0 ? [] : of(i);
+    const isLeaf = i >= 0 && !model.children[i].length;
+    const few = own.slice(0, isLeaf ? most : Math.ceil(most / 2));
+    const queue = i < 0 ? [...model.roots] : [...model.children[i]];
     for (let at = 0; at < queue.length && few.length < most; at++) {
-      const own = of(queue[at]);
-      few.push(...(queue[at] === i ? own : own.slice(0, 1)));
+      few.push(...of(queue[at]).slice(0, 1));
       for (const child of model.children[queue[at]]) queue.push(child);
     }
-    return few.slice(0, most);
+    return [...few, ...own.slice(few.filter(({ index }) => index === i).length)].slice(0, most);
   };
   // The pictures among which a key is: those below a class, those that a model was asked about, or its own class's.
   const listWith = (key, i) => {
