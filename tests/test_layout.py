@@ -24,7 +24,7 @@ ORDER = {
     ],
     "prep": [
         ["errors", "records", "without_pandas"],
-        ["tables", "executor", "bucket_sort"],
+        ["tables", "executor", "bucket_sort", "near_classes"],
         ["raw", "images", "demo", "hierarchy"],
         ["duplicates"],
         ["stages"],

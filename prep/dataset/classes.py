@@ -10,12 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from in21k.prep.errors import PrepError
+from in21k.prep.near_classes import hint_among, list_hint
 from in21k.prep.raw.choices import AS_GIVEN, SourceChoices
 from in21k.prep.raw.open import open_raw
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, Kept
 from in21k.prep.stages.class_rows import read_class_rows
 from in21k.prep.stages.labels import class_labels, work_taxonomy
 from in21k.prep.stages.record import required
+from in21k.shards_manifest.command.nearest import nearest
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, read_manifest
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
@@ -74,6 +76,8 @@ def list_classes(
         rows, parents = _of_dataset(location)
     elif location.child("filter.json").exists():
         rows, parents = _of_work(location)
+    elif nearest(source, PublishedList) and not location.exists():
+        raise PrepError(f"{source}: there is no such file or folder; {list_hint(source)}")
     else:
         rows, parents = _of_labels(_count(location, taxonomy, choices), taxonomy), taxonomy.parents
     rows.sort(key=lambda row: row.wnid.encode())
@@ -113,7 +117,8 @@ def _below(rows: list[ClassRow], subtree: Sequence[str], parents: Parents, sourc
     known = [row.wnid for row in rows if row.reason not in (Kept.UNKNOWN_WNID.value, Kept.UNKNOWN_LABEL.value)]
     inside = set(in_subtrees(known, subtree, parents))
     if not inside:
-        raise PrepError(f"{source}: it has no class at or below {', '.join(subtree)}")
+        hint = hint_among(subtree[0], {row.wnid: [row.name or row.wnid] for row in rows}, "give another one")
+        raise PrepError(f"{source}: it has no class at or below {', '.join(subtree)}; {hint}")
     return [row for row in rows if row.wnid in inside]
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
+from in21k.prep.near_classes import Words, hint_among
 from in21k.prep.records import DATASET_CLASSES_SCHEMA
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.parquet_table import read_columns
@@ -194,7 +195,7 @@ def _class_index(dataset: Location, hierarchy: pa.Table, named: str) -> int:
         return found[0]
     if found:
         raise PrepError(f"{named!r} names {len(found)} classes: {candidates(found, wnids, words)}; give the wnid")
-    raise PrepError(f"{dataset.text}: {_why_no_class(dataset, named)}")
+    raise PrepError(f"{dataset.text}: {_why_no_class(dataset, named, dict(zip(wnids, words.lemmas, strict=True)))}")
 
 
 def _class_row(dataset: Location, hierarchy: pa.Table, class_index: int) -> dict[str, Any]:
@@ -213,14 +214,15 @@ def _class_row(dataset: Location, hierarchy: pa.Table, class_index: int) -> dict
     return rows[0]
 
 
-def _why_no_class(dataset: Location, named: str) -> str:
+def _why_no_class(dataset: Location, named: str, words: Words) -> str:
     """Return in words whether a class was dropped or is unknown."""
     classes = read_columns(dataset / CLASSES, DATASET_CLASSES_SCHEMA)
     dropped = classes.filter(pc.or_(pc.equal(classes["wnid"], named), pc.equal(classes["name"], named))).to_pylist()
     if dropped:
         row = dropped[0]
         return f"{row['wnid']} ({row['name']}) was dropped: {row['reason']}, {row['images']} images"
-    return f"no class is named {named!r}; give a wnid, a class index, or a name from classes.txt"
+    hint = hint_among(named, words, "give a wnid, a class index, or a name from classes.txt")
+    return f"no class is named {named!r}; {hint}"
 
 
 def _samples_of_class(dataset: Location, manifest: Manifest, class_index: int, limit: int) -> Iterator[StoredSample]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from in21k.prep.errors import PrepError
 from in21k.prep.records import REJECTS_SCHEMA
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import REJECTS, read_manifest
 from in21k.shards_manifest.parquet_table import read_columns
@@ -34,8 +35,9 @@ def read_rejects(dataset: Location, reason: str = "") -> list[RejectRow]:
     rows = [RejectRow(*row) for row in zip(*columns.values(), strict=True)]
     chosen = [row for row in rows if reason in ("", row.reason)]
     if reason and not chosen:
-        found = ", ".join(sorted({row.reason for row in rows})) or "none at all"
-        raise PrepError(f"{dataset.text}: nothing was rejected as {reason!r}; reasons there: {found}")
+        known = sorted({row.reason for row in rows})
+        hint = did_you_mean(reason, known, f"reasons there: {', '.join(known) or 'none at all'}")
+        raise PrepError(f"{dataset.text}: nothing was rejected as {reason!r}; {hint}")
     return sorted(chosen, key=lambda row: (row.reason, row.wnid, row.name))
 
 

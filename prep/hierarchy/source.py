@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from in21k.prep.errors import PrepError
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST, Manifest, read_manifest
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
@@ -131,7 +132,8 @@ def read_source_classes(source: str, wnids_only: bool = True) -> ClassList:
     if location.is_local and path.is_dir():
         raise PrepError(f"{location.text} is a folder without a finished dataset; pass {SOURCES}")
     if not location.exists():
-        raise PrepError(f"{location.text} does not exist; pass {SOURCES}")
+        hint = did_you_mean(source, PublishedList, f"pass {SOURCES}")
+        raise PrepError(f"{location.text} does not exist; {hint}")
     if not location.is_local:
         raise PrepError(f"{location.text}: a class list must be a local file")
     return ClassList(read_wnid_list(path) if wnids_only else read_class_list(path))

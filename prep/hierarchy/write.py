@@ -6,6 +6,7 @@ from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.source import read_source
+from in21k.prep.near_classes import list_hint
 from in21k.prep.tables import write_table
 from in21k.shards_manifest.markers import PARQUET_START, FolderKind, require_file_place, require_place_for
 from in21k.shards_manifest.storage.location import locate
@@ -74,8 +75,8 @@ def compare_with(hierarchy: Hierarchy, other: str) -> list[HierarchyFinding]:
     path = Path(other)
     if not path.is_file():
         raise PrepError(
-            f"{other}: no such file to compare with; pass a .pth file, a hierarchy table, a class list, or "
-            + " or ".join(PublishedList)
+            f"{other}: no such file to compare with; pass a .pth file, a hierarchy table, a class list, or a published "
+            f"list; {list_hint(other)}"
         )
     with path.open("rb") as file:
         start = file.read(4)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from in21k.prep.errors import PrepError
+from in21k.prep.near_classes import list_hint
 from in21k.shards_manifest.errors import errors_naming
 from in21k.tree.class_lists import PublishedList, class_list_digest, published_class_list, read_class_list
 
@@ -22,7 +24,7 @@ class SourceChoices:
         """Return what determines the list of images: choices that are made, and the digest of a class list.
 
         Raises:
-            TreeError, DatasetError: the class list cannot be read.
+            TreeError, DatasetError, PrepError: the class list cannot be read.
         """
         made: dict[str, Any] = {"resplit": True} if self.resplit else {}
         if self.class_list:
@@ -37,6 +39,8 @@ class SourceChoices:
         """
         if self.class_list in [member.value for member in PublishedList]:
             return list(published_class_list(PublishedList(self.class_list)))
+        if self.class_list and not Path(self.class_list).exists():
+            raise PrepError(f"--class-list {self.class_list}: no such file, and no list; {list_hint(self.class_list)}")
         with errors_naming(self.class_list):
             return read_class_list(Path(self.class_list)) if self.class_list else []
 

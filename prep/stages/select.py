@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from in21k.prep.errors import PrepError
+from in21k.prep.near_classes import class_hint, list_hint
 from in21k.prep.records import Kept
 from in21k.shards_manifest.json_file import is_count
 from in21k.shards_manifest.storage.location import locate
@@ -214,11 +215,11 @@ def _listed(classes: str) -> Sequence[str]:
     if classes in list(PublishedList):
         return published_class_list(PublishedList(classes))
     if not Path(classes).is_file():
-        raise PrepError(f"--classes {classes}: no such file, and no list; lists are {', '.join(PublishedList)}")
+        raise PrepError(f"--classes {classes}: no such file, and no list; {list_hint(classes)}")
     return read_classes(Path(classes))
 
 
 def _require_known(option: str, label: str, taxonomy: Taxonomy, more: str = "") -> None:
     if label not in taxonomy:
         what = " ".join(filter(None, (f"no class of {taxonomy.source}", more)))
-        raise PrepError(f"{option} {label}: {what}; give one such as n00007846")
+        raise PrepError(f"{option} {label}: {what}; {class_hint(label, taxonomy)}")

@@ -1,13 +1,15 @@
 """The group of commands that a program of ours is: how its command line starts, and how it ends."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import click
+from click.exceptions import NoSuchCommand
 
 from in21k.shards_manifest.command.command_end import WRONG_USAGE, CommandEnd, Program
 from in21k.shards_manifest.command.help import HelpGroup
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.shards_manifest.errors import one_line
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
@@ -40,7 +42,7 @@ class ProgramGroup(HelpGroup):
                 error.show()
                 status = WRONG_USAGE
             except click.ClickException as error:
-                line = f"error: {one_line(error.format_message(), None)}"
+                line = f"error: {one_line(_message(error), None)}"
                 raise CommandEnd(line, error.exit_code, above=_usage(error)) from error
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -53,6 +55,23 @@ class ProgramGroup(HelpGroup):
         """Run a command; whatever stops it is answered here, before click can answer signals and closed pipes."""
         with self.program.answers(debug=ctx.params["debug"]):
             return super().invoke(ctx)
+
+
+def _message(error: click.ClickException) -> str:
+    """Return what is wrong; of a mistyped command or option, with those that may have been meant."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        names = [
+            name for each in error.ctx.command.get_params(error.ctx) for name in (*each.opts, *each.secondary_opts)
+        ]
+        options = [name for name in names if name.startswith("--")]
+        return f"there is no option {error.option_name}{_hint(error.option_name, options)}"
+    if isinstance(error, NoSuchCommand) and error.ctx and isinstance(error.ctx.command, click.Group):
+        return f"there is no command {error.command_name}{_hint(error.command_name, error.ctx.command.commands)}"
+    return error.format_message()
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    return f"; {hint}" if (hint := did_you_mean(name, known, "")) else ""
 
 
 def _usage(error: click.ClickException) -> str:

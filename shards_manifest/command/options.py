@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from in21k.shards_manifest.command.help import Command, option
+from in21k.shards_manifest.command.nearest import LISTED, did_you_mean
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.sizes import SizeError, parse_size
 from in21k.shards_manifest.storage.local_files import local_path
@@ -53,6 +54,16 @@ class Probability(click.FloatRange):
         if found != found:
             self.fail(f"{value} is no number from 0 to 1.", param, ctx)
         return found
+
+
+class OneOf(click.Choice[str]):
+    """One of several words; an error names all if they are few, else the two nearest."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return the error's message."""
+        listed = super().get_invalid_choice_message(value, ctx)
+        words = [str(each) for each in self.choices]
+        return listed if len(words) <= LISTED else f"there is no {value!r}; {did_you_mean(value, words, listed)}"
 
 
 class Known(click.ParamType[str]):

@@ -10,7 +10,6 @@ recipe = "transfer-single-label"
 set.optim.lr = 1e-4
 """
 
-import difflib
 import hashlib
 import os
 import re
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.shards_manifest.errors import DatasetError, one_line
 from in21k.shards_manifest.storage.local_files import open_regular
 from in21k.train.benchmark.kinds import KINDS, PATH_KEYS, Kind
@@ -219,8 +219,7 @@ class _Reader:
     def _require_keys(self, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in table:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+                hint = did_you_mean(key, known, f"there are {', '.join(known)}")
                 named = f"{where}.{key}" if where else key
                 raise TrainError(f"{self._path}: {one_line(named)}: there is no such key; {hint}")
 

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from in21k.shards_manifest.command.help import Command, option
-from in21k.shards_manifest.command.options import with_options
+from in21k.shards_manifest.command.options import OneOf, with_options
 
 if TYPE_CHECKING:
     from in21k.train.data.open_data import DataRequest
@@ -42,7 +40,7 @@ def data_options(layout: str, *more: str) -> Callable[[Command], Command]:
         (
             option(
                 "--layout",
-                type=click.Choice((*LAYOUTS, *more)),
+                type=OneOf((*LAYOUTS, *more)),
                 default=layout,
                 metavar="LAYOUT",
                 help=f"The layout of DATA: {', '.join((*LAYOUTS, *more)[1:])}; or auto, which recognizes it.",

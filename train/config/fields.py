@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from in21k.shards_manifest.command.nearest import LISTED, nearest
 from in21k.shards_manifest.sizes import SizeError, parse_size
 from in21k.train.config.sizes import EXAMPLE, checked_size
 from in21k.train.errors import TrainError
@@ -62,12 +63,17 @@ class Setting:
         if type(value) not in accepted:  # exactly: a bool is an int to Python
             raise TrainError(f"{name} must be {_KINDS[self.kind]}, not {value!r}")
         if self.choices and value not in self.choices:
-            raise TrainError(f"{name} must be {self.takes}, not {value!r}")
+            raise TrainError(f"{name} must be {_meant(value, self.choices) or self.takes}, not {value!r}")
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:  # nan is in no range
             raise TrainError(f"{name} must be between {_shown(self.low)} and {_shown(self.high)}, not {value!r}")
         if self.text == "size":
             _check_size(name, value)
         return self.kind(value)
+
+
+def _meant(value: str, choices: tuple[str, ...]) -> str:
+    """Return which choices may have been meant where there are too many to name; empty where there are not."""
+    return " or ".join(nearest(value, choices)) if len(choices) > LISTED else ""
 
 
 def setting(

@@ -1,11 +1,11 @@
 """Settings from files and the command line: read, checked, compared."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.train.config.settings import SETTINGS, Config, RunConfig
 from in21k.train.errors import TrainError
 
@@ -59,8 +59,9 @@ def check_value(key: str, value: Any, named: str = "") -> Any:
 def _suggestion(key: str) -> str:
     """Return a question about the nearest settings, by whole keys and by names without their section."""
     by_name = [known for known in SETTINGS if known.partition(".")[2] == key.rpartition(".")[2]]
-    near = by_name or difflib.get_close_matches(key, SETTINGS, n=1)
-    return f"did you mean {' or '.join(near)}?" if near else "`in21k-train settings` lists all of them"
+    if by_name:
+        return f"did you mean {' or '.join(by_name)}?"
+    return did_you_mean(key, SETTINGS, "`in21k-train settings` lists all of them")
 
 
 def read_overrides(texts: Iterable[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.train.arrays import IntArray
 from in21k.train.config.settings import DistillConfig, LossConfig
 from in21k.train.data.interfaces import TrainingData
@@ -133,5 +134,6 @@ def build_loss(
         TrainError: there is no such scheme, or the hierarchy has no level to learn.
     """
     if (builder := SCHEMES.get(config.scheme)) is None:
-        raise TrainError(f"there is no loss {config.scheme!r}; loss.scheme is one of: {', '.join(SCHEMES)}")
+        hint = did_you_mean(config.scheme, SCHEMES, f"loss.scheme is one of: {', '.join(SCHEMES)}")
+        raise TrainError(f"there is no loss {config.scheme!r}; {hint}")
     return builder(config, order, order.ancestors if label_sets is None else label_sets, distill)

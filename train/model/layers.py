@@ -1,12 +1,12 @@
 """A network's layers by name, and what passes through them: the vectors that stand for images."""
 
-import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.train.errors import TrainError
 from in21k.train.model.network import Network
 
@@ -45,14 +45,16 @@ def find_layer(network: Network, name: str) -> nn.Module:
     """Return the layer of a name in timm's module, such as `layer4.2`.
 
     Raises:
-        TrainError: there is none; the error lists the nearest names.
+        TrainError: there is none; the error names the nearest.
     """
     layers: dict[str, nn.Module] = dict(network.module.named_modules())
     if name and name in layers:
         return layers[name]
     names = [each for each in layers if each]
-    close = difflib.get_close_matches(name, names, 5, 0.4) or [each for each in names if "." not in each]
-    raise TrainError(f"{network.name} has no layer {name!r}; the nearest names are {', '.join(close)}")
+    outermost = ", ".join(each for each in names if "." not in each)
+    raise TrainError(
+        f"{network.name} has no layer {name!r}; {did_you_mean(name, names, f'its outermost are {outermost}')}"
+    )
 
 
 def pooled(network: Network, values: Any, name: str) -> Tensor:

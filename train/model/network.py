@@ -1,6 +1,5 @@
 """A network: a timm model with its classifier rows in level order, and its weights read and written in class order."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from in21k.shards_manifest.command.nearest import did_you_mean, nearest
 from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
@@ -144,18 +144,23 @@ def check_name(name: str) -> None:
         TrainError: timm has no such model, or no weights of that tag.
     """
     if not timm.is_model(name):
-        close = difflib.get_close_matches(name, [*(a.name for a in ARCHITECTURES), *timm.list_models()], 5, 0.5)
-        hint = (
-            f"; similar names: {', '.join(close)}"
-            if close
-            else "; `in21k-train models` and timm.list_models() list some"
-        )
-        raise TrainError(f"timm has no model {name!r}{hint}")
+        known = [*(a.name for a in ARCHITECTURES), *timm.list_models()]
+        hint = did_you_mean(name, known, "`in21k-train models` and timm.list_models() list some")
+        raise TrainError(f"timm has no model {name!r}; {hint}")
     try:
         timm.models.get_pretrained_cfg(name)
     except RuntimeError as error:
         tags = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
-        raise TrainError(f"timm has no weights {name!r}; it has: {', '.join(tags) or 'none'}") from error
+        raise TrainError(f"timm has no weights {name!r}; {_tag_hint(name, tags)}") from error
+
+
+def _tag_hint(name: str, tags: Sequence[str]) -> str:
+    """Return which of a model's weights may have been meant; where none is like it, how many there are, and one."""
+    architecture, _, tag = name.partition(".")
+    near = nearest(tag, (each.partition(".")[2] for each in tags))
+    if near:
+        return f"did you mean {' or '.join(f'{architecture}.{each}' for each in near)}?"
+    return f"it has {len(tags)}, such as {tags[0]}" if tags else "it has none"
 
 
 def require_sizes(network: Network, sizes: Sequence[int]) -> None:

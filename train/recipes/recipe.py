@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.storage.local_files import local_path, open_regular
 from in21k.train.config.overrides import check_value, flatten, with_values
@@ -149,10 +150,8 @@ def _read(name: str, folder: Path, by: str = "") -> _File:
         return _file_of(name, None, content)
     if not (name.endswith(SUFFIX) or "/" in name or os.sep in name):
         blamed = f"recipe {by}: " if by else ""
-        raise TrainError(
-            f"{blamed}there is no recipe {name!r}; choose from: {', '.join(names)}; or name a file of yours that ends "
-            f"in {SUFFIX}"
-        )
+        hint = did_you_mean(name, names, f"`in21k-train recipes` lists them, and a file of yours ends in {SUFFIX}")
+        raise TrainError(f"{blamed}there is no recipe {name!r}; {hint}")
     path = folder / local_path(name)
     with os.fdopen(open_regular(str(path), str(path)), "rb") as file:
         content = file.read(LONGEST + 1)
@@ -180,7 +179,8 @@ def _checked(name: str, tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recipe's own settings by dotted key, each checked."""
     for section, values in tables.items():
         if isinstance(values, dict) and section not in SECTIONS:
-            raise TrainError(f"recipe {name}: there is no section [{one_line(section, 80)}]; {_SECTIONS}")
+            hint = did_you_mean(section, SECTIONS, _SECTIONS)
+            raise TrainError(f"recipe {name}: there is no section [{one_line(section, 80)}]; {hint}")
     try:
         return {key: check_value(key, value) for key, value in flatten(tables).items()}
     except TrainError as error:

@@ -105,10 +105,16 @@ def test_a_long_list_is_recorded_by_its_digest_which_its_order_does_not_change(r
 def wrong(tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     return {
-        "no-subtree": (["--exclude-subtree", "n0000784"], "--exclude-subtree n0000784: no class of WordNet 3.0"),
-        "no-only-subtree": (["--only-subtree", "dog"], "--only-subtree dog: no class of WordNet 3.0"),
+        "no-subtree": (
+            ["--exclude-subtree", "n0000784"],
+            "--exclude-subtree n0000784: no class of WordNet 3.0; did you mean n00007846 (person)",
+        ),
+        "no-only-subtree": (
+            ["--only-subtree", "dog"],
+            "--only-subtree dog: no class of WordNet 3.0; did you mean n02084071 (dog) or n",
+        ),
         "no-class": (["--exclude", "n0208407"], "--exclude n0208407: no class of WordNet 3.0 and no file"),
-        "no-list": (["--classes", "in2k"], "--classes in2k: no such file, and no list; lists are fall11-p"),
+        "no-list": (["--classes", "in2k"], "--classes in2k: no such file, and no list; did you mean in12k or in1k?"),
         "empty": (["--classes", tmp_path / "empty.txt"], "empty.txt lists no classes"),
         "nothing-left": (["--only-subtree", "n03001627"], "none of its 7 classes is selected"),
         "too-small": (["--only-subtree", COW], "none of its 1 selected classes has 3 images"),

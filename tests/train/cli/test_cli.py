@@ -31,10 +31,10 @@ def pretrain(capsys, data, run, *arguments: object) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "resnet81"], "timm has no model 'resnet81'; similar names: resnet18"),
+        (["--model", "resnet81"], "timm has no model 'resnet81'; did you mean resnet18 or"),
         (["--model", "qqqq"], "timm has no model 'qqqq'"),
-        (["--recipe", "magic"], "there is no recipe 'magic'; choose from: detection, detection-faster-rcnn"),
-        (["--set", "optim.rl=1"], "there is no setting 'optim.rl'; did you mean optim.lr?"),
+        (["--recipe", "magic"], "there is no recipe 'magic'; `in21k-train recipes` lists them"),
+        (["--set", "optim.rl=1"], "there is no setting 'optim.rl'; did you mean optim.lr or optim.eps?"),
         (["--set", "optim.lr"], "--set 'optim.lr' is not of the form key=value"),
         (["--set", "loss.scheme=magic"], "loss.scheme must be single-label, multi-label,"),
         (["--lr", "2e-3", "--set", "optim.lr=abc"], "optim.lr must be a number, not 'abc'"),

@@ -107,7 +107,7 @@ def test_a_named_layer_is_averaged_over_its_positions(capsys, tmp_path, weights,
 
 def test_an_unknown_layer_is_refused_with_the_nearest_names_and_nothing_is_written(capsys, tmp_path, weights, photos):
     err = refusal(capsys, [photos], tmp_path / "out", weights, "--layer", "layer11")
-    assert "test_resnet has no layer 'layer11'; the nearest names are layer1" in err
+    assert "test_resnet has no layer 'layer11'; did you mean layer1 or" in err
     assert not (tmp_path / "out").exists()
 
 

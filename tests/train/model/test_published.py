@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from commands import error_lines
 from hub import put_into_cache
 from PIL import Image
 from safetensors.torch import save_file
@@ -147,7 +148,11 @@ def test_wrong_requests_are_one_line(capsys, published, dataset_folder, tmp_path
             ["--model", "ResNet50"],
             "timm has no ImageNet-21K weights of ResNet50; pass the authors' file as --weights",
         ),
-        (1, ["--model", "resnet50.magic"], "timm has no weights 'resnet50.magic'; it has: resnet50.a1_in1k"),
+        (
+            1,
+            ["--model", "resnet50.a1_in2k"],
+            "timm has no weights 'resnet50.a1_in2k'; did you mean resnet50.a1_in1k or resnet50.",
+        ),
         (
             1,
             ["--model", "test_resnet", "--weights", tmp_path / "55.safetensors"],
@@ -162,7 +167,7 @@ def test_wrong_requests_are_one_line(capsys, published, dataset_folder, tmp_path
         (1, ["--model", "test_resnet", "--weights", tmp_path / "none.pth"], "there is no such file"),
     ):
         got, out, err = answer(capsys, "evaluate", dataset_folder, *arguments, "--device", "cpu", "--workers", "0")
-        assert (got, out, err.count("\n")) == (status, "", 1), err
+        assert (got, out, len(error_lines(err))) == (status, "", 1), err
         assert message in err
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from commands import error_lines
 from exported import random_model
 from hub_uploads import TOKEN, Repository, UploadHub, upload_hub
 from train_runs import answer, train_command
@@ -151,5 +152,5 @@ def test_a_hub_that_does_not_answer_is_one_line(hub, export, monkeypatch, tmp_pa
 
 def test_options_of_an_upload_without_one_are_wrong_usage(capsys, model, tmp_path):
     status, out, err = answer(capsys, "export", model, tmp_path / "out", "--public")
-    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert (status, out, len(error_lines(err))) == (2, "", 1)
     assert "--public and --overwrite are for --push" in err

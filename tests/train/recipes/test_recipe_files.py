@@ -41,7 +41,7 @@ def test_a_file_changes_the_recipe_that_it_extends(tmp_path):
         ('extends = "b.toml"', r"recipes extend each other in a circle: .*a\.toml → .*b\.toml → .*/\.\./.*a\.toml$"),
         (
             'extends = "nobody"',
-            r"recipe .*a\.toml: there is no recipe 'nobody'; choose from: detection, .*; or name",
+            r"recipe .*a\.toml: there is no recipe 'nobody'; `in21k-train recipes` lists them",
         ),
         ('extends = "nobody.toml"', r"nobody\.toml: there is no such file"),
         ('extends = ["single-label"]', r"a\.toml: extends must be the name of a recipe or a file, not \['single-"),
@@ -49,7 +49,7 @@ def test_a_file_changes_the_recipe_that_it_extends(tmp_path):
         ('extends = "a\\u0000.toml"', r"a\.toml: extends must be the name of a recipe or a file"),
         ('extends = "s3://bucket/a.toml"', r"only a path on this machine will do here, not a URI"),
         ("[optim]\nlrs = 1.0", r"a\.toml: there is no setting 'optim\.lrs'; did you mean optim\."),
-        ("[optimizer]", r"a\.toml: there is no section \[optimizer\]; the sections are model, data, optim, loss, "),
+        ("[optimizer]", r"a\.toml: there is no section \[optimizer\]; did you mean optim\?"),
         ("lr = 1.0", r"a\.toml: there is no setting 'lr'; did you mean optim\.lr\?"),
         ("[optim]\nlr = ?", r"a\.toml: Invalid value"),
         ("[optim]\nlr = 'a\\nb'", r"a\.toml: optim\.lr must be a number, not "),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import error_lines
 from dumps import rotated_jpeg
 from image_files import damaged_in_the_middle
 from small_dataset import picture
@@ -181,7 +182,7 @@ def test_what_is_no_list_is_one_line(capsys, run, tmp_path, content, message):
 
 def test_no_images_at_all_is_wrong_usage(capsys, run):
     status, out, err = answer(capsys, "predict", "--checkpoint", run)
-    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert (status, out, len(error_lines(err))) == (2, "", 1)
     assert "--images-from" in err
 
 

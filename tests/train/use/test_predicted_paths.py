@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from commands import error_lines
 from small_dataset import picture
 from train_runs import answer
 
@@ -88,7 +89,7 @@ def test_more_classes_than_one_per_level_are_shown_beside_the_path(capsys, run, 
 @pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "half"])
 def test_a_confidence_that_is_no_probability_is_refused(capsys, tmp_path, value):
     status, out, err = answer(capsys, "predict", "a.jpg", "--checkpoint", tmp_path, "--confidence", value)
-    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert (status, out, len(error_lines(err))) == (2, "", 1)
     assert "--confidence" in err
     assert value in err
 
