@@ -74,14 +74,14 @@ $(MUTATE)/.deps: requirements/mutate.txt scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(MUTATE)/venv requirements/mutate.txt
 	@touch $@
 
-# The packages as in21k.*, for tools that read sources and know nothing of setuptools' package-dir.
-LINK_TYPES = mkdir -p $(TYPES); $(foreach package,$(PACKAGES),ln -sfn ../../../$(package) $(TYPES)/$(package);)
+# The packages as in21k.*, and api/ as in21k itself, for tools that read sources and know nothing of setuptools' package-dir.
+LINK_TYPES = mkdir -p $(TYPES); find $(TYPES) -type l -delete; ln -sfn $(patsubst %,../../../%,$(PACKAGES) $(wildcard api/*.py api/py.typed)) $(TYPES);
 
 lint: setup ## formatting, style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(LINK_TYPES)
-	@$(BIN)/mypy $(PACKAGES:%=-p in21k.%)
+	@$(BIN)/mypy -p in21k
 
 format: setup ## write what lint asks for, where ruff can
 	@$(BIN)/ruff format .
@@ -127,4 +127,4 @@ lock: ## resolve requirements/ anew from pyproject.toml
 
 clean: ## remove .venv, build/ and all caches
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	@find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +
+	@find api $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +

@@ -22,8 +22,8 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SETTINGS_PAGE = ROOT / "docs" / "settings.md"
 TESTING = ROOT / "docs" / "testing.md"
 FAULTS = ROOT / "tests" / "faults.csv"
-PACKAGES = ("tree", "shards_manifest", "prep", "train")
-"""From the ground up."""
+PACKAGES = ("tree", "shards_manifest", "prep", "train", "api")
+"""From the ground up; the last is in21k itself."""
 
 _WIDTH = 84  # what the site shows without scrolling
 _CAPTION_COLUMN = 20
@@ -66,7 +66,7 @@ def tree_lines(folder: Path, rooms: list[str], depth: int = 0) -> Iterator[str]:
 
 
 def folder_tree() -> str:
-    """Return the four packages as a text block."""
+    """Return the packages as a text block."""
     order = {name: [room for line in lines for room in line] for name, lines in import_order().items()}
     blocks = ["\n".join(tree_lines(ROOT / name, order[name])) for name in PACKAGES]
     return "```text\n" + "\n\n".join(blocks) + "\n```"

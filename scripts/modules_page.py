@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("tree", "shards_manifest", "prep", "train")
-"""From the ground up."""
+PACKAGES = ("tree", "shards_manifest", "prep", "train", "api")
+"""From the ground up; the last is in21k itself."""
 
 
 def summary(file: Path) -> str:

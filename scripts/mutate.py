@@ -54,6 +54,8 @@ def make_copy() -> None:
     (BUILD / "packages" / "in21k").mkdir(parents=True)
     for package in PACKAGES:
         (BUILD / "packages" / "in21k" / package).symlink_to(COPY / package)
+    for file in (COPY / "api").iterdir():
+        (BUILD / "packages" / "in21k" / file.name).symlink_to(file)
 
 
 def compile_copy(python: Path, tests: set[str]) -> None:

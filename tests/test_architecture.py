@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PAGES = [page for page in (ARCHITECTURE, ROOT / "CONTRIBUTING.md") if page.exists()]
-FOLDERS = "prep|train|tree|shards_manifest|tests|docs|scripts|bench|requirements"
+FOLDERS = "api|prep|train|tree|shards_manifest|tests|docs|scripts|bench|requirements"
 PATH = re.compile(rf"(?:{FOLDERS})/[\w./-]*|mkdocs\.yml|pyproject\.toml|Makefile")
 NAME = re.compile(r"_?[A-Z][A-Za-z_]+|_?[a-z]+(_[a-z]+)+")
 

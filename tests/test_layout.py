@@ -49,6 +49,7 @@ ORDER = {
         ["cli"],
     ],
     "tree": [],  # flat: any order that is no circle
+    "api": [],  # in21k itself, likewise
 }
 NEVER = {  # beyond the order
     ("train", "images"): {"config"},
@@ -56,6 +57,7 @@ NEVER = {  # beyond the order
     ("train", "use"): {"evaluation"},
 }
 FOREIGN = {  # what the modules of each package may not import at all
+    "api": {"in21k.prep", "in21k.train.cli"},
     "prep": {"in21k.train", "torch"},
     "shards_manifest": {"in21k.prep", "in21k.train", "in21k.tree", "torch"},
     "train": {"in21k.prep"},
@@ -102,7 +104,8 @@ def violations(package: str, module: str, names: set[str]) -> Iterator[str]:
 
 
 def module_name(path: Path) -> str:
-    return ".".join(("in21k", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("in21k", *(parts[1:] if parts[0] == "api" else parts))).removesuffix(".__init__")
 
 
 def sources(package: str) -> dict[str, str]:
@@ -115,6 +118,13 @@ def test_rooms_import_only_what_stands_before_them(package):
         line for module, source in sources(package).items() for line in violations(package, module, imported(source))
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize("package", set(ORDER) - {"api"})
+def test_the_packages_do_not_import_what_stands_above_them_all(package):
+    above = set(sources("api")) - {"in21k"} | {"in21k.__version__"}
+    for module, source in sources(package).items():
+        assert not {name for name in imported(source) for found in above if is_within(name, found)}, module
 
 
 @pytest.mark.parametrize("package", ["prep", "shards_manifest", "train"])
@@ -150,6 +160,7 @@ def test_no_modules_import_each_other_in_a_circle():
         ("prep", "in21k.prep.raw.open", "from in21k.prep.images import decode"),
         ("prep", "in21k.prep.stages.shard", "from in21k.train.errors import TrainError"),
         ("tree", "in21k.tree.table", "def late():\n    import torch.nn"),
+        ("api", "in21k.dataset", "from in21k.prep.errors import PrepError"),
     ],
 )
 def test_the_order_forbids_what_runs_back_up(package, module, source):

@@ -13,6 +13,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("prep", "shards_manifest", "train", "tree")
+TOP = "api"
+"""The folder that is in21k itself."""
 
 
 def is_within(name: str, package: str) -> bool:
@@ -57,7 +59,7 @@ def test_the_citation_file_is_of_this_version_and_names_the_paper():
 def test_wheel_ships_every_file_of_the_packages(tmp_path):
     source, wheels = tmp_path / "source", tmp_path / "wheels"
     source.mkdir()
-    for name in PACKAGES:
+    for name in (*PACKAGES, TOP):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -68,13 +70,13 @@ def test_wheel_ships_every_file_of_the_packages(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = {
-        f"in21k/{path.relative_to(ROOT).as_posix()}"
-        for name in PACKAGES
+        f"in21k/{path.relative_to(ROOT / TOP if name == TOP else ROOT).as_posix()}"
+        for name in (*PACKAGES, TOP)
         for path in (ROOT / name).rglob("*")
         if path.is_file()
     }
     assert shipped == {name for name in wanted if "__pycache__" not in name}
-    assert {f"in21k/{name}/py.typed" for name in PACKAGES} <= shipped
+    assert {"in21k/py.typed", *(f"in21k/{name}/py.typed" for name in PACKAGES)} <= shipped
 
 
 def locked(name: str) -> dict[str, set[Version]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("prep", "shards_manifest", "train", "tree")
+PACKAGES = ("api", "prep", "shards_manifest", "train", "tree")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 SMALL = 30
 """Lines under which a file should have a reason to stand alone."""
@@ -52,7 +52,10 @@ def lines(node: ast.FunctionDef) -> int:
 
 def test_everything_public_is_documented():
     silent = [
-        place for path in FILES for place, node, public in definitions(path) if public and not ast.get_docstring(node)
+        place
+        for path in FILES
+        for place, node, public in definitions(path)
+        if public and not ast.get_docstring(node) and "overload" not in map(ast.unparse, node.decorator_list)
     ]
     silent += [name_of(path) for path in FILES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
     assert silent == []

@@ -55,7 +55,7 @@ class Hierarchy:
     def __repr__(self) -> str:
         roots = int((self.parents == ROOT).sum())
         facts = [f"{len(self):,} classes", f"{self.num_levels} levels", f"{roots:,} roots"]
-        facts += [f"{self.sharing_names:,} share a name with another"] if self.words else []
+        facts += [f"{self.sharing_names:,} share a name with another"] if self.sharing_names else []
         return f"Hierarchy({', '.join(facts)})"
 
     @property

@@ -13,7 +13,7 @@ from in21k.train.model.model_file import metadata_of, save_model
 from in21k.train.model.network import build_network
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = [DOCS / "own-loop.md", *sorted((DOCS / "api").glob("*.md"))]
+PAGES = [DOCS.parent / "README.md", DOCS / "own-loop.md", *sorted((DOCS / "api").glob("*.md"))]
 
 
 def examples(page: Path) -> str:
@@ -39,7 +39,7 @@ def example_folder(dataset_folder, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if examples(page)], ids=lambda page: page.relative_to(DOCS).as_posix()
+    "page", [page for page in PAGES if examples(page)], ids=lambda page: page.relative_to(DOCS.parent).as_posix()
 )
 def test_examples_print_what_the_page_says(page, example_folder, monkeypatch, capsys):
     monkeypatch.chdir(example_folder)

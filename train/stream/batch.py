@@ -86,6 +86,8 @@ class Batch:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As plain bytes, like the labels: /dev/shm may be too small for images, and whoever writes there then dies.
+        if self.images.dim() != 4:  # what someone's own transform made of the images
+            return _batch_from_rows, (self.images.numpy(), self.labels)
         return _batch_from_pixels, (self.images.permute(0, 2, 3, 1).numpy(), self.labels)
 
     def tensors(self) -> Iterator[torch.Tensor]:
@@ -100,6 +102,10 @@ def as_images(pixels: Pixels) -> torch.Tensor:
 
 def _from_arrays(class_indices: Any, valid: Any, *others: Any) -> BatchLabels:
     return BatchLabels(torch.from_numpy(class_indices), torch.from_numpy(valid), *others)
+
+
+def _batch_from_rows(rows: Any, labels: BatchLabels) -> Batch:
+    return Batch(torch.from_numpy(rows), labels)
 
 
 def _batch_from_pixels(pixels: Pixels, labels: BatchLabels) -> Batch:

@@ -17,6 +17,7 @@ from in21k.train.run.resolve import with_workers
 from in21k.train.stream.batch import Batch
 from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import StreamSource, clips_of
+from in21k.train.use.given_images import GivenImages
 from in21k.train.use.guesses import Guesser, Prediction, prediction_of
 from in21k.train.use.image_files import ImageFiles
 from in21k.train.use.trained_model import TrainedModel, device_choice
@@ -31,7 +32,7 @@ MANY = 256
 
 def predict(
     model: TrainedModel,
-    images: ImageFiles,
+    images: ImageFiles | GivenImages,
     run: RunConfig = RunConfig(),  # noqa: B008 - frozen
     *,
     top: int = 0,
@@ -43,7 +44,7 @@ def predict(
     Args:
         model: to run.
         images: of any common format; they are turned upright and resized to the training images' size. For a model of
-            videos, video files, of which it takes the clips that it was validated with.
+            videos, video files, of which it takes the clips that it was validated with. Or images that a program holds.
         run: device, precision, and loader processes, where -1 starts none for fewer than `MANY` images.
         top: classes per level; 0 takes one if there are several levels, else five.
         confidence: least probability of the class at which the path's answer stops, 0 to 1.
@@ -75,7 +76,7 @@ def predict(
                     yield Prediction(str(path), error=fault) if fault else prediction_of(str(path), *guesses)
 
 
-def _source(model: TrainedModel, files: ImageFiles) -> StreamSource:
+def _source(model: TrainedModel, files: ImageFiles | GivenImages) -> StreamSource:
     """Return the source of the files' pixels."""
     config, size = model.metadata.config, model.metadata.image_size
     if config.video.frames:
