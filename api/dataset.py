@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 
 from in21k.key_index import KeyIndex
 from in21k.shards_manifest.errors import DatasetError, one_line
+from in21k.shards_manifest.images.decode import read_pixels
+from in21k.shards_manifest.images.limits import Limits
 from in21k.shards_manifest.manifest import HIERARCHY, SAMPLES, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.parquet_table import columns_of, read_columns
 from in21k.shards_manifest.sample_table import SCHEMA, SampleTable
@@ -16,7 +18,6 @@ from in21k.shards_manifest.storage.location import Location, locate
 from in21k.shards_manifest.tables import read_recorded
 from in21k.shards_manifest.tar import TarError
 from in21k.train.data.prepared.parse import ForeignSampleError, parse_sample
-from in21k.train.images.decode_wild import read_pixels
 from in21k.tree.hierarchy import Hierarchy
 from in21k.tree.table import ANY_SCHEMA, hierarchy_of
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from in21k.stream import Stream, StreamOptions
+
+
+_LIMITS = Limits(pixels=1 << 26, memory=1 << 29)
+"""As in training."""
 
 
 class PreparedDataset:
@@ -109,7 +114,7 @@ class PreparedDataset:
         """
         import PIL.Image
 
-        return PIL.Image.fromarray(read_pixels(self.image_bytes(key)))
+        return PIL.Image.fromarray(read_pixels(self.image_bytes(key), _LIMITS))
 
     def image_bytes(self, key: str) -> bytes:
         """Return the file of the image with a key, as the shard holds it.

@@ -53,9 +53,11 @@ def test_a_dataset_opens_without_torch(folder):
         "import in21k, sys",
         f"data = in21k.open({str(folder)!r})",
         "print(len(data), data.hierarchy.index('dog'), data.samples('val').num_rows)",
+        "key = data.samples('val')['key'][0].as_py()",
+        "print(data.image(key).size)",
         "print(sorted({'torch', 'timm', 'cv2'} & set(sys.modules)))",
     )
-    assert out.splitlines() == [f"110 {WNIDS.index('n02084071')} 17", "[]"]
+    assert out.splitlines() == [f"110 {WNIDS.index('n02084071')} 17", "(32, 32)", "[]"]
 
 
 def test_the_package_says_its_version_its_names_and_what_it_lacks():
