@@ -23,6 +23,7 @@ IMAGE_SIZE = "data.image_size"
 FOR_ONE_LABEL = {False: "transfer-single-label", True: "transfer-distillation"}
 """The recipes for one class per image, without and with a teacher."""
 FOR_VIDEOS = "transfer-video"
+_OF_CLIPS_NETWORK = ("frames", "aggregate", "layers", "heads")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def start_values(request: TransferRequest, *, is_video: bool = False) -> dict[st
     check_classifier(path, metadata)
     if metadata.config.video.frames and not is_video:
         raise TrainError(f"{path} is a model of videos, and {request.data.path} holds images; name a model of images")
+    if metadata.config.video.frames:  # with what its weights are shaped by
+        start |= {f"video.{name}": getattr(metadata.config.video, name) for name in _OF_CLIPS_NETWORK}
     return start | {"model.name": metadata.model, IMAGE_SIZE: metadata.image_size}
 
 

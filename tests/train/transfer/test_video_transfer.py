@@ -138,8 +138,8 @@ def test_the_probabilities_of_several_clips_are_averaged(capsys, run, tmp_path):
 
 
 def test_a_model_of_videos_starts_another_transfer_of_videos(capsys, run, videos, tmp_path):
-    given = [each for each in arguments(videos, run, tmp_path / "next", epochs=1) if each not in ("--model", MODEL)]
-    status, _, err = answer(capsys, *given, "--lr", 0)
+    given = ["transfer", videos, "--checkpoint", run, "--output", tmp_path / "next", "--epochs", 1, "--batch-size", 8]
+    status, _, err = answer(capsys, *given, "--lr", 0, "--device", "cpu", "--workers", 0, *PLAIN)
     assert (status, err) == (0, "")
     before, after = last_weights(run), last_weights(tmp_path / "next")
     kept = [name for name in sorted(before) if "running" not in name and "tracked" not in name]
