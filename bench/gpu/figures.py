@@ -11,6 +11,7 @@ from gpu.check import Failed, Outcome, Skip
 from gpu.made import published
 from gpu.setup import Setup
 from gpu.trainer import call, require
+from in21k.shards_manifest.command.numbers import bytes_text
 
 BENCH = Path(__file__).parents[1]
 
@@ -66,7 +67,7 @@ def throughput(setup: Setup, model: str, batch: int, processes: int = 1) -> Outc
     step, loader, both = (found[f"{name}images_per_second"] for name in ("step_", "loader_", ""))
     told = [f"{both:,.0f} images/s from shards", f"{both / step:.2f} of {step:,.0f} on synthetic data"]
     told += [f"loader alone {loader:,.0f} with {found['workers']} processes", f"waited {found['data_wait']:.0%}"]
-    told += [f"{found['gpu_memory_mb']:,.0f} MB of GPU memory"] if found["gpu_memory_mb"] else []
+    told += [f"{bytes_text(found['gpu_memory_bytes'])} of GPU memory"] if found["gpu_memory_bytes"] else []
     name = f"{model}, batches of {batch}{f' on {processes} devices' if processes > 1 else ''}"
     return Outcome(f"bound by: {found['bound_by']}", {name: ", ".join(told)}, found)
 

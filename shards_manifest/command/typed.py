@@ -7,18 +7,20 @@ import click
 from click.core import ParameterSource
 
 
-def typed_again(without: Collection[str] = ()) -> list[str]:
+def typed_again(without: Collection[str] = (), *, only: Collection[str] | None = None) -> list[str]:
     """Return the arguments and options with which the command that runs was called, as words, without defaults.
 
     Args:
         without: names of the parameters to leave out, such as `dry_run`.
+        only: names of those to take; None for all.
     """
     context = click.get_current_context()
-    arguments, options = [], []
+    arguments: list[str] = []
+    options: list[str] = []
     for parameter in context.command.get_params(context):
         name = parameter.name or ""
         typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not typed or name in without or name not in context.params:
+        if not typed or name in without or (only is not None and name not in only):
             continue
         value = context.params[name]
         if isinstance(parameter, click.Option):

@@ -1,13 +1,12 @@
 """The command that runs a list of downstream tasks over checkpoints: benchmark."""
 
-import json
-import os
 from pathlib import Path
 
 import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.train.cli.known import CHECKPOINTS
 from in21k.train.cli.shared import quick_imports, setting_option
 
@@ -60,8 +59,7 @@ def benchmark(
     request = BenchmarkRequest(checkpoints, tasks, jobs, device or "", by_task=rows == "tasks")
     summary = core(request, output)
     table = summary.pop("markdown")
-    if as_json:
-        click.echo(json.dumps(summary, indent=1))
-        return
-    click.echo(table, nl=False)
-    click.echo(f"{os.linesep}output: {summary['output']}")
+    if not as_json:
+        click.echo(f"{table}\n", nl=False)
+        del summary["table"], summary["runs"]  # the table shows them, and so do the folder's files
+    print_summary("benchmark", summary, as_json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.train.cli.predictions import print_each
-from in21k.train.cli.shared import check_there, print_summary, quick_imports
+from in21k.train.cli.shared import check_there, print_result, quick_imports
 from in21k.train.config.settings import RunConfig
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def evaluated_as_detector(
         from in21k.train.detection.trained_detector import evaluate_detector
 
     request = replace(asked, layout=AUTO) if asked.layout == SHARDS else asked  # the command's default
-    print_summary(evaluate_detector(request, checkpoint, values, raw=raw), as_json)
+    print_result(evaluate_detector(request, checkpoint, values, raw=raw), as_json)
     return True
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from in21k.shards_manifest.command.help import Command, option
 from in21k.shards_manifest.command.options import OneOf, with_options
+from in21k.shards_manifest.command.typed import typed_again
 
 if TYPE_CHECKING:
     from in21k.train.data.open_data import DataRequest
@@ -27,6 +28,11 @@ LAYOUTS = (
 )
 
 _NAMES = ("layout", "val_share", "annotations", "val", "images")
+
+
+def typed_data() -> list[str]:
+    """Return DATA and the options about it, as they were typed."""
+    return typed_again(only=("data", *_NAMES))
 
 
 def data_options(layout: str, *more: str) -> Callable[[Command], Command]:

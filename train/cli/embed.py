@@ -9,7 +9,7 @@ from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.known import CHECKPOINTS
-from in21k.train.cli.shared import print_summary, quick_imports, settings_of, shared
+from in21k.train.cli.shared import print_result, quick_imports, settings_of, shared
 from in21k.train.cli.use import batch_size_option, images_from_option, listed_images, model_option
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
@@ -107,4 +107,4 @@ def embed(
     request = EmbeddingRequest(
         source, checkpoint, **chosen, dtype=dtype, normalized=normalize, batch_size=batch_size, rows=rows_per_file
     )
-    print_summary(core(request, output, config, resume=resume), as_json)
+    print_result(core(request, output, config, resume=resume), as_json)

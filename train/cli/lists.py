@@ -1,13 +1,15 @@
 """The commands that list what can be chosen: models, settings."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.columns import table_lines
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import json_option
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.train.cli.known import RECIPES
 from in21k.train.config.overrides import flatten
 from in21k.train.config.settings import SETTINGS, Config
@@ -30,9 +32,10 @@ def models(as_json: bool) -> None:
     """
     rows = architecture_rows()
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        print_summary("models", {"models": rows}, as_json)
         return
-    for line in _table(rows):
+    head = ("name", "timm", "parameters", "multiply-adds", "V100 images/s", "V100 batch")
+    for line in table_lines(head, list(map(_cells, rows)), right=range(2, len(head))):
         click.echo(line)
 
 
@@ -55,19 +58,12 @@ def settings_command(recipe: str, as_json: bool) -> None:
             {"key": key, "value": values[key], "takes": SETTINGS[key].takes, "help": SETTINGS[key].help}
             for key in SETTINGS
         ]
-        click.echo(json.dumps(rows, indent=1))
+        print_summary("settings", {"settings": rows}, as_json)
         return
     for key, setting in SETTINGS.items():
         click.echo(f"{key} = {json.dumps(values[key])}  ({setting.takes})\n    {setting.help}")
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    lines = [("name", "timm", "parameters", "multiply-adds", "V100 images/s", "V100 batch")]
-    for row in rows:
-        sizes = (f"{row['parameters'] / 1e6:.1f} M", f"{row['macs'] / 1e6:,.0f} M")
-        lines.append((row["name"], row["timm"], *sizes, str(row["v100_train_speed"]), str(row["v100_batch_size"])))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        names = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
-        yield "  ".join([*names, *numbers])
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    sizes = (f"{row['parameters'] / 1e6:.1f} M", f"{row['macs'] / 1e6:,.0f} M")
+    return [row["name"], row["timm"], *sizes, str(row["v100_train_speed"]), str(row["v100_batch_size"])]

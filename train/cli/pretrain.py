@@ -5,18 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from in21k.shards_manifest.command.columns import terminal_width
 from in21k.shards_manifest.command.help import command, option
-from in21k.shards_manifest.command.options import LocalPath
-from in21k.shards_manifest.command.summary import summary_lines
+from in21k.shards_manifest.command.options import LocalPath, json_option
 from in21k.shards_manifest.markers import CONFIG
 from in21k.train.cli.boxes import evaluated_as_detector
-from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.data_options import data_options, data_request, typed_data
 from in21k.train.cli.known import MODELS, MODELS_OR_FILES
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
     inputs_option,
-    print_summary,
+    print_result,
     quick_imports,
     recipe_option,
     setting_option,
@@ -80,7 +78,9 @@ def pretrain(
     with quick_imports():
         from in21k.train.trainer.loop import pretrain as core
 
-    show_run(lambda: core(asked, output, choice, resume=resume), as_json)
+    evaluation = ("in21k-train", "evaluate", *typed_data(), "--checkpoint", output)
+    transfer = ("in21k-train", "transfer", "photos/", "--checkpoint", output, "--output", f"{output}-photos")
+    show_run(lambda: core(asked, output, choice, resume=resume), as_json, [evaluation, transfer])
 
 
 @command()
@@ -178,21 +178,12 @@ def evaluate(
     if checkpoint is not None and evaluated_as_detector(asked, checkpoint, values, unfit, raw=raw, as_json=as_json):
         return
     count = (10 if output or predictions else 0) if worst is None else worst
-    _print_with_worst(
+    print_result(
         _evaluated(
             asked, (checkpoint, raw), (model, weights, inputs), config, files=(output, predictions, count), clips=clips
         ),
         as_json,
     )
-
-
-def _print_with_worst(summary: dict[str, Any] | None, as_json: bool) -> None:
-    """Print the summary of an evaluation, as text with a table of the worst classes below it."""
-    worst = None if as_json or summary is None else summary.pop("worst_classes", None)
-    print_summary(summary, as_json)
-    if worst:
-        _, *lines = summary_lines("evaluate", {"worst_classes": worst}, width=terminal_width())
-        click.echo("\n".join(lines))
 
 
 def _evaluated(
@@ -239,7 +230,8 @@ def _check_model(model: str | None, layout: str, *, has_weights: bool) -> None:
     metavar="FILE",
     help="The PNG to write.",
 )
-def curves(runs: tuple[Path, ...], output: Path) -> None:
+@json_option
+def curves(runs: tuple[Path, ...], output: Path, as_json: bool) -> None:
     """Plot the curves of one or several runs over their epochs.
 
     \b
@@ -249,4 +241,4 @@ def curves(runs: tuple[Path, ...], output: Path) -> None:
     from in21k.train.run.curve_plot import plot_curves
 
     plot_curves(runs, output)
-    click.echo(f"curves: {output}")
+    print_result({"curves": output, "runs": list(map(str, runs))}, as_json)

@@ -6,7 +6,7 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
-from in21k.train.cli.shared import check_there, print_summary, quick_imports
+from in21k.train.cli.shared import check_there, print_result, quick_imports
 from in21k.train.cli.use import data_option, hierarchy_option
 
 
@@ -71,4 +71,8 @@ def export(
 
     upload = Upload(push, public, overwrite) if push else None
     options = ExportOptions(onnx=onnx, license=chosen_license(license_id, license_link), upload=upload)
-    print_summary(core(open_trained(checkpoint, data, hierarchy), out, options), as_json)
+    print_result(
+        core(open_trained(checkpoint, data, hierarchy), out, options),
+        as_json,
+        [("in21k-train", "predict", "photo.jpg", "--checkpoint", out)],
+    )

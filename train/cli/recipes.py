@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from in21k.shards_manifest.command.columns import table_lines, terminal_width
 from in21k.shards_manifest.command.help import HelpGroup
 from in21k.shards_manifest.command.options import json_option
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import escaped
 from in21k.train.cli.known import RECIPES
 from in21k.train.recipes.recipe import Recipe, open_recipe, recipe_names
@@ -29,11 +31,10 @@ def recipes(context: click.Context, as_json: bool) -> None:
         return
     found = [open_recipe(name) for name in recipe_names()]
     if as_json:
-        click.echo(json.dumps([{"name": recipe.name, "summary": recipe.summary} for recipe in found], indent=1))
+        print_summary("recipes", {"recipes": [{"name": each.name, "summary": each.summary} for each in found]}, as_json)
         return
-    width = max(len(recipe.name) for recipe in found)
-    for recipe in found:
-        click.echo(f"{recipe.name:<{width}}  {recipe.summary}")
+    for line in table_lines((), [(each.name, each.summary) for each in found], width=terminal_width()):
+        click.echo(line)
 
 
 @recipes.command()
@@ -51,7 +52,7 @@ def show(recipe: str, as_json: bool) -> None:
     """
     found = open_recipe(recipe)
     if as_json:
-        click.echo(json.dumps(_as_json(found), indent=1))
+        print_summary("recipes show", _as_json(found), as_json)
         return
     for line in _as_toml(found):
         click.echo(line)

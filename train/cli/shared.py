@@ -2,9 +2,8 @@
 
 import atexit
 import gc
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import click
 from in21k.shards_manifest.command.command_end import Program
 from in21k.shards_manifest.command.help import NOTHING, Command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option, with_options
-from in21k.shards_manifest.errors import escaped
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.train.cli.known import RECIPES, SETTINGS_BY_KEY
 from in21k.train.config.overrides import check_value, flatten
 from in21k.train.config.settings import SETTINGS, Config
@@ -178,32 +177,28 @@ def quick_imports() -> Iterator[None]:
         gc.enable()
 
 
-def show_run(run: Callable[[], Mapping[str, Any] | None], as_json: bool) -> None:
-    """Train and print the summary, or that SIGTERM stopped the run."""
+def show_run(run: Callable[[], Mapping[str, Any] | None], as_json: bool, then: Sequence[Sequence[object]] = ()) -> None:
+    """Train and print the summary and what to type next, or that SIGTERM stopped the run."""
     from in21k.train.trainer.preemption import Preempted
 
     try:
-        print_summary(run(), as_json)
+        print_result(run(), as_json, then)
     except Preempted as stopped:
         click.echo(f"{PROGRAM.name}: {stopped}", err=True)
 
 
-def print_summary(summary: Mapping[str, Any] | None, as_json: bool) -> None:
-    """Print a summary, one value per line or as JSON; ranks other than the first have none and print nothing."""
+def print_result(summary: Mapping[str, Any] | None, as_json: bool, then: Sequence[Sequence[object]] = ()) -> None:
+    """Print the summary of the command that runs; ranks other than the first have none and print nothing.
+
+    Args:
+        summary: values by key.
+        as_json: print JSON.
+        then: the commands that a user may type next, each as its words.
+    """
     if summary is None:
         return
     skipped = {split: summary.get(key) for split, key in _SKIPPED.items()}
     if any(skipped.values()):
         counts = " and ".join(f"{count} {split}" for split, count in skipped.items() if count)
         click.echo(f"{PROGRAM.name}: {counts} images did not decode and were skipped", err=True)
-    if as_json:
-        click.echo(json.dumps(summary, indent=1))
-        return
-    for key, value in summary.items():
-        click.echo(f"{key.replace('_', ' ')}: {_readable(value)}")
-
-
-def _readable(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_readable(item)}" for key, item in value.items())
-    return f"{value:.4f}" if isinstance(value, float) else escaped(str(value))
+    print_summary(click.get_current_context().info_name or "", summary, as_json, then=then)

@@ -10,7 +10,7 @@ from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
     OF_RECIPE,
     any_setting_option,
-    print_summary,
+    print_result,
     quick_imports,
     recipe_option,
     setting_option,
@@ -47,4 +47,4 @@ def throughput(data: str, recipe: str, steps: int, settings: tuple[str, ...], as
     with quick_imports():
         from in21k.train.trainer.throughput import throughput as core
 
-    print_summary(core(data, config, steps), as_json)
+    print_result(core(data, config, steps), as_json)

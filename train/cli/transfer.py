@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.shards_manifest.command.help import command, option
-from in21k.train.cli.data_options import data_options, data_request
+from in21k.train.cli.data_options import data_options, data_request, typed_data
 from in21k.train.cli.known import CHECKPOINTS, MODELS, MODELS_OR_FILES, RECIPES
 from in21k.train.cli.numbers import Positive, WholeNumbers
 from in21k.train.cli.shared import (
@@ -130,7 +130,18 @@ def transfer(
 
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
     core = _for_detectors(voting) if task == "detection" else core
-    show_run(lambda: vote(request, output, voting) if voting else core(request, output, resume=resume), as_json)
+    run = (lambda: vote(request, output, voting)) if voting else (lambda: core(request, output, resume=resume))
+    show_run(run, as_json, [] if voting else _next(output, asked.layout, task))
+
+
+def _next(output: Path, layout: str, task: str) -> list[tuple[object, ...]]:
+    """Return what to type after a transfer: how the model is used, and which classes it fails at."""
+    picture = "clip.mp4" if layout == "video" else "photo.jpg"
+    worst = () if task == "detection" else ("--worst", 20)
+    return [
+        ("in21k-train", "predict", picture, "--checkpoint", output),
+        ("in21k-train", "evaluate", *typed_data(), "--checkpoint", output, *worst),
+    ]
 
 
 def _require_features(voting: "Voting | None", task: str, *, probe: bool, keep: bool) -> None:

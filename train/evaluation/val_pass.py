@@ -58,11 +58,13 @@ class Evaluation:
         values.update({f"val_{name}": value for name, value in self.metrics.items()})
         if self.top1 is None:
             return values
+        sizes = dataset.hierarchy.level_sizes
         guess = majority_guess(dataset.hierarchy, dataset.images_train, dataset.images_val)
         return {
             **values,
             "val_semantic_top1": self.top1.micro,
             "majority_semantic_top1": guess.micro,
+            "classes_by_level": {str(level): int(sizes[level]) for level in self.top1.levels},
             "val_semantic_top1_by_level": {str(level): self.top1.level(level) for level in self.top1.levels},
             "majority_semantic_top1_by_level": {str(level): guess.level(level) for level in guess.levels},
         }

@@ -96,7 +96,7 @@ def measure(session: Session, steps: int) -> Rates:
 def summary(session: Session, rates: Rates) -> dict[str, Any]:
     """Return the figures as the command line shows them, with a word on what to change."""
     device = session.ranks.device
-    memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     return {
         "model": session.config.model.name,
         "device": device_name(device),
@@ -107,7 +107,7 @@ def summary(session: Session, rates: Rates) -> dict[str, Any]:
         "loader_images_per_second": round(rates.loader, 2),
         "images_per_second": round(rates.both, 2),
         "data_wait": round(rates.wait, 4),
-        "gpu_memory_mb": None if memory is None else round(memory, 1),
+        "gpu_memory_bytes": memory,
         "bound_by": rates.bound,
         "advice": advice(rates, session.config, device),
     }

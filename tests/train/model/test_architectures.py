@@ -125,7 +125,7 @@ def test_their_costs_are_those_counted_and_the_docs_list_them():
 def test_the_command_lists_them(capsys):
     status, output, errors = answer(capsys, "models", "--json")
     assert status == 0, errors
-    rows = {row["name"]: row for row in json.loads(output)}
+    rows = {row["name"]: row for row in json.loads(output)["models"]}
     assert list(rows) == [architecture.name for architecture in ARCHITECTURES]
     assert (rows["OFA-595"]["timm"], rows["OFA-595"]["parameters"]) == ("ofa_595", 9_135_928)
     assert rows["TResNet-M"]["v100_train_speed"] == 670

@@ -51,7 +51,7 @@ def retrieved(capsys, source, output, weights=None, *how):
     assert status == 0, err
     summary = json.loads(out)
     record = json.loads((output / "retrieval.json").read_text())
-    assert {**record, "output": str(output)} == {"format_version": 1, **summary}
+    assert {**record, "output": str(output), "command": "retrieve"} == {"format_version": 1, **summary}
     return summary, pq.read_table(output / "queries.parquet").to_pylist()
 
 

@@ -222,7 +222,7 @@ def test_throughput_is_measured_on_a_gpu(dataset_folder):
     assert found["device"].startswith("cuda")
     assert min(found["step_images_per_second"], found["loader_images_per_second"], found["images_per_second"]) > 0
     assert 0 <= found["data_wait"] <= 1
-    assert found["gpu_memory_mb"] > 0
+    assert found["gpu_memory_bytes"] > 0
 
 
 @pytest.mark.slow

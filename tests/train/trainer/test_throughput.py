@@ -23,7 +23,7 @@ def test_loader_and_step_are_measured_alone_and_together_and_nothing_is_written(
     rates = [found[f"{which}images_per_second"] for which in ("step_", "loader_", "")]
     assert min(rates) > 0
     assert 0 < found["data_wait"] < 1, "without loader processes, decoding is waiting"
-    assert found["gpu_memory_mb"] is None
+    assert found["gpu_memory_bytes"] is None
     assert {path: path.stat().st_mtime_ns for path in dataset_folder.rglob("*")} == before
 
 
