@@ -127,11 +127,10 @@ def transfer(
         from in21k.train.neighbors.knn import knn as vote
         from in21k.train.transfer.transfer import TransferRequest
         from in21k.train.transfer.transfer import transfer as core
-
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
     core = _for_detectors(voting) if task == "detection" else core
-    run = (lambda: vote(request, output, voting)) if voting else (lambda: core(request, output, resume=resume))
-    show_run(run, as_json, [] if voting else _next(output, asked.layout, task))
+    then = [] if voting else _next(output, asked.layout, task)
+    show_run(lambda: vote(request, output, voting) if voting else core(request, output, resume=resume), as_json, then)
 
 
 def _next(output: Path, layout: str, task: str) -> list[tuple[object, ...]]:
