@@ -83,6 +83,17 @@ class Picture:
     """Of that answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class DroppedClass:
+    """A class of the dump that is not in the dataset."""
+
+    wnid: str
+    name: str
+    """Empty if it has none."""
+    files: int
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Census:
     """What the dump held, for the plots: the classes that are not in the tree, and why things were rejected."""
@@ -91,8 +102,7 @@ class Census:
     """The smallest number of files for which a class is kept."""
     kept: IntArray
     """int64 [C]: files of each class in the dump, -1 for a class that was not there."""
-    dropped: IntArray
-    """int64: files of each class that was dropped."""
+    dropped: Sequence[DroppedClass]
     rejects: Sequence[tuple[str, str, int, Mapping[int, int]]]
     """Stage, reason, how many, and how many of each class index; what belongs to no class is only in the total."""
 
@@ -153,11 +163,20 @@ def census_json(census: Census) -> dict[str, Any]:
     return {
         "min": census.min_images,
         "kept": census.kept.tolist(),
-        "dropped": np.sort(census.dropped).tolist(),
+        "dropped": _columns(sorted(census.dropped, key=lambda each: (-each.files, each.wnid))),
         "rejects": [
             [stage, reason, count, [[int(index), int(number)] for index, number in sorted(classes.items())]]
             for stage, reason, count, classes in census.rejects
         ],
+    }
+
+
+def _columns(dropped: Sequence[DroppedClass]) -> dict[str, list[Any]]:
+    return {
+        "wnids": [each.wnid for each in dropped],
+        "names": [each.name for each in dropped],
+        "files": [each.files for each in dropped],
+        "reasons": [each.reason for each in dropped],
     }
 
 

@@ -20,7 +20,7 @@ from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.edges import read_edges
 from in21k.tree.explorer import explorer_page
-from in21k.tree.explorer_data import Census
+from in21k.tree.explorer_data import Census, DroppedClass
 from in21k.tree.parents import ParentRule
 from in21k.tree.taxonomy import EdgeTaxonomy, WordNet
 
@@ -94,17 +94,17 @@ def _census(dataset: Location, manifest: Manifest) -> Census:
     )
     index_of: dict[str, int] = {}
     kept, dropped = np.full(manifest.classes, -1, np.int64), []
-    columns = (classes[name].to_pylist() for name in ("wnid", "reason", "class_index", "images"))
-    for wnid, reason, index, images in zip(*columns, strict=True):
+    columns = (classes[column].to_pylist() for column in ("wnid", "name", "reason", "class_index", "images"))
+    for wnid, name, reason, index, images in zip(*columns, strict=True):
         if 0 <= index < len(kept):
             index_of[wnid] = index
             kept[index] = -1 if reason == Kept.ANCESTOR.value else images  # they have no files to count
         else:
-            dropped.append(images)
+            dropped.append(DroppedClass(wnid=wnid, name=name or "", files=images, reason=reason))
     return Census(
         min_images=int(manifest.parameters["filter"]["min_images"]),
         kept=kept,
-        dropped=np.array(dropped, np.int64),
+        dropped=dropped,
         rejects=_rejects(rejects, index_of),
     )
 

@@ -78,7 +78,6 @@ FACTS: Mapping[str, Fact] = {
             "damaged_kept": "damaged but kept",
             "images_sampled_damaged": "images tried that do not decode",
             "classes_short_of_val": "classes short of val images",
-            "plots": "plots",
             "thumbnails": "thumbnails",
             "judged_thumbnails": "thumbnails of what the model says",
             "other_images": "images of the other sets",
@@ -223,7 +222,7 @@ COMMANDS: Mapping[str, str] = {
     "shard": f"{COUNTS} shards bytes dataset",
     "tree": """table map classes levels classes_per_level targets same ancestor descendant none compared_with
     class_list_sha256 findings""",
-    "report": "page classes levels thumbnails judged_thumbnails thumbnail_side plots page_bytes",
+    "report": "page classes levels thumbnails judged_thumbnails thumbnail_side page_bytes",
     "inspect": f"""class_index wnid key lemmas gloss path level children images_train images_val images_subtree split
     shard offset image_bytes label sha256 first_bytes source {COUNTS} train_shards train_bytes val_shards val_bytes
     image_size image_mode image_format image_quality dataset made_by saved samples""",

@@ -15,7 +15,7 @@ from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.class_names import edge_class_names
 from in21k.tree.edges import edge_hierarchy, edges_of
 from in21k.tree.explorer import explorer_page
-from in21k.tree.explorer_data import Better, Census, Measure, MeasureKind, Overlay, Picture
+from in21k.tree.explorer_data import Better, Census, DroppedClass, Measure, MeasureKind, Overlay, Picture
 from in21k.tree.parents import ParentRule
 from in21k.tree.table import hierarchy_table, named_table, wordnet_hierarchy
 
@@ -70,7 +70,10 @@ def full_page(table: Any) -> str:
     census = Census(
         min_images=500,
         kept=np.full(len(table), 600, np.int64),
-        dropped=np.arange(1, 400, dtype=np.int64),
+        dropped=[
+            DroppedClass(wnid=f"n0000000{at}", name=name, files=499 - at, reason="too-few-images")
+            for at, name in enumerate(("quokka", "numbat", "<i>bilby</i>"))
+        ],
         rejects=[
             ("filter", "not-a-class-tar", 2, {}),
             ("resize", "truncated", TRUNCATED + 1, {index[SAMOYED]: TRUNCATED, index[SWAN]: 1}),

@@ -29,6 +29,7 @@ def test_plots_that_say_something_are_drawn(plots):
         "Classes per level",
         "Images per level",
         "Files per class in the dump",
+        "Dropped classes with the most files",
         "Images per class",
         "Rejected files, by reason",
         "Classes with the largest rejected share",
@@ -70,3 +71,10 @@ def test_a_plot_is_saved_as_svg_with_its_colors(plots):
     assert 'xmlns="http://www.w3.org/2000/svg"' in text
     assert "rgb(47, 111, 171)" in text
     assert "href" not in text
+
+
+def test_bars_of_the_dumps_files_lead_to_the_classes_that_were_kept(plots):
+    kept = f"{BARS}.find(each => each.getAttribute('aria-label').includes('11,221 kept'))"
+    plots.evaluate(f"{kept}.dispatchEvent(new MouseEvent('click', {{ bubbles: true }}))")
+    plots.wait_for(f"{SHOWN} === '11,221 of 11,221 classes shown'")
+    assert plots.evaluate("document.querySelector('.chip').textContent").startswith("files in the dump")

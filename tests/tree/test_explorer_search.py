@@ -89,3 +89,14 @@ def test_all_results_become_a_list(page):
     page.evaluate("document.querySelector('#found-count button').click()")
     assert page.evaluate("document.getElementById('shown').textContent") == f"{count} of 11,221 classes shown"
     assert page.evaluate("location.hash") == "#?q=terrier&flat=1"
+
+
+def test_a_class_that_was_dropped_is_said_so_and_why(page):
+    look_for(page, "quokka")
+    said = "quokka (n00000000) was dropped: too-few-images, 499 files."
+    assert page.evaluate("document.getElementById('found-dropped').textContent") == said
+    page.evaluate("location.hash = '#n00000000'")
+    page.wait_for(f"document.getElementById('head').textContent.includes({said!r})")
+    page.press("Escape")
+    look_for(page, "<i>bilby</i>")
+    assert "<i>bilby</i> (n00000002) was dropped" in page.evaluate("document.getElementById('found').textContent")

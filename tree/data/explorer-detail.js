@@ -2,7 +2,7 @@
 const MAX_CHILDREN = 120,
   MAX_SAMPLES = 12;
 
-const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, sections, map }) => {
+const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, sections, map, dropped }) => {
   const head = byId("head"),
     rest = byId("rest"),
     mapSlot = byId("map-slot");
@@ -134,7 +134,8 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       element("span", { class: "card-text" }, span("name", name), span("hint", note)),
     );
   const drawAll = (unknown, found) => {
-    const text = unknown ? `There is no class ${unknown} here.` : "Select a tile to go down, or search for a class.";
+    const lost = unknown ? [`There is no class ${unknown} here.`, ...dropped(unknown)].join(" ") : "";
+    const text = lost || "Select a tile to go down, or search for a class.";
     head.replaceChildren(
       element("h2", { tabindex: "-1", id: "class-name" }, "All classes"),
       element("p", { class: "hint" }, text),

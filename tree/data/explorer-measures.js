@@ -46,6 +46,10 @@ const makeMeasures = (data, model) => {
     if (weights) more.weights = column(weights).map((value) => value || 0);
     add(slug(name), name, kind, column(values), more);
   }
+  if (data.census?.kept.some((files) => files >= 0)) {
+    const files = Float64Array.from(data.census.kept, (count) => (count < 0 ? NaN : count));
+    add("files", "files in the dump", "count", files, { hidden: true });
+  }
   addRejects(data.census, images, (name, kind, own, more) => add(slug(name), name, kind, own, more));
   return known;
 };

@@ -1,8 +1,12 @@
 // The plots: levels, images per class, val images, rejects. One that would say nothing is left out.
 const makePlots = ({ model, measures, measureOf, hrefOf }) => {
   const { size, levels, names, depth } = model,
-    { active, weights, val, census } = data;
-  const images = measureOf("images");
+    { active, weights, val, census } = data,
+    dropped = census?.dropped ?? { files: [] };
+  const images = measureOf("images"),
+    files = measureOf("files");
+  const LISTED = { view: "", at: -1, flat: true };
+  const limitsOf = ({ from, to }) => ({ from: `${from}`, to: Number.isFinite(to) ? `${to}` : "" });
 
   const noteOfLevels = `The level of a class is the number of its ancestors.${
     active.every(Boolean) ? "" : " Gray: a level of one class, which has no softmax."
@@ -90,11 +94,11 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
   const isVaried = (values) => values.some((value) => value !== values[0]);
 
   const beforeFilter = () => {
-    const lost = number.format(census.dropped.length);
+    const lost = number.format(dropped.files.length);
     const kept = census.kept.filter((files) => files >= 0),
-      every = [...kept, ...census.dropped];
+      every = [...kept, ...dropped.files];
     const bins = binsOf(every, census.min > 0 ? [census.min] : []);
-    const [stay, go] = [countIn(kept, bins), countIn(census.dropped, bins)];
+    const [stay, go] = [countIn(kept, bins), countIn(dropped.files, bins)];
     const at = bins.findIndex(({ from }) => from === census.min);
     const most = every.reduce((a, b) => Math.max(a, b));
     return histogram({
@@ -109,10 +113,22 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
           { value: go[each], tone: 1 },
         ],
         label: short(bin.from),
+        href: stay[each] && files ? hrefOf({ ...LISTED, by: files.id, sort: files.id, ...limitsOf(bin) }) : null,
         title: `${rangeText(bin, most)} files: ${number.format(stay[each])} kept, ${number.format(go[each])} dropped`,
       })),
     });
   };
+  const nearlyKept = () =>
+    barChart({
+      title: "Dropped classes with the most files",
+      horizontal: true,
+      note: "They are not in this tree; the search says of each why.",
+      bars: dropped.files.slice(0, 15).map((value, at) => {
+        const label = dropped.names[at] || dropped.wnids[at];
+        const title = `${label} (${dropped.wnids[at]}): ${plural(value, "file", "files")}, ${dropped.reasons[at]}`;
+        return { value, label, title, tone: 2, shown: number.format(value) };
+      }),
+    });
   const within = (classes) => (classes.length ? ` in ${plural(classes.length, "class", "classes")}` : "");
   const rejects = () =>
     barChart({
@@ -158,7 +174,8 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
       drawn.push(byLevel("Classes per level", new Float64Array(size).fill(1), "classes"));
       if (images) drawn.push(byLevel("Images per level", images.own, "images"));
     }
-    if (census?.dropped.length && isVaried([...census.kept, ...census.dropped])) drawn.push(beforeFilter());
+    if (dropped.files.length && isVaried([...census.kept, ...dropped.files])) drawn.push(beforeFilter());
+    if (dropped.files.length > 1) drawn.push(nearlyKept());
     const filled = images ? [...images.own].filter((value) => value > 0) : [];
     if (filled.length > 1 && isVaried(filled)) {
       drawn.push(

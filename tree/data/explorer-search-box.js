@@ -28,6 +28,7 @@ const makeSearchBox = ({ model, search, choose, listAll }) => {
     hits = search.find(query);
     results.replaceChildren(...hits.slice(0, MAX_RESULTS).map(({ i }, at) => drawOption(i, at, query)));
     count.replaceChildren(...(query ? drawCount(query) : []));
+    byId("found-dropped").textContent = search.dropped(query).join(" ");
     current = 0;
     mark(0);
   };

@@ -72,7 +72,20 @@ const makeSearch = (model, weight) => {
     }
     return best;
   };
-  return { find, matched, nearest };
+  // What the dump had and the dataset has not: in words, of the classes of exactly this name or wnid.
+  const dropped = (text) => {
+    const lost = data.census?.dropped ?? { wnids: [] };
+    const query = folded(text.trim());
+    const few = [];
+    for (let at = 0; at < lost.wnids.length && query && few.length < 3; at++) {
+      const [wnid, name] = [lost.wnids[at], lost.names[at]];
+      if (folded(wnid) !== query && folded(name) !== query) continue;
+      const called = name && name !== wnid ? `${name} (${wnid})` : wnid;
+      few.push(`${called} was dropped: ${lost.reasons[at]}, ${plural(lost.files[at], "file", "files")}.`);
+    }
+    return few;
+  };
+  return { find, matched, nearest, dropped };
 };
 
 // How many letters to change, add, leave out or swap to get from one word to another, or more than `most`.

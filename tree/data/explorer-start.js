@@ -48,7 +48,17 @@ const explore = () => {
     },
   });
   const map = makeMap({ model, measures, measureOf, pictureOf: samples.first, hrefOf, go });
-  const detail = makeDetail({ model, measures, measureOf, samples, hrefOf, openPicture: dialog.open, sections, map });
+  const detail = makeDetail({
+    model,
+    measures,
+    measureOf,
+    samples,
+    hrefOf,
+    openPicture: dialog.open,
+    sections,
+    map,
+    dropped: search.dropped,
+  });
   const showPane = (pane) => {
     main.dataset.pane = pane;
     drawNav();

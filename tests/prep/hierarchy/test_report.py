@@ -58,7 +58,9 @@ def test_the_page_has_the_rejects_of_each_class_and_the_dropped_classes(report, 
     assert found == Counter(
         (row["stage"], row["reason"], index_of[row["wnid"]]) for row in rejects if row["wnid"] in index_of
     )
-    assert census["dropped"] == sorted(row["images"] for row in classes if not row["kept"])
+    lost = sorted((-row["images"], row["wnid"], row["name"] or "", row["reason"]) for row in classes if not row["kept"])
+    columns = (census["dropped"][name] for name in ("files", "wnids", "names", "reasons"))
+    assert [(-files, *rest) for files, *rest in zip(*columns, strict=True)] == lost
     assert census["kept"] == [
         row["images"] for row in sorted(classes, key=lambda row: row["class_index"]) if row["kept"]
     ]
