@@ -24,7 +24,7 @@ from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
 from in21k.shards_manifest.command.columns import table_lines, terminal_width
 from in21k.shards_manifest.command.help import command, option
-from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
 from in21k.shards_manifest.command.summary import SHOWN, print_summary
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.sidecars import rewrite_sidecars
@@ -32,7 +32,7 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
 from in21k.tree.glosses import definition
 
-out_argument = click.argument("out", metavar="OUT", help="A prepared dataset: its folder, or an s3:// URI.")
+out_argument = click.argument("out", metavar="OUT", type=PLACE, help="A prepared dataset: its folder, or an s3:// URI.")
 workers_option = option(
     "--workers", type=int, metavar="N", show_default="the CPUs available", help="Shards to read at a time."
 )
@@ -77,7 +77,7 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
 
 
 @command("repair")
-@click.argument("work", metavar="WORK", help="The folder from which the dataset was made.")
+@click.argument("work", metavar="WORK", type=PLACE, help="The folder from which the dataset was made.")
 @out_argument
 @workers_option
 @json_option
@@ -174,8 +174,8 @@ def inspect_command(
 
 
 @command("compare")
-@click.argument("first", metavar="A", help="A prepared dataset: its folder, or an s3:// URI.")
-@click.argument("second", metavar="B", help="Another one, likewise.")
+@click.argument("first", metavar="A", type=PLACE, help="A prepared dataset: its folder, or an s3:// URI.")
+@click.argument("second", metavar="B", type=PLACE, help="Another one, likewise.")
 @workers_option
 @json_option
 @click.pass_context

@@ -13,7 +13,7 @@ from in21k.prep.duplicates.twins import DISTANCE
 from in21k.prep.executor import Workers, available_cores
 from in21k.prep.stages.drop import Drop, DropParameters
 from in21k.shards_manifest.command.help import command, option
-from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
 from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.storage.location import Location, locate
@@ -21,6 +21,7 @@ from in21k.shards_manifest.storage.location import Location, locate
 against_option = option(
     "--against",
     metavar="SET",
+    type=PLACE,
     multiple=True,
     help="Other images: a folder, a prepared dataset, or a tar. Repeatable.",
 )

@@ -15,17 +15,20 @@ from in21k.prep.stages.resize import DEFAULT_MEMORY
 from in21k.prep.stages.shard import ShardParameters
 from in21k.prep.stages.split import Order, SplitParameters
 from in21k.shards_manifest.command.help import Command, option
-from in21k.shards_manifest.command.options import Size, json_option
+from in21k.shards_manifest.command.options import PLACE, Size, json_option
 from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 from in21k.tree.parents import ParentRule
 
 raw_argument = click.argument(
     "raw",
     metavar="RAW",
+    type=PLACE,
     help="The dump as it was downloaded: a path, or an s3://, gs:// or hf:// URI; it is only read.",
 )
-work_argument = click.argument("work", metavar="WORK", help="The folder for what one stage passes to the next.")
-out_argument = click.argument("out", metavar="OUT", help="The dataset to write: a folder, or an s3:// URI.")
+work_argument = click.argument(
+    "work", metavar="WORK", type=PLACE, help="The folder for what one stage passes to the next."
+)
+out_argument = click.argument("out", metavar="OUT", type=PLACE, help="The dataset to write: a folder, or an s3:// URI.")
 
 
 def _choice(name: str, default: StrEnum, text: str) -> Callable[[Command], Command]:

@@ -8,6 +8,7 @@ import click
 from click.exceptions import NoSuchCommand
 
 from in21k.shards_manifest.command.command_end import WRONG_USAGE, CommandEnd, Program
+from in21k.shards_manifest.command.completion import complete_in_shells
 from in21k.shards_manifest.command.help import HelpGroup
 from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.shards_manifest.errors import one_line
@@ -34,6 +35,7 @@ class ProgramGroup(HelpGroup):
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command line and leave the process with its exit status."""
         self.before()
+        complete_in_shells()
         is_own_process = not args and "args" not in extra
         with self.program.ending():
             try:

@@ -85,7 +85,13 @@ class Known(click.ParamType[str]):
         """Return the values that complete a text."""
         found = self.values(incomplete).items()
         items = [CompletionItem(value, help=about or None) for value, about in found if value.startswith(incomplete)]
-        return [*items, CompletionItem(incomplete, type="file")] if self.files else items
+        return (
+            [CompletionItem(incomplete, type="file"), *items] if self.files else items
+        )  # bash forgets what comes before a file
+
+
+PLACE = Known(lambda _: {}, files=True)
+"""A path, which shells complete, or a URI."""
 
 
 def with_options(*groups: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from in21k.shards_manifest.command.help import Command, option
-from in21k.shards_manifest.command.options import OneOf, with_options
+from in21k.shards_manifest.command.options import PLACE, OneOf, with_options
 from in21k.shards_manifest.command.typed import typed_again
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def data_options(layout: str, *more: str) -> Callable[[Command], Command]:
                 "--annotations",
                 default="",
                 metavar="FILE",
+                type=PLACE,
                 show_default="the usual place",
                 help="For COCO, iNaturalist and Open Images, the annotations of the training images.",
             ),
@@ -69,6 +70,7 @@ def data_options(layout: str, *more: str) -> Callable[[Command], Command]:
                 "--val",
                 default="",
                 metavar="FILE",
+                type=PLACE,
                 show_default="the usual place",
                 help="Validation images: annotations as for --annotations, the other CSV of a CSV or of Kinetics, or "
                 "the tars of WebDataset.",
@@ -77,6 +79,7 @@ def data_options(layout: str, *more: str) -> Callable[[Command], Command]:
                 "--images",
                 default="",
                 metavar="FOLDER",
+                type=PLACE,
                 show_default="beside the list",
                 help="For CSV, iNaturalist and Open Images, where paths begin; for Kinetics, where the videos are.",
             ),

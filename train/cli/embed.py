@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from in21k.shards_manifest.command.help import command, option
-from in21k.shards_manifest.command.options import LocalPath
+from in21k.shards_manifest.command.options import PLACE, LocalPath
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.known import CHECKPOINTS
 from in21k.train.cli.shared import print_result, quick_imports, settings_of, shared
@@ -20,6 +20,7 @@ from in21k.train.config.settings import Config
     "sources",
     nargs=-1,
     metavar="SOURCE…",
+    type=PLACE,
     help="A prepared dataset, data in any layout that transfer takes, or image files and folders of them; with "
     "--images-from they may be left out.",
 )

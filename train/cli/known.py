@@ -35,6 +35,7 @@ def _settings(begun: str) -> dict[str, str]:
     return {f"{each}=": setting.help for each, setting in SETTINGS.items()}
 
 
+RULES = Known(lambda _: {"auto": "", "holidays": "by the images' names", "classes": "by their classes"}, files=True)
 MODELS = Known(_models)
 MODELS_OR_FILES = Known(_models, files=True)
 CHECKPOINTS = Known(_checkpoints, files=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.shards_manifest.command.help import command, option
-from in21k.shards_manifest.command.options import LocalPath, json_option
+from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
 from in21k.shards_manifest.markers import CONFIG
 from in21k.train.cli.boxes import evaluated_as_detector
 from in21k.train.cli.data_options import data_options, data_request, typed_data
@@ -41,18 +41,19 @@ PAPER_NAMES = ", ".join(architecture.name for architecture in ARCHITECTURES)
 @click.argument(
     "data",
     metavar="DATA",
+    type=PLACE,
     help="A prepared dataset: a folder or a URI with a manifest.json; or, with --layout, another as downloaded.",
 )
 @setting_option("model", required=True, metavar="NAME", type=MODELS, more=f"These are {PAPER_NAMES}.")
 @recipe_option
 @setting_option("pretrained")
-@setting_option("init", metavar="FILE", show_default="none")
+@setting_option("init", metavar="FILE", type=PLACE, show_default="none")
 @setting_option(
     "scratch", flag_value=RANDOM, help="Start from random weights, where the recipe starts from ImageNet-1K weights."
 )
 @inputs_option
 @setting_option("teacher", metavar="PATH", type=MODELS_OR_FILES, more="For the distilling recipes.")
-@setting_option("teacher_weights", metavar="FILE")
+@setting_option("teacher_weights", metavar="FILE", type=PLACE)
 @data_options("shards")
 @training
 @shared
@@ -87,6 +88,7 @@ def pretrain(
 @click.argument(
     "data",
     metavar="DATA",
+    type=PLACE,
     help="A prepared dataset; with --layout, what the checkpoint was transferred to.",
 )
 @option(

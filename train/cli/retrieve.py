@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from in21k.shards_manifest.command.help import command, option
-from in21k.shards_manifest.command.options import LocalPath
+from in21k.shards_manifest.command.options import PLACE, LocalPath
 from in21k.train.cli.data_options import data_options, data_request
-from in21k.train.cli.known import CHECKPOINTS
+from in21k.train.cli.known import CHECKPOINTS, RULES
 from in21k.train.cli.shared import print_result, quick_imports, settings_of, shared
 from in21k.train.cli.use import batch_size_option, model_option
 from in21k.train.config.overrides import check_value, with_values
@@ -19,6 +19,7 @@ from in21k.train.config.settings import Config
 @click.argument(
     "source",
     metavar="SOURCE",
+    type=PLACE,
     help="A folder of images, a dataset in any layout that transfer takes, a CSV, or a folder that embed wrote.",
 )
 @option("--output", required=True, type=LocalPath(), metavar="FOLDER", help="The folder of the results.")
@@ -34,6 +35,7 @@ from in21k.train.config.settings import Config
     "--relevance",
     default="auto",
     metavar="RULE",
+    type=RULES,
     help="What is relevant to a query: holidays (by the images' names), classes, or a CSV of path,group[,role].",
 )
 @option(

@@ -12,7 +12,7 @@ import click
 
 from in21k.shards_manifest.command.command_end import Program
 from in21k.shards_manifest.command.help import NOTHING, Command, option
-from in21k.shards_manifest.command.options import LocalPath, json_option, with_options
+from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option, with_options
 from in21k.shards_manifest.command.summary import print_summary
 from in21k.train.cli.known import RECIPES, SETTINGS_BY_KEY
 from in21k.train.config.overrides import check_value, flatten
@@ -109,7 +109,9 @@ shared = with_options(
         setting_option("amp", flags="--amp/--no-amp", show_default="on", help="Compute in mixed precision."),
         setting_option("strict"),
         setting_option("max_skipped", metavar="SHARE"),
-        setting_option("cache", metavar="FOLDER", help="A local folder that keeps shards of an object store."),
+        setting_option(
+            "cache", metavar="FOLDER", type=PLACE, help="A local folder that keeps shards of an object store."
+        ),
         setting_option("cache_size", metavar="SIZE"),
         json_option,
     )

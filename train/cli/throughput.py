@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from in21k.shards_manifest.command.help import command, option
+from in21k.shards_manifest.command.options import PLACE
 from in21k.train.cli.known import MODELS, MODELS_OR_FILES
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
@@ -22,12 +23,12 @@ from in21k.train.recipes.choice import choose
 
 
 @command()
-@click.argument("data", metavar="DATA", help="A prepared dataset: a folder or a URI with a manifest.json.")
+@click.argument("data", metavar="DATA", type=PLACE, help="A prepared dataset: a folder or a URI with a manifest.json.")
 @setting_option("model", required=True, metavar="NAME", type=MODELS)
 @recipe_option
 @option("--steps", type=click.IntRange(1), default=100, metavar="N", help="Steps to measure, each time.")
 @setting_option("teacher", metavar="PATH", type=MODELS_OR_FILES, more="For the distilling recipes.")
-@setting_option("teacher_weights", metavar="FILE")
+@setting_option("teacher_weights", metavar="FILE", type=PLACE)
 @setting_option("batch_size", metavar="N", show_default=OF_RECIPE)
 @setting_option("compile")
 @any_setting_option

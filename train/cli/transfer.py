@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.shards_manifest.command.help import command, option
+from in21k.shards_manifest.command.options import PLACE
 from in21k.train.cli.data_options import data_options, data_request, typed_data
 from in21k.train.cli.known import CHECKPOINTS, MODELS, MODELS_OR_FILES, RECIPES
 from in21k.train.cli.numbers import Positive, WholeNumbers
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
 @command()
 @click.argument(
-    "data", metavar="DATA", help="A prepared dataset, or other data as --layout says; class folders, for instance."
+    "data",
+    metavar="DATA",
+    type=PLACE,
+    help="A prepared dataset, or other data as --layout says; class folders, for instance.",
 )
 @option(
     "--checkpoint",
@@ -76,7 +80,7 @@ if TYPE_CHECKING:
     help=f"{RECIPE_HELP}.",
 )
 @setting_option("teacher", metavar="RUN|NAME", type=MODELS_OR_FILES, more="Its classes must be those of DATA.")
-@setting_option("teacher_weights", metavar="FILE")
+@setting_option("teacher_weights", metavar="FILE", type=PLACE)
 @setting_option("clips", metavar="N", show_default=OF_RECIPE)
 @data_options("auto")
 @training

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.shards_manifest.command.help import command, option
-from in21k.shards_manifest.command.options import LocalPath, Probability
+from in21k.shards_manifest.command.options import PLACE, LocalPath, Probability
 from in21k.shards_manifest.errors import errors_naming
 from in21k.train.cli.boxes import finds_boxes, print_boxes
 from in21k.train.cli.known import MODELS
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 _checkpoint_help = "A run's, a checkpoint's or an exported model's folder, a model.safetensors, or a model.onnx."
 
 data_option = option(
-    "--data", default="", metavar="DATA", help="The dataset that names the classes, where the checkpoint does not."
+    "--data",
+    default="",
+    metavar="DATA",
+    type=PLACE,
+    help="The dataset that names the classes, where the checkpoint does not.",
 )
 hierarchy_option = option(
-    "--hierarchy", default="", metavar="FILE", help="The hierarchy.parquet that names them instead."
+    "--hierarchy", default="", metavar="FILE", type=PLACE, help="The hierarchy.parquet that names them instead."
 )
 images_from_option = option(
     "--images-from",
