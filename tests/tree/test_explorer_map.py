@@ -67,3 +67,17 @@ def test_area_and_color_stand_in_the_address(page):
         )
     assert page.evaluate("location.hash") == "#?color=rejected&area=classes"
     assert "4,623 classes" in page.evaluate(f"{tile('artifact')}.getAttribute('aria-label')")
+
+
+def test_a_class_opens_at_its_top_and_a_tile_leaves_the_map_in_its_place(browser, show):
+    browser.look(1280, 500, "light")
+    page = show(address="#n02084071")
+    top = "document.querySelector('.map').getBoundingClientRect().top"
+    page.evaluate("document.getElementById('detail').scrollTop = 300")
+    before = page.evaluate(top)
+    page.evaluate(f"{tile('hunting dog')}.click()")
+    page.wait_for(f"{TITLE} === 'hunting dog'")
+    assert page.evaluate(top) == pytest.approx(before, abs=1)
+    page.evaluate("document.querySelector('#rest .children a').click()")
+    page.wait_for(f"{TITLE} !== 'hunting dog'")
+    assert page.evaluate("document.getElementById('detail').scrollTop") == 0

@@ -177,12 +177,21 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       element("p", { class: "hint keys" }, ...keys.flatMap(([key, what]) => [element("kbd", {}, key), ` ${what}  `])),
     );
   };
+  // Another class is shown from its top on; one that was opened from the map, with the map where it was.
+  let shown = -1;
   const draw = (state, found) => {
-    const isInMap = map.root.contains(document.activeElement);
+    const panel = byId("detail");
+    const isInMap = map.root.contains(document.activeElement) || map.isZooming();
+    const before = map.root.getBoundingClientRect().top;
     if (state.at >= 0) drawClass(state.at);
     else drawAll(state.unknown, found);
     if (!mapSlot.hidden) map.draw(state, found);
     else if (isInMap) byId("class-name").focus();
+    if (state.at !== shown) {
+      const isKept = isInMap && !mapSlot.hidden;
+      panel.scrollTop = isKept ? panel.scrollTop + map.root.getBoundingClientRect().top - before : 0;
+    }
+    shown = state.at;
   };
   return { draw, classLink };
 };

@@ -27,7 +27,7 @@ const makePainter = ({ canvas, model, pictureOf }) => {
   const fill = ({ x, y, w, h }, rgb) => {
     pen.fillStyle = css(rgb);
     pen.fillRect(x + 0.5, y + 0.5, Math.max(0.5, w - 1), Math.max(0.5, h - 1));
-    if (w > 5 && h > 5) pen.strokeRect(x + 0.5, y + 0.5, w - 1, h - 1);
+    if (w > 8 && h > 8) pen.strokeRect(x + 0.5, y + 0.5, w - 1, h - 1);
   };
   const name = (i, { x, y, w }, rgb) => {
     pen.fillStyle = inkOn(rgb);

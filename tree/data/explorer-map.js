@@ -234,5 +234,5 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
     }
   }).observe(stage);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(wanted, found));
-  return { root, draw };
+  return { root, draw, isZooming: () => from !== null };
 };
