@@ -80,7 +80,7 @@ def model_overlay(answers: ModelAnswers, hierarchy: Hierarchy, pictures: Mapping
             weights=answers.images * (hierarchy.levels + 1 if column == "semantic_top1" else 1),  # a pair per level
         )
         for column, (name, text, better) in MEASURES.items()
-        if column in answers.scores
+        if column in answers.scores and (column != "semantic_top1" or hierarchy.num_levels > 1)
     ]
     facts = {"network": answers.model} if answers.model else {}
     return Overlay(

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
-from in21k.prep.hierarchy.thumbnails import SamplePlace, plan_for, read_samples, small_picture
+from in21k.prep.hierarchy.thumbnails import SamplePlace, read_samples, small_picture
 from in21k.shards_manifest.errors import DamagedTableError, escaped
+from in21k.shards_manifest.images.thumbnail import LARGEST, thumbnail_count
 from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.prediction_tables import (
     PER_CLASS,
@@ -85,7 +86,7 @@ def _pictures(
 ) -> dict[int, list[Picture]]:
     """Return pictures of wrong and right images by true class; `of` is the table's name and the budget in bytes."""
     text, left = of
-    count, side = plan_for(left, manifest.images.size, classes=int((answers.images > 0).sum()))
+    count, side = thumbnail_count(int((answers.images > 0).sum()), left, manifest.images.size or LARGEST)
     rows = images_to_show(answers, count)
     row_of = {key.as_py(): row for key, row in zip(said.keys.take(pa.array(rows)), rows.tolist(), strict=True)}
     places = places_of_keys(dataset, manifest, list(row_of))

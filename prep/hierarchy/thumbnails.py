@@ -1,6 +1,5 @@
 """A few small samples of each class, out of a dataset's shards: for the report."""
 
-import io
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.images.decode import read_pixels
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.images.limits import Limits, prepared_limits
+from in21k.shards_manifest.images.thumbnail import LARGEST, square_jpeg, thumbnail_plan, typical_bytes
 from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.sample_table import SampleTable
 from in21k.shards_manifest.storage.location import Location
@@ -21,23 +21,6 @@ from in21k.tree.explorer_data import Picture
 
 MOST_SHARDS = 64
 """Shards that are read at most; those of val come first, since each of them has samples of every class."""
-
-QUALITY = 72
-
-_SMALLEST, _LARGEST = 48, 224
-_PLANS = (
-    (12, _LARGEST),
-    (8, _LARGEST),
-    (8, 160),
-    (8, 112),
-    (8, 80),
-    (6, 80),
-    (4, 80),
-    (3, 64),
-    (2, 64),
-    (2, _SMALLEST),
-)
-"""Thumbnails per class and their side, the best plan first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +98,12 @@ def thumbnails(
         importance: int64 [C]; where the budget is too small for all classes, those with more come first.
         budget: bytes of all JPEGs together.
     """
-    per_class, side = _plan(manifest.classes, budget, manifest.images.size or _LARGEST)
+    per_class, side = thumbnail_plan(manifest.classes, budget, manifest.images.size or LARGEST)
     found: dict[int, list[Picture]] = defaultdict(list)
     left = budget
     for places in choose_samples(dataset, manifest, per_class):
         places.sort(key=lambda place: (-importance[place.class_index], place.class_index))
-        for place, image in read_samples(dataset, manifest, places[: left // _typical(side) + 1]):
+        for place, image in read_samples(dataset, manifest, places[: left // typical_bytes(side) + 1]):
             picture = small_picture(manifest, place, image, side)
             if len(picture.image) <= left:
                 found[place.class_index].append(picture)
@@ -140,40 +123,13 @@ def small_picture(
     """Return the middle square of a sample, side × side pixels, as the explorer shows it, and what a model guesses."""
     shard = manifest.splits[place.split][place.shard].path
     return Picture(
-        image=_jpeg(image, side), key=place.key, split=place.split, shard=shard, guess=guess, probability=probability
+        image=square_jpeg(image, side),
+        key=place.key,
+        split=place.split,
+        shard=shard,
+        guess=guess,
+        probability=probability,
     )
-
-
-def plan_for(budget: int, stored: int | None, classes: int) -> tuple[int, int]:
-    """Return how many pictures of some classes use about a budget of bytes, and their side; smaller ones for many.
-
-    Args:
-        budget: bytes.
-        stored: the side of the dataset's images; None if they differ.
-        classes: that have pictures.
-    """
-    _, side = _plan(classes, budget, stored or _LARGEST)
-    return budget // _typical(side) + 1, side
-
-
-def _plan(classes: int, budget: int, stored: int) -> tuple[int, int]:
-    """Return the thumbnails per class and their side that use about the budget.
-
-    Args:
-        classes: C.
-        budget: bytes.
-        stored: the side of the dataset's images; larger ones than these show nothing more.
-    """
-    for per_class, side in _PLANS:
-        side = max(_SMALLEST, min(side, stored))
-        if classes * per_class * _typical(side) <= budget:
-            return per_class, side
-    return 1, _SMALLEST
-
-
-def _typical(side: int) -> int:
-    """Return roughly how many bytes a thumbnail takes."""
-    return 450 + side * side // 4
 
 
 def _decode(sample: bytes, limits: Limits) -> Image.Image | None:
@@ -181,16 +137,3 @@ def _decode(sample: bytes, limits: Limits) -> Image.Image | None:
         return Image.fromarray(read_pixels(sample[BLOCK : BLOCK + content_size(sample)], limits))
     except ImageError:
         return None
-
-
-def _square(image: Image.Image, side: int) -> Image.Image:
-    """Return the middle square of an image, resized."""
-    edge = min(image.size)
-    left, top = (image.width - edge) // 2, (image.height - edge) // 2
-    return image.resize((side, side), Image.Resampling.BICUBIC, (left, top, left + edge, top + edge))
-
-
-def _jpeg(image: Image.Image, side: int) -> bytes:
-    encoded = io.BytesIO()
-    _square(image, side).save(encoded, "JPEG", quality=QUALITY, optimize=True)
-    return encoded.getvalue()

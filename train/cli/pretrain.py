@@ -120,8 +120,8 @@ def pretrain(
     "--output",
     type=LocalPath(),
     metavar="FOLDER",
-    help="Write the scores, predictions.parquet and per_class.parquet, and on a hierarchy the curve of specificity "
-    "against accuracy and the errors of each subtree.",
+    help="Write the scores, predictions.parquet and per_class.parquet; on a hierarchy the curve of specificity against "
+    "accuracy and the errors of each subtree; of your own images explorer.html, a page with right and wrong ones.",
 )
 @option(
     "--predictions",

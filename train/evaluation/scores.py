@@ -27,7 +27,8 @@ from in21k.train.evaluation.predictions import (
     write_classes_beside,
 )
 from in21k.train.evaluation.report.answers import AnswerCollector
-from in21k.train.evaluation.report.folder import require_report_place, write_report
+from in21k.train.evaluation.report.explorer import write_explorer
+from in21k.train.evaluation.report.folder import EXPLORER, require_report_place, write_report
 from in21k.train.evaluation.val_pass import Watcher, evaluate_val
 from in21k.train.losses.schemes import build_loss, check_labels
 from in21k.train.model.level_order import level_order
@@ -66,8 +67,8 @@ class EvaluationFiles:
     """What an evaluation leaves behind beside its summary."""
 
     output: Path | None = None
-    """The folder that gets the scores, the tables of predictions and, on a hierarchy, the curve of the answers and
-    their errors by subtree."""
+    """The folder that gets the scores, the tables of predictions, on a hierarchy the curve of the answers and their
+    errors by subtree, and of images that in21k-prep did not prepare the explorer."""
     predictions: Path | None = None
     """The table of predictions; by default in `output`, if that is given."""
     worst: int = 0
@@ -147,6 +148,13 @@ class _Watched:
         draws = files.output is not None and data.is_single_label and data.hierarchy.num_levels > 1
         self._answers = AnswerCollector(data, network.order, scheme, ranks) if draws else None
 
+    @property
+    def _has_page(self) -> bool:
+        """Whether the data are images that the explorer shows, and `in21k-prep report` does not."""
+        return (
+            self._data.is_single_label and not isinstance(self._data, Dataset) and not self._data.decoding(1).is_video
+        )
+
     @contextmanager
     def watching(self) -> Iterator[Watcher | None]:
         """Write the table of predictions within the block, and give what takes the batches."""
@@ -174,6 +182,8 @@ class _Watched:
         if output is not None:
             write_report(output, summary, answers, self._data.hierarchy_table()["name"].to_pylist())
         table = write_classes_beside(self._saved, self._data, self._network, precisions, output)
+        if output is not None and self._has_page and self._saved.path is not None:
+            write_explorer(output / EXPLORER, self._data, self._saved.path, table, output.resolve().name)
         if self._files.worst:
             summary["worst_classes"] = worst_classes(table, self._files.worst)
         return summary

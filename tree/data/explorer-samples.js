@@ -68,7 +68,7 @@ const makeDialog = ({ model, hrefOf, opened, closed }) => {
     const size = element("p", { class: "hint" });
     image.addEventListener("load", () => {
       const pixels = `${image.naturalWidth} × ${image.naturalHeight} pixels`;
-      size.textContent = `Enlarged from ${pixels}, which this page holds; the shard has it in full.`;
+      size.textContent = `Enlarged from ${pixels}, which this page holds${shard ? "; the shard has it in full" : ""}.`;
     });
     const facts = element(
       "dl",
@@ -76,7 +76,7 @@ const makeDialog = ({ model, hrefOf, opened, closed }) => {
       row("Class", classText(index)),
       row("Key", element("code", {}, key)),
       row("Split", split),
-      row("Shard", element("code", {}, shard)),
+      shard ? row("Shard", element("code", {}, shard)) : null,
     );
     if (guess >= 0) {
       const sure = probability === null ? "" : ` (${percent(probability)})`;

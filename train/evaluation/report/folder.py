@@ -23,6 +23,8 @@ SCORES = "evaluation.json"
 CURVE = "curve.csv"
 CURVE_PLOT = "curve.png"
 SUBTREES = "subtree_errors.csv"
+EXPLORER = "explorer.html"
+"""Of data that in21k-prep did not prepare; for those that it did, `in21k-prep report --run` writes a fuller one."""
 FILES = (SCORES, CURVE, CURVE_PLOT, SUBTREES)
 
 _START = '{\n "format": "in21k evaluation 1"'
@@ -38,7 +40,7 @@ def require_report_place(folder: Path) -> None:
     """
     require_place_for(locate(folder), option="--output")
     with errors_naming(str(folder)):
-        present = [name for name in FILES if (folder / name).exists()]
+        present = [name for name in (*FILES, EXPLORER) if (folder / name).exists()]
         if present and not _is_ours(folder):
             raise TrainError(f"{folder} already holds a {present[0]} that no evaluation wrote; give another --output")
 

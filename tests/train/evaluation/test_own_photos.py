@@ -1,0 +1,60 @@
+"""A model fine-tuned on class folders: one command says which classes fail, and shows their images."""
+
+import pyarrow.parquet as pq
+import pytest
+from downstream import one_epoch, write_images
+from explorer_pages import data_of, pictures_of
+from small_dataset import write_dataset
+from train_runs import answer
+
+HOSTILE = "<script>alert(1)</script>".replace("/", "∕")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of three classes, one of them with a hostile name."""
+    folder = tmp_path_factory.mktemp("own") / "photos"
+    names = ("cat", "dog", HOSTILE)
+    labels = {f"{names[at % 3]}/{number}.jpg": at % 3 for number, at in enumerate(range(48))}
+    write_images(folder / "train", labels)
+    write_images(folder / "val", {f"{names[at % 3]}/v{at}.jpg": at % 3 for at in range(9)})
+    return folder
+
+
+def evaluated(capsys, data, run, output, *more):
+    how = ["--checkpoint", run, "--device", "cpu", "--workers", 0, "--output", output, *more]
+    return answer(capsys, "evaluate", data, *how)
+
+
+def test_evaluate_prints_the_failing_classes_and_writes_a_page_with_their_images(capsys, photos, tmp_path):
+    one_epoch(capsys, photos, tmp_path / "run")
+    (photos / "val" / "cat" / "broken.jpg").write_bytes(b"no image")
+    output = tmp_path / "evaluation"
+    status, out, _ = evaluated(capsys, photos, tmp_path / "run", output, "--layout", "imagefolder", "--max-skipped", 1)
+    classes = sorted(
+        pq.read_table(output / "per_class.parquet").to_pylist(), key=lambda row: (row["top1"], row["class_index"])
+    )
+    table = out.partition("\n\n")[2].splitlines()[1:]
+    assert status == 0
+    assert [line.split()[0] for line in table] == [row["name"] for row in classes]
+    page = (output / "explorer.html").read_text("utf-8")
+    rows = {row["key"]: row for row in pq.read_table(output / "predictions.parquet").to_pylist()}
+    found = {
+        key: (int(index), guess, chance)
+        for index, few in pictures_of(page)["judged"].items()
+        for key, _, _, guess, chance in few
+    }
+    assert len(rows) == 9
+    assert found == {
+        key: (row["class_index"], row["guess"], round(row["guess_probability"], 4)) for key, row in rows.items()
+    }
+    assert data_of(page)["overlay"]["title"] == "evaluation"
+    assert HOSTILE not in page
+    assert str(photos.parent) not in page
+
+
+def test_a_prepared_dataset_has_its_page_from_prep(capsys, tmp_path):
+    data = write_dataset(tmp_path / "data")
+    one_epoch(capsys, data, tmp_path / "run")
+    assert evaluated(capsys, data, tmp_path / "run", tmp_path / "out", "--layout", "shards")[0] == 0
+    assert not (tmp_path / "out" / "explorer.html").exists()
