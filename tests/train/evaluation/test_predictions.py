@@ -132,7 +132,7 @@ def test_evaluate_names_the_worst_classes(capsys, semantic_run, data):
     status, out, _ = answer(capsys, "evaluate", data, *how)
     head, *lines = out.partition("\n\n")[2].splitlines()
     assert (status, head.split()) == (0, ["name", "wnid", "images", "top-1", "taken", "for", "share"])
-    assert [wnid in line for wnid, line in zip(expected.wnid, lines, strict=True)] == [True] * 3
+    assert [wnid in line for wnid, line in zip(expected.wnid, lines[:3], strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize("more", [(), ("--val-share", 0.5)], ids=["their val", "a share of train"])
