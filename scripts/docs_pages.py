@@ -1,4 +1,4 @@
-"""Writes what follows from the code in docs/: folder tree and import order, settings, and the table of planted faults.
+"""Writes what follows from the code in docs/: folder tree and import order, settings, keys of JSON, planted faults.
 
 Run `python scripts/docs_pages.py` after a file, a caption, a setting, a recipe or tests/faults.csv has changed; a test
 says when that was forgotten.
@@ -6,6 +6,7 @@ says when that was forgotten.
 
 import ast
 import csv
+import json
 import re
 import textwrap
 from collections import Counter
@@ -14,12 +15,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from in21k.shards_manifest.command.declared import PROGRAMS, columns_of, fact_of, keys_of
+from in21k.shards_manifest.command.facts import Kind
 from in21k.train.config.settings import SETTINGS, Config
 from in21k.train.recipes import open_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+JSON_PAGE = ROOT / "docs" / "json.md"
+JSON_SCHEMA = ROOT / "docs" / "json.schema.json"
 TESTING = ROOT / "docs" / "testing.md"
 FAULTS = ROOT / "tests" / "faults.csv"
 PACKAGES = ("tree", "shards_manifest", "prep", "train", "api")
@@ -178,12 +183,99 @@ def harmless_list() -> str:
     )
 
 
+_ABOUT_JSON = (
+    "With `--json`, a command prints one object on one line: `command` first, then the keys below, of which it leaves "
+    "out what does not apply. Names are in snake_case; `_bytes` and `_seconds` say their unit, and shares are 0 to 1. "
+    "Errors stay a line on stderr, where notes and progress are, too; the exit status says whether there was one. "
+    "[json.schema.json](json.schema.json) says the same as a JSON Schema. What `predict` prints is in "
+    "[transfer](transfer.md)."
+)
+
+
+def json_page() -> str:
+    """Return the page of what `--json` prints."""
+    kinds = [f"| `{kind}` | {_TYPES[kind][0]} |" for kind in Kind]
+    parts = [
+        "# JSON of the commands",
+        "Written by `scripts/docs_pages.py` from `shards_manifest/command/prep_facts.py` and `train_facts.py`.",
+        _ABOUT_JSON,
+        "    in21k-train evaluate imagenet21k/ --checkpoint runs/r50 --json | jq .val_semantic_top1",
+        "| kind | in JSON |\n|---|---|\n" + "\n".join(kinds),
+        "Any value may be null where there is none, such as a loss that is not measured.",
+    ]
+    for program, commands in PROGRAMS.items():
+        parts.append(f"## {program}")
+        for keys in dict.fromkeys(commands.values()):
+            alike = [command for command in commands if commands[command] == keys]
+            rows = [_key_row(alike[0], key) for key in keys_of(alike[0])]
+            parts += [f"### {', '.join(alike)}", "| key | kind | |\n|---|---|---|\n" + "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _key_row(command: str, key: str) -> str:
+    fact = fact_of(command, key)
+    columns = ", ".join(f"`{column}` ({fact_of(key, column).kind})" for column in columns_of(command, key))
+    return f"| `{key}` | {fact.kind} | {fact.label}{f': {columns}' if columns else ''} |"
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of what `--json` prints."""
+    defined = {kind.value: _TYPES[kind][1] for kind in Kind}
+    commands = [
+        {
+            "title": f"{program} {command}",
+            "type": "object",
+            "properties": {
+                "command": {"const": command},
+                **{key: _key_schema(command, key) for key in keys_of(command)},
+            },
+            "required": ["command"],
+            "additionalProperties": command == "inspect",  # counts of datasets that other versions made
+        }
+        for program, keys in PROGRAMS.items()
+        for command in keys
+    ]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": defined}
+    lines = ",\n".join(map(json.dumps, commands))  # a line per command
+    return f'{json.dumps(head)[:-1]}, "oneOf": [\n{lines}\n]}}\n'
+
+
+def _key_schema(command: str, key: str) -> dict[str, Any]:
+    columns = {column: {"$ref": f"#/$defs/{fact_of(key, column).kind}"} for column in columns_of(command, key)}
+    kind = {"$ref": f"#/$defs/{fact_of(command, key).kind}"}
+    return kind | {"items": {"properties": columns, "additionalProperties": False}} if columns else kind
+
+
+_NUMBER, _WHOLE = {"type": ["number", "null"]}, {"type": ["integer", "null"]}
+_TYPES: dict[Kind, tuple[str, dict[str, Any]]] = {
+    Kind.COUNT: ("a whole number of things", _WHOLE | {"minimum": 0}),
+    Kind.NUMBER: ("a whole number that counts nothing, such as a seed", _WHOLE),
+    Kind.BYTES: ("a whole number", _WHOLE | {"minimum": 0}),
+    Kind.SECONDS: ("a number", _NUMBER | {"minimum": 0}),
+    Kind.SHARE: ("a number from 0 to 1", _NUMBER | {"minimum": 0, "maximum": 1}),
+    Kind.SCORE: ("a number", _NUMBER),
+    Kind.RATE: ("a number per second", _NUMBER | {"minimum": 0}),
+    Kind.TEXT: ("a text", {"type": ["string", "null"]}),
+    Kind.PATH: ("a text: a path or a URI", {"type": ["string", "null"]}),
+    Kind.FLAG: ("true or false", {"type": ["boolean", "null"]}),
+    Kind.LEVELS: ("an object: a number by level of the hierarchy", {"type": "object", "additionalProperties": _NUMBER}),
+    Kind.TEXTS: ("a list of texts", {"type": "array", "items": {"type": "string"}}),
+    Kind.COUNTS: ("a list of whole numbers", {"type": "array", "items": {"type": "integer"}}),
+    Kind.VALUES: ("an object whose keys are data, such as reasons", {"type": "object"}),
+    Kind.ROWS: ("a list of objects", {"type": "array", "items": {"type": "object"}}),
+    Kind.ANY: ("a text, a number, true or false", {}),
+}
+"""What a value of each kind is in JSON: in words, and as a schema."""
+
+
 def pages() -> dict[Path, str]:
     """Return the pages as they ought to be."""
     architecture = ARCHITECTURE.read_text(encoding="utf-8")
     return {
         ARCHITECTURE: with_blocks(architecture, {"tree": folder_tree(), "import order": order_block()}),
         SETTINGS_PAGE: settings_page(),
+        JSON_PAGE: json_page(),
+        JSON_SCHEMA: json_schema(),
         TESTING: with_blocks(
             TESTING.read_text(encoding="utf-8"), {"faults": fault_table(), "harmless": harmless_list()}
         ),
