@@ -199,7 +199,7 @@ def json_page() -> str:
         "# JSON of the commands",
         "Written by `scripts/docs_pages.py` from `shards_manifest/command/prep_facts.py` and `train_facts.py`.",
         _ABOUT_JSON,
-        "    in21k-train evaluate imagenet21k/ --checkpoint runs/r50 --json | jq .val_semantic_top1",
+        "    in21k-train evaluate imagenet21k/ --checkpoint runs/r50 --json",
         "| kind | in JSON |\n|---|---|\n" + "\n".join(kinds),
         "Any value may be null where there is none, such as a loss that is not measured.",
     ]

@@ -7,6 +7,7 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
+from in21k.shards_manifest.command.typed import typed_again
 from in21k.shards_manifest.markers import CONFIG
 from in21k.train.cli.boxes import evaluated_as_detector
 from in21k.train.cli.data_options import data_options, data_request, typed_data
@@ -179,13 +180,18 @@ def evaluate(
     unfit = _first_given(output=output, predictions=predictions, worst=worst)
     if checkpoint is not None and evaluated_as_detector(asked, checkpoint, values, unfit, raw=raw, as_json=as_json):
         return
-    count = (10 if output or predictions else 0) if worst is None else worst
-    print_result(
-        _evaluated(
-            asked, (checkpoint, raw), (model, weights, inputs), config, files=(output, predictions, count), clips=clips
-        ),
-        as_json,
-    )
+    files = output, predictions, (10 if output or predictions else 0) if worst is None else worst
+    found = _evaluated(asked, (checkpoint, raw), (model, weights, inputs), config, files, clips)
+    print_result(found, as_json, _next(data, asked.layout, output or predictions))
+
+
+def _next(data: str, layout: str, written: Path | None) -> list[tuple[object, ...]]:
+    """Return what to type after an evaluation: the explorer of the dataset with what the model says of its images."""
+    if layout != "shards":  # there is no explorer of others' datasets
+        return []
+    if written is None:
+        return [("in21k-train", "evaluate", *typed_again(), "--output", "evaluation/")]
+    return [("in21k-prep", "report", data, "--run", written)]
 
 
 def _evaluated(
