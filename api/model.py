@@ -11,11 +11,12 @@ import PIL.Image
 from in21k.train.answers.paths import CONFIDENCE
 from in21k.train.config.settings import RunConfig
 from in21k.train.errors import TrainError
+from in21k.train.model.architectures import is_published
 from in21k.train.use.given_images import AnyImage, GivenImages, check_image
 from in21k.train.use.guesses import Prediction
 from in21k.train.use.image_files import image_files
 from in21k.train.use.predict import BATCH_SIZE, predict
-from in21k.train.use.published_model import is_published, open_published
+from in21k.train.use.published_model import open_published
 from in21k.train.use.trained_model import TrainedModel, open_trained
 from in21k.tree.hierarchy import Hierarchy
 

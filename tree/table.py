@@ -15,7 +15,7 @@ from in21k.tree.errors import TreeError
 from in21k.tree.glosses import glosses_of
 from in21k.tree.hierarchy import ROOT, Hierarchy, Int64Array, build_hierarchy
 from in21k.tree.parents import ParentRule, primary_parents
-from in21k.tree.words import ClassWords
+from in21k.tree.words import SEPARATOR, ClassWords
 
 FORMAT_VERSION = "3"
 
@@ -116,7 +116,7 @@ def named_table(
         "parent_wnid": [None if parent == ROOT else hierarchy.wnids[parent] for parent in parents],
         "level": hierarchy.levels,
         "path": paths,
-        "path_names": [" > ".join(class_names.names[index] for index in path) for path in paths],
+        "path_names": [SEPARATOR.join(class_names.names[index] for index in path) for path in paths],
         "ancestors": [path[:-1] for path in paths],
         "wordnet_parents": class_names.all_parents,
         "children": hierarchy.children,

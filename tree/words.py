@@ -8,6 +8,9 @@ from difflib import get_close_matches
 from in21k.tree.errors import TreeError
 from in21k.tree.glosses import definition
 
+SEPARATOR = " > "
+"""What stands between the names of a path, wherever one is written out."""
+
 _SHOWN = 8
 """How many candidates an error lists."""
 

@@ -234,6 +234,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": f"{_VAL} model checkpoint weights output {_LEVELS} worst_classes",
     "curves": "curves runs",
     "transfer": _RUN,
+    "predict": "images faults seconds output",
     "embed": """images faults images_kept model layer dimensions dtype normalized files seconds images_per_second
     output""",
     "retrieve": """map recall_at_1 recall_at_5 recall_at_10 queries queries_without_relevant queries_damaged

@@ -9,7 +9,7 @@ from pathlib import Path
 from in21k.shards_manifest.errors import errors_naming, one_line
 from in21k.train.benchmark.tasks_file import NAME
 from in21k.train.errors import TrainError
-from in21k.train.model.published import TIMM_PREFIX
+from in21k.train.model.architectures import TIMM_PREFIX
 from in21k.train.run.checkpoint import find_model
 
 _OTHERWISE = re.compile(r"[^A-Za-z0-9._-]+")

@@ -36,7 +36,9 @@ def finds_boxes(checkpoint: Path, task: str, draw: Path | None, *, for_classes: 
             raise click.UsageError("--draw is for detectors; --picture OUT.png draws the images with their labels")
         return False
     if for_classes:
-        raise click.UsageError("--top and --picture are for classifiers; --draw FOLDER draws boxes")
+        raise click.UsageError(
+            "--top, --output and --picture are for classifiers; --draw FOLDER draws boxes, --jsonl prints them"
+        )
     return True
 
 

@@ -2,12 +2,9 @@
 
 from in21k.shards_manifest.command.options import Known
 from in21k.train.config.settings import SETTINGS
-from in21k.train.model.architectures import ARCHITECTURES
+from in21k.train.model.architectures import ARCHITECTURES, TIMM_PREFIX
 from in21k.train.model.timm_names import timm_models, timm_weights
 from in21k.train.recipes.recipe import open_recipe, recipe_names
-
-TIMM = "timm:"
-"""What a checkpoint begins with where timm has the weights."""
 
 
 def _models(_: str) -> dict[str, str]:
@@ -17,9 +14,9 @@ def _models(_: str) -> dict[str, str]:
 
 def _checkpoints(begun: str) -> dict[str, str]:
     """Return the names of timm's weights, once `timm:` is there; and until then that alone."""
-    if not begun.startswith(TIMM):
-        return {TIMM: "weights of timm"}
-    return {f"{TIMM}{name}": "" for name in timm_weights()}
+    if not begun.startswith(TIMM_PREFIX):
+        return {TIMM_PREFIX: "weights of timm"}
+    return {f"{TIMM_PREFIX}{name}": "" for name in timm_weights()}
 
 
 def _recipes(_: str) -> dict[str, str]:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     _Any = TypeVar("_Any", Prediction, BoxPrediction)
 
 
+NOTHING_PRINTED = "nothing"
+"""The form in which only errors are printed."""
+
+
 def print_each(predictions: "Iterable[_Any]", form: str | None) -> "Iterator[_Any]":
     """Yield predictions after printing each: as text, as an item of a JSON list, or as JSON on a line of its own."""
     before = "[\n"
@@ -29,7 +33,7 @@ def print_each(predictions: "Iterable[_Any]", form: str | None) -> "Iterator[_An
             before = ",\n"
         elif form == "jsonl":
             click.echo(json.dumps(prediction.to_dict()))
-        elif not prediction.error:
+        elif form is None and not prediction.error:
             click.echo("\n".join(_text_of(prediction)))
         yield prediction
     if form == "json":

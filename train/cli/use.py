@@ -1,6 +1,7 @@
 """The command that uses a trained model: predict."""
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,19 +10,28 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath, Probability
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import errors_naming
+from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.cli.boxes import finds_boxes, print_boxes
-from in21k.train.cli.known import MODELS
-from in21k.train.cli.predictions import print_each
+from in21k.train.cli.known import CHECKPOINTS, MODELS
+from in21k.train.cli.predictions import NOTHING_PRINTED, print_each
 from in21k.train.cli.shared import check_there, quick_imports, setting_option, settings_of
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
+from in21k.train.model.architectures import is_published
 
 if TYPE_CHECKING:
+    from in21k.train.use.given_images import GivenImages
     from in21k.train.use.guesses import Prediction
     from in21k.train.use.image_files import ImageFiles
 
-_checkpoint_help = "A run's, a checkpoint's or an exported model's folder, a model.safetensors, or a model.onnx."
+STDIN = Path("-")
+
+_checkpoint_help = (
+    "A run's, a checkpoint's or an exported model's folder, a model.safetensors, or a model.onnx; timm:NAME for timm's "
+    "weights, or a name of the paper's, such as TResNet-M, for the authors'."
+)
 
 data_option = option(
     "--data",
@@ -62,9 +72,16 @@ batch_size_option = setting_option(
     nargs=-1,
     type=LocalPath(),
     metavar="IMAGE…",
-    help="An image, or a folder, which stands for all images below it; with --images-from they may be left out.",
+    help="An image; a folder, which stands for all images below it; a pattern such as 'photos/**/*.jpg'; or - for one "
+    "image's bytes on standard input. With --images-from they may be left out.",
 )
-@option("--checkpoint", required=True, type=LocalPath(), metavar="CKPT", help=_checkpoint_help)
+@option("--checkpoint", required=True, type=CHECKPOINTS, metavar="CKPT", help=_checkpoint_help)
+@option(
+    "--weights",
+    type=LocalPath(),
+    metavar="FILE",
+    help="The authors' weights, for a name of the paper's whose weights timm does not have.",
+)
 @images_from_option
 @data_option
 @hierarchy_option
@@ -91,6 +108,12 @@ batch_size_option = setting_option(
 )
 @setting_option("device")
 @setting_option("amp", flags="--amp/--no-amp", show_default="on", help="Compute in mixed precision on a GPU.")
+@option(
+    "--output",
+    type=LocalPath(dir_okay=False),
+    metavar="FILE",
+    help="Write the predictions to a .csv, a .parquet or a .jsonl instead of printing them.",
+)
 @option("--picture", type=LocalPath(), metavar="OUT.png", help="Draw the images with their labels.")
 @option(
     "--task",
@@ -104,12 +127,14 @@ batch_size_option = setting_option(
 def predict(
     images: tuple[Path, ...],
     images_from: Path | None,
-    checkpoint: Path,
+    checkpoint: str,
+    weights: Path | None,
     data: str,
     hierarchy: str,
     top: int | None,
     confidence: float,
     batch_size: int,
+    output: Path | None,
     picture: Path | None,
     task: str,
     draw: Path | None,
@@ -127,30 +152,83 @@ def predict(
       in21k-train predict dog.jpg --checkpoint runs/r50
       in21k-train predict dog.jpg cat.png --checkpoint runs/r50 --top 3 --picture labels.png
       in21k-train predict dog.jpg --checkpoint runs/r50 --confidence 0.8
-      in21k-train predict photos/ --checkpoint runs/r50 --jsonl
+      in21k-train predict photos/ 'more/**/*.png' --checkpoint runs/r50 --output photos.csv
+      in21k-train predict - --checkpoint TResNet-M < dog.jpg
       find /archive -name '*.jpg' | in21k-train predict --images-from - --checkpoint runs/r50 --jsonl --batch-size 256
       in21k-train predict dog.jpg --checkpoint exported/model.onnx
       in21k-train predict street.jpg --checkpoint runs/r50-boxes --confidence 0.7 --draw boxes/
       in21k-train predict dog.jpg --checkpoint model.safetensors --hierarchy out/hierarchy.parquet --json
     """
-    if not images and images_from is None:
-        raise click.UsageError("name images or folders, or a list of images with --images-from")
+    _check_asked(images, images_from, output, picture, form)
     check_value("data.eval_batch_size", batch_size, "--batch-size")
     run = with_values(Config(), settings_of(options)).run
-    check_there(checkpoint)
-    if finds_boxes(checkpoint, task, draw, for_classes=bool(top or picture)):
-        return print_boxes(_found(images, images_from), checkpoint, (data, hierarchy), run, confidence, draw, form)
+    path = _checkpoint(checkpoint, weights, bool(data or hierarchy or task == "detection" or draw))
+    if path and finds_boxes(path, task, draw, for_classes=bool(top or picture or output)):
+        return print_boxes(_found(images, images_from), path, (data, hierarchy), run, confidence, draw, form)
     with quick_imports():
         from in21k.train.use.predict import predict as core
-        from in21k.train.use.predict_picture import check_picture
-        from in21k.train.use.trained_model import is_of_videos, open_trained
+        from in21k.train.use.published_model import open_published
+        from in21k.train.use.trained_model import open_trained
 
-    files = _found(images, images_from, is_video=is_of_videos(checkpoint))
+    files = _files(images, images_from, path, picture)
+    model = open_trained(path, data, hierarchy, takes_clips=True) if path else open_published(checkpoint, weights)
+    found = core(model, files, run, top=top or 0, confidence=confidence, batch_size=batch_size)
+    return _print_classes(found, picture, output, form)
+
+
+def _check_asked(
+    images: tuple[Path, ...], images_from: Path | None, output: Path | None, picture: Path | None, form: str | None
+) -> None:
+    """Refuse images that are not named, options that exclude each other, and an output that cannot be written."""
+    if not images and images_from is None:
+        raise click.UsageError("name images or folders, or a list of images with --images-from")
+    if STDIN in images and (len(images) > 1 or images_from is not None or picture is not None):
+        raise click.UsageError("- is one image on standard input: give it alone, without --images-from and --picture")
+    if output is None:
+        return
+    if form == "jsonl":
+        raise click.UsageError("--output writes lines of JSON to a .jsonl; leave --jsonl out")
+    from in21k.train.use.answer_files import check_output
+
+    check_output(output)
+
+
+def _checkpoint(checkpoint: str, weights: Path | None, is_ours: bool) -> Path | None:
+    """Return the path of a checkpoint, None for a published model's name.
+
+    Args:
+        checkpoint: as it was given.
+        weights: the authors' file, if one is given.
+        is_ours: whether an option is given that only models of ours take.
+    """
+    if not is_published(checkpoint):
+        if weights is not None:
+            raise click.UsageError("--weights goes with a name of the paper's as --checkpoint; leave it out")
+        path = local_path(checkpoint)
+        check_there(path)
+        return path
+    if is_ours:
+        raise click.UsageError(
+            f"{checkpoint} names its classes itself, and finds no boxes: leave out --data, --hierarchy, --draw and "
+            "--task detection"
+        )
+    return None
+
+
+def _files(
+    images: tuple[Path, ...], images_from: Path | None, checkpoint: Path | None, picture: Path | None
+) -> "ImageFiles | GivenImages":
+    """Return the images, or of a model of videos the videos, that can be drawn if they are to be."""
+    from in21k.train.use.given_images import GivenImages
+    from in21k.train.use.predict_picture import check_picture
+    from in21k.train.use.trained_model import is_of_videos
+
+    if STDIN in images:
+        return GivenImages([sys.stdin.buffer.read()], [str(STDIN)])
+    files = _found(images, images_from, is_video=checkpoint is not None and is_of_videos(checkpoint))
     if picture is not None:
         check_picture(picture, files)
-    model = open_trained(checkpoint, data, hierarchy, takes_clips=True)
-    found = core(model, files, run, top=top or 0, confidence=confidence, batch_size=batch_size)
-    return _print_classes(found, picture, form)
+    return files
 
 
 def _found(images: tuple[Path, ...], images_from: Path | None, *, is_video: bool = False) -> "ImageFiles":
@@ -160,16 +238,26 @@ def _found(images: tuple[Path, ...], images_from: Path | None, *, is_video: bool
     return found_images(images, listed_images(images_from), is_video=is_video)
 
 
-def _print_classes(predictions: "Iterable[Prediction]", picture: Path | None, form: str | None) -> int:
-    """Print what images show, and draw it where asked to; return the exit status."""
+def _print_classes(
+    predictions: "Iterable[Prediction]", picture: Path | None, output: Path | None, form: str | None
+) -> int:
+    """Print or write what images show, and draw it where asked to; return the exit status."""
+    from in21k.train.use.answer_files import written
     from in21k.train.use.predict_picture import draw_picture
 
-    printed = print_each(predictions, form)
-    if picture is None:
-        return max(1 if prediction.error else 0 for prediction in printed)
-    drawn = list(printed)
-    draw_picture(drawn, picture)
-    return 1 if any(prediction.error for prediction in drawn) else 0
+    began, drawn, images, faults = time.monotonic(), [], 0, 0
+    if output is not None:
+        predictions = written(predictions, output)
+    for prediction in print_each(predictions, form if output is None else NOTHING_PRINTED):
+        images, faults = images + 1, faults + bool(prediction.error)
+        drawn += [prediction] if picture is not None else []
+    if picture is not None:
+        draw_picture(drawn, picture)
+    if output is not None:
+        seconds = round(time.monotonic() - began, 1)
+        summary = {"images": images, "faults": faults, "seconds": seconds, "output": str(output)}
+        print_summary("predict", summary, as_json=form == "json")
+    return 1 if faults else 0
 
 
 def listed_images(source: Path | None) -> Iterator[Path]:

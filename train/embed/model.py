@@ -11,11 +11,12 @@ from torch import Tensor
 
 from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
+from in21k.train.model.architectures import TIMM_PREFIX
 from in21k.train.model.fitting import fit_or_name
 from in21k.train.model.level_order import flat_order
 from in21k.train.model.model_file import load_network, read_metadata
 from in21k.train.model.network import Network, build_network
-from in21k.train.model.published import TIMM_PREFIX, timm_size
+from in21k.train.model.published import timm_size
 from in21k.train.model.weights import read_weights
 from in21k.train.run.checkpoint import find_model
 from in21k.train.run.resolve import resolve_model

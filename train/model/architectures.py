@@ -1,7 +1,11 @@
 """The paper's architectures: its names for them, and timm's."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+TIMM_PREFIX = "timm:"
+"""What a checkpoint begins with where timm has the weights."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,13 @@ def find_architecture(name: str) -> Architecture | None:
     """Return the architecture of this name in the paper, ignoring case, - and /; None for other names."""
     wanted = _plain(name)
     return next((architecture for architecture in ARCHITECTURES if _plain(architecture.name) == wanted), None)
+
+
+def is_published(checkpoint: str) -> bool:
+    """Return whether a checkpoint names a published model: timm:NAME, or a name of the paper's that is no file."""
+    if checkpoint.startswith(TIMM_PREFIX):
+        return True
+    return find_architecture(checkpoint) is not None and not Path(checkpoint).exists()
 
 
 def architecture_rows() -> list[dict[str, Any]]:

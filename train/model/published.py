@@ -21,9 +21,6 @@ from in21k.train.model.weights import Weights, read_weights
 from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.hierarchy import Hierarchy
 
-TIMM_PREFIX = "timm:"
-"""What `--checkpoint` begins with where timm has the weights."""
-
 
 @dataclass(frozen=True)
 class PublishedModel:

@@ -11,8 +11,9 @@ from in21k.train.data.open_data import DataRequest, open_data, require_apart
 from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import FOR_ANY_LABELS
+from in21k.train.model.architectures import TIMM_PREFIX
 from in21k.train.model.model_file import check_classifier, read_metadata
-from in21k.train.model.published import TIMM_PREFIX, timm_size
+from in21k.train.model.published import timm_size
 from in21k.train.recipes.choice import Choice
 from in21k.train.recipes.recipe import Recipe, open_recipe
 from in21k.train.run.checkpoint import find_model

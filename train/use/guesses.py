@@ -12,6 +12,7 @@ from in21k.train.answers.paths import CONFIDENCE, PathFinder
 from in21k.train.losses.schemes import MULTI_LABEL
 from in21k.train.model.level_order import level_order
 from in21k.train.use.trained_model import TrainedModel
+from in21k.tree.words import SEPARATOR
 
 SURE = 0.5
 """Probability above which the top class of a level becomes a label of the image, as in the reference's demo."""
@@ -85,7 +86,7 @@ class Prediction:
         """The answer with all above it, or the labels where there is no path; empty if nothing is probable enough."""
         if not self.path.path:
             return ", ".join(self.labels)
-        names = " > ".join(guess.name for guess in self.path.answered)
+        names = SEPARATOR.join(guess.name for guess in self.path.answered)
         return f"{names}, not sure which" if names and self.path.stopped else names
 
     @property
@@ -139,7 +140,7 @@ class Guesser:
         return [LevelGuesses(level, tuple(map(self._guess, indices, shares))) for indices, shares in images]
 
     def _guess(self, index: int, probability: float) -> Guess:
-        path = self._paths.get(index) or self._paths.setdefault(index, " > ".join(self._classes.path_names(index)))
+        path = self._paths.get(index) or self._paths.setdefault(index, SEPARATOR.join(self._classes.path_names(index)))
         wnid, name = self._classes.hierarchy.wnids[index], self._classes.names[index]
         return Guess(wnid, name, path, round(probability, 6), self._classes.gloss(index))
 

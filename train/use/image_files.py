@@ -1,5 +1,6 @@
 """Image or video files by their names: those of a command line, of folders and of lists, read in loader processes."""
 
+import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -97,12 +98,13 @@ def found_images(given: Iterable[Path], listed: Iterable[Path] = (), *, is_video
     """Return the image files that a user names, in order.
 
     Args:
-        given: files, and folders, which stand for all images below them, sorted by path; hidden ones are left out.
+        given: files; folders, which stand for all images below them; and patterns such as `photos/**/*.jpg`, which
+            stand for the images that they match. Both are sorted by path, without hidden ones.
         listed: files.
         is_video: whether videos are meant.
 
     Raises:
-        TrainError: a folder contains no images, or the list is empty and nothing is given.
+        TrainError: a folder contains no images, a pattern matches none, or the list is empty and nothing is given.
         DatasetError: a folder cannot be read.
     """
     named = (each for source in (_expanded(given, is_video=is_video), listed) for each in source)
@@ -129,10 +131,22 @@ def read_list(lines: Iterable[bytes], name: str) -> Iterator[Path]:
             yield Path(os.fsdecode(path))
 
 
+def _matched(pattern: Path, *, is_video: bool) -> list[Path]:
+    """Return the images that a pattern matches, sorted; `**` stands for any number of folders."""
+    is_named = is_video_name if is_video else is_image_name
+    matched = glob.iglob(str(pattern), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
+    found = sorted(name for name in matched if is_named(name) and Path(name).is_file())
+    if not found:
+        what = "videos" if is_video else "images"
+        raise TrainError(f"{pattern} matches no {what}; give another pattern, or a folder")
+    return [Path(name) for name in found]
+
+
 def _expanded(given: Iterable[Path], *, is_video: bool) -> Iterator[Path]:
     for path in given:
         if not path.is_dir():
-            yield path
+            is_pattern = glob.has_magic(str(path)) and not path.exists()
+            yield from _matched(path, is_video=is_video) if is_pattern else (path,)
             continue
         with errors_naming(str(path)):
             found = sorted(images_below(path, "", is_named=is_video_name if is_video else is_image_name))

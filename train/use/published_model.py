@@ -7,10 +7,9 @@ import timm
 from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.settings import Config, DataConfig, LossConfig, ModelConfig
 from in21k.train.errors import TrainError
-from in21k.train.model.architectures import find_architecture
+from in21k.train.model.architectures import TIMM_PREFIX, find_architecture
 from in21k.train.model.model_file import ModelMetadata
 from in21k.train.model.published import (
-    TIMM_PREFIX,
     PublishedModel,
     published_classes,
     published_network,
@@ -25,13 +24,6 @@ from in21k.tree.table import wordnet_hierarchy
 
 _AUTHORS = "miil"
 """In the tags of the authors' weights, which on ImageNet-21K they trained with semantic softmax (paper, 3.3)."""
-
-
-def is_published(checkpoint: str) -> bool:
-    """Return whether a checkpoint names a published model: timm:NAME, or a name of the paper's that is no file."""
-    if checkpoint.startswith(TIMM_PREFIX):
-        return True
-    return find_architecture(checkpoint) is not None and not Path(checkpoint).exists()
 
 
 def open_published(checkpoint: str, weights: Path | None = None) -> TrainedModel:

@@ -48,6 +48,7 @@ COMMANDS = {
     "use": {"predict", "export"},
     "use/onnx_network.py": {"predict"},
     "use/predict_picture.py": {"predict"},
+    "use/answer_files.py": {"predict"},
     "publish": {"export"},
 }
 """The commands that can print the messages of a room, or of a file where that has fewer."""
