@@ -19,7 +19,8 @@ from in21k.tree.explorer_data import (
 from in21k.tree.hierarchy import Hierarchy
 
 MOST_PAIRS = 500
-"""Confused pairs of each kind, within a root's subtree and across, that a page holds."""
+"""Confused pairs of each kind, within a root's subtree and across, that a page holds; and more, for each class:"""
+_OF_CLASS = 2
 _MOST_RANKED = 100
 
 TOP1 = "top-1 accuracy"
@@ -94,7 +95,7 @@ def model_overlay(answers: ModelAnswers, hierarchy: Hierarchy, pictures: Mapping
 
 
 def confused_pairs(answers: ModelAnswers, hierarchy: Hierarchy) -> list[ConfusedPair]:
-    """Return the most frequent pairs of a class and a wrong guess, at most MOST_PAIRS below one root and across roots.
+    """Return the most frequent pairs of a class and a wrong guess: of all below one root and across roots, and of each class.
 
     Frequent ones come first; of equal ones, the first by class and guess.
     """
@@ -103,7 +104,11 @@ def confused_pairs(answers: ModelAnswers, hierarchy: Hierarchy) -> list[Confused
     truths, guesses = np.divmod(codes, len(hierarchy))
     within = hierarchy.ancestors[truths, 0] == hierarchy.ancestors[guesses, 0]
     order = np.argsort(-counts, kind="stable")
-    kept = np.concatenate([order[within[order]][:MOST_PAIRS], order[~within[order]][:MOST_PAIRS]])
+    by_class = np.lexsort((np.arange(len(counts)), -counts, truths))
+    _, starts = np.unique(truths[by_class], return_index=True)
+    places = np.arange(len(by_class)) - np.repeat(starts, np.diff(np.append(starts, len(by_class))))
+    first = by_class[places < _OF_CLASS]
+    kept = np.unique(np.concatenate([order[within[order]][:MOST_PAIRS], order[~within[order]][:MOST_PAIRS], first]))
     kept = kept[np.lexsort((kept, -counts[kept]))]
     columns = (column[kept].tolist() for column in (truths, guesses, counts))
     return [ConfusedPair(*pair) for pair in zip(*columns, strict=True)]

@@ -28,12 +28,13 @@ def answered(draw):
 
 
 @given(answered(), st.integers(1, 4))
-def test_the_most_frequent_pairs_of_each_kind_are_kept(given_answers, most):
+def test_the_most_frequent_pairs_of_each_kind_and_class_are_kept(given_answers, most):
     hierarchy, answers = given_answers
     counts = Counter((a, b) for a, b in zip(answers.classes.tolist(), answers.guesses.tolist(), strict=True) if a != b)
     ordered = sorted(counts, key=lambda pair: (-counts[pair], pair))
     is_within = {pair: hierarchy.path(pair[0])[0] == hierarchy.path(pair[1])[0] for pair in ordered}
-    expected = [pair for kind in (True, False) for pair in [each for each in ordered if is_within[each] is kind][:most]]
+    expected = {pair for kind in (True, False) for pair in [each for each in ordered if is_within[each] is kind][:most]}
+    expected |= {pair for at in range(len(hierarchy)) for pair in [each for each in ordered if each[0] == at][:2]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model_overlay, "MOST_PAIRS", most)
         found = confused_pairs(answers, hierarchy)

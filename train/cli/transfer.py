@@ -25,6 +25,7 @@ from in21k.train.config.overrides import read_overrides
 from in21k.train.recipes.choice import choose
 
 if TYPE_CHECKING:
+    from in21k.train.data.open_data import DataRequest
     from in21k.train.neighbors.knn import Voting
 
 
@@ -133,17 +134,22 @@ def transfer(
         from in21k.train.transfer.transfer import transfer as core
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
     core = _for_detectors(voting) if task == "detection" else core
-    then = [] if voting else _next(output, asked.layout, task)
+    then = [] if voting else _next(output, asked, task)
     show_run(lambda: vote(request, output, voting) if voting else core(request, output, resume=resume), as_json, then)
 
 
-def _next(output: Path, layout: str, task: str) -> list[tuple[object, ...]]:
+def _next(output: Path, asked: "DataRequest", task: str) -> list[tuple[object, ...]]:
     """Return what to type after a transfer: how the model is used, and which classes it fails at."""
-    picture = "clip.mp4" if layout == "video" else "photo.jpg"
-    worst = () if task == "detection" else ("--worst", 20)
+    with quick_imports():
+        from in21k.train.data.open_data import AUTO, SHARDS, recognized
+
+    found = recognized(asked)
+    named = ("--layout", found) if asked.layout == AUTO and found not in ("", SHARDS) and task != "detection" else ()
+    picture = "clip.mp4" if found == "video" else "photo.jpg"
+    shown = () if task == "detection" else ("--output", output.with_name(f"{output.name}-evaluation"))
     return [
         ("in21k-train", "predict", picture, "--checkpoint", output),
-        ("in21k-train", "evaluate", *typed_data(), "--checkpoint", output, *worst),
+        ("in21k-train", "evaluate", *typed_data(), *named, "--checkpoint", output, *shown),
     ]
 
 

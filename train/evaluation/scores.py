@@ -184,6 +184,9 @@ class _Watched:
         table = write_classes_beside(self._saved, self._data, self._network, precisions, output)
         if output is not None and self._has_page and self._saved.path is not None:
             write_explorer(output / EXPLORER, self._data, self._saved.path, table, output.resolve().name)
+            summary["page"] = str(output / EXPLORER)
+        if self._saved.path is not None:
+            summary["predictions"] = str(self._saved.path)
         if self._files.worst:
             summary["worst_classes"] = worst_classes(table, self._files.worst)
         return summary

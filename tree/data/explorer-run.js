@@ -1,5 +1,5 @@
 // What a model does: a view of its own, and a section in the page of a class. Only where the page has an overlay.
-const MAX_DOTS = 1500, MAX_ROWS = 20, MAX_JUDGED = 8;
+const MAX_DOTS = 1500, MAX_ROWS = 20, MAX_PAIRS = 500, MAX_JUDGED = 8;
 
 const tableOf = (heads, rows) => element("table", { class: "rates" },
   element("thead", {}, element("tr", {}, ...heads.map(([text, kind]) => element("th", { scope: "col", class: kind }, text)))),
@@ -99,7 +99,7 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
   const pairTable = (head, note, some, hasCommon) => {
     if (!some.length) return null;
     const heads = [["class", ""], ["taken for", ""], ["images", "end"], ["share", "end"], ...(hasCommon ? [["both are", ""]] : [])];
-    return growing(head, note, heads, some.map(([truth, guess, images]) => () => [
+    return growing(head, note, heads, some.slice(0, MAX_PAIRS).map(([truth, guess, images]) => () => [
       classLink(truth), classLink(guess), number.format(images), imagesOf(truth) ? percent(images / imagesOf(truth)) : "",
       ...(hasCommon ? [classLink(common(truth, guess))] : [])]));
   };

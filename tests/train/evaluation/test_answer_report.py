@@ -113,6 +113,7 @@ def test_the_folder_has_scores_tables_and_a_plot_the_same_on_two_ranks(capsys, d
     scores = json.loads((out / "evaluation.json").read_text())
     told = json.loads(printed)
     assert len(told.pop("worst_classes")) == 8  # all that have images
+    assert told.pop("predictions") == str(out / "predictions.parquet")
     assert scores == {"format": "in21k evaluation 1", "confidence": 0.5, **told}
     curve = pd.read_csv(out / "curve.csv")
     assert curve.confidence.tolist() == [step / 100 for step in range(101)]
