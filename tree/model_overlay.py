@@ -95,7 +95,7 @@ def model_overlay(answers: ModelAnswers, hierarchy: Hierarchy, pictures: Mapping
 
 
 def confused_pairs(answers: ModelAnswers, hierarchy: Hierarchy) -> list[ConfusedPair]:
-    """Return the most frequent pairs of a class and a wrong guess: of all below one root and across roots, and of each class.
+    """Return the most frequent pairs of a class and a wrong guess: below one root, across roots, and of each class.
 
     Frequent ones come first; of equal ones, the first by class and guess.
     """

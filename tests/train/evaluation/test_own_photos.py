@@ -1,8 +1,10 @@
 """A model fine-tuned on class folders: one command says which classes fail, and shows their images."""
 
+import shlex
+
 import pyarrow.parquet as pq
 import pytest
-from downstream import one_epoch, write_images
+from downstream import MODEL, one_epoch, write_images, write_weights
 from explorer_pages import data_of, pictures_of
 from small_dataset import write_dataset
 from train_runs import answer
@@ -51,6 +53,25 @@ def test_evaluate_prints_the_failing_classes_and_writes_a_page_with_their_images
     assert data_of(page)["overlay"]["title"] == "evaluation"
     assert HOSTILE not in page
     assert str(photos.parent) not in page
+
+
+def test_what_a_transfer_says_comes_next_writes_the_page(capsys, photos, tmp_path):
+    how = [
+        "--checkpoint",
+        write_weights(tmp_path / "w.safetensors"),
+        "--model",
+        MODEL,
+        "--image-size",
+        32,
+        "--epochs",
+        1,
+    ]
+    how += ["--batch-size", 8, "--device", "cpu", "--workers", 0, "--output", tmp_path / "run", "--max-skipped", 1]
+    status, out, err = answer(capsys, "transfer", photos, *how)
+    assert status == 0, err
+    _, *words = shlex.split(out.partition(" or: ")[2])
+    assert answer(capsys, *words, "--device", "cpu", "--workers", 0, "--max-skipped", 1)[0] == 0
+    assert (tmp_path / "run-evaluation" / "explorer.html").exists()
 
 
 def test_a_prepared_dataset_has_its_page_from_prep(capsys, tmp_path):
