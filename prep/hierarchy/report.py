@@ -24,6 +24,9 @@ from in21k.tree.explorer_data import Census, DroppedClass
 from in21k.tree.parents import ParentRule
 from in21k.tree.taxonomy import EdgeTaxonomy, WordNet
 
+_POLICY = b"default-src 'none'; img-src data:; style-src 'sha256-"
+_HEAD = 4096
+
 
 def write_report(
     source: str | None,
@@ -44,12 +47,14 @@ def write_report(
         run: what a model says of the dataset, to be laid over it: see `run_overlay`.
 
     Raises:
-        PrepError: the source is not of a known kind, or has no images that a run could be of.
+        PrepError: the folder holds a page that is not ours, or the source is not of a known kind, or it has no
+            images that a run could be of.
         DatasetError: the dataset is damaged.
         TreeError: the hierarchy is unusable.
     """
     folder = locate(output)
     require_place_for(folder, FolderKind.REPORT, option="--output")
+    _require_own_page(folder)
     dataset = locate(source) if source is not None and edges is None else None
     if dataset is not None and dataset.child(MANIFEST).exists():
         found, page, shown = _dataset_page(dataset, budget, run)
@@ -69,6 +74,16 @@ def write_report(
         "page_bytes": len(content),
         "page": str(output / PAGE),
     }
+
+
+def _require_own_page(folder: Location) -> None:
+    """Refuse to replace a page that is not one of ours, by the policy that each of ours begins with."""
+    page = folder.child(PAGE)
+    if not page.exists():
+        return
+    with page.open_input() as file:
+        if _POLICY not in file.read(_HEAD):
+            raise PrepError(f"{page.text} is not a page of in21k-prep report; give another --output")
 
 
 def _dataset_page(dataset: Location, budget: int, run: str | None) -> tuple[SourceHierarchy, str, dict[str, int]]:

@@ -110,8 +110,13 @@ def test_a_file_of_another_kind_is_not_replaced(tmp_path, dataset):
     mine = tmp_path / "classes.txt"
     mine.write_text("n02084071\n")
     assert "classes.txt exists and is not a Parquet table" in refused(tmp_path, "tree", mine, "--output", mine)
-    (tmp_path / "levels.png").write_bytes(b"mine")
-    assert "holds levels.png and no report.html" in refused(tmp_path, "report", dataset.out, "--output", tmp_path)
+    page = tmp_path / "report.html"
+    page.write_text("<h1>mine</h1>")
+    line = refused(tmp_path, "report", dataset.out, "--output", tmp_path)
+    assert "report.html is not a page of in21k-prep report; give another --output" in line
+    page.unlink()
+    for _ in range(2):
+        call("report", dataset.out, "--output", tmp_path)
     table = tmp_path / "t.parquet"
     call("tree", mine, "--output", table)
     call("tree", mine, "--output", table)
