@@ -25,7 +25,7 @@ from in21k.prep.executor import Workers, available_cores
 from in21k.shards_manifest.command.columns import table_lines, terminal_width
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
-from in21k.shards_manifest.command.summary import SHOWN, print_summary
+from in21k.shards_manifest.command.summary import SHOWN, print_next, print_summary
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.sidecars import rewrite_sidecars
 from in21k.shards_manifest.storage.location import locate
@@ -73,6 +73,7 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
     else:
         _print_findings(verdict.findings)
         click.echo(f"verify: {_findings(len(verdict.findings))} in {escaped(locate(out).text)}")
+        print_next([("in21k-prep", "repair", "work/", out)])
     context.exit(0 if verdict.is_sound else 1)
 
 
@@ -104,6 +105,7 @@ def repair_command(context: click.Context, work: str, out: str, workers: int | N
         _print_findings(repaired.left)
         files = f"{len(repaired.written):,} files written, {len(repaired.deleted):,} deleted"
         click.echo(f"repair: {files}, {_findings(len(repaired.left))} left")
+        print_next([] if repaired.left else [("in21k-prep", "verify", out)])
     context.exit(1 if repaired.left else 0)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from in21k.shards_manifest.command.declared import fact_of
 from in21k.shards_manifest.command.numbers import bytes_text, count_text, seconds_text
-from in21k.shards_manifest.command.summary import command_line, print_summary
+from in21k.shards_manifest.command.summary import print_next, print_summary
 
 
 def print_dry_run(summary: Mapping[str, Any], as_json: bool, then: Sequence[object]) -> None:
@@ -21,7 +21,7 @@ def print_dry_run(summary: Mapping[str, Any], as_json: bool, then: Sequence[obje
         return
     for line in dry_run_lines(summary):
         print(line)
-    print(f"next: {command_line(*then)}")
+    print_next([then])
 
 
 def dry_run_lines(found: Mapping[str, Any]) -> Iterator[str]:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from in21k.prep.stages.labels import dump_labels
+from in21k.shards_manifest.command.columns import table_lines
 from in21k.shards_manifest.command.help import option
 from in21k.shards_manifest.command.options import LocalPath
-from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.manifest import MANIFEST
 from in21k.shards_manifest.storage.location import locate
 from in21k.tree.class_lists import PublishedList
@@ -80,12 +80,10 @@ def print_findings(findings: Sequence[HierarchyFinding], write: Callable[[str], 
     """Print how many findings each code has, and a table of the first ones."""
     if not findings:
         return
-    shown = findings[:SHOWN]
-    subjects = [escaped(finding.subject) for finding in shown]
-    width = max(map(len, subjects))
     counts = ", ".join(f"{count:,} {code}" for code, count in count_codes(findings).items())
     write(f"findings: {counts}")
-    for finding, subject in zip(shown, subjects, strict=True):
-        write(f"  {finding.code}  {subject:<{width}}  {escaped(finding.message)}")
+    rows = [(finding.code, finding.subject, finding.message) for finding in findings[:SHOWN]]
+    for line in table_lines((), rows):
+        write(f"  {line}")
     if len(findings) > SHOWN:
         write(f"  and {len(findings) - SHOWN:,} more; --json lists all")

@@ -60,6 +60,11 @@ def print_summary(
         return
     for line in summary_lines(command, summary, head=head, width=terminal_width()):
         print(line)
+    print_next(then)
+
+
+def print_next(then: Sequence[Sequence[object]]) -> None:
+    """Print the commands that a user may type next, quoted for the shell, the most likely first."""
     for at, words in enumerate(then):
         print(f"{'  or' if at else 'next'}: {command_line(*words)}")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from in21k.shards_manifest.command.numbers import seconds_text
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.markers import BENCHMARK
 from in21k.shards_manifest.storage.local_files import write_atomic
@@ -109,7 +110,7 @@ def _run(left: Sequence[PlannedRun], total: int, request: BenchmarkRequest) -> l
             done += 1
             metrics = run.task.of_kind.metrics
             shown = "".join(f"{metrics[each.metric]} {100 * each.score:.1f}" for each in _scores([run], []))
-            _tell(f"{done} of {total}: {run.name}: {shown or 'no score'}, in {how.seconds:,.0f} s")
+            _tell(f"{done} of {total}: {run.name}: {shown or 'no score'}, in {seconds_text(how.seconds)}")
             return
         failed.append(f"{run.name} (status {how.status}): {how.told}; see {work.log}")
         _tell(failed[-1])

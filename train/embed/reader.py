@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from in21k.shards_manifest.command.numbers import bytes_text
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.json_file import parse_json, read_json_bytes
 from in21k.shards_manifest.markers import EMBEDDINGS, EMBEDDINGS_BEGUN
@@ -83,7 +84,7 @@ def read_embeddings(folder: Path) -> Embeddings:
         raise TrainError(f"{path} is damaged ({one_line(error)}); embed the images again") from error
     size = images * dimensions * np.dtype(dtype).itemsize
     if size > available_memory():
-        raise TrainError(f"{folder}: its vectors take {size / 1e9:,.1f} GB, more than this machine's memory")
+        raise TrainError(f"{folder}: its vectors take {bytes_text(size)}, more than this machine's memory")
     vectors, tables, start = np.zeros((images, dimensions), dtype), [], 0
     for number, rows in enumerate(files):
         for table in _row_groups(folder / file_name(number), rows, dimensions, np.dtype(dtype).name):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from in21k.shards_manifest.command.numbers import bytes_text
 from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
@@ -111,7 +112,7 @@ def place_for(shape: tuple[int, int], device: torch.device, room: int) -> torch.
         return device
     if size > available_memory():
         raise TrainError(
-            f"{shape[1]:,} features of {shape[0]:,} images take {size / 1e9:,.1f} GB, more than this machine's memory; "
+            f"{shape[1]:,} features of {shape[0]:,} images take {bytes_text(size)}, more than this machine's memory; "
             "take fewer images, or fine-tune, without --probe and --knn"
         )
     return torch.device("cpu")

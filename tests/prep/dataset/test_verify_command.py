@@ -27,10 +27,11 @@ def test_findings_are_a_table_and_exit_1(copy):
     (copy / TRAIN).write_bytes(b"")
     result = CliRunner().invoke(main, ["verify", str(copy), "--quick"])
     assert result.exit_code == 1
-    head, row, last = result.stdout.splitlines()
+    head, row, last, after = result.stdout.splitlines()
     assert head.split() == ["code", "file", "finding"]
     assert row.split()[:2] == ["E103", TRAIN]
-    assert last.startswith("verify: 1 finding")
+    assert last == f"verify: 1 finding in {copy}"
+    assert after == f"next: in21k-prep repair work/ {copy}"
 
 
 def test_findings_as_json(copy):
