@@ -35,6 +35,7 @@ SCRIPTS = (
     "plots",
     "csv",
     "tools",
+    "tables",
     "run",
     "start",
 )

@@ -1,47 +1,58 @@
 // What a model does: a view of its own, and a section in the page of a class. Only where the page has an overlay.
-const MAX_DOTS = 1500, MAX_ROWS = 20, MAX_PAIRS = 500, MAX_JUDGED = 8;
-
-const tableOf = (heads, rows) => element("table", { class: "rates" },
-  element("thead", {}, element("tr", {}, ...heads.map(([text, kind]) => element("th", { scope: "col", class: kind }, text)))),
-  element("tbody", {}, ...rows.map((cells) => element("tr", {}, ...cells.map((cell, at) => element("td", { class: heads[at][1] }, cell))))));
-
-// Rows that are shown, and a button for the others.
-const growing = (title, note, heads, rows) => {
-  const body = element("div", { class: "table" }), figure = element("figure", {},
-    element("figcaption", {}, element("h3", {}, title), element("p", { class: "hint" }, note)), body);
-  const draw = (most) => {
-    body.replaceChildren(tableOf(heads, rows.slice(0, most).map((row) => row())));
-    if (rows.length > most) body.append(button(`Show ${number.format(rows.length - most)} more`, () => draw(rows.length), { class: "link" }));
-  };
-  draw(MAX_ROWS);
-  return figure;
-};
+const MAX_DOTS = 1500,
+  MAX_PAIRS = 500,
+  MAX_JUDGED = 8;
 
 extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
   if (!data.overlay) return;
-  const { title, facts, lists, pairs } = data.overlay, { names, wnids, pathOf } = model;
+  const { title, facts, lists, pairs } = data.overlay,
+    { names, wnids, pathOf } = model;
   const named = (name) => measures.find((measure) => measure.name === name);
-  const top1 = named("top-1 accuracy"), accuracy = named("accuracy of answers"), specificity = named("specificity of answers");
+  const top1 = named("top-1 accuracy"),
+    accuracy = named("accuracy of answers"),
+    specificity = named("specificity of answers");
   const imagesOf = (i) => data.val[i];
   const rootOf = (i) => pathOf(i)[0];
-  const common = (a, b) => { const [one, other] = [pathOf(a), pathOf(b)]; return one.filter((at, level) => at === other[level]).pop() ?? -1; };
+  const common = (a, b) => {
+    const [one, other] = [pathOf(a), pathOf(b)];
+    return one.filter((at, level) => at === other[level]).pop() ?? -1;
+  };
   const isAcross = ([truth, guess]) => rootOf(truth) !== rootOf(guess);
 
   const overview = () => {
     const said = [...facts];
     for (const measure of data.overlay.measures.map(named).filter(({ better }) => better !== "low")) {
-      const [sum, weight] = model.roots.reduce(([whole, by], i) => {
-        const some = model.sums ? weightOf(measure)[i] : 1;
-        return Number.isNaN(measure.total[i]) ? [whole, by] : [whole + measure.total[i] * some, by + some];
-      }, [0, 0]);
+      const [sum, weight] = model.roots.reduce(
+        ([whole, by], i) => {
+          const some = model.sums ? weightOf(measure)[i] : 1;
+          return Number.isNaN(measure.total[i]) ? [whole, by] : [whole + measure.total[i] * some, by + some];
+        },
+        [0, 0],
+      );
       if (weight) said.push([measure.name, measure.text(sum / weight)]);
     }
-    return element("figure", { class: "wide" }, element("figcaption", {}, element("h3", {}, title)),
-      element("dl", { class: "facts" }, ...said.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, `${value}`)))));
+    return element(
+      "figure",
+      { class: "wide" },
+      element("figcaption", {}, element("h3", {}, title)),
+      element(
+        "dl",
+        { class: "facts" },
+        ...said.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, `${value}`))),
+      ),
+    );
   };
   const totals = new Map();
   const weightOf = (measure) => {
-    if (!totals.has(measure.id)) totals.set(measure.id, model.sums((measure.weights ?? new Float64Array(model.size).fill(1)).map((each, i) => (Number.isNaN(measure.own[i]) ? 0 : each))));
+    if (!totals.has(measure.id))
+      totals.set(
+        measure.id,
+        model.sums(
+          (measure.weights ?? new Float64Array(model.size).fill(1)).map((each, i) =>
+            Number.isNaN(measure.own[i]) ? 0 : each,
+          ),
+        ),
+      );
     return totals.get(measure.id);
   };
 
@@ -52,10 +63,24 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
     for (const i of values) counts[Math.floor(top1.own[i] * 10 + 1e-9)] += 1;
     counts[9] += counts.pop();
     return barChart({
-      title: "Classes by top-1 accuracy", unit: "top-1 accuracy in percent", note: "A bar leads to its classes.",
+      title: "Classes by top-1 accuracy",
+      unit: "top-1 accuracy in percent",
+      note: "A bar leads to its classes.",
       bars: counts.map((value, at) => ({
-        value, label: `${at * 10}`, title: `${plural(value, "class", "classes")} from ${at * 10} to ${at * 10 + 10} %`,
-        href: value ? hrefOf({ view: "", at: -1, flat: true, sort: top1.id, by: top1.id, from: `${at * 10}`, to: at === 9 ? "100" : `${at * 10 + 9.999}` }) : null,
+        value,
+        label: `${at * 10}`,
+        title: `${plural(value, "class", "classes")} from ${at * 10} to ${at * 10 + 10} %`,
+        href: value
+          ? hrefOf({
+              view: "",
+              at: -1,
+              flat: true,
+              sort: top1.id,
+              by: top1.id,
+              from: `${at * 10}`,
+              to: at === 9 ? "100" : `${at * 10 + 9.999}`,
+            })
+          : null,
       })),
     });
   };
@@ -63,79 +88,202 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
   // A dot per class: how much its answers say, and how often they are right.
   const scatter = () => {
     if (!accuracy || !specificity) return null;
-    const all = [...accuracy.own.keys()].filter((i) => !Number.isNaN(accuracy.own[i]) && !Number.isNaN(specificity.own[i]));
+    const all = [...accuracy.own.keys()].filter(
+      (i) => !Number.isNaN(accuracy.own[i]) && !Number.isNaN(specificity.own[i]),
+    );
     if (all.length < 2) return null;
     const dots = all.sort((a, b) => imagesOf(b) - imagesOf(a) || a - b).slice(0, MAX_DOTS);
     const few = dots.length < all.length ? ` The ${number.format(MAX_DOTS)} classes with the most val images.` : "";
-    return makeFigure("Specificity against accuracy", `A dot per class: right, the answers say more; up, more of them are the class or one above it.${few}`, (width) => {
-      const left = 46, top = 12, wide = width - left - 14, tall = 300, base = top + tall;
-      const drawn = svg("svg", { width, height: base + 38, viewBox: `0 0 ${width} ${base + 38}`, role: "group", "aria-label": "Specificity against accuracy" });
-      const x = (share) => left + share * wide, y = (share) => base - share * tall;
-      for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
-        drawn.append(svg("line", { class: "grid", x1: left, x2: left + wide, y1: y(tick), y2: y(tick) }), svg("text", { class: "tick end", x: left - 6, y: y(tick) + 4 }, `${100 * tick} %`),
-          svg("text", { class: "tick middle", x: x(tick), y: base + 16 }, `${100 * tick} %`));
-      }
-      for (const i of dots) {
-        const text = `${names[i]}: specificity ${specificity.text(specificity.own[i])}, accuracy ${accuracy.text(accuracy.own[i])}`;
-        drawn.append(svg("a", { class: "bar", href: hrefOf({ view: "", at: i }), "aria-label": text }, svg("title", {}, text),
-          svg("circle", { class: "mark dot tone-0", cx: x(specificity.own[i]), cy: y(accuracy.own[i]), r: 4 })));
-      }
-      drawn.append(svg("line", { class: "axis", x1: left, x2: left + wide, y1: base, y2: base }),
-        svg("text", { class: "tick middle", x: left + wide / 2, y: base + 34 }, "specificity of the answers"));
-      return drawn;
-    });
+    return makeFigure(
+      "Specificity against accuracy",
+      `A dot per class: right, the answers say more; up, more of them are the class or one above it.${few}`,
+      (width) => {
+        const left = 46,
+          top = 12,
+          wide = width - left - 14,
+          tall = 300,
+          base = top + tall;
+        const drawn = svg("svg", {
+          width,
+          height: base + 38,
+          viewBox: `0 0 ${width} ${base + 38}`,
+          role: "group",
+          "aria-label": "Specificity against accuracy",
+        });
+        const x = (share) => left + share * wide,
+          y = (share) => base - share * tall;
+        for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
+          drawn.append(
+            svg("line", { class: "grid", x1: left, x2: left + wide, y1: y(tick), y2: y(tick) }),
+            svg("text", { class: "tick end", x: left - 6, y: y(tick) + 4 }, `${100 * tick} %`),
+            svg("text", { class: "tick middle", x: x(tick), y: base + 16 }, `${100 * tick} %`),
+          );
+        }
+        for (const i of dots) {
+          const [right, said] = [accuracy, specificity].map((measure) => measure.text(measure.own[i]));
+          const text = `${names[i]}: specificity ${said}, accuracy ${right}`;
+          drawn.append(
+            svg(
+              "a",
+              { class: "bar", href: hrefOf({ view: "", at: i }), "aria-label": text },
+              svg("title", {}, text),
+              svg("circle", { class: "mark dot tone-0", cx: x(specificity.own[i]), cy: y(accuracy.own[i]), r: 4 }),
+            ),
+          );
+        }
+        drawn.append(
+          svg("line", { class: "axis", x1: left, x2: left + wide, y1: base, y2: base }),
+          svg("text", { class: "tick middle", x: left + wide / 2, y: base + 34 }, "specificity of the answers"),
+        );
+        return drawn;
+      },
+    );
   };
 
   const mostOf = new Map();
   for (const [truth, guess, images] of pairs) if (!mostOf.has(truth)) mostOf.set(truth, [guess, images]);
   const ranked = ({ title: head, help, measure, classes }) => {
     const shown = named(measure);
-    return growing(head, help, [["class", ""], ["images", "end"], [measure, "end"], ["taken for", ""]], classes.map((i) => () => {
-      const [guess, images] = mostOf.get(i) ?? [-1, 0];
-      const taken = guess < 0 ? "" : element("span", {}, classLink(guess), ` ${number.format(images)} of ${number.format(imagesOf(i))}`);
-      return [classLink(i), number.format(imagesOf(i)), shown.text(shown.own[i]), taken];
-    }));
+    return growing(
+      head,
+      help,
+      [
+        ["class", ""],
+        ["images", "end"],
+        [measure, "end"],
+        ["taken for", ""],
+      ],
+      classes.map((i) => () => {
+        const [guess, images] = mostOf.get(i) ?? [-1, 0];
+        const taken =
+          guess < 0
+            ? ""
+            : element("span", {}, classLink(guess), ` ${number.format(images)} of ${number.format(imagesOf(i))}`);
+        return [classLink(i), number.format(imagesOf(i)), shown.text(shown.own[i]), taken];
+      }),
+    );
   };
   const pairTable = (head, note, some, hasCommon) => {
     if (!some.length) return null;
-    const heads = [["class", ""], ["taken for", ""], ["images", "end"], ["share", "end"], ...(hasCommon ? [["both are", ""]] : [])];
-    return growing(head, note, heads, some.slice(0, MAX_PAIRS).map(([truth, guess, images]) => () => [
-      classLink(truth), classLink(guess), number.format(images), imagesOf(truth) ? percent(images / imagesOf(truth)) : "",
-      ...(hasCommon ? [classLink(common(truth, guess))] : [])]));
+    const heads = [
+      ["class", ""],
+      ["taken for", ""],
+      ["images", "end"],
+      ["share", "end"],
+      ...(hasCommon ? [["both are", ""]] : []),
+    ];
+    return growing(
+      head,
+      note,
+      heads,
+      some
+        .slice(0, MAX_PAIRS)
+        .map(([truth, guess, images]) => () => [
+          classLink(truth),
+          classLink(guess),
+          number.format(images),
+          imagesOf(truth) ? percent(images / imagesOf(truth)) : "",
+          ...(hasCommon ? [classLink(common(truth, guess))] : []),
+        ]),
+    );
   };
   const hasTree = model.depth > 0;
-  const draw = (container) => container.replaceChildren(...[
-    overview(), histogram(), scatter(), ...lists.map(ranked),
-    pairTable(hasTree ? "Most confused pairs below one root" : "Most confused pairs", hasTree ? "Two classes with a class above both." : "A class, and what its images are taken for.", pairs.filter((pair) => !hasTree || !isAcross(pair)), hasTree),
-    hasTree ? pairTable("Most confused pairs across roots", "Two classes with no class above both.", pairs.filter(isAcross), false) : null,
-  ].filter(Boolean));
+  const draw = (container) =>
+    container.replaceChildren(
+      ...[
+        overview(),
+        histogram(),
+        scatter(),
+        ...lists.map(ranked),
+        pairTable(
+          hasTree ? "Most confused pairs below one root" : "Most confused pairs",
+          hasTree ? "Two classes with a class above both." : "A class, and what its images are taken for.",
+          pairs.filter((pair) => !hasTree || !isAcross(pair)),
+          hasTree,
+        ),
+        hasTree
+          ? pairTable(
+              "Most confused pairs across roots",
+              "Two classes with no class above both.",
+              pairs.filter(isAcross),
+              false,
+            )
+          : null,
+      ].filter(Boolean),
+    );
   addView({ id: "model", name: "Model", draw });
 
   // In the page of a class: what it is taken for, what is taken for it, and its wrong images beside the right ones.
   const judgedWithin = (i) => {
-    const few = [], queue = [i];
+    const few = [],
+      queue = [i];
     for (let at = 0; at < queue.length && few.length < 4 * MAX_JUDGED; at++) {
       few.push(...samples.judgedOf(queue[at]));
       queue.push(...model.children[queue[at]]);
     }
     return few;
   };
-  const strip = (text, list, all) => element("div", { class: "judged" }, element("h4", {}, text), list.length
-    ? element("div", { class: "thumbs" }, ...list.map((picture) => {
-      const said = `${names[picture.guess]}, ${percent(picture.probability)}`, of = picture.index === picture.guess ? "" : `${names[picture.index]} taken for `;
-      const made = button("", () => openPicture(all, all.indexOf(picture)), { class: "thumb", "aria-label": `${of}${said}, ${picture.key}`, title: `${of}${said}` });
-      made.append(element("img", { src: picture.source, alt: "" }));
-      return element("figure", {}, made, element("figcaption", {}, said));
-    })) : element("p", { class: "hint" }, "none in this page"));
-  const confusion = (text, some, other) => (some.length ? element("div", {}, element("h4", {}, text), element("ul", { class: "children" },
-    ...some.slice(0, MAX_JUDGED).map((pair) => element("li", {}, classLink(pair[other]), " ", span("hint", number.format(pair[2])))))) : null);
+  const strip = (text, list, all) =>
+    element(
+      "div",
+      { class: "judged" },
+      element("h4", {}, text),
+      list.length
+        ? element(
+            "div",
+            { class: "thumbs" },
+            ...list.map((picture) => {
+              const said = `${names[picture.guess]}, ${percent(picture.probability)}`,
+                of = picture.index === picture.guess ? "" : `${names[picture.index]} taken for `;
+              const made = button("", () => openPicture(all, all.indexOf(picture)), {
+                class: "thumb",
+                "aria-label": `${of}${said}, ${picture.key}`,
+                title: `${of}${said}`,
+              });
+              made.append(element("img", { src: picture.source, alt: "" }));
+              return element("figure", {}, made, element("figcaption", {}, said));
+            }),
+          )
+        : element("p", { class: "hint" }, "none in this page"),
+    );
+  const confusion = (text, some, other) =>
+    some.length
+      ? element(
+          "div",
+          {},
+          element("h4", {}, text),
+          element(
+            "ul",
+            { class: "children" },
+            ...some
+              .slice(0, MAX_JUDGED)
+              .map((pair) => element("li", {}, classLink(pair[other]), " ", span("hint", number.format(pair[2])))),
+          ),
+        )
+      : null;
   addDetail((i) => {
-    const judged = judgedWithin(i), wrong = judged.filter(({ guess, index }) => guess !== index).slice(0, MAX_JUDGED);
-    const right = judged.filter(({ guess, index }) => guess === index).slice(0, MAX_JUDGED), all = [...wrong, ...right];
-    const taken = confusion("Taken for", pairs.filter(([truth]) => truth === i), 1), takes = confusion("What is taken for it", pairs.filter(([, guess]) => guess === i), 0);
+    const judged = judgedWithin(i),
+      wrong = judged.filter(({ guess, index }) => guess !== index).slice(0, MAX_JUDGED);
+    const right = judged.filter(({ guess, index }) => guess === index).slice(0, MAX_JUDGED),
+      all = [...wrong, ...right];
+    const taken = confusion(
+        "Taken for",
+        pairs.filter(([truth]) => truth === i),
+        1,
+      ),
+      takes = confusion(
+        "What is taken for it",
+        pairs.filter(([, guess]) => guess === i),
+        0,
+      );
     if (!taken && !takes && !all.length) return null;
     const strips = all.length ? [strip("Wrong", wrong, all), strip("Right", right, all)] : [];
-    return element("section", { class: "model" }, element("h3", {}, `What ${title} says`, span("hint", `, top-1 ${wnids[i] && top1.text(top1.own[i])}`)),
-      element("div", { class: "beside" }, ...strips), ...[taken, takes].filter(Boolean));
+    return element(
+      "section",
+      { class: "model" },
+      element("h3", {}, `What ${title} says`, span("hint", `, top-1 ${wnids[i] && top1.text(top1.own[i])}`)),
+      element("div", { class: "beside" }, ...strips),
+      ...[taken, takes].filter(Boolean),
+    );
   });
 });
