@@ -58,10 +58,10 @@ def table_lines(
         return
     widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
     before = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
-    room = None if width is None else max(width - before, _LEAST)
+    are_numbers = len(widths) - 1 in right
+    room = sys.maxsize if width is None else max(width - before, _LEAST)
     for line in lines:
-        last = line[-1] if len(line) - 1 not in right else padded(line[-1], widths[-1], right=True)
-        first, *more = [last] if room is None else wrapped(last, room)
+        first, *more = [padded(line[-1], widths[-1], right=True)] if are_numbers else wrapped(line[-1], room)
         cells = [padded(cell, widths[at], right=at in right) for at, cell in enumerate(line[:-1])]
         yield GAP.join([*cells, first]).rstrip()
         yield from (" " * before + rest for rest in more)
