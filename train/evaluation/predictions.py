@@ -31,7 +31,7 @@ from in21k.train.losses.schemes import MULTI_LABEL
 from in21k.train.model.network import Network
 
 MOST_SCORES = 1 << 27
-"""Images times classes, where images have any number of classes: 512 MB of scores. A run does not keep more."""
+"""Images times classes, where images have any number of classes: 512 MB of scores. More are written only if asked."""
 
 _GROUP = 1 << 14
 """Images of a row group."""
@@ -211,6 +211,17 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
         return {}
 
 
+def has_too_many_scores(path: Path, data: TrainingData, ranks: Ranks) -> bool:
+    """Return whether a table of the scores of every class would be too large to be written unasked; a note says so."""
+    if data.samples("val") * len(data.hierarchy) <= MOST_SCORES:
+        return False
+    if ranks.is_first:
+        size = f"{data.samples('val'):,} images × {len(data.hierarchy):,} classes"
+        told = f"no {path.name}: {size} are more scores than {MOST_SCORES:,}"
+        print(f"note: {one_line(f'{path.parent}: {told}', None)}", file=sys.stderr, flush=True)
+    return True
+
+
 @contextmanager
 def run_predictions(
     run: Path, data: TrainingData, network: Network, config: Config, ranks: Ranks, missing: Sequence[int] = ()
@@ -220,11 +231,7 @@ def run_predictions(
     None stands for no table: it is not asked for, or has too many scores; a note on stderr then says so.
     """
     scheme, of_sets = config.loss.scheme, config.loss.scheme in MULTI_LABEL
-    if config.run.save_predictions and of_sets and data.samples("val") * len(data.hierarchy) > MOST_SCORES:
-        if ranks.is_first:
-            size = f"{data.samples('val'):,} images × {len(data.hierarchy):,} classes"
-            told = f"no {VAL_PREDICTIONS}: {size} are more scores than {MOST_SCORES:,}"
-            print(f"note: {one_line(f'{run}: {told}', None)}", file=sys.stderr, flush=True)
+    if config.run.save_predictions and of_sets and has_too_many_scores(run / VAL_PREDICTIONS, data, ranks):
         yield None
     elif config.run.save_predictions:
         path = run / VAL_PREDICTIONS

@@ -22,6 +22,7 @@ from in21k.train.errors import TrainError
 from in21k.train.evaluation.per_class import worst_classes
 from in21k.train.evaluation.predictions import (
     Saved,
+    has_too_many_scores,
     require_predictions_place,
     saved_predictions,
     write_classes_beside,
@@ -161,10 +162,10 @@ class _Watched:
         if self._files.table is None and not self._files.worst:
             yield None
             return
-        data, is_of_sets = self._data, not self._data.is_single_label
-        with saved_predictions(
-            self._files.table, data, self._network, self._scheme, self._ranks, of_sets=is_of_sets
-        ) as saved:
+        data, path, is_of_sets = self._data, self._files.table, not self._data.is_single_label
+        if is_of_sets and path and not self._files.predictions and has_too_many_scores(path, data, self._ranks):
+            path = None
+        with saved_predictions(path, data, self._network, self._scheme, self._ranks, of_sets=is_of_sets) as saved:
             self._saved = saved
             yield self._update
 

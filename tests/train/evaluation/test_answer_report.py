@@ -112,6 +112,7 @@ def test_the_folder_has_scores_tables_and_a_plot_the_same_on_two_ranks(capsys, d
     assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "per_class.parquet", "predictions.parquet"])
     scores = json.loads((out / "evaluation.json").read_text())
     told = json.loads(printed)
+    assert told.pop("command") == "evaluate"
     assert len(told.pop("worst_classes")) == 8  # all that have images
     assert told.pop("predictions") == str(out / "predictions.parquet")
     assert scores == {"format": "in21k evaluation 1", "confidence": 0.5, **told}

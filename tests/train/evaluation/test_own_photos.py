@@ -1,5 +1,6 @@
 """A model fine-tuned on class folders: one command says which classes fail, and shows their images."""
 
+import json
 import shlex
 
 import pyarrow.parquet as pq
@@ -8,6 +9,8 @@ from downstream import MODEL, one_epoch, write_images, write_weights
 from explorer_pages import data_of, pictures_of
 from small_dataset import write_dataset
 from train_runs import answer
+
+from in21k.train.evaluation import predictions
 
 HOSTILE = "<script>alert(1)</script>".replace("/", "∕")
 
@@ -53,6 +56,32 @@ def test_evaluate_prints_the_failing_classes_and_writes_a_page_with_their_images
     assert data_of(page)["overlay"]["title"] == "evaluation"
     assert HOSTILE not in page
     assert str(photos.parent) not in page
+
+
+def test_images_of_any_number_of_classes_have_precision_by_class(capsys, monkeypatch, tmp_path):
+    labels = {f"{number}.jpg": number % 3 for number in range(60)}
+    write_images(tmp_path / "images", labels)
+    lines = [f"{name},{label}" + (",7" if label == 2 else "") for name, label in labels.items()]
+    for split, part in (("train", lines[:45]), ("val", lines[45:])):
+        (tmp_path / f"{split}.csv").write_text("\n".join(part) + "\n")
+    data = [tmp_path / "train.csv", "--images", tmp_path / "images", "--val", tmp_path / "val.csv"]
+    one_epoch(capsys, data[0], tmp_path / "run", *data[1:])
+    how = [*data, "--layout", "csv", "--checkpoint", tmp_path / "run", "--device", "cpu", "--workers", 0, "--json"]
+    status, out, err = answer(capsys, "evaluate", *how, "--output", tmp_path / "out")
+    assert status == 0, err
+    assert not (tmp_path / "out" / "explorer.html").exists()
+    summary, rows = json.loads(out), pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
+    assert [len(row["scores"]) for row in rows] == [4] * 15
+    assert sum(len(row["labels"]) for row in rows) == 20
+    classes = pq.read_table(tmp_path / "out" / "per_class.parquet").to_pylist()
+    assert sum(row["average_precision"] for row in classes) / 4 == pytest.approx(summary["val_map"])
+    worst = [row["average_precision"] for row in summary["worst_classes"]]
+    assert worst == sorted(row["average_precision"] for row in classes)
+    monkeypatch.setattr(predictions, "MOST_SCORES", 10)
+    status, _, err = answer(capsys, "evaluate", *how, "--output", tmp_path / "none")
+    assert status == 0
+    assert "no predictions.parquet: 15 images × 4 classes are more scores than 10" in err
+    assert sorted(path.name for path in (tmp_path / "none").iterdir()) == ["evaluation.json"]
 
 
 def test_what_a_transfer_says_comes_next_writes_the_page(capsys, photos, tmp_path):

@@ -16,7 +16,8 @@ from in21k.shards_manifest.prediction_tables import MODEL
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.arrays import FloatArray, IntArray
 from in21k.train.data.interfaces import Sample, TrainingData
-from in21k.train.images.decode_wild import read_pixels
+from in21k.train.images.crops import CENTER
+from in21k.train.images.decode_wild import decode_wild
 from in21k.tree.explorer import explorer_page
 from in21k.tree.explorer_data import Picture
 from in21k.tree.model_overlay import MEASURES, ModelAnswers, images_to_show, model_overlay
@@ -112,8 +113,9 @@ def _small(sample: Sample, side: int) -> bytes | None:
     """Return a sample's image as a thumbnail; None if it has none or does not decode."""
     if sample.fault or isinstance(sample.image, Path):
         return None
+    square = np.empty((side, side, 3), np.uint8)
     try:
-        pixels = sample.image if isinstance(sample.image, np.ndarray) else read_pixels(sample.image)
+        decode_wild(sample.image, square, CENTER, downscale="libjpeg")
     except ImageError:
         return None
-    return square_jpeg(Image.fromarray(pixels), side)
+    return square_jpeg(Image.fromarray(square), side)
