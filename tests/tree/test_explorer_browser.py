@@ -113,6 +113,8 @@ def test_screen_readers_get_roles_and_states(show):
     item = "document.querySelector('#tree [aria-selected=true]')"
     assert page.evaluate(f"{item}.id === document.getElementById('tree').getAttribute('aria-activedescendant')")
     assert page.evaluate(f"{item}.getAttribute('aria-level')") == "3"
+    place = page.evaluate(f"['posinset', 'setsize'].map(name => Number({item}.getAttribute('aria-' + name)))")
+    assert place == [1, 5]  # domestic animals: dog, domestic cat, feeder, head, stray
     assert re.fullmatch(r"dog, [\d,]+ images", page.evaluate(f"{item}.getAttribute('aria-label')"))
     unnamed = (
         "[...document.querySelectorAll('button, a, select, input')].filter(each => each.checkVisibility() && "

@@ -61,6 +61,15 @@ def test_classes_with_rejects_and_duplicates_are_found(page):
     assert page.evaluate(SHOWN) == "1 of 11,221 classes shown"
 
 
+def test_a_class_with_nothing_shown_below_it_does_not_open(show):
+    page = show(address="#?has=rejected")
+    opens = page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('#tree [role=treeitem]')]"
+        ".map(row => [row.querySelector('.name').textContent, row.getAttribute('aria-expanded')]))"
+    )
+    assert (opens["dog"], opens["swan"], opens["Samoyed"]) == ("true", None, None)
+
+
 def test_what_is_shown_is_saved_as_csv(show, pages):
     page = show(address="#?has=rejected&flat=1&sort=rejected")
     rows = saved(page)

@@ -34,16 +34,21 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     const all = i < 0 ? roots : children[i];
     return (found ? all.filter((at) => found.shown[at]) : [...all]).sort(compare);
   };
+  const hasKin = (i) => (found ? children[i].some((at) => found.shown[at]) : children[i].length > 0);
+  // Where a class is among those beside it: screen readers cannot count rows that are not in the page.
+  const position = new Int32Array(model.size),
+    siblings = new Int32Array(model.size);
   const flatten = () => {
     if (wanted.flat) {
       rows = model.order.filter((i) => !found || found.matches[i]).sort(compare);
     } else {
       rows = [];
       const visit = (few) => {
-        for (const i of few) {
+        few.forEach((i, at) => {
           rows.push(i);
-          if (open.has(i) && children[i].length) visit(kin(i));
-        }
+          [position[i], siblings[i]] = [at + 1, few.length];
+          if (open.has(i)) visit(kin(i));
+        });
       };
       visit(kin(-1));
     }
@@ -55,7 +60,7 @@ const makeRows = ({ model, measureOf, select, leave }) => {
 
   const makeRow = (i, at) => {
     const isOpen = open.has(i),
-      hasChildren = !wanted.flat && children[i].length > 0;
+      hasChildren = !wanted.flat && hasKin(i);
     const by = measure(),
       text = by.text(valueOf(i));
     const row = element("div", {
@@ -65,8 +70,8 @@ const makeRows = ({ model, measureOf, select, leave }) => {
       "aria-level": wanted.flat ? 1 : levels[i] + 1,
       "aria-selected": `${i === current}`,
       "aria-expanded": hasChildren ? `${isOpen}` : null,
-      "aria-posinset": wanted.flat ? at + 1 : null,
-      "aria-setsize": wanted.flat ? rows.length : null,
+      "aria-posinset": wanted.flat ? at + 1 : position[i],
+      "aria-setsize": wanted.flat ? rows.length : siblings[i],
       "aria-label": `${names[i]}, ${by.kind === "count" ? `${text} ${by.name}` : `${by.name} ${text}`}`,
     });
     const caret = span("caret", hasChildren ? "\u25b6" : "");
@@ -112,7 +117,7 @@ const makeRows = ({ model, measureOf, select, leave }) => {
   };
 
   const toggle = (i) => {
-    if (wanted.flat || !children[i].length) return;
+    if (wanted.flat || !hasKin(i)) return;
     if (open.has(i)) open.delete(i);
     else open.add(i);
     flatten();
@@ -181,14 +186,14 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     Home: () => rows[0],
     End: () => rows[rows.length - 1],
     ArrowRight: (i) => {
-      if (wanted.flat || i === undefined || !children[i].length) return i;
+      if (wanted.flat || i === undefined || !hasKin(i)) return i;
       if (open.has(i)) return kin(i)[0];
       toggle(i);
       return i;
     },
     ArrowLeft: (i) => {
       if (wanted.flat || i === undefined) return i;
-      if (open.has(i) && children[i].length) {
+      if (open.has(i) && hasKin(i)) {
         toggle(i);
         return i;
       }
