@@ -24,21 +24,23 @@ _HOME = {
 """Where each name is defined, as MODULE:NAME; the module is imported when the name is first asked for."""
 
 
-def __getattr__(name: str) -> Any:
-    """Return a name of the package, which imports what defines it.
+if not TYPE_CHECKING:  # to a type checker every name would exist
 
-    Raises:
-        ImportError: the name needs the train extra, which is not installed.
-    """
-    if name not in _HOME:
-        raise AttributeError(f"module 'in21k' has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    try:
-        value = getattr(import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"in21k.{name} needs {error.name}: pip install 'in21k[train]'") from error
-    globals()[name] = value("in21k") if name == "__version__" else value
-    return globals()[name]
+    def __getattr__(name: str) -> Any:
+        """Return a name of the package, which imports what defines it.
+
+        Raises:
+            ImportError: the name needs the train extra, which is not installed.
+        """
+        if name not in _HOME:
+            raise AttributeError(f"module 'in21k' has no attribute {name!r}")
+        module, _, attribute = _HOME[name].partition(":")
+        try:
+            value = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise ImportError(f"in21k.{name} needs {error.name}: pip install 'in21k[train]'") from error
+        globals()[name] = value("in21k") if name == "__version__" else value
+        return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -51,8 +51,9 @@ def edge_class_names(
     source: str,
     names: Mapping[str, str] = MappingProxyType({}),
     rule: str = FIRST_PARENT,
+    glosses: Mapping[str, str] = MappingProxyType({}),
 ) -> ClassNames:
-    """Return the names of an edge list's classes; classes that are wnids get WordNet's names.
+    """Return the names of an edge list's classes; classes that are wnids get WordNet's names and glosses.
 
     Args:
         classes: the classes as the edge list spells them.
@@ -60,6 +61,7 @@ def edge_class_names(
         source: the name of the edge list's file.
         names: what the edge list calls its classes, where it says so.
         rule: how one of several parents was chosen.
+        glosses: what the edge list says that its classes are, where it does.
     """
     wordnet = load_wordnet() if any(_looks_like_wnid(name) for name in classes) else {}
     lemmas = [
@@ -71,7 +73,10 @@ def edge_class_names(
         names=[words[0] for words in lemmas],
         lemmas=lemmas,
         all_parents=[tuple(parents.get(name, ())) for name in classes],
-        glosses=[wordnet[name].gloss if name in wordnet else None for name in classes],
+        glosses=[
+            glosses.get(name) or (wordnet[name].gloss if name in wordnet and name not in names else None)
+            for name in classes
+        ],
     )
 
 

@@ -13,6 +13,7 @@ SCHEMA = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("name", pa.string()),  # null where the file gives none
         pa.field("parents", pa.list_(pa.string()), nullable=False),  # all of them, in the file's order
+        pa.field("gloss", pa.string()),  # likewise; left out where it gives none at all
     ]
 )
 
@@ -20,10 +21,12 @@ _SOURCE = b"in21k.source"
 
 
 def edge_table(edges: EdgeList) -> pa.Table:
-    """Return the labels of an edge list, their names and their parents, a row each, sorted."""
-    columns = [edges.nodes, [edges.names.get(label) for label in edges.nodes], map(edges.parents.get, edges.nodes)]
-    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({_SOURCE: edges.name.encode()}))
+    """Return the labels of an edge list, their names, parents and glosses, a row each, sorted."""
+    said = [edges.names, edges.parents, *([edges.glosses] if edges.glosses else [])]
+    columns = [edges.nodes, *([words.get(label) for label in edges.nodes] for words in said)]
+    schema = pa.schema(list(SCHEMA)[: len(columns)], metadata={_SOURCE: edges.name.encode()})
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def edges_in(table: pa.Table, name: str) -> EdgeList:
@@ -41,16 +44,17 @@ def edges_in(table: pa.Table, name: str) -> EdgeList:
         raise TreeError(f"{name} does not name the file that its edges are from")
     columns = (table[column].to_pylist() for column in SCHEMA.names)
     rows = [
-        (label, parent, called or "")
-        for label, called, parents in zip(*columns, strict=True)
+        (label, parent, called or "", gloss or "")
+        for label, called, parents, gloss in zip(*columns, strict=True)
         for parent in parents or [""]
     ]
-    return edges_of(rows, file.decode(), columns=3)
+    return edges_of(rows, file.decode(), columns=4)
 
 
 def edges_digest(edges: EdgeList) -> str:
-    """Return the SHA-256 of the labels, names and parents in a file of edges, whatever the order of its rows."""
+    """Return the SHA-256 of the labels, names, parents and glosses in a file of edges, whatever its rows' order."""
     digest = hashlib.sha256()
     for label in edges.nodes:
-        digest.update(json.dumps([label, edges.names.get(label), edges.parents[label]]).encode() + b"\n")
+        gloss = [edges.glosses[label]] if label in edges.glosses else []  # none: as before there were any
+        digest.update(json.dumps([label, edges.names.get(label), edges.parents[label], *gloss]).encode() + b"\n")
     return digest.hexdigest()

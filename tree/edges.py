@@ -13,6 +13,8 @@ from in21k.tree.parents import ParentRule
 HEADER = ["child", "parent"]
 NAME = "name"
 """A third column, which may be left out: what the child is called."""
+GLOSS = "gloss"
+"""A fourth one, likewise: what the child is."""
 
 FIRST_PARENT = "first"
 """The rule for edge lists: a child with several parents keeps the one listed first."""
@@ -34,10 +36,12 @@ class EdgeList:
     """The findings about the file's rows."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What children are called, where the file says so."""
+    glosses: Mapping[str, str] = field(default_factory=dict)
+    """What children are, where the file says so."""
 
 
 def read_edges(path: Path) -> EdgeList:
-    """Return the edges in a CSV with the header `child,parent` or `child,parent,name`.
+    """Return the edges in a CSV with the header `child,parent`, `child,parent,name` or `child,parent,name,gloss`.
 
     A child with an empty parent is a root. Blanks around a field do not count.
 
@@ -51,9 +55,11 @@ def read_edges(path: Path) -> EdgeList:
     except (UnicodeDecodeError, csv.Error) as error:
         raise TreeError(f"{path} is not a CSV of child,parent ({error})") from None
     header = [text.lower() for text in rows[0]] if rows else []
-    if header not in (HEADER, [*HEADER, NAME]):
+    if header not in (HEADER, [*HEADER, NAME], [*HEADER, NAME, GLOSS]):
         found = f", not {','.join(rows[0])[:80]!r}" if rows else "; the file is empty"
-        raise TreeError(f"{path}: the first line must be child,parent or child,parent,name{found}")
+        raise TreeError(
+            f"{path}: the first line must be child,parent, child,parent,name or child,parent,name,gloss{found}"
+        )
     edges = edges_of(rows[1:], path.name, len(header))
     if not edges.nodes and not edges.findings:
         raise TreeError(f"{path} has no edges below its header")
@@ -64,35 +70,36 @@ def edges_of(rows: Sequence[Sequence[str]], name: str, columns: int = len(HEADER
     """Return the edge list of rows of child and parent, with findings about malformed and repeated rows.
 
     Args:
-        rows: child, parent and perhaps the child's name; an empty parent makes the child a root; empty rows are
-            ignored.
+        rows: child, parent and perhaps the child's name and gloss; an empty parent makes the child a root; empty rows
+            are ignored.
         name: where the rows come from, for messages.
-        columns: how many fields a row has, 2 or 3.
+        columns: how many fields a row has, 2 to 4.
     """
     parents: dict[str, dict[str, None]] = {}
-    names: dict[str, str] = {}
+    said: tuple[dict[str, str], dict[str, str]] = {}, {}  # names and glosses
     findings = []
     for number, row in enumerate(rows, 2):
         if not any(row):
             continue
         if len(row) != columns or not row[0]:
-            expected = ",".join([*HEADER, NAME][:columns])
+            expected = ",".join([*HEADER, NAME, GLOSS][:columns])
             message = f"{len(row)} fields, the first of them {row[0][:80]!r}; expected {expected}"
             findings.append(HierarchyFinding(Code.MALFORMED_ROW, f"row {number}", message))
             continue
-        child, parent, *called = row
+        child, parent, *words = row
         above = parents.setdefault(child, {})
         if parent in above:
             findings.append(HierarchyFinding(Code.REPEATED_EDGE, child, f"row {number} repeats the parent {parent!r}"))
         elif parent:
             above[parent] = None
             parents.setdefault(parent, {})
-        if any(called) and names.setdefault(child, called[0]) != called[0]:
-            message = f"row {number} names it {called[0][:80]!r}; {names[child][:80]!r} is kept"
-            findings.append(HierarchyFinding(Code.SEVERAL_NAMES, child, message))
+        for verb, known, word in zip(("names", "describes"), said, words, strict=False):
+            if word and known.setdefault(child, word) != word:
+                message = f"row {number} {verb} it {word[:80]!r}; {known[child][:80]!r} is kept"
+                findings.append(HierarchyFinding(Code.SEVERAL_NAMES, child, message))
     lists = {child: tuple(above) for child, above in parents.items()}
     findings += _several_parents(lists, "the first one")
-    return EdgeList(name, tuple(sorted(lists)), lists, tuple(findings), names)
+    return EdgeList(name, tuple(sorted(lists)), lists, tuple(findings), *said)
 
 
 def rule_for_edges(rule: ParentRule) -> str:

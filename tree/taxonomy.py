@@ -133,8 +133,9 @@ class EdgeTaxonomy:
         """Return the name that the file gives a label, or the label itself."""
         return (self.edges.names.get(label, label),)
 
-    def gloss(self, label: str) -> None:
-        """Return None: the file has names and parents."""
+    def gloss(self, label: str) -> str | None:
+        """Return the gloss that the file gives a label, None where it gives none."""
+        return self.edges.glosses.get(label)
 
     def parents(self, label: str) -> Sequence[str]:
         """Return a label's parents in the file's order."""

@@ -25,7 +25,8 @@ edges_option = option(
     "--edges",
     type=LocalPath(dir_okay=False),
     metavar="FILE",
-    help="A CSV with the header child,parent or child,parent,name that replaces WordNet, for any other taxonomy.",
+    help="A CSV of child,parent, child,parent,name or child,parent,name,gloss that replaces WordNet, for any other "
+    "taxonomy.",
 )
 taxonomy_options = (
     edges_option,

@@ -92,7 +92,7 @@ def dataset_tree(dataset: Location, manifest: Manifest) -> SourceHierarchy:
 def _of_edges(source: str | Sequence[str] | None, taxonomy: EdgeTaxonomy) -> SourceHierarchy:
     edges, listed = taxonomy.edges, None if source is None else _classes(source, wnids_only=False)
     hierarchy, findings = edge_hierarchy(edges, listed.wnids if listed else None, taxonomy.parent_rule)
-    names = edge_class_names(hierarchy.wnids, edges.parents, edges.name, edges.names, taxonomy.rule)
+    names = edge_class_names(hierarchy.wnids, edges.parents, edges.name, edges.names, taxonomy.rule, edges.glosses)
     images = (listed.images_train, listed.images_val) if listed else ()
     return SourceHierarchy(hierarchy, named_table(hierarchy, names, *images), findings)
 

@@ -1,10 +1,14 @@
 """Taxonomies: what they have, what they call it, what lies above it."""
 
+import hashlib
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from in21k.tree.edges import edge_hierarchy, edges_of
+from in21k.tree.edge_table import edge_table, edges_digest, edges_in
+from in21k.tree.edges import edge_hierarchy, edges_of, read_edges
 from in21k.tree.errors import TreeError
 from in21k.tree.findings import count_codes
 from in21k.tree.parents import ParentRule
@@ -55,6 +59,26 @@ def test_a_second_name_for_a_child_is_reported_and_the_first_kept():
     edges = edges_of([("a", "x", "Ape"), ("a", "y", "Aye"), ("a", "z", "")], "e", 3)
     assert edges.names == {"a": "Ape"}
     assert count_codes(edges.findings) == {"W702": 1, "W708": 1}
+
+
+def test_the_file_may_say_what_a_child_is(tmp_path):
+    (tmp_path / "e.csv").write_text("child,parent,name,gloss\na,x,Ape,a primate\na,y,,an animal\nb,x,,\n")
+    edges = read_edges(tmp_path / "e.csv")
+    assert edges.glosses == {"a": "a primate"}
+    assert count_codes(edges.findings) == {"W702": 1, "W708": 1}
+    assert list(class_names(EdgeTaxonomy(edges), ["a", "b", "x"]).glosses) == ["a primate", None, None]
+    stored = edges_in(edge_table(edges), "table")
+    assert (stored.glosses, edges_digest(stored)) == (edges.glosses, edges_digest(edges))
+
+
+def test_a_file_without_glosses_is_stored_and_known_as_before_there_were_any():
+    edges = edges_of([("a", "x", "Ape", ""), ("b", "x", "", "")], "e", 4)
+    assert edge_table(edges).column_names == ["label", "name", "parents"]
+    before = [["a", "Ape", ["x"]], ["b", None, ["x"]], ["x", None, []]]
+    lines = "".join(f"{json.dumps(row)}\n" for row in before)
+    assert edges_digest(edges) == hashlib.sha256(lines.encode()).hexdigest()
+    given = edges_of([("a", "x", "Ape", "a primate"), ("b", "x", "", "")], "e", 4)
+    assert edges_digest(given) != edges_digest(edges)
 
 
 def test_a_folder_lies_below_the_folder_around_it():

@@ -301,7 +301,10 @@ def test_strange_folders_and_edges_are_the_same_tree(tmp_path):
         ("child,parent,name\na,b\n", "E705 row 2: 2 fields"),
         ("", "the file is empty"),
         ("child,parent\n", "has no edges"),
-        ("label;parent\na;b\n", "must be child,parent or child,parent,name, not 'label;parent'"),
+        (
+            "label;parent\na;b\n",
+            "must be child,parent, child,parent,name or child,parent,name,gloss, not 'label;parent'",
+        ),
         ("child,parent\nother,thing\n", "none of its 1 classes has 4 images and a label of edges.csv"),
     ],
 )
