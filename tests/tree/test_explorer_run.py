@@ -112,6 +112,18 @@ def test_wrong_images_stand_beside_right_ones_and_open(opened):
     assert page.evaluate("location.hash") == "#cat/sample/cat_0"
 
 
+def test_a_link_to_an_image_that_the_model_was_asked_about_opens_it(opened):
+    for address in ("#cat/sample/cat_0", "#animal/sample/cat_0"):
+        page = opened(address)
+        page.wait_for("document.getElementById('sample').open")
+        assert "cat_0" in page.evaluate("document.getElementById('sample').innerText")
+
+
+def test_a_class_without_images_has_the_accuracy_of_those_below(opened):
+    page = opened("#animal")
+    assert page.evaluate("document.querySelector('.model h3').textContent").endswith(", top-1 62.5 % with those below")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_view_fits_a_phone(opened, browser, scheme):
     browser.look(390, 844, scheme)

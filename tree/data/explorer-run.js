@@ -1,12 +1,13 @@
 // What a model does: a view of its own, and a section in the page of a class. Only where the page has an overlay.
 const MAX_DOTS = 1500,
+  MAX_STOPS = 60,
   MAX_PAIRS = 500,
   MAX_JUDGED = 8;
 
 extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
   if (!data.overlay) return;
   const { title, facts, lists, pairs } = data.overlay,
-    { names, wnids, pathOf } = model;
+    { names, pathOf } = model;
   const named = (name) => measures.find((measure) => measure.name === name);
   const top1 = named("top-1 accuracy"),
     accuracy = named("accuracy of answers"),
@@ -119,13 +120,14 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
             svg("text", { class: "tick middle", x: x(tick), y: base + 16 }, `${100 * tick} %`),
           );
         }
+        const stop = dots.length > MAX_STOPS ? "-1" : null; // else the Tab key would not get past them
         for (const i of dots) {
           const [right, said] = [accuracy, specificity].map((measure) => measure.text(measure.own[i]));
           const text = `${names[i]}: specificity ${said}, accuracy ${right}`;
           drawn.append(
             svg(
               "a",
-              { class: "bar", href: hrefOf({ view: "", at: i }), "aria-label": text },
+              { class: "bar", href: hrefOf({ view: "", at: i }), "aria-label": text, tabindex: stop },
               svg("title", {}, text),
               svg("circle", { class: "mark dot tone-0", cx: x(specificity.own[i]), cy: y(accuracy.own[i]), r: 4 }),
             ),
@@ -261,6 +263,10 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
           ),
         )
       : null;
+  const scoreOf = (i) => {
+    if (!Number.isNaN(top1.own[i])) return `, top-1 ${top1.text(top1.own[i])}`;
+    return Number.isNaN(top1.total[i]) ? "" : `, top-1 ${top1.text(top1.total[i])} with those below`;
+  };
   addDetail((i) => {
     const judged = judgedWithin(i),
       wrong = judged.filter(({ guess, index }) => guess !== index).slice(0, MAX_JUDGED);
@@ -281,7 +287,7 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
     return element(
       "section",
       { class: "model" },
-      element("h3", {}, `What ${title} says`, span("hint", `, top-1 ${wnids[i] && top1.text(top1.own[i])}`)),
+      element("h3", {}, `What ${title} says`, span("hint", scoreOf(i))),
       element("div", { class: "beside" }, ...strips),
       ...[taken, takes].filter(Boolean),
     );
