@@ -9,6 +9,8 @@ from summaries import problems
 
 from in21k.prep.cli import pipeline as cli_pipeline
 from in21k.prep.cli.main import main
+from in21k.prep.records import Kept
+from in21k.shards_manifest.command.declared import FACTS, PROGRAMS, columns_of, keys_of
 
 pytestmark = pytest.mark.usefixtures("inline")
 KEPT = ("--min-images", 20)
@@ -76,3 +78,16 @@ def test_what_breaks_the_schema_is_found():
     }
     for line, problem in wrong.items():
         assert problem in problems(json.loads(line).get("command", "split"), line)[0]
+
+
+def test_every_reason_to_drop_a_class_is_declared():
+    for command in ("run", "shard", "inspect"):
+        for reason in set(Kept) - {Kept.KEPT}:
+            assert {f"classes_{reason.word}", f"images_{reason.word}"} <= set(keys_of(command))
+
+
+def test_every_key_of_every_command_has_a_kind_and_a_label():
+    keys = {(command, key) for commands in PROGRAMS.values() for command in commands for key in keys_of(command)}
+    keys |= {(key, column) for command, key in keys for column in columns_of(command, key)}
+    assert [each for each in sorted(keys) if ".".join(each) not in FACTS and each[1] not in FACTS] == []
+    assert all(fact.label for fact in FACTS.values())

@@ -5,7 +5,10 @@ import json
 from summaries import problems
 from train_runs import answer
 
+from in21k.shards_manifest.command.declared import keys_of
 from in21k.train.cli.main import main
+from in21k.train.detection.coco_metric import NAMES
+from in21k.train.retrieval.scores import KS
 
 TASKS = """
 [defaults.set]
@@ -48,3 +51,9 @@ def test_the_json_of_every_command_is_as_declared(capsys, dataset_folder, tmp_pa
         assert json.loads(printed)["command"] == command
         seen.add(command.split()[0])
     assert seen == main.commands.keys() - {"predict"}, "predict prints a list, or a line per image: docs/transfer.md"
+
+
+def test_the_numbers_of_detectors_and_rankings_are_declared():
+    for command in ("transfer", "evaluate"):
+        assert {f"val_{name}" for name in NAMES} <= set(keys_of(command))
+    assert {f"recall_at_{k}" for k in KS} <= set(keys_of("retrieve"))

@@ -13,7 +13,7 @@ def test_without_a_val_split_a_run_trains_and_resumes_and_says_so(capsys, tmp_pa
     data, run = write_dataset(tmp_path / "data", val=()), tmp_path / "run"
     status, out, err = answer(capsys, "pretrain", data, "--output", run, *PLAIN)
     assert (status, err) == (0, "")
-    assert "val note: there are no val images to evaluate on" in out
+    assert "there are no val images to evaluate on" in out
     first = summary_of(run)
     assert (first["steps"], first["val_images"], first["val_loss"]) == (6, 0, None)
     assert answer(capsys, "pretrain", data, "--output", run, *PLAIN, "--resume")[0] == 0
