@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,15 @@ def few_page() -> str:
     return explorer_page(named_table(few, edge_class_names(few.wnids, edges.parents, edges.name)), "few")
 
 
+def heavy_page() -> str:
+    """Return a page whose samples take 20 MB, so that they are still being read when its tree is drawn."""
+    edges = edges_of([("cat", "animal"), ("dog", "animal")], "pets.csv")
+    few, _ = edge_hierarchy(edges)
+    table = named_table(few, edge_class_names(few.wnids, edges.parents, edges.name), np.array([9, 9, 9]))
+    heavy = [replace(one, image=one.image + bytes(1_500_000)) for one in (picture(f"cat_{at}") for at in range(10))]
+    return explorer_page(table, "pets", {1: heavy})
+
+
 def overlaid_page() -> str:
     """Return a page of three classes with what a model says of them."""
     edges = edges_of([("cat", "animal"), ("dog", "animal")], "pets.csv")
@@ -110,6 +120,7 @@ def overlaid_page() -> str:
 def write_pages(folder: Path) -> dict[str, Any]:
     """Write the pages to a folder, and return their URLs and the table of the large one."""
     table = full_table()
-    for name, page in (("full", full_page(table)), ("few", few_page()), ("overlaid", overlaid_page())):
+    pages = {"full": full_page(table), "few": few_page(), "overlaid": overlaid_page(), "heavy": heavy_page()}
+    for name, page in pages.items():
         (folder / f"{name}.html").write_text(page, "utf-8")
-    return {"table": table} | {name: f"file://{folder}/{name}.html" for name in ("full", "few", "overlaid")}
+    return {"table": table} | {name: f"file://{folder}/{name}.html" for name in pages}

@@ -84,3 +84,9 @@ def test_a_models_answer_stands_beside_the_sample(show):
     page = show("overlaid", "#cat/sample/cat_1")
     assert page.evaluate(f"({SHOWN})['The model says']") is not None
     assert page.evaluate("document.getElementById('sample').textContent").count("dog (80.0 %) – wrong") == 1
+
+
+def test_samples_that_are_still_being_read_come_later(show):
+    page = show("heavy", "#cat/sample/cat_9")
+    assert page.evaluate(KEY) == "cat_9"
+    assert page.evaluate("document.querySelectorAll('.thumb').length") == 10

@@ -1,10 +1,12 @@
 // Samples: pictures of a class, and the dialog that shows one of them larger.
 const makeSamples = ({ model, wnids }) => {
+  // The pictures follow the script in the page: until all of it is read, there are none.
+  const NONE = { shards: [], classes: {}, judged: {} };
   let block = null;
   const loaded = () => {
-    const held = byId("thumbnails");
-    if (held) block ??= JSON.parse(held.textContent);
-    return block ?? { shards: [], classes: {}, judged: {} };
+    if (document.readyState === "loading") return NONE;
+    block ??= JSON.parse(byId("thumbnails").textContent);
+    return block;
   };
   const picture =
     (i) =>
@@ -47,11 +49,11 @@ const makeSamples = ({ model, wnids }) => {
   };
   const firsts = new Map();
   const first = (i) => {
-    if (!byId("thumbnails")) return null;
+    if (document.readyState === "loading") return null;
     if (!firsts.has(i)) firsts.set(i, within(i, 1)[0]?.source ?? null);
     return firsts.get(i);
   };
-  const any = () => Object.keys(loaded().classes).length > 0;
+  const any = () => [loaded().classes, loaded().judged].some((group) => Object.keys(group).length > 0);
   return { of, judgedOf, within, listWith, first, any, forget: () => firsts.clear() };
 };
 

@@ -203,13 +203,14 @@ const explore = () => {
   else withPictures();
 };
 
-unpacked(byId("data").textContent)
-  .then((value) => {
+unpacked(byId("data").textContent).then(
+  (value) => {
     data = value;
     explore();
-  })
-  .catch((error) => {
+  },
+  (error) => {
     byId("summary").textContent =
       `This page cannot unpack its data: ${error.message}. It needs a browser of 2023 or later.`;
     throw error;
-  });
+  },
+);
