@@ -48,6 +48,8 @@ def run_overlay(run: str, dataset: Location, manifest: Manifest, hierarchy: Hier
     digest = hashlib.sha256(manifest.to_json()).hexdigest()
     expected = ExpectedTables(digest, hierarchy.levels, manifest.samples("val"))
     said, per_class = read_predictions(table, expected), read_per_class(table.parent / PER_CLASS, expected)
+    if not np.array_equal(np.bincount(said.classes, minlength=len(hierarchy)), per_class["images"].to_numpy()):
+        raise DamagedTableError(f"{(table.parent / PER_CLASS).text} counts other images than those of {table.name}")
     answers = ModelAnswers(
         title=table.parent.name if table.name in (PREDICTIONS, VAL_PREDICTIONS) else table.name,
         model=said.model,

@@ -49,10 +49,13 @@ def report(dataset, run, output, *more):
     return summary, data_of(page), pictures_of(page)
 
 
-@pytest.mark.parametrize("which", ["", "predictions.parquet"])
+@pytest.mark.parametrize("which", ["", "predictions.parquet", "val_predictions.parquet"])
 def test_the_page_has_measures_pairs_and_pictures_with_guesses(dataset, tmp_path, which):
     images, classes = tables_of(dataset)
     folder = write(dataset, tmp_path / "evaluation", images, classes)
+    if which.startswith("val_"):  # the folder of a run
+        (folder / "predictions.parquet").rename(folder / which)
+        which = ""
     summary, data, pictures = report(dataset, folder / which, tmp_path / "report")
     assert data["overlay"]["title"] == "evaluation"
     assert data["overlay"]["facts"] == [["network", "resnet"], ["val images", str(len(images))]]
@@ -96,6 +99,7 @@ def first(name, value):
         (first("confused_with", 99), "per_class.parquet has a confused_with outside 0 to "),
         (first("images", 1 << 40), "per_class.parquet has a count of images outside 0 to "),
         (lambda images, _: images.append(images[0]), "rows, where the dataset has "),
+        (lambda images, _: images.pop(), "per_class.parquet counts other images than those of predictions.parquet"),
         (lambda _, classes: classes.pop(), "per_class.parquet does not list the classes 0 to "),
     ],
 )
