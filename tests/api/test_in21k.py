@@ -80,6 +80,16 @@ def test_an_image_is_that_of_its_sample(data):
     assert data.image_bytes(first["key"]) == jpeg(first["class_index"], 0)
 
 
+def test_keys_with_the_same_hash_are_told_apart(folder, monkeypatch):
+    monkeypatch.setattr("in21k.key_index.hash_strings", lambda keys: np.zeros(len(keys), np.uint64))
+    data = in21k.open(folder)
+    for row in data.samples("val").to_pylist():
+        number = int(row["key"].rpartition("_val")[2])
+        assert data.image_bytes(row["key"]) == jpeg(row["class_index"], number + 1000)
+    with pytest.raises(DatasetError, match="no sample has the key"):
+        data.image("n02084071_val17")
+
+
 @pytest.mark.parametrize("key", ["n02084071_train9999", "", "../x"])
 def test_an_unknown_key_is_one_line(data, key):
     with pytest.raises(DatasetError, match="no sample has the key"):
