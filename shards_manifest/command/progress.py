@@ -3,12 +3,12 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from in21k.shards_manifest.command.numbers import bytes_text, count_text, rate_text, seconds_text, share_text
 
@@ -112,13 +112,22 @@ class Progress:
                 before = f"{self._amount(done)} of " if done else ""
                 self._tell(f"{self.what}: {before}{self._amount(total)}{self._units}")
 
+    @property
+    def is_bar(self) -> bool:
+        """Whether it is shown as a bar."""
+        return self._bar is not None
+
     def update(self, count: int = 1) -> None:
-        """Count units that were done since."""
+        """Count units that were done since, and print a line if one is due."""
+        self.advance(count)
+        if self._speaks and self.is_due():
+            self.say()
+
+    def advance(self, count: int = 1) -> None:
+        """Count units that were done since; no line is printed."""
         self.done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif self._speaks and self.is_due():
-            self.say()
 
     def reach(self, done: int, total: int | None = None) -> None:
         """Say how many units are done by now, and of how many if that was not known."""
@@ -128,12 +137,16 @@ class Progress:
                 self._bar.total = total
         self.update(done - self.done)
 
-    def note(self, what: str = "", **facts: str) -> None:
-        """Show facts behind the bar, and what is done by another name; lines have their own text."""
+    def note(self, facts: Mapping[str, str]) -> None:
+        """Show facts behind the bar; lines have their own text."""
         if self._bar is not None:
-            if what:
-                self._bar.set_description(what, refresh=False)
             self._bar.set_postfix(facts, refresh=False)
+
+    def rename(self, what: str) -> None:
+        """Say what is done by another name."""
+        self.what = what
+        if self._bar is not None:
+            self._bar.set_description(what, refresh=False)
 
     def is_due(self) -> bool:
         """Return whether it is time for a line."""
@@ -167,7 +180,7 @@ class Progress:
             rate = f", {self._rate}" if self._rate else ""
             tell(f"{self.what}: {self._amount(self.done)}{self._units} in {seconds_text(self._seconds)}{rate}")
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -223,4 +236,6 @@ def _width() -> dict[str, Any]:
 
 
 def _plural(unit: str) -> str:
+    if unit.endswith("y"):
+        return f"{unit[:-1]}ies"
     return f"{unit}es" if unit.endswith("s") else f"{unit}s"

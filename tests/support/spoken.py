@@ -10,12 +10,13 @@ import subprocess
 import termios
 from pathlib import Path
 
-PROGRESS = re.compile(r"\[\d/\d\] \w+: ")
-"""How the lines begin that say how far a stage has come."""
+HEADER = ("model", "weights", "teacher", "data", "recipe", "images", "step", "epochs", "device", "processes")
+PROGRESS = re.compile(rf"\[\d/\d\] \w+: |epoch \d+/\d+, step |(?:{'|'.join(HEADER)}) {{2,}}")
+"""How the lines begin that say what a command does and how far it has come."""
 
 
 def without_progress(errors: str) -> str:
-    """What stderr says besides how far a command has come."""
+    """What stderr says besides what a command does and how far it has come."""
     return "".join(line for line in errors.splitlines(keepends=True) if not PROGRESS.match(line))
 
 

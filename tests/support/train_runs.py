@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spoken import without_progress
 
 from in21k.train.cli.main import main
 from in21k.train.config.overrides import with_values
@@ -78,16 +79,11 @@ def trained(dataset: Path, run: Path, model: str, **settings: object) -> Path:
 
 
 def answer(capsys, *arguments: object) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr of the command line, in this process; without the line that begins its stderr."""
+    """Exit status, stdout and stderr of the command line, in this process; of stderr, not how far it has come."""
     with pytest.raises(SystemExit) as exited:
         main(list(map(str, arguments)))
     output = capsys.readouterr()
-    return exited.value.code, output.out, without_start(output.err)
-
-
-def without_start(errors: str) -> str:
-    """What stderr says besides what a command computes on."""
-    return "".join(line for line in errors.splitlines(keepends=True) if not line.startswith("computing on "))
+    return exited.value.code, output.out, without_progress(output.err)
 
 
 OPTIONS = ["--epochs", 4, "--batch-size", 12]

@@ -238,6 +238,13 @@ class RunConfig:
         -1, "Loader processes per rank; -1 chooses by the CPUs and the memory available.", low=-1, high=1024
     )
     log_steps: int = setting(50, "Steps between logged losses; every checkpoint logs one as well.", low=1, high=2**40)
+    log_minutes: float = setting(
+        5.0,
+        "Minutes between the lines that say how far a run has come where there is no terminal, in addition to one at "
+        "each epoch's end; 0 for those alone.",
+        low=0,
+        high=1e6,
+    )
     eval_epochs: int = setting(1, "Epochs between val passes; the run ends with one.", low=1, high=2**20)
     checkpoint_steps: int = setting(
         0, "Steps between checkpoints; 0 means an epoch. The run ends with one.", low=0, high=2**40

@@ -16,9 +16,10 @@ from in21k.train.detection.coco_metric import require_metric
 from in21k.train.detection.detector import Detector, build_detector
 from in21k.train.detection.training import open_boxes
 from in21k.train.device.backend import prepare_backend
+from in21k.train.device.header import data_text, model_text, print_header, step_text
 from in21k.train.device.ranks import Ranks, cpu_group, join_ranks
-from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
+from in21k.train.evaluation.val_bar import ValBar
 from in21k.train.model.model_file import ModelMetadata, check_classes, load_tensors, read_metadata
 from in21k.train.model.on_device import prepare_network
 from in21k.train.run.checkpoint import find_model
@@ -96,7 +97,15 @@ def evaluate_detector(
         check_classes(model.path, model.metadata, len(data.classes), data.class_list_sha256)
         images = config.data.eval_batch_size
         config = replace(config, run=with_workers(config.run, ranks, images, sizes_of(config).longest))
-        print_start(ranks, config.run, images * ranks.world_size)
-        found = evaluate_boxes(model.on(ranks), data, config, ranks, cpu_group(ranks))
+        detector = model.on(ranks)
+        facts = {
+            "model": model_text(config.model.name, detector.network.module),
+            "weights": str(model.path),
+            "data": data_text(data.name, len(data.classes), {"val": data.samples("val")}),
+            "step": step_text(images * ranks.world_size, ranks),
+        }
+        print_header(ranks, config.run, facts)
+        with ValBar(data.samples("val"), images * ranks.world_size, shown=ranks.is_first) as bar:
+            found = evaluate_boxes(detector, data, config, ranks, cpu_group(ranks), bar.batch_done)
     names = {"checkpoint": str(model.path), "model": config.model.name}
     return {**names, **found.to_dict()} if ranks.is_first else None

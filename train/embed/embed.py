@@ -20,8 +20,8 @@ from in21k.train.config.settings import Config, RunConfig
 from in21k.train.config.sizes import only_size
 from in21k.train.data.partition import FilePlan
 from in21k.train.device.backend import same_bits
+from in21k.train.device.header import model_text, print_header, step_text
 from in21k.train.device.ranks import Ranks, Timeouts, join_ranks
-from in21k.train.device.start_line import print_start
 from in21k.train.embed.folder import (
     THREADS,
     Planned,
@@ -151,13 +151,25 @@ def _embed_all(work: _Work) -> dict[str, Any] | None:
     ranks, kept = work.ranks, finished(work.output, work.files, work.digest)
     own = [planned for planned in work.files if planned.number % ranks.world_size == ranks.rank]
     left = [planned for planned in own if planned.number not in kept]
-    print_start(ranks, work.config.run, work.settings["batch_size"] * ranks.world_size)
+    print_header(ranks, work.config.run, _facts(work))
     began, faults = time.perf_counter(), sum(facts.faults for facts in kept.values())
     with FileProgress(left, shown=ranks.is_first) as progress:
         for at in range(len(work.source.pieces)):
             faults = _embed_piece(work, [each for each in left if each.piece == at], progress, faults)
     done = ranks.sum(torch.tensor([sum(planned.rows for planned in left)], device=ranks.device))
     return _completed(work, int(done), time.perf_counter() - began) if ranks.is_first else None
+
+
+def _facts(work: _Work) -> dict[str, str]:
+    """Return what the header says."""
+    side = work.settings["model"]["image_size"]
+    return {
+        "model": model_text(work.network.name, work.network.module),
+        "weights": f"SHA-256 {work.settings['model']['weights_sha256'][:12]}",
+        "data": f"{work.source.name}: {work.images:,} images",
+        "images": f"{side} x {side} pixels",
+        "step": step_text(work.settings["batch_size"] * work.ranks.world_size, work.ranks),
+    }
 
 
 def _embed_piece(work: _Work, files: Sequence[Planned], progress: FileProgress, faults: int) -> int:

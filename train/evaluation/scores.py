@@ -16,8 +16,8 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import SHARDS, DataRequest, open_to_evaluate
 from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.device.backend import prepare_backend
+from in21k.train.device.header import data_text, model_text, print_header, step_text
 from in21k.train.device.ranks import Ranks, join_ranks
-from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.per_class import worst_classes
 from in21k.train.evaluation.predictions import (
@@ -30,6 +30,7 @@ from in21k.train.evaluation.predictions import (
 from in21k.train.evaluation.report.answers import AnswerCollector
 from in21k.train.evaluation.report.explorer import write_explorer
 from in21k.train.evaluation.report.folder import EXPLORER, require_report_place, write_report
+from in21k.train.evaluation.val_bar import ValBar
 from in21k.train.evaluation.val_pass import Watcher, evaluate_val
 from in21k.train.losses.schemes import build_loss, check_labels
 from in21k.train.model.level_order import level_order
@@ -133,11 +134,28 @@ def evaluate(
         network = prepare_network(model.network, ranks)
         config = _config(model, settings, run, ranks, clips)
         loss = build_loss(model.loss, network.order, dataset.label_sets).to(ranks.device)
-        print_start(ranks, config.run, config.data.eval_batch_size * ranks.world_size)
+        _print_header(model, dataset, config, ranks)
         watched = _Watched(files, dataset, network, config.loss.scheme, ranks)
-        with dataset.cached(read_options(config.data)), watched.watching() as watch:
-            evaluation = evaluate_val(network, loss, dataset, config, ranks, watch=watch)
+        batch = config.data.eval_batch_size * ranks.world_size
+        with (
+            dataset.cached(read_options(config.data)),
+            watched.watching() as watch,
+            ValBar(dataset.samples("val"), batch, shown=ranks.is_first) as bar,
+        ):
+            evaluation = evaluate_val(network, loss, dataset, config, ranks, stop=bar.batch_done, watch=watch)
         return watched.finish({**model.names, **evaluation.to_dict(dataset)}, evaluation.by_class.values)
+
+
+def _print_header(model: OpenedModel, data: TrainingData, config: Config, ranks: Ranks) -> None:
+    """Say which model is evaluated on what."""
+    names, unit = model.names, "videos" if config.video.frames else "images"
+    facts = {
+        "model": model_text(names["model"], model.network.module),
+        "weights": str(names.get("checkpoint") or names.get("weights") or "timm's"),
+        "data": data_text(data.name, len(data.hierarchy), {"val": data.samples("val")}, unit),
+        "step": step_text(config.data.eval_batch_size * ranks.world_size, ranks, unit=unit),
+    }
+    print_header(ranks, config.run, facts)
 
 
 class _Watched:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from in21k.shards_manifest.command.progress import Progress
 from in21k.train.neighbors.vectors import (
     BLOCK_SIZES,
     UNITS,
@@ -67,10 +68,12 @@ def nearest(
         sizes: of the blocks.
     """
     found = []
-    for start in range(0, len(queries), sizes.queries):
-        rows = queries.units(start, start + sizes.queries, device)
-        best = NearestSoFar(len(rows), k, device)
-        for first, keys in key_blocks(rows, gallery, device, sizes):
-            best.add(first, keys)
-        found.append(best.result())
+    with Progress("search", "image", len(queries)) as bar:
+        for start in range(0, len(queries), sizes.queries):
+            rows = queries.units(start, start + sizes.queries, device)
+            best = NearestSoFar(len(rows), k, device)
+            for first, keys in key_blocks(rows, gallery, device, sizes):
+                best.add(first, keys)
+            found.append(best.result())
+            bar.update(len(rows))
     return Nearest(torch.cat([each.similarities for each in found]), torch.cat([each.numbers for each in found]))

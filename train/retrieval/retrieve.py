@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from in21k.shards_manifest.command.progress import Progress
 from in21k.train.arrays import IntArray
 from in21k.train.config.settings import Config
 from in21k.train.device.ranks import join_ranks
@@ -126,8 +127,10 @@ def _retrieved(images: Embeddings, relevance: Relevance, device: torch.device, *
         guided = len(proven)
         for each in proven:
             scores.add(each)
-    for each in answers(search, left, BEST, device):
-        scores.add(each)
+    with Progress("rank", "query", len(left)) as bar:
+        for each in answers(search, left, BEST, device):
+            scores.add(each)
+            bar.update(len(each.queries))
     if not scores.is_scored.any():
         asked, faults = int(relevance.is_query.sum()), int((~decodes).sum())
         damaged = f"; {faults} of {len(images)} images do not decode" if faults else ""

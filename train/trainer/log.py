@@ -1,23 +1,27 @@
-"""What a run shows while it trains: a progress bar, and rows of its curves; and the summary at its end."""
+"""What a run says while it trains: how far it has come, and rows of its curves; and the summary at its end."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
+from in21k.train.evaluation.val_bar import PassingValBar, ValBar
 from in21k.train.evaluation.val_pass import NO_VAL
 from in21k.train.run.curves import CurvePoint, CurveWriter
 from in21k.train.run.folder import Start
-from in21k.train.trainer.progress import Interval, Progress, ValResult
+from in21k.train.trainer.progress import Interval, Meter, Progress, ValResult
 from in21k.train.trainer.session import Session
+from in21k.train.trainer.step_bar import StepBar, run_timing
 
 
 class RunLog:
-    """The progress bar and the curves of a run; ranks other than the first write neither."""
+    """How far a run has come, and its curves; ranks other than the first write neither."""
 
     def __init__(self, session: Session, run: Path, start_step: int, *, bar: bool) -> None:
         """Open both.
@@ -26,23 +30,38 @@ class RunLog:
             session: of the run.
             run: the run's folder.
             start_step: steps done.
-            bar: whether to show the bar on a terminal.
+            bar: whether to show how far the run has come.
         """
         first = session.ranks.is_first
         self._session = session
         self._curves = CurveWriter(run, start_step, validates=session.validates(start_step)) if first else None
-        disable = None if first and bar else True  # None disables it where there is no terminal
-        self._bar = tqdm(total=session.plan.total_steps, initial=start_step, unit="step", disable=disable)
+        self._shown = first and bar
+        self._timing = run_timing(session.config.run.log_minutes)
+        self._bar = StepBar(session, start_step, shown=self._shown, timing=self._timing)
 
-    def step_done(self) -> None:
-        """Advance the bar by a step."""
-        self._bar.update()
+    def step_done(self, meter: Meter) -> None:
+        """Count a step."""
+        self._bar.step_done(meter)
+
+    def after_step(self, meter: Meter) -> None:
+        """Say how far the run has come, where it is time for that; after a step's row, checkpoint and val pass."""
+        self._bar.after_step(meter)
+
+    @contextmanager
+    def validating(self) -> Iterator[ValBar]:
+        """Yield what counts the batches of a val pass."""
+        session, began = self._session, self._timing.clock()
+        samples, batch = session.dataset.samples("val"), session.config.data.eval_batch_size * session.ranks.world_size
+        timing = replace(self._timing, first=self._timing.every)
+        with PassingValBar(samples, batch, shown=self._shown, timing=timing) as bar:
+            yield bar
+        self._bar.val_seconds = self._timing.clock() - began
 
     def write_train(self, step: int, measured: Interval) -> None:
         """Write a row of the curves for the steps since the last one."""
         session, gradients, scale = self._session, measured.gradients, self._session.loss_scale()
         rate = measured.steps * session.plan.global_batch / measured.seconds
-        self._bar.set_postfix(loss=f"{measured.loss:.4f}", images_per_s=f"{rate:.0f}", refresh=False)
+        self._bar.add(measured.pace)
         if self._curves is None:
             return
         device = session.ranks.device
@@ -66,6 +85,7 @@ class RunLog:
 
     def write_val(self, step: int, evaluation: ValResult) -> None:
         """Write a row of the curves for a val pass."""
+        self._bar.add_val(evaluation)
         if self._curves is None:
             return
         self._curves.write(

@@ -14,8 +14,8 @@ from in21k.train.data.fraction import with_fraction
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import SHARDS, DataRequest, open_to_pretrain
 from in21k.train.data.open_datasets.taxonomy import in_taxonomy
+from in21k.train.device.header import print_header
 from in21k.train.device.ranks import Ranks, Timeouts, join_ranks, was_restarted
-from in21k.train.device.start_line import print_start
 from in21k.train.evaluation.class_scores import write_class_scores
 from in21k.train.evaluation.predictions import run_predictions, write_classes_beside
 from in21k.train.evaluation.val_pass import Interrupted, evaluate_val
@@ -32,13 +32,14 @@ from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import read_options, train_source
 from in21k.train.trainer.build import open_session
 from in21k.train.trainer.finite import check_finite
+from in21k.train.trainer.header import run_facts
 from in21k.train.trainer.log import RunLog, run_summary
 from in21k.train.trainer.notes import tell_missing
 from in21k.train.trainer.peers import peers_watched
 from in21k.train.trainer.preemption import Preempted, SaveClock, StopRequest, stop_request
 from in21k.train.trainer.progress import Meter, Progress, ValResult
 from in21k.train.trainer.session import Session
-from in21k.train.trainer.start import Asked, agreed_start, begun_or_named, config_of
+from in21k.train.trainer.start import Asked, agreed_start, begun_or_named, config_of, recipe_of
 
 
 def pretrain(
@@ -70,7 +71,7 @@ def train_on(
             its own, which the run records: resumed, it keeps the values that it was started with.
         resume: continue the run in the folder, on any number of ranks and workers; a run that torchrun restarts
             continues in any case.
-        progress: show a bar if there is a terminal.
+        progress: say how far the run has come: a bar on a terminal, lines elsewhere.
         task: what to train for; by default, to classify images.
 
     Raises:
@@ -91,7 +92,7 @@ def train_on(
             if ranks.is_first:
                 begin_run(run, start, config, dataset, lock, resume=resume, asked=asked)
                 tell_missing(run, start, dataset)
-            print_start(ranks, config.run, config.data.batch_size)
+            print_header(ranks, config.run, run_facts(session, start, recipe_of(asked)))
             trainer = _train(task.trainer, session, run, start, bar=progress)
         if not trainer.stopping:
             summary = run_summary(session, run, start, trainer.progress, time.perf_counter() - began)
@@ -164,6 +165,7 @@ class Trainer:
         if self.session.validates(self.progress.step):  # the run ended during this val pass, so its row is missing
             self._validate()
             self._meter.restart()
+            self._log.after_step(self._meter)
         if not self.stopping:
             self._take_steps()
 
@@ -176,12 +178,13 @@ class Trainer:
                 self._meter.add(result, batch, progress.step)
                 if batch.skipped:
                     log_skipped(self.run, progress.step, batch.skipped)
-                self._log.step_done()
+                self._log.step_done(self._meter)
                 self._is_stopped()
                 if progress.step == first + 2:
                     self._request.end_start()
                 self._writer.check()
                 self._after_step()
+                self._log.after_step(self._meter)
                 if self.stopping:
                     return
 
@@ -242,8 +245,8 @@ class Trainer:
     def _validate(self) -> None:
         """Evaluate the network and log it; SIGTERM ends the val pass."""
         try:
-            with self.session.evaluated():
-                evaluation = self.evaluate(self._is_stopped)
+            with self.session.evaluated(), self._log.validating() as bar:
+                evaluation = self.evaluate(lambda: bar.batch_done() or self._is_stopped())
         except Interrupted:
             return
         self.session.train_module.train()

@@ -71,6 +71,36 @@ class Interval:
     wait: float
     """Seconds for which this rank waited for data."""
 
+    @property
+    def pace(self) -> "Pace":
+        """What the steps took and came to."""
+        return Pace(self.steps, self.loss * self.steps, self.seconds, self.wait)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What some steps took and came to, as sums, so that those of several intervals add up."""
+
+    steps: int = 0
+    loss: float = 0.0
+    """Sum of the steps' losses."""
+    seconds: float = 0.0
+    wait: float = 0.0
+    """Seconds of them in which data were waited for."""
+
+    def __add__(self, other: "Pace") -> "Pace":
+        return Pace(
+            self.steps + other.steps,
+            self.loss + other.loss,
+            self.seconds + other.seconds,
+            self.wait + other.wait,
+        )
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean over the steps; nan without any."""
+        return self.loss / self.steps if self.steps else math.nan
+
 
 class Meter:
     """Measures the steps of one rank until they are logged."""
@@ -108,3 +138,10 @@ class Meter:
             seconds=time.perf_counter() - self._started,
             wait=self.clock.seconds - self._waited,
         )
+
+    def peek(self) -> Pace:
+        """Return what the interval comes to so far, by this rank's own loss; it waits for the device, for no rank."""
+        if not self._steps:
+            return Pace()
+        seconds = time.perf_counter() - self._started
+        return Pace(self._steps, float(self._loss), seconds, self.clock.seconds - self._waited)

@@ -23,6 +23,11 @@ def config_of(asked: Asked) -> Config:
     return asked.config if isinstance(asked, Choice) else asked
 
 
+def recipe_of(asked: Asked) -> str:
+    """Return the name of the recipe that is asked for; empty for a configuration."""
+    return asked.recipe.name if isinstance(asked, Choice) else ""
+
+
 def begun_or_named(asked: Asked, run: Path, ranks: Ranks, *, resume: bool) -> Asked:
     """Return what to train with: resuming a run, what it was started with, and stderr is told where the recipe changed.
 
@@ -30,7 +35,7 @@ def begun_or_named(asked: Asked, run: Path, ranks: Ranks, *, resume: bool) -> As
         TrainError: a new run's recipe starts from weights, and none are named.
     """
     if not (resume and is_begun(run)):
-        require_start(config_of(asked).model, asked.recipe.name if isinstance(asked, Choice) else "")
+        require_start(config_of(asked).model, recipe_of(asked))
         return asked
     if not isinstance(asked, Choice):
         return asked

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from in21k.shards_manifest.command.numbers import bytes_text
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.storage.local_files import atomic_path
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
@@ -141,12 +142,14 @@ def extract(network: Network, data: TrainingData, split: str, config: Config, ra
         watched(classifier_of(network), inputs=True) as seen,
         evaluating(network, ranks.device, config.run),
         device_stream(source, plan, config, ranks.device) as batches,
+        Progress(f"features of {split}", "image", total, shown=ranks.is_first) as bar,
     ):
         for batch in batches:
             network.module(network.inputs(batch.images, ranks.device))
             values, labels = seen.pop().flatten(1), batch.labels
             skipped += len(labels.skipped)
             here = min(plan.batch_size, total - labels.start)
+            bar.update(here)
             if labels.skipped:
                 rows.add(values[labels.valid], labels.class_indices[labels.valid])
                 missing += [labels.start + row for row in (~labels.valid[:here]).nonzero().flatten().tolist()]

@@ -14,8 +14,8 @@ from in21k.train.config.settings import Config
 from in21k.train.config.sizes import only_size, schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.backend import prepare_backend
+from in21k.train.device.header import data_text, model_text, print_header, step_text
 from in21k.train.device.ranks import Ranks, join_ranks
-from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.predictions import run_predictions, write_classes_beside
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics, Scores
@@ -146,8 +146,20 @@ def frozen_run(
         network = prepare_network(network, ranks)
         with data.cached(read_options(config.data)):
             begin_run(run, start, config, data, lock, resume=None)
-            print_start(ranks, config.run, config.data.eval_batch_size)
+            print_header(ranks, config.run, _facts(network, config, data, ranks))
             if unused := [key for key in given if key not in _HEEDED]:
                 told = f"note: {what} does not train the network, so this has no effect: {', '.join(unused)}"
                 print(told, file=sys.stderr, flush=True)
             yield FrozenRun(run, network, config, ranks, data)
+
+
+def _facts(network: Network, config: Config, data: TrainingData, ranks: Ranks) -> dict[str, str]:
+    """Return what the header says."""
+    side = schedule_of(config.data.image_size).last
+    return {
+        "model": model_text(config.model.name, network.module),
+        "weights": config.model.init or f"timm's, for {config.model.name}",
+        "data": data_text(data.name, len(data.hierarchy), {each: data.samples(each) for each in ("train", "val")}),
+        "images": f"{side} x {side} pixels, not augmented",
+        "step": step_text(config.data.eval_batch_size, ranks),
+    }

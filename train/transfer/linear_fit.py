@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from in21k.shards_manifest.command.progress import Progress
 from in21k.train.errors import TrainError
 from in21k.train.transfer.linear_objective import Labels, Objective
 from in21k.train.transfer.row_blocks import (
@@ -100,9 +101,11 @@ def fit_choosing(
     standardize = standardization(blocks)
     scores: dict[float, float] = {}
     linear = None
-    for strength in STRENGTHS:
-        linear = minimum(Objective(blocks, labels, standardize, strength), linear)
-        scores[strength] = score(BlockLogits(linear, held, HELD_OUT))
+    with Progress("fit", "L2 strength", len(STRENGTHS)) as bar:
+        for strength in STRENGTHS:
+            linear = minimum(Objective(blocks, labels, standardize, strength), linear)
+            scores[strength] = score(BlockLogits(linear, held, HELD_OUT))
+            bar.update()
     best = max(scores, key=lambda strength: scores[strength])  # of equal scores, the first: the largest strength
     return Chosen(fit(features, labels, best, device), best, scores)
 

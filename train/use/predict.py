@@ -8,8 +8,8 @@ from in21k.train.config.settings import Config, RunConfig
 from in21k.train.data.interfaces import Decoding
 from in21k.train.data.partition import EvalPlan
 from in21k.train.device.backend import prepare_backend
+from in21k.train.device.header import print_header, step_text
 from in21k.train.device.ranks import Ranks, join_ranks
-from in21k.train.device.start_line import print_start
 from in21k.train.errors import TrainError
 from in21k.train.model.clips import of_videos
 from in21k.train.model.on_device import evaluating, prepare_network
@@ -61,6 +61,10 @@ def predict(
         plan = EvalPlan(len(images), min(max(batch_size // source.rows, 1), len(images)))
         run = _resolved(run, ranks, plan, size, source.rows)
         network = prepare_network(model.network, ranks)
+        if run.workers:  # of a few images, the answer is all that there is to say
+            step = step_text(plan.batch_size, ranks, unit="videos" if images.is_video else "images")
+            facts = {"model": model.metadata.model, "weights": str(model.path), "data": f"{len(images):,} files"}
+            print_header(ranks, run, {**facts, "step": step})
         guesser = Guesser(model, top, ranks.device, confidence=confidence)
         with device_stream(source, plan, Config(run=run), ranks.device) as batches:
             for batch in batches:
@@ -86,13 +90,10 @@ def _source(model: TrainedModel, files: ImageFiles | GivenImages) -> StreamSourc
 
 
 def _resolved(run: RunConfig, ranks: Ranks, plan: EvalPlan, size: int, rows: int = 1) -> RunConfig:
-    """Return the settings with a number of loader processes; if there are any, a line says what computes."""
+    """Return the settings with a number of loader processes."""
     if run.workers < 0 and plan.total < MANY:
         return replace(run, workers=0)
-    run = with_workers(run, ranks, plan.batch_size * rows, size)
-    if run.workers:
-        print_start(ranks, run, plan.batch_size)
-    return run
+    return with_workers(run, ranks, plan.batch_size * rows, size)
 
 
 def _faults(batch: Batch, images: int) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from spoken import without_progress
 from train_runs import answer, run_train
 
 from in21k.train.cli.main import main
@@ -215,7 +216,7 @@ def test_a_summary_as_json(dataset_folder, tmp_path):
         *("--epochs", "1", "--batch-size", "30", "--device", "cpu"),
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "computing on cpu in float32: 1 process with 0 loader processes, 30 images per step\n"
+    assert without_progress(done.stderr) == ""
     summary = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1
     assert summary == {"command": "pretrain"} | json.loads((tmp_path / "run" / "summary.json").read_text())

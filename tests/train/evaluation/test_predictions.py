@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from downstream import MODEL, average_precision, one_epoch, write_images, write_weights
 from small_dataset import write_dataset
-from train_runs import answer, run_train, summary_of, without_start
+from spoken import without_progress
+from train_runs import answer, run_train, summary_of
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config
@@ -151,7 +152,7 @@ def test_a_table_that_is_not_ours_is_not_replaced(capsys, semantic_run, data, tm
         path = tmp_path / "notes" / name
         path.write_bytes(content)
         status, _, err = answer(capsys, "evaluate", data, *how, tmp_path / "notes" / "a.parquet")
-        assert (status, without_start(err).count("\n")) == (1, 1)
+        assert (status, without_progress(err).count("\n")) == (1, 1)
         assert str(path) in err
         assert path.read_bytes() == content
         path.unlink()

@@ -12,7 +12,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 from small_dataset import WNIDS, write_dataset
-from train_runs import without_start
+from spoken import without_progress
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config, DataConfig, ModelConfig, RunConfig
@@ -178,7 +178,7 @@ def test_a_broken_newest_checkpoint_gives_way_to_the_one_before_and_says_so(
     path.write_bytes(path.read_bytes()[:-9])
     again = pretrain(str(dataset_folder), copy, tiny(run__checkpoint_steps=3), resume=True, progress=False)
     assert (again["resumed_at_step"], again["steps"]) == (6, 8)
-    (line,) = without_start(capsys.readouterr().err).splitlines()
+    (line,) = without_progress(capsys.readouterr().err).splitlines()
     assert line.startswith(f"note: {path} cannot be read: ")
     assert line.endswith("step-00000006 instead")
     assert (copy / "metrics.csv").read_text().splitlines()[-1].split(",")[:5] == (

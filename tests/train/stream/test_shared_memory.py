@@ -6,7 +6,8 @@ import sys
 from commands import PREP, one_line
 from dumps import PIPELINE
 from shared_memory import with_shared_memory
-from train_runs import FIXED, train_command, without_start
+from spoken import without_progress
+from train_runs import FIXED, train_command
 
 HELD = """
 import sys
@@ -37,7 +38,7 @@ def test_loader_processes_that_cannot_start_for_lack_of_shared_memory_are_one_li
     command = with_shared_memory("4k", *train_command("pretrain", dataset_folder, *arguments))
     run = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert (run.returncode, run.stdout) == (1, "")
-    assert without_start(run.stderr) == (
+    assert without_progress(run.stderr) == (
         "in21k-train: error: shared memory (/dev/shm): No space left on device, but processes that work together need "
         "a little of it; pass --workers 0, or give the container more (docker run --shm-size=64m)\n"
     )

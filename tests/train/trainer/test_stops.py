@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from noting import kill_all
 from processes import descendants, until
-from train_runs import FAILING, FIXED, OPTIONS, run_train, summary_of, train_command, train_losses, without_start
+from spoken import without_progress
+from train_runs import FAILING, FIXED, OPTIONS, run_train, summary_of, train_command, train_losses
 
 
 def is_running(process: int) -> bool:
@@ -75,7 +76,7 @@ def test_a_signal_leaves_nothing_behind(dataset_folder, tmp_path, number, proces
             kill_all(process, descendants(process.pid))
     if processes == 1:
         assert process.returncode == (0 if number == signal.SIGTERM else 128 + number)
-        lines = [line for line in without_start(errors).splitlines() if line and "step/s" not in line]
+        lines = [line for line in without_progress(errors).splitlines() if line and "step/s" not in line]
         said = r"in21k-train: stopped by SIGTERM at step \d+; continue with --resume"
         assert len(lines) == 1
         assert re.fullmatch(said if number == signal.SIGTERM else "in21k-train: interrupted", lines[0])
