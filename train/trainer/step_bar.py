@@ -1,13 +1,16 @@
 """How far a run has come, for whoever watches it: a bar of its steps, or a line per interval and epoch."""
 
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from in21k.shards_manifest.command.numbers import bytes_text, rate_text, seconds_text, share_text
 from in21k.shards_manifest.command.progress import Progress, Timing
-from in21k.train.device.memory import peak_memory
 from in21k.train.trainer.progress import Meter, Pace, ValResult
 from in21k.train.trainer.session import Session
 
@@ -116,3 +119,11 @@ class StepBar(Progress):
             return 0
         every = self._session.config.run.eval_epochs * self._plan.steps_per_epoch
         return -(-self.total // every) - self.done // every
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that tensors took on a GPU, or that the process took where it computes on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak << 10  # Linux counts KiB

@@ -8,8 +8,8 @@ import torch
 from in21k.train.config.settings import RunConfig
 from in21k.train.device import choice
 from in21k.train.device.choice import choose_device
+from in21k.train.device.header import header_lines, step_text
 from in21k.train.device.ranks import Ranks, claim_gpu
-from in21k.train.device.start_line import start_line
 from in21k.train.errors import TrainError
 
 CPU = torch.device("cpu")
@@ -91,17 +91,27 @@ def test_a_gpu_that_pytorch_has_no_code_for_is_refused(monkeypatch):
         choose_device("auto")
 
 
-def test_the_start_names_device_precision_processes_and_images_per_step(monkeypatch):
-    assert start_line(Ranks(CPU), RunConfig(workers=1), 256) == (
-        "computing on cpu in float32: 1 process with 1 loader process, 256 images per step"
-    )
+def test_the_header_names_device_precision_and_processes(monkeypatch):
+    assert list(header_lines(Ranks(CPU), RunConfig(workers=1), {"model": "a\nb", "teacher": ""})) == [
+        "model      a b",
+        "device     cpu, in float32",
+        "processes  1, with 1 loader process",
+    ]
     gpus(monkeypatch, 8)
     ranks = Ranks(torch.device("cuda", 0), 0, 8, 8)
-    assert start_line(ranks, RunConfig(workers=7, amp_dtype="float16"), 4096) == (
-        "computing on cuda:0 (Big GPU) in float16: 8 processes with 7 loader processes each, 4,096 images per step"
-    )
+    assert list(header_lines(ranks, RunConfig(workers=7, amp_dtype="float16"), {})) == [
+        "device     cuda:0 (Big GPU), in float16",
+        "processes  8, with 7 loader processes each",
+    ]
+
+
+def test_a_step_says_how_its_images_are_divided():
+    ranks = Ranks(torch.device("cuda", 0), 0, 8, 8)
+    assert step_text(3328, ranks, 2) == "3,328 images = 208 x 8 processes x 2 micro-batches"
+    assert step_text(3328, Ranks(CPU)) == "3,328 images"
 
 
 def test_an_accelerator_that_is_left_idle_is_named(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("mps"))
-    assert "computing on cpu (in21k does not compute on mps) in" in start_line(Ranks(CPU), RunConfig(workers=0), 1)
+    device, _ = header_lines(Ranks(CPU), RunConfig(workers=0), {})
+    assert device == "device     cpu (in21k does not compute on mps), in float32"

@@ -9,8 +9,8 @@ from torch import nn
 
 from in21k.train.config.settings import ModelConfig, RunConfig
 from in21k.train.device.choice import choose_device
+from in21k.train.device.header import header_lines
 from in21k.train.device.ranks import Ranks, Timeouts, cpu_group, end_start, join_ranks
-from in21k.train.device.start_line import start_line
 from in21k.train.errors import TrainError
 from in21k.train.model.level_order import flat_order
 from in21k.train.model.network import Network, build_network
@@ -26,9 +26,8 @@ def network_on_gpu(**config) -> Network:
 
 
 def test_the_start_names_the_card():
-    line = start_line(Ranks(choose_device("auto")), RunConfig(workers=1, amp_dtype="float16"), 8)
-    card = torch.cuda.get_device_name(0)
-    assert line == f"computing on cuda:0 ({card}) in float16: 1 process with 1 loader process, 8 images per step"
+    line, _ = header_lines(Ranks(choose_device("auto")), RunConfig(workers=1, amp_dtype="float16"), {})
+    assert line == f"device     cuda:0 ({torch.cuda.get_device_name(0)}), in float16"
 
 
 def test_too_little_memory_names_accumulation_and_checkpointing():

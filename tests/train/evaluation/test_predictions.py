@@ -141,7 +141,7 @@ def test_evaluate_names_the_layout_of_data_that_in21k_prep_did_not_write(capsys,
     names = [f"{split}/{name}/{number}.jpg" for split in ("train", "val") for name in "ab" for number in range(2)]
     photos = write_images(tmp_path / "photos", {name: name.count("a/") for name in names})
     status, _, err = answer(capsys, "evaluate", photos, "--checkpoint", semantic_run, "--device", "cpu", *more)
-    assert (status, without_start(err).count("\n")) == (1, 1)
+    assert (status, without_progress(err).count("\n")) == (1, 1)
     assert "no manifest.json there; prepare it with in21k-prep, or give --layout imagefolder, which it has" in err
 
 
