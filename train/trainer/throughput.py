@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from in21k.shards_manifest.command.progress import Progress
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import only_size
@@ -16,6 +17,7 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import steps_per_epoch
 from in21k.train.data.prepared.dataset import open_dataset
 from in21k.train.device.choice import device_name
+from in21k.train.device.header import print_header
 from in21k.train.device.ranks import join_ranks
 from in21k.train.run.folder import Start
 from in21k.train.run.resolve import resolved
@@ -24,10 +26,14 @@ from in21k.train.stream.batch_stream import WaitClock
 from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import read_options, train_source
 from in21k.train.trainer.build import open_session
+from in21k.train.trainer.header import run_facts
 from in21k.train.trainer.session import Session
 
 WARM_UP = 10
 """Steps before the clock starts, in which cuDNN chooses its kernels and loader processes fill their buffers."""
+
+_OF_NO_ACCOUNT = ("weights", "recipe", "epochs")
+"""What the header of a run says and a measurement has no use for."""
 
 _CLOSE = 0.9
 """Rates whose ratio is above this count as equal."""
@@ -72,6 +78,8 @@ def throughput(data: str, config: Config, steps: int) -> dict[str, Any] | None:
         dataset = with_fraction(open_dataset(data), config.data.fraction)
         config = resolved(_long_enough(config, dataset, WARM_UP + steps), dataset, ranks)
         session = open_session(config, dataset, ranks, Start(None, None))
+        facts = run_facts(session, Start(None, None), "")
+        print_header(ranks, config.run, {key: text for key, text in facts.items() if key not in _OF_NO_ACCOUNT})
         with dataset.cached(read_options(config.data)):
             rates = measure(session, steps)
         return summary(session, rates) if ranks.is_first else None
@@ -84,11 +92,17 @@ def measure(session: Session, steps: int) -> Rates:
     session.train_module.train()
     with device_stream(source, plan, session.config, device) as stream:
         batch = next(stream)
-    step, _ = _timed(session, repeat(batch), steps, session.train_step)
-    with device_stream(source, plan, session.config, device) as stream:
-        loader, _ = _timed(session, stream, steps, lambda *_: None)
-    with device_stream(source, plan, session.config, device, clock=clock) as stream:
-        both, waited = _timed(session, stream, steps, session.train_step, clock)
+    with Progress("measure", "step", 3 * (WARM_UP + steps), shown=session.ranks.is_first) as bar:
+
+        def train(batch: Batch, step: int) -> None:
+            session.train_step(batch, step)
+            bar.update()
+
+        step, _ = _timed(session, repeat(batch), steps, train)
+        with device_stream(source, plan, session.config, device) as stream:
+            loader, _ = _timed(session, stream, steps, lambda *_: bar.update())
+        with device_stream(source, plan, session.config, device, clock=clock) as stream:
+            both, waited = _timed(session, stream, steps, train, clock)
     images = steps * plan.global_batch
     return Rates(images / step, images / loader, images / both, waited / both)
 
