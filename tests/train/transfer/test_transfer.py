@@ -148,7 +148,7 @@ def test_fine_tuning_learns_and_its_run_can_be_evaluated(capsys, folder, checkpo
     )
     assert (status, err) == (0, "")
     summary = json.loads(out)
-    assert summary == summary_of(run)
+    assert summary == {"command": "transfer"} | summary_of(run)
     assert summary["classes"] == 3
     assert summary["val_top1"] > 0.8
 
