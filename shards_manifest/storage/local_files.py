@@ -13,7 +13,15 @@ from in21k.shards_manifest.errors import DatasetError, errors_naming
 TEMPORARY_PREFIX = ".tmp-"
 """Prefix of unfinished files; one that no process is writing may be deleted."""
 
+_ELSEWHERE = re.compile(r"://|[*?\[{]")
+"""In a URI, or a pattern of files."""
+
 _TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]+-.")
+
+
+def is_missing(text: str) -> bool:
+    """Return whether a text is a path on this machine that leads nowhere; a URI and a pattern of files are not."""
+    return bool(text) and not _ELSEWHERE.search(text) and not Path(text).exists()
 
 
 def local_path(text: str) -> Path:

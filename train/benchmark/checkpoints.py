@@ -10,6 +10,7 @@ from in21k.shards_manifest.errors import errors_naming, one_line
 from in21k.train.benchmark.tasks_file import NAME
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import TIMM_PREFIX
+from in21k.train.model.timm_names import require_architecture
 from in21k.train.run.checkpoint import find_model
 
 _OTHERWISE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -69,6 +70,7 @@ def _split(text: str) -> tuple[str, list[str]]:
 
 def _checkpoint(text: str) -> Checkpoint:
     if text.startswith(TIMM_PREFIX):
+        require_architecture(text.removeprefix(TIMM_PREFIX))
         return Checkpoint(text, hashlib.sha256(text.encode()).hexdigest())
     path = find_model(Path(text))
     with errors_naming(str(path)), path.open("rb") as file:

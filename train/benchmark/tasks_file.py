@@ -21,7 +21,7 @@ from typing import Any
 
 from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.shards_manifest.errors import DatasetError, one_line
-from in21k.shards_manifest.storage.local_files import open_regular
+from in21k.shards_manifest.storage.local_files import is_missing, open_regular
 from in21k.train.benchmark.kinds import KINDS, PATH_KEYS, Kind
 from in21k.train.benchmark.option_values import RULES, require_option
 from in21k.train.config.overrides import check_value, flatten
@@ -34,7 +34,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LONGEST = 1 << 20
 _MOST_SEEDS = 1000
 _COMMON = ("kind", "data", "title", "metric", "seeds", "recipe", "set")
-_PATTERN = re.compile(r"[*?\[{]")
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class _Reader:
     def _data(self, where: str, values: Mapping[str, Any]) -> str:
         text = self._text(where, values, "data")
         path = self._beside(text)
-        if not ("://" in path or _PATTERN.search(path) or Path(path).exists()):
+        if is_missing(path):
             raise TrainError(f"{self._path}: {where}.data: {path}: there is no such file or folder")
         return path
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from in21k.train.cli.checks import check_there
 from in21k.train.cli.predictions import print_each
-from in21k.train.cli.shared import check_there, print_result, quick_imports
+from in21k.train.cli.shared import print_result, quick_imports
 from in21k.train.config.settings import RunConfig
 
 if TYPE_CHECKING:

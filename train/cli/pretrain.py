@@ -10,6 +10,7 @@ from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
 from in21k.shards_manifest.command.typed import typed_again
 from in21k.shards_manifest.markers import CONFIG
 from in21k.train.cli.boxes import evaluated_as_detector
+from in21k.train.cli.checks import check_named
 from in21k.train.cli.data_options import data_options, data_request, typed_data
 from in21k.train.cli.known import MODELS, MODELS_OR_FILES
 from in21k.train.cli.shared import (
@@ -77,6 +78,7 @@ def pretrain(
     choice = choose(recipe, values, default=DEFAULT_RECIPE, run=output if resume else None)
     if not (resume and (output / CONFIG).exists()):
         require_start(choice.config.model, choice.recipe.name)
+    check_named(data, model=choice.config.model.name)
     with quick_imports():
         from in21k.train.trainer.loop import pretrain as core
 
@@ -174,6 +176,7 @@ def evaluate(
         raise click.UsageError("give either --checkpoint or --model")
     asked = data_request(data, options)
     _check_model(model, asked.layout, has_weights=bool(weights or inputs))
+    check_named(data, checkpoint=str(checkpoint or ""), model=model or "")
     per_step = {} if batch_size is None else {_PER_STEP: check_value(_PER_STEP, batch_size, "--batch-size")}
     values = settings_of(options | {"clips": clips}) | per_step
     config = with_values(Config(), {_PER_STEP: 256} | values)

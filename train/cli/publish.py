@@ -6,7 +6,8 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
-from in21k.train.cli.shared import check_there, print_result, quick_imports
+from in21k.train.cli.checks import check_named
+from in21k.train.cli.shared import print_result, quick_imports
 from in21k.train.cli.use import data_option, hierarchy_option
 
 
@@ -61,7 +62,7 @@ def export(
     """
     if not push and (public or overwrite):
         raise click.UsageError("--public and --overwrite are for --push; add it, or leave them out")
-    check_there(checkpoint)
+    check_named(data, hierarchy, checkpoint=str(checkpoint))
     with quick_imports():
         from in21k.train.publish.card_metadata import chosen_license
         from in21k.train.publish.export import ExportOptions

@@ -5,7 +5,6 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +17,7 @@ from in21k.train.cli.known import RECIPES, SETTINGS_BY_KEY
 from in21k.train.config.overrides import check_value, flatten
 from in21k.train.config.settings import SETTINGS, Config
 from in21k.train.config.sizes import EXAMPLE
-from in21k.train.errors import USER_ERRORS, no_checkpoint
+from in21k.train.errors import USER_ERRORS
 
 PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={"pycocotools": "detection"}, other_extra="train")
 
@@ -146,16 +145,6 @@ training = with_options(
     )
 )
 """The options of every command that trains a model."""
-
-
-def check_there(checkpoint: Path) -> None:
-    """Refuse a checkpoint whose path does not exist, before seconds go by in imports.
-
-    Raises:
-        TrainError: there is nothing at the path.
-    """
-    if not checkpoint.exists():
-        raise no_checkpoint(checkpoint)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE
+from in21k.train.cli.checks import check_named
 from in21k.train.cli.known import MODELS, MODELS_OR_FILES
 from in21k.train.cli.shared import (
     DEFAULT_RECIPE,
@@ -45,6 +46,7 @@ def throughput(data: str, recipe: str, steps: int, settings: tuple[str, ...], as
       in21k-train throughput out --model mobilenetv3_large_100 --batch-size 1024 --set data.augment_device=gpu
     """
     config = choose(recipe, read_overrides(settings) | settings_of(options), default=DEFAULT_RECIPE).config
+    check_named(data, model=config.model.name)
     with quick_imports():
         from in21k.train.trainer.throughput import throughput as core
 

@@ -8,6 +8,7 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE
+from in21k.train.cli.checks import check_named
 from in21k.train.cli.data_options import data_options, data_request, typed_data
 from in21k.train.cli.known import CHECKPOINTS, MODELS, MODELS_OR_FILES, RECIPES
 from in21k.train.cli.numbers import Positive, WholeNumbers
@@ -114,7 +115,6 @@ def transfer(
       in21k-train transfer cars/ --checkpoint runs/r50 --output runs/r50-cars-probe --probe
       in21k-train transfer cars/ --checkpoint runs/r50 --output runs/r50-cars-knn --knn 20,10,200
       in21k-train transfer cifar-100-python.tar.gz --checkpoint runs/r50 --output runs/r50-cifar --probe
-      in21k-train transfer coco/ --checkpoint runs/r50 --output runs/r50-coco --image-size 448
       in21k-train transfer train.csv --images photos/ --val val.csv --checkpoint runs/r50 --output runs/r50-photos
       in21k-train transfer 'shards/train-{000..099}.tar' --val 'shards/val-*.tar' --checkpoint runs/r50 --output runs/x
       in21k-train transfer cars/ --checkpoint runs/r50 --teacher runs/vit-cars --output runs/r50-cars-taught
@@ -128,6 +128,7 @@ def transfer(
     asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     chosen = choose(recipe, values, run=output if resume else None).recipe if recipe else None
+    check_named(data, checkpoint=checkpoint, model=values.get("model.name", ""))
     with quick_imports():
         from in21k.train.neighbors.knn import knn as vote
         from in21k.train.transfer.transfer import TransferRequest

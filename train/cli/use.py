@@ -14,9 +14,10 @@ from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.cli.boxes import finds_boxes, print_boxes
+from in21k.train.cli.checks import check_named, check_there
 from in21k.train.cli.known import CHECKPOINTS, MODELS
 from in21k.train.cli.predictions import NOTHING_PRINTED, print_each
-from in21k.train.cli.shared import check_there, quick_imports, setting_option, settings_of
+from in21k.train.cli.shared import quick_imports, setting_option, settings_of
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
 from in21k.train.model.architectures import is_published
@@ -163,6 +164,7 @@ def predict(
     check_value("data.eval_batch_size", batch_size, "--batch-size")
     run = with_values(Config(), settings_of(options)).run
     path = _checkpoint(checkpoint, weights, bool(data or hierarchy or task == "detection" or draw))
+    check_named(data, hierarchy, checkpoint=checkpoint)
     if path and finds_boxes(path, task, draw, for_classes=bool(top or picture or output)):
         return print_boxes(_found(images, images_from), path, (data, hierarchy), run, confidence, draw, form)
     with quick_imports():

@@ -9,15 +9,15 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from in21k.shards_manifest.command.nearest import did_you_mean, nearest
+from in21k.shards_manifest.command.nearest import nearest
 from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model import ofa as ofa  # registers OFA-595 with timm
-from in21k.train.model.architectures import ARCHITECTURES
 from in21k.train.model.fitting import fit_or_name
 from in21k.train.model.level_order import LevelOrder
 from in21k.train.model.normalization import Normalization, normalization_of
+from in21k.train.model.timm_names import no_model
 from in21k.train.model.weights import Weights, read_weights
 
 
@@ -144,9 +144,7 @@ def check_name(name: str) -> None:
         TrainError: timm has no such model, or no weights of that tag.
     """
     if not timm.is_model(name):
-        known = [*(a.name for a in ARCHITECTURES), *timm.list_models()]
-        hint = did_you_mean(name, known, "`in21k-train models` and timm.list_models() list some")
-        raise TrainError(f"timm has no model {name!r}; {hint}")
+        raise no_model(name, timm.list_models())
     try:
         timm.models.get_pretrained_cfg(name)
     except RuntimeError as error:

@@ -17,8 +17,7 @@ from timm.models._efficientnet_builder import decode_arch_def, resolve_act_layer
 from timm.models.mobilenetv3 import MobileNetV3
 from torch import Tensor, nn
 
-OFA = "ofa_595"
-"""timm's name for it, once this module is imported."""
+from in21k.train.model.timm_names import OFA
 
 STAGES = (
     ("ds_r1_k3_s1_e1_c24_nre",),

@@ -40,10 +40,11 @@ def published_settings(model: PublishedModel) -> ModelConfig:
     """Return the settings of a published model: timm's name with the tag of its weights, and the normalization.
 
     Raises:
-        TrainError: no file of weights is given, and timm has none.
+        TrainError: timm has no such model; or no file of weights is given, and timm has none.
     """
     architecture = find_architecture(model.name)
     if architecture is None:
+        check_name(model.name)
         return ModelConfig(name=model.name, inputs=TIMM if model.inputs == AUTO else model.inputs)
     if model.weights is None and not architecture.authors:
         raise TrainError(

@@ -1,9 +1,17 @@
 """The names of timm's models and weights, read from its source: timm itself takes seconds to import."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from in21k.shards_manifest.command.nearest import did_you_mean
+from in21k.train.errors import TrainError
+from in21k.train.model.architectures import ARCHITECTURES, find_architecture
+
+OFA = "ofa_595"
+"""The paper's network that timm lacks: `ofa` registers it there under this name."""
 
 _MODEL = re.compile(r"^@register_model\s*\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 _NONE = ".untrained"
@@ -12,14 +20,38 @@ _WEIGHTS = re.compile(r"""^\s*["'](\w+\.\w+)["']\s*:\s*_?\w*cfg\w*\(""", re.MULT
 """What follows `@register_model`, and the keys of the tables of weights; those without a file are left out."""
 
 
-def timm_models() -> list[str]:
+@cache
+def timm_models() -> tuple[str, ...]:
     """Return the names of the models that timm has; empty where timm is not installed."""
-    return sorted({name for text in _sources() for name in _MODEL.findall(text)})
+    return tuple(sorted({name for text in _sources() for name in _MODEL.findall(text)}))
 
 
 def timm_weights() -> list[str]:
     """Return the names of the weights that timm has, each a model's with a tag; empty where timm is not installed."""
     return sorted({name for text in _sources() for name in _WEIGHTS.findall(text) if not name.endswith(_NONE)})
+
+
+def require_architecture(name: str) -> None:
+    """Refuse a name that is neither the paper's nor timm's, whatever the tag of its weights; an empty one is none.
+
+    What timm may know under a name that this module does not find, timm is left to judge; so is all where it is not
+    installed.
+
+    Raises:
+        TrainError: there is no such model.
+    """
+    architecture = name.partition(".")[0]
+    if not name or find_architecture(name) or architecture in {OFA, *timm_models()} or not _sources():
+        return
+    if not any(f"'{architecture}'" in text or f'"{architecture}"' in text for text in _sources()):
+        raise no_model(name, timm_models())
+
+
+def no_model(name: str, models: Iterable[str]) -> TrainError:
+    """Return the error that timm, whose models are given, has none of a name, nor the paper."""
+    known = [*(architecture.name for architecture in ARCHITECTURES), *models]
+    hint = did_you_mean(name, known, "`in21k-train models` and timm.list_models() list some")
+    return TrainError(f"timm has no model {name!r}; {hint}")
 
 
 @cache

@@ -10,7 +10,7 @@ import timm
 from in21k.train.config.overrides import flatten
 from in21k.train.config.settings import ModelConfig
 from in21k.train.model.model_file import MODEL, ModelMetadata
-from in21k.train.model.ofa import OFA
+from in21k.train.model.timm_names import OFA
 from in21k.train.publish.card_metadata import (
     IMAGENET,
     UNKNOWN,

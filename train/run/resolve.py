@@ -15,6 +15,7 @@ from in21k.train.losses.schemes import check_labels
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.fitting import name_for_weights
 from in21k.train.model.model_file import read_metadata
+from in21k.train.model.network import check_name
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
 from in21k.train.stream.source import check_frames
 from in21k.train.stream.worker_count import default_workers
@@ -133,6 +134,21 @@ def resolve_model(config: ModelConfig) -> ModelConfig:
             initial weights cannot be read.
     """
     return _with_normalization(_with_timm_name(config))
+
+
+def require_model(config: Config) -> None:
+    """Refuse a model, a teacher or initial weights that there are not, before data are opened.
+
+    Raises:
+        TrainError: timm has no such model, or no weights of it; or there is no such file.
+    """
+    name, teacher = _with_timm_name(replace(config.model, init="")).name, config.distill.teacher
+    if name:
+        check_name(name)
+    if config.model.init and not Path(config.model.init).exists():
+        raise TrainError(f"{config.model.init}: there is no such file")
+    if teacher and "/" not in teacher and find_architecture(teacher) is None and not Path(teacher).exists():
+        check_name(teacher)
 
 
 def _with_timm_name(config: ModelConfig) -> ModelConfig:

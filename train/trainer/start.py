@@ -10,6 +10,7 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.recipes.choice import Choice, resumed
+from in21k.train.run.resolve import require_model
 from in21k.train.run.folder import Start, find_start, is_begun
 from in21k.train.run.lock import RunLock
 from in21k.train.trainer.notes import tell_changed, tell_one_level, tell_unusable
@@ -32,10 +33,11 @@ def begun_or_named(asked: Asked, run: Path, ranks: Ranks, *, resume: bool) -> As
     """Return what to train with: resuming a run, what it was started with, and stderr is told where the recipe changed.
 
     Raises:
-        TrainError: a new run's recipe starts from weights, and none are named.
+        TrainError: a new run's recipe starts from weights, and none are named; or there are no such weights or model.
     """
     if not (resume and is_begun(run)):
         require_start(config_of(asked).model, recipe_of(asked))
+        require_model(config_of(asked))
         return asked
     if not isinstance(asked, Choice):
         return asked

@@ -20,7 +20,7 @@ from in21k.train.device.choice import device_name
 from in21k.train.device.header import print_header
 from in21k.train.device.ranks import join_ranks
 from in21k.train.run.folder import Start
-from in21k.train.run.resolve import resolved
+from in21k.train.run.resolve import require_model, resolved
 from in21k.train.stream.batch import Batch
 from in21k.train.stream.batch_stream import WaitClock
 from in21k.train.stream.device_stream import device_stream
@@ -75,6 +75,7 @@ def throughput(data: str, config: Config, steps: int) -> dict[str, Any] | None:
     """
     only_size(config.data.image_size, "a measurement")
     with join_ranks(config.run.device) as ranks:
+        require_model(config)
         dataset = with_fraction(open_dataset(data), config.data.fraction)
         config = resolved(_long_enough(config, dataset, WARM_UP + steps), dataset, ranks)
         session = open_session(config, dataset, ranks, Start(None, None))

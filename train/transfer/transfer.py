@@ -71,6 +71,7 @@ def open_request(request: TransferRequest, run: Path) -> tuple[TrainingData, Cho
     Raises:
         DatasetError: the data or the checkpoint is not usable, or the run's folder lies among the images.
     """
+    require_start(request)
     data = open_data(request.data)
     if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
         require_apart(request.data.path, run)
@@ -92,6 +93,20 @@ def _recipe_for(data: TrainingData, *, is_taught: bool) -> str:
     if data.decoding(1).is_video:
         return FOR_VIDEOS
     return (FOR_ONE_LABEL if data.is_single_label else FOR_ANY_LABELS)[is_taught]
+
+
+def require_start(request: TransferRequest) -> None:
+    """Refuse a checkpoint or a model that there is not, before the data are opened.
+
+    Raises:
+        TrainError: there is no checkpoint, or timm has no such model.
+    """
+    if request.checkpoint.startswith(TIMM_PREFIX):
+        timm_size(request.checkpoint.removeprefix(TIMM_PREFIX))
+    else:
+        find_model(Path(request.checkpoint))
+    if named := request.values.get("model.name"):
+        timm_size(named)
 
 
 def start_values(request: TransferRequest, *, is_video: bool = False) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""What a command refuses before seconds go by in imports: data, checkpoints and models that there are not."""
+
+from pathlib import Path
+
+from in21k.shards_manifest.storage.local_files import is_missing
+from in21k.train.errors import TrainError, no_checkpoint
+from in21k.train.model.architectures import TIMM_PREFIX, is_published
+from in21k.train.model.timm_names import require_architecture
+
+
+def check_data(*paths: str) -> None:
+    """Refuse data that are not there; a URI and a pattern are looked at when they are opened.
+
+    Raises:
+        TrainError: there is nothing at a path.
+    """
+    for path in paths:
+        if is_missing(path):
+            raise TrainError(f"{path}: there is no such file or folder")
+
+
+def check_there(checkpoint: Path) -> None:
+    """Refuse a checkpoint whose path does not exist.
+
+    Raises:
+        TrainError: there is nothing at the path.
+    """
+    if not checkpoint.exists():
+        raise no_checkpoint(checkpoint)
+
+
+def check_named(*data: str, checkpoint: str = "", model: str = "") -> None:
+    """Refuse data, a checkpoint or a model that there is not; an empty text is none.
+
+    Args:
+        data: paths, patterns or URIs.
+        checkpoint: a path, timm:NAME, or a name of the paper's.
+        model: timm's name, or the paper's.
+
+    Raises:
+        TrainError: there is none of that name.
+    """
+    require_architecture(model)
+    if checkpoint.startswith(TIMM_PREFIX):
+        require_architecture(checkpoint.removeprefix(TIMM_PREFIX))
+    elif checkpoint and not is_published(checkpoint):
+        check_there(Path(checkpoint))
+    check_data(*data)
