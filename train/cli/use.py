@@ -152,7 +152,6 @@ def predict(
     Examples:
       in21k-train predict dog.jpg --checkpoint runs/r50
       in21k-train predict dog.jpg cat.png --checkpoint runs/r50 --top 3 --picture labels.png
-      in21k-train predict dog.jpg --checkpoint runs/r50 --confidence 0.8
       in21k-train predict photos/ 'more/**/*.png' --checkpoint runs/r50 --output photos.csv
       in21k-train predict - --checkpoint TResNet-M < dog.jpg
       find /archive -name '*.jpg' | in21k-train predict --images-from - --checkpoint runs/r50 --jsonl --batch-size 256

@@ -10,9 +10,9 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
 from in21k.train.recipes.choice import Choice, resumed
-from in21k.train.run.resolve import require_model
 from in21k.train.run.folder import Start, find_start, is_begun
 from in21k.train.run.lock import RunLock
+from in21k.train.run.resolve import require_model
 from in21k.train.trainer.notes import tell_changed, tell_one_level, tell_unusable
 
 Asked = Config | Choice
