@@ -138,18 +138,18 @@ def test_what_takes_too_much_memory_or_depth_is_one_line(program, error, line):
     [
         (
             "torch",
-            "train pretrain x --scratch --model resnet18 --output y",
+            "train pretrain . --scratch --model resnet18 --output y",
             "torch is not installed; pip install 'in21k[train]'",
         ),
         (
             "timm",
-            "train pretrain x --scratch --model resnet18 --output y",
+            "train pretrain . --scratch --model resnet18 --output y",
             "timm is not installed; pip install 'in21k[train]'",
         ),
         ("matplotlib", "train curves x", "matplotlib is not installed; pip install 'in21k[train]'"),
         (
             "cv2",
-            "train pretrain x --scratch --model resnet18 --output y",
+            "train pretrain . --scratch --model resnet18 --output y",
             "cv2 is not installed; pip install 'in21k[train]'",
         ),
         ("rapidgzip", "prep filter dump.tar.gz w", "needs rapidgzip: pip install 'in21k[gzip]'"),

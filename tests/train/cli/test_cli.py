@@ -167,7 +167,7 @@ def test_lists_and_wrong_arguments_are_answered_without_importing_torch(argument
 def test_without_torch_it_says_what_to_install(tmp_path):
     code = (
         "import sys; sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\n"
-        "main(['pretrain', 'x', '--scratch', '--model', 'resnet18', '--output', 'y'])"
+        "main(['pretrain', '.', '--scratch', '--model', 'resnet18', '--output', 'y'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1

@@ -22,14 +22,14 @@ except SystemExit as end:
 """
 
 
-EVALUATE = ["evaluate", "none", "--model", "resnet18"]
+EVALUATE = ["evaluate", ".", "--model", "resnet18"]
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["pretrain", "none", "--scratch", "--model", "resnet18", "--output", "run"],
-        ["embed", "none", "--checkpoint", "none", "--output", "embeddings"],
+        ["pretrain", ".", "--scratch", "--model", "resnet18", "--output", "run"],
+        ["embed", ".", "--checkpoint", ".", "--output", "embeddings"],
     ],
 )
 def test_a_command_collects_no_garbage_while_it_imports_pytorch(arguments, tmp_path):

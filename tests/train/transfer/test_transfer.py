@@ -317,10 +317,10 @@ def test_a_wrong_value_is_one_line(capsys, folder, checkpoint, tmp_path, argumen
 
 
 @pytest.mark.parametrize("where", [".", "train", "new/run", ".."])
-def test_a_run_in_the_images_or_around_them_is_refused(capsys, tmp_path, where):
+def test_a_run_in_the_images_or_around_them_is_refused(capsys, tmp_path, checkpoint, where):
     data = write_folder(tmp_path / "around" / "animals", images=1)
     before = sorted(tmp_path.rglob("*"))
-    status, _, err = transfer(capsys, data, "none", data / where)
+    status, _, err = transfer(capsys, data, checkpoint, data / where)
     assert (status, err) == (
         1,
         f"in21k-train: error: --output {data / where} and DATA {data} are not apart; give another --output\n",
