@@ -60,7 +60,7 @@ ANSWERS = [
     "in21k-train recipes show multi-label",
     "in21k-train settings --recipe transfer-video",
 ]
-"""Commands that answer at once, of every kind of answer: the JSON of all the others is in test_prep_json and its twin."""
+"""Commands that answer at once, of every kind of answer; test_prep_json and test_train_json have the others."""
 
 each_command = pytest.mark.parametrize("name", COMMANDS)
 
