@@ -42,4 +42,4 @@ def test_a_dataset_in_a_bucket_is_verified_repaired_and_inspected(dataset, bucke
     assert call("inspect", uri, "--class", "dog")["wnid"] == "n02084071"
     assert call("compare", dataset.out, uri)["same"]
     (there / "_info.json").delete_file()
-    assert call("sidecars", uri)["files"] == "_info.json"
+    assert call("sidecars", uri)["files"] == ["_info.json"]
