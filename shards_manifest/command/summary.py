@@ -19,7 +19,7 @@ from in21k.shards_manifest.command.numbers import (
     seconds_text,
     share_text,
 )
-from in21k.shards_manifest.errors import escaped
+from in21k.shards_manifest.errors import escaped, without_secrets
 
 SHOWN = 12
 """How many of a list's texts are shown; of more, their number is said, and `--json` has all."""
@@ -70,8 +70,9 @@ def print_next(then: Sequence[Sequence[object]]) -> None:
 
 
 def command_line(*words: object) -> str:
-    """Return a command as a user would type it, on one line, whatever its words hold."""
-    return " ".join(_quoted(fspath(word) if isinstance(word, PathLike) else str(word)) for word in words)
+    """Return a command as a user would type it, on one line, whatever its words hold, but without a URI's secrets."""
+    texts = (fspath(word) if isinstance(word, PathLike) else str(word) for word in words)
+    return " ".join(_quoted(without_secrets(text)) for text in texts)
 
 
 def json_line(command: str, summary: Mapping[str, Any]) -> str:
@@ -140,7 +141,7 @@ def shown(kind: Kind, value: Any) -> str:
     if kind is Kind.TEXTS:
         more = [f"{count_text(len(value) - SHOWN)} more"] if len(value) > SHOWN else []
         return escaped(", ".join([*map(str, value[:SHOWN]), *more]))
-    return escaped(str(value))
+    return escaped(without_secrets(str(value)))
 
 
 def _is_news(value: Any, shows_zero: bool) -> bool:
@@ -197,14 +198,15 @@ def _nested(command: str, label: str, value: Mapping[str, Mapping[str, Any]], wi
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: paths as texts, numbers that are none as null."""
+    """Return a value as JSON has it: paths as texts, URIs without secrets, numbers that are none as null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return fspath(value) if isinstance(value, PathLike) else value
+    plain = fspath(value) if isinstance(value, PathLike) else value
+    return without_secrets(plain) if isinstance(plain, str) else plain
 
 
 def _quoted(word: str) -> str:

@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from in21k.shards_manifest.manifest import HIERARCHY
-from in21k.shards_manifest.parquet_table import read_columns
-from in21k.shards_manifest.storage.location import locate
+from in21k.shards_manifest.parquet_table import columns_of
 from in21k.tree.majority import majority_shares
 from in21k.tree.table import READ_SCHEMA, SCHEMA, hierarchy_of
 
@@ -24,9 +23,10 @@ def majority_scores(run: Path) -> Mapping[str, float]:
         DatasetError: the table is damaged.
         TreeError: its rows contradict each other.
     """
-    if not (run / HIERARCHY).is_file():
+    path = run / HIERARCHY
+    if not path.is_file():
         return {}
-    columns = read_columns(locate(run / HIERARCHY), _COLUMNS)
-    hierarchy = hierarchy_of(columns.select(READ_SCHEMA.names), str(run / HIERARCHY))
+    columns = columns_of(path.read_bytes(), str(path), _COLUMNS)  # a run may have a name that pyarrow cannot open
+    hierarchy = hierarchy_of(columns.select(READ_SCHEMA.names), str(path))
     train, val = (columns[name].to_numpy().astype(np.int64) for name in ("images_train", "images_val"))
     return majority_shares(hierarchy, train, val)
