@@ -146,12 +146,11 @@ def test_two_ranks_train_as_one(shapes, weights, uncut, tmp_path):
 
 
 def test_evaluate_says_what_the_run_said(uncut, shapes, capsys):
-    status, out, err = answer(capsys, "evaluate", shapes, "--checkpoint", uncut, "--device", "cpu", "--workers", 0)
+    how = ["--device", "cpu", "--workers", 0, "--json"]
+    status, out, err = answer(capsys, "evaluate", shapes, "--checkpoint", uncut, *how)
     assert (status, err) == (0, "")
-    summary = summary_of(uncut)
-    for name in NAMES:
-        value = summary[f"val_{name}"]
-        assert f"val {name.replace('_', ' ')}: {'None' if value is None else f'{value:.4f}'}\n" in out
+    found, summary = json.loads(out), summary_of(uncut)
+    assert {name: found[f"val_{name}"] for name in NAMES} == {name: summary[f"val_{name}"] for name in NAMES}
 
 
 @pytest.fixture
