@@ -200,6 +200,8 @@ def read_manifest(dataset: Location) -> Manifest:
     """
     location = dataset.child(MANIFEST)
     if not location.exists():
+        if dataset.name == MANIFEST:
+            raise DatasetError(f"{dataset.text}: name the dataset's folder, not its manifest")
         raise DatasetError(
             f"{dataset.text}: no {MANIFEST} there; name a folder that `in21k-prep shard` has finished, "
             "since it writes the manifest last"

@@ -87,3 +87,14 @@ def test_no_caption_is_for_an_option_that_no_command_has():
     for name, (program, captions) in PROGRAMS.items():
         known = {each.name for context in walk(program) for each in context.command.params} | {"help"}
         assert {each for names in captions.values() for each in names} - known == set(), name
+
+
+REQUIRED = [context for context in CONTEXTS if any(each.required for each in context.command.params)]
+
+
+@pytest.mark.parametrize("context", REQUIRED, ids=lambda context: context.command_path)
+def test_what_is_required_is_asked_for(context):
+    for each in context.command.params:
+        if each.required:
+            with pytest.raises(click.MissingParameter):
+                each.process_value(context, each.get_default(context))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from in21k.shards_manifest.command.command_end import Program
+from in21k.shards_manifest.command.command_end import INTERRUPTED, CommandEnd, Program
 from in21k.shards_manifest.command.help import NOTHING, Command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option, with_options
 from in21k.shards_manifest.command.summary import print_summary
@@ -67,7 +67,9 @@ def setting_option(name: str, *, key: str = "", more: str = "", **changes: Any) 
         changes: of what click is given, such as `metavar`, `required` or another `help`.
     """
     setting = SETTINGS[key or KEYS[name]]
-    given: dict[str, Any] = {"help": f"{setting.help} {more}".rstrip(), "default": None}
+    given: dict[str, Any] = {"help": f"{setting.help} {more}".rstrip()}
+    if not changes.get("required"):
+        given["default"] = None  # as a value it would count as given
     if setting.kind is bool:
         given["is_flag"] = True
     else:
@@ -168,14 +170,38 @@ def quick_imports() -> Iterator[None]:
         gc.enable()
 
 
-def show_run(run: Callable[[], Mapping[str, Any] | None], as_json: bool, then: Sequence[Sequence[object]] = ()) -> None:
-    """Train and print the summary and what to type next, or that SIGTERM stopped the run."""
+_CTRL_C = "interrupted; --resume continues from the newest checkpoint (SIGTERM writes one before it ends a run)"
+
+
+def show_run(
+    run: Callable[[], Mapping[str, Any] | None],
+    as_json: bool,
+    then: Sequence[Sequence[object]] = (),
+    *,
+    resumes: bool = True,
+) -> None:
+    """Train and print the summary and what to type next, or that SIGTERM stopped the run.
+
+    Args:
+        run: trains and returns the summary.
+        as_json: print JSON.
+        then: the commands that a user may type next, each as its words.
+        resumes: whether `--resume` continues it.
+
+    Raises:
+        CommandEnd: Ctrl-C ended it; what the newest checkpoint has is kept.
+        KeyboardInterrupt: Ctrl-C ended one that `--resume` does not continue.
+    """
     from in21k.train.trainer.preemption import Preempted
 
     try:
         print_result(run(), as_json, then)
     except Preempted as stopped:
         click.echo(f"{PROGRAM.name}: {stopped}", err=True)
+    except KeyboardInterrupt as error:
+        if not resumes:
+            raise
+        raise CommandEnd(_CTRL_C, INTERRUPTED) from error
 
 
 def print_result(summary: Mapping[str, Any] | None, as_json: bool, then: Sequence[Sequence[object]] = ()) -> None:

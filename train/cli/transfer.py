@@ -1,6 +1,7 @@
 """The command that transfers a pretrained model to other classes: transfer."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,8 @@ def transfer(
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
     core = _for_detectors(voting) if task == "detection" else core
     then = [] if voting else _next(output, asked, task)
-    show_run(lambda: vote(request, output, voting) if voting else core(request, output, resume=resume), as_json, then)
+    run = partial(vote, request, output, voting) if voting else partial(core, request, output, resume=resume)
+    show_run(run, as_json, then, resumes=not (voting or probe))
 
 
 def _next(output: Path, asked: "DataRequest", task: str) -> list[tuple[object, ...]]:

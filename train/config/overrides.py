@@ -1,11 +1,12 @@
 """Settings from files and the command line: read, checked, compared."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from in21k.shards_manifest.command.nearest import did_you_mean
+from in21k.shards_manifest.command.nearest import MOST, did_you_mean
 from in21k.train.config.settings import SETTINGS, Config, RunConfig
 from in21k.train.errors import TrainError
 
@@ -57,10 +58,13 @@ def check_value(key: str, value: Any, named: str = "") -> Any:
 
 
 def _suggestion(key: str) -> str:
-    """Return a question about the nearest settings, by whole keys and by names without their section."""
-    by_name = [known for known in SETTINGS if known.partition(".")[2] == key.rpartition(".")[2]]
-    if by_name:
-        return f"did you mean {' or '.join(by_name)}?"
+    """Return a question about the nearest settings: by names without their section, by what they are, by whole keys."""
+    name = key.rpartition(".")[2]
+    words = re.compile(rf"\b{re.escape(name.replace('_', ' '))}\b", re.IGNORECASE)
+    by_name = [known for known in SETTINGS if known.partition(".")[2] == name]
+    about = [known for known, setting in SETTINGS.items() if "_" in name and words.search(setting.help)]
+    if likely := by_name or about[:MOST]:
+        return f"did you mean {' or '.join(likely)}?"
     return did_you_mean(key, SETTINGS, "`in21k-train settings` lists all of them")
 
 

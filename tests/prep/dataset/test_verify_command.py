@@ -63,6 +63,7 @@ def test_deep_finds_the_same_in_several_processes(copy):
 
 def test_no_dataset_is_one_line(tmp_path):
     assert "no manifest.json there" in one_line(prep("verify", tmp_path))
+    assert "name the dataset's folder, not its manifest" in one_line(prep("verify", tmp_path / "manifest.json"))
     assert "--workers 0: give 1 or more" in one_line(prep("verify", tmp_path, "--workers", 0))
 
 

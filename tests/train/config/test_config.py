@@ -43,6 +43,7 @@ def test_settings_are_read_as_toml_or_text(text, expected):
     ("key", "value", "message"),
     [
         ("optim.l2", 1.0, r"there is no setting 'optim\.l2'; did you mean optim\.lr or optim\."),
+        ("optim.learning_rate", 0.1, r"'optim\.learning_rate'; did you mean optim\.lr or optim\.head_lr\?$"),
         ("label_smoothing", 0.1, r"there is no setting 'label_smoothing'; did you mean loss\.label_smoothing\?$"),
         ("run.name", "a", r"there is no setting 'run\.name'; did you mean model\.name or optim\.name\?$"),
         ("qqqq", 1.0, "there is no setting 'qqqq'; `in21k-train settings` lists all of them$"),
