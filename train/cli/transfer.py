@@ -136,9 +136,8 @@ def transfer(
         from in21k.train.transfer.transfer import transfer as core
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
     core = _for_detectors(voting) if task == "detection" else core
-    then = [] if voting else _next(output, asked, task)
     run = partial(vote, request, output, voting) if voting else partial(core, request, output, resume=resume)
-    show_run(run, as_json, then, resumes=not (voting or probe))
+    show_run(run, as_json, [] if voting else _next(output, asked, task), resumes=not (voting or probe))
 
 
 def _next(output: Path, asked: "DataRequest", task: str) -> list[tuple[object, ...]]:

@@ -146,7 +146,16 @@ def test_a_list_over_the_limits_is_refused_before_it_is_read(monkeypatch, tmp_pa
 
 def test_options_that_a_layout_has_no_use_for_are_refused(capsys, tmp_path):
     path = write_list(tmp_path, "train", 12)
-    arguments = ["--annotations", "x.json", "--layout", "csv", "--checkpoint", "none", "--output", tmp_path / "run"]
+    arguments = [
+        "--annotations",
+        "x.json",
+        "--layout",
+        "csv",
+        "--checkpoint",
+        "timm:test_vit",
+        "--output",
+        tmp_path / "run",
+    ]
     status, out, err = answer(capsys, "transfer", path, *arguments)
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert "data of the layout csv have no use for --annotations" in err

@@ -88,6 +88,7 @@ def test_the_teacher_sees_the_mixtures(dataset_folder, tmp_path):
     teacher = tmp_path / "teacher"
     train(dataset_folder, teacher, optim__epochs=1)
     taught = {"distill__teacher": str(teacher), "distill__hard_weight": 0.0, "model__init": str(find_model(teacher))}
+    taught |= {"model__start": "any"}
     train(dataset_folder, tmp_path / "run", "semantic-distillation", optim__lr=0.0, **taught, **VALUES)
     assert max(train_losses(tmp_path / "run").values()) < 1e-9
 
