@@ -1,6 +1,6 @@
 """Images that a program holds: paths, the bytes of image files, PIL images and arrays, read like files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,9 +14,9 @@ from in21k.shards_manifest.images.decode import Pixels
 from in21k.shards_manifest.images.pillow import pixels_of, to_rgb, upright
 from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import Sample
-from in21k.train.data.partition import PADDING
 from in21k.train.errors import TrainError
 from in21k.train.images.decode import LIMITS
+from in21k.train.use.image_files import OneByOne
 
 AnyImage: TypeAlias = str | PathLike[str] | bytes | PIL.Image.Image | Pixels
 """The path of an image file, its bytes, a PIL image, or uint8 [H, W, 3]."""
@@ -54,25 +54,11 @@ class GivenImages(Sequence[Path]):
         return [fspath(image) if isinstance(image, str | PathLike) else None for image in chosen]
 
 
-class GivenReader:
-    """Reads the images one at a time, when they are needed; one that cannot be read becomes a sample with a fault."""
-
-    reads_ahead = False
+class GivenReader(OneByOne):
+    """Reads the images."""
 
     def __init__(self, given: GivenImages) -> None:
         self._given = given
-
-    def request(self, numbers: IntArray) -> list[int]:
-        """Return the numbers themselves; nothing is read yet."""
-        found: list[int] = numbers.tolist()
-        return found
-
-    def collect(self, requests: Iterable[int]) -> list[Sample | None]:
-        """Return the samples with these numbers, in order; None for PADDING."""
-        return [None if number == PADDING else self._sample(number) for number in requests]
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
 
     def _sample(self, number: int) -> Sample:
         image, name = self._given.images[number], str(self._given[number])

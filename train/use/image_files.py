@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +57,10 @@ class ImageFiles(Sequence[Path]):
         return [printable(str(self[number])) for number in numbers.tolist()]
 
 
-class FileReader:
-    """Reads image files one at a time, when they are needed; one that cannot be read becomes a sample with a fault."""
+class OneByOne(ABC):
+    """Reads samples one at a time, when they are needed; one that cannot be read becomes a sample with a fault."""
 
     reads_ahead = False
-
-    def __init__(self, files: ImageFiles) -> None:
-        self._files = files
 
     def request(self, numbers: IntArray) -> list[int]:
         """Return the numbers themselves; nothing is read yet."""
@@ -73,8 +71,19 @@ class FileReader:
         """Return the samples with these numbers, in order; None for PADDING."""
         return [None if number == PADDING else self._sample(number) for number in requests]
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - readers that keep nothing open need not say so
         """Do nothing: no file stays open."""
+
+    @abstractmethod
+    def _sample(self, number: int) -> Sample:
+        """Return the sample with a number."""
+
+
+class FileReader(OneByOne):
+    """Reads image files."""
+
+    def __init__(self, files: ImageFiles) -> None:
+        self._files = files
 
     def _sample(self, number: int) -> Sample:
         path = self._files[number]
