@@ -88,7 +88,8 @@ def the_error(name, status, out, err):
     assert lines[-1].startswith(f"{program}: error: ")
     assert status == (2 if lines[0].startswith("Usage: ") else 1)
     if status == 2:
-        assert lines[:-1] == [lines[0], f"Try {re.match(r'Usage: ([a-z0-9 -]+?) [[A-Z]', lines[0])[1]} --help."]
+        command = re.match(r"Usage: ([a-z0-9 -]+?) [A-Z\[]", lines[0])[1]
+        assert lines[:-1] == [lines[0], f"Try {command} --help."]
     return lines[-1]
 
 
