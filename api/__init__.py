@@ -44,4 +44,7 @@ if not TYPE_CHECKING:  # to a type checker every name would exist
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    from importlib.util import find_spec
+
+    lacking = () if find_spec("torch") else ("Model", "Stream", "load_model")  # help() would fail on them
+    return sorted({*globals(), *__all__}.difference(lacking))

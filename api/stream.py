@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from torch import Tensor, distributed
 
+from in21k.shards_manifest.command.nearest import did_you_mean
 from in21k.shards_manifest.sizes import parse_size
 from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.data.interfaces import CacheOptions, ReadOptions
@@ -17,6 +18,14 @@ from in21k.train.stream.batch import Batch
 from in21k.train.stream.loader import open_items, open_stream
 from in21k.train.stream.source import StreamSource
 from in21k.transforms import TransformedBatches
+
+
+class NoSuchOptionError(TrainError, TypeError):
+    """A stream has no option of a name."""
+
+
+class OptionValueError(TrainError, ValueError):
+    """An option has a value that it cannot have."""
 
 
 class StreamOptions(TypedDict, total=False):
@@ -64,6 +73,11 @@ class Stream:
         self.steps_per_epoch = plan.steps_per_epoch if isinstance(plan, TrainPlan) else plan.steps
         """Steps in an epoch, the same on every rank."""
 
+    def __repr__(self) -> str:
+        plan = self.plan
+        epochs = f" of {plan.epochs} epochs" if isinstance(plan, TrainPlan) and plan.epochs > 1 else ""
+        return f"Stream({len(self):,} steps{epochs}, at step {self.position:,}, rank {plan.rank} of {plan.world_size})"
+
     def __len__(self) -> int:
         """Return the number of batches of an iteration."""
         total = self.plan.total_steps if isinstance(self.plan, TrainPlan) else self.plan.steps
@@ -101,7 +115,9 @@ def make_stream(path: str, split: str, batch_size: int, options: StreamOptions) 
         options: the others.
 
     Raises:
-        DatasetError: the dataset cannot be read, or an option is not possible.
+        NoSuchOptionError: a stream has no such option.
+        OptionValueError: an option has a value that it cannot have.
+        DatasetError: the dataset cannot be read.
     """
     _check(options, split, batch_size)
     dataset = open_dataset(path)
@@ -139,13 +155,15 @@ def read_options(options: StreamOptions) -> ReadOptions:
 
 def _check(options: StreamOptions, split: str, batch_size: int) -> None:
     if unknown := sorted(set(options) - set(StreamOptions.__annotations__)):
-        raise TrainError(f"a stream has no option {unknown[0]!r}; it has {', '.join(StreamOptions.__annotations__)}")
+        known = StreamOptions.__annotations__
+        hint = did_you_mean(unknown[0], known, f"it has {', '.join(known)}")
+        raise NoSuchOptionError(f"a stream has no option {unknown[0]!r}; {hint}")
     if batch_size < 1:
-        raise TrainError(f"a batch size of {batch_size} is not possible; give at least 1")
+        raise OptionValueError(f"a batch size of {batch_size} is not possible; give at least 1")
     if options.get("transform") and options.get("augment"):
-        raise TrainError("a stream has a transform or our augmentation, not both; leave one out")
+        raise OptionValueError("a stream has a transform or our augmentation, not both; leave one out")
     if split == "val" and (options.get("augment") or options.get("epochs", 1) != 1):
-        raise TrainError("the val split is passed over once and not augmented; leave augment and epochs out")
+        raise OptionValueError("the val split is passed over once and not augmented; leave augment and epochs out")
 
 
 def _ranks(options: StreamOptions) -> tuple[int, int]:
@@ -154,7 +172,7 @@ def _ranks(options: StreamOptions) -> tuple[int, int]:
     found = (distributed.get_rank(), distributed.get_world_size()) if joined else (0, 1)
     rank, world_size = options.get("rank", found[0]), options.get("world_size", found[1])
     if not 0 <= rank < world_size:
-        raise TrainError(f"rank {rank} is not one of {world_size}; ranks are 0 to {world_size - 1}")
+        raise OptionValueError(f"rank {rank} is not one of {world_size}; ranks are 0 to {world_size - 1}")
     return rank, world_size
 
 

@@ -45,6 +45,53 @@ install() {
     "$python" -m pip -qq --disable-pip-version-check install --no-deps --require-hashes "$@"
 }
 
+# The same, for many packages: says how far it has come. On a terminal that is a line that changes; in a log, a line for
+# each large package and for every twentieth. What pip has to complain of goes to stderr as it is.
+install_lock() {
+    count=$(grep -c '^[A-Za-z0-9].*==' "$1")
+    failed=$(mktemp)
+    {
+        PYTHONUNBUFFERED=1 "$python" -m pip --disable-pip-version-check --no-color install --progress-bar off \
+            --no-deps --require-hashes -r "$1" && rm "$failed"
+    } | told "$count"
+    if [ -e "$failed" ]; then
+        rm "$failed"
+        fail "pip could not install $1; its messages are above"
+    fi
+}
+
+# Reads what pip says of so many packages, and says what a user wants to know of it.
+told() {
+    at=0
+    while IFS= read -r line; do
+        case $line in
+        *.metadata\ *) ;;
+        *"Requirement already satisfied"* | "Ignoring "*) at=$((at + 1)) ;;
+        "  Downloading "* | "  Using cached "*)
+            at=$((at + 1))
+            size=${line##*\(}
+            file=${line% \(*}
+            file=${file##*[ /]}
+            progress "$at of $1: ${file%%-*} (${size%)})" "$size"
+            ;;
+        "Installing collected packages"*) progress "unpacking what was downloaded (another minute or more)" all ;;
+        esac
+    done
+    [ ! -t 1 ] || printf '\r\033[K'
+}
+
+# Says a line of progress: over the last one on a terminal, and otherwise where it is of a large file or a round number.
+progress() {
+    if [ -t 1 ]; then
+        printf '\r\033[Ksetup: %s' "$1"
+        return
+    fi
+    case $2 in
+    all | [1-9][0-9][0-9]*\ MB\)) say "$1" ;;
+    *) [ $((at % 20)) != 0 ] || say "$1" ;;
+    esac
+}
+
 version_of() {
     "$python" -c 'import sys; from importlib.metadata import version; print(version(sys.argv[1]))' "$1" 2>/dev/null
 }
@@ -135,9 +182,9 @@ if ! usable "$python" || ! "$python" -m pip --version >/dev/null 2>&1; then
 fi
 if [ -n "$lock" ]; then
     say "installing the packages of $lock into $venv"
-    install -r "$lock"
+    install_lock "$lock"
     exit
 fi
 say "installing the locked packages (minutes at first: PyTorch with CUDA is 6 GB)"
-install -r requirements/lock.txt
+install_lock requirements/lock.txt
 install_imaging

@@ -26,6 +26,17 @@ class DatasetError(Exception):
         super().__init__(*(without_secrets(part) if isinstance(part, str) else part for part in args))
 
 
+class NoSuchSampleError(DatasetError, KeyError):
+    """No sample of a dataset has a key."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # a KeyError's own is in quotes
+
+
+class NoSuchSplitError(DatasetError, ValueError):
+    """A dataset has no split of a name."""
+
+
 class DamagedTableError(DatasetError):
     """A table is damaged, or something else than it should be."""
 

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+SHUFFLE = b"shuffle"
+"""The purpose of the hash in whose order the samples of a split are."""
+
 SELECTION = b"select"
 """The purpose of the hash in whose order the training images of a class are taken, where not all of them are."""
 

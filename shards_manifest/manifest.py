@@ -139,7 +139,7 @@ class ImageSpec:
         return f"{size} × {size}" if self.is_square else f"a short side of {size}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Manifest:
     """What a prepared dataset holds. It does not depend on the machine, the time or the number of workers."""
 
@@ -160,6 +160,12 @@ class Manifest:
     tables: Mapping[str, TableFile] = field(default_factory=dict)
     """The Parquet tables beside the manifest, by file name."""
     schema_version: int = SCHEMA_VERSION
+
+    def __repr__(self) -> str:
+        splits = [
+            f"{self.samples(split):,} {split} samples in {len(self.splits[split]):,} shards" for split in self.splits
+        ]
+        return f"Manifest({', '.join([f'{self.classes:,} classes', *splits])})"
 
     def samples(self, split: str) -> int:
         """Return the number of samples of a split."""

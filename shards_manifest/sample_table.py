@@ -19,8 +19,8 @@ from in21k.shards_manifest.storage.location import Location
 LABEL_SUFFIX = ".cls"
 """The suffix of label members in shards."""
 
-_PLAIN_KEY = r"\A[A-Za-z0-9._-]{1,100}\z"
-"""Keys name files, in shards and where images are saved; others are refused (RE2)."""
+PLAIN_KEY = r"[A-Za-z0-9._-]{1,100}"
+"""Keys name files, in shards and where images are saved; others are refused."""
 
 _WNID = re.compile(r"n[0-9]{8}")
 _PLAIN = re.compile(r"[a-z0-9-]{1,32}")
@@ -94,7 +94,7 @@ def require_plain_keys(keys: pa.ChunkedArray, text: str) -> None:
     Raises:
         DatasetError: one is not plain.
     """
-    odd = keys.filter(pc.invert(pc.match_substring_regex(keys, _PLAIN_KEY)))
+    odd = keys.filter(pc.invert(pc.match_substring_regex(keys, rf"\A{PLAIN_KEY}\z")))
     if len(odd):
         shown = odd[0].cast(pa.binary()).as_py()[:100].decode("utf-8", "replace")
         raise DatasetError(
@@ -202,6 +202,21 @@ class SampleTable:
             name for name in self._file.schema_arrow.names if name in SCHEMA.names and name not in ("split", "shard")
         ]
         return self._read(split, shard, columns)
+
+    def of_split(self, split: str) -> pa.Table:
+        """Return all rows of a split in order, with SCHEMA.
+
+        Raises:
+            DatasetError: the table is damaged.
+        """
+        first = self._first_group[split]
+        groups = list(range(first, first + len(self._shards[split])))
+        try:
+            return self._file.read_row_groups(groups, columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise DatasetError(
+                f"{self._location.text}: the rows of {split} cannot be read ({one_line(error)})"
+            ) from error
 
     def fingerprints(self, split: str, shard: int) -> pa.Table | None:
         """Return the columns of FINGERPRINTS of a shard's samples, None if an older version wrote the table.

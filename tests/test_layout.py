@@ -19,7 +19,7 @@ ORDER = {
         ["json_file", "parquet_table", "command"],
         ["manifest"],
         ["sample_table", "prediction_tables", "datasheet", "markers", "tables"],
-        ["sidecars"],
+        ["sidecars", "key_search"],
         ["verify"],
     ],
     "prep": [

@@ -9,6 +9,17 @@ class TreeError(Exception):
     """A class list, an edge list or a hierarchy table is unusable; the message is one line for the user."""
 
 
+class NoSuchClassError(TreeError, KeyError):
+    """No class is called so, or several are."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # a KeyError's own is in quotes
+
+
+class NoSuchIndexError(TreeError, IndexError):
+    """A number is no class index."""
+
+
 class FindingsError(TreeError):
     """A hierarchy cannot be built; the message names the first error and counts the rest."""
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from in21k.tree.errors import TreeError
+from in21k.tree.errors import NoSuchIndexError, TreeError
 from in21k.tree.words import ClassWords, find_class
 
 ROOT = -1
@@ -67,7 +67,7 @@ class Hierarchy:
         """Return the class index of a wnid, a name or another word, as `dog` or `n02084071`.
 
         Raises:
-            TreeError: no class is called so, or several are; the message lists them with their glosses.
+            NoSuchClassError: no class is called so, or several are; the message lists them. It is a KeyError.
         """
         return find_class(named, self.wnids, self.words)
 
@@ -156,7 +156,7 @@ class Hierarchy:
             classes: class indices, wnids or names.
 
         Raises:
-            TreeError: one is no class.
+            NoSuchClassError, NoSuchIndexError: one is no class.
         """
         rows = self._checked(classes)
         hot = np.zeros((*rows.shape, len(self) + 1), np.bool_)  # the extra column takes the -1 of deeper levels
@@ -171,7 +171,7 @@ class Hierarchy:
             second: likewise, of the same shape, or of one that broadcasts to it.
 
         Raises:
-            TreeError: one is no class.
+            NoSuchClassError, NoSuchIndexError: one is no class.
         """
         left, right = (self.ancestors[self._checked(side)] for side in (first, second))
         shared = ((left == right) & (left != ROOT)).sum(axis=-1)  # paths agree from the root to the common ancestor
@@ -187,7 +187,7 @@ class Hierarchy:
             second: likewise, of the same shape, or of one that broadcasts to it.
 
         Raises:
-            TreeError: one is no class.
+            NoSuchClassError, NoSuchIndexError: one is no class.
         """
         common = self.lowest_common_ancestor(first, second)
         climbs = self.levels[self._checked(first)] + self.levels[self._checked(second)]
@@ -209,7 +209,7 @@ class Hierarchy:
             of: a class index, a wnid or a name.
 
         Raises:
-            TreeError: it is no class.
+            NoSuchClassError, NoSuchIndexError: it is no class.
         """
         row = self.ancestors[self.index(of) if isinstance(of, str) else self._checked(of)]
         return tuple(row[row != ROOT].tolist())
@@ -232,7 +232,7 @@ class Hierarchy:
         checked = checked.astype(np.int64, copy=False)
         if checked.size and not (checked.min() >= 0 and checked.max() < len(self)):
             hint = "; -1 in place of a parent says that a root has none" if checked.min() == ROOT else ""
-            raise TreeError(f"class indices must be in the range 0 to {len(self) - 1}{hint}")
+            raise NoSuchIndexError(f"class indices must be in the range 0 to {len(self) - 1}{hint}")
         return checked
 
 

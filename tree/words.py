@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from in21k.tree.errors import TreeError
+from in21k.tree.errors import NoSuchClassError
 from in21k.tree.glosses import definition
 
 SEPARATOR = " > "
@@ -40,17 +40,20 @@ def find_class(named: str, wnids: Sequence[str], words: ClassWords | None) -> in
     """Return the index of the only class that is called so, as `classes_called` finds it.
 
     Raises:
-        TreeError: there is no such class, and the message has the nearest ones; or there are several, and it has those.
+        NoSuchClassError: there is no such class, and the message has the nearest ones; or there are several, and it has
+            those.
     """
     found = classes_called(named, wnids, words)
     if len(found) == 1:
         return found[0]
     if found:
-        raise TreeError(f"{named!r} names {len(found)} classes: {candidates(found, wnids, words)}; give the wnid")
+        raise NoSuchClassError(
+            f"{named!r} names {len(found)} classes: {candidates(found, wnids, words)}; give the wnid"
+        )
     near = _nearest(named, [*wnids, *(words.names if words else ())])
     meant = f"; the nearest are {near}" if near else ""
     what = "wnid or name" if words else "wnid (this hierarchy knows no names)"
-    raise TreeError(f"no class has the {what} {named[:80]!r}{meant}")
+    raise NoSuchClassError(f"no class has the {what} {named[:80]!r}{meant}")
 
 
 def classes_called(named: str, wnids: Sequence[str], words: ClassWords | None) -> list[int]:

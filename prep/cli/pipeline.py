@@ -33,7 +33,8 @@ from in21k.prep.stages.labels import taxonomy_findings
 from in21k.prep.stages.parts import with_sound_parts
 from in21k.prep.stages.places import require_output_place
 from in21k.prep.stages.rehearsal import rehearsal
-from in21k.prep.stages.resize import is_resized, resize_images
+from in21k.prep.stages.resize import resize_images
+from in21k.prep.stages.rest import Rest, rest_of_run
 from in21k.prep.stages.shard import require_same_output, write_shards
 from in21k.prep.stages.split import split_images
 from in21k.shards_manifest.command.help import command, option
@@ -160,8 +161,7 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
     dump, folder, output = locate(raw), locate(work), locate(out)
     require_output_place(dump, folder, output)
     _note_backend()
-    is_dry = bool(chosen["dry_run"])
-    if not is_dry:
+    if not (is_dry := bool(chosen["dry_run"])):
         start_early(workers)
     with rehearsal(dump, folder) if is_dry else nullcontext(folder) as place:
         with stage(1, _STAGES, "filter"):
@@ -171,12 +171,13 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
             record = split_images(place, split)
         note_unmatched(record)
         require_same_output(place, output, resize, shard)
-        if is_dry or not (chosen["force"] or is_resized(place)):
+        rest = rest_of_run(folder, place, output, resize, shard, against)
+        if is_dry or (rest.images and not chosen["force"]):
             seconds = THOROUGH_SECONDS if is_dry else QUICK_SECONDS
-            needed = forecast(dump, place, output, resize, workers.count, seconds, chosen["memory"])
+            needed = forecast(dump, place, rest, resize, workers.count, seconds, chosen["memory"])
             if is_dry:
                 found = forecast_summary(place, needed, disks(folder, output, needed), workers.count)
-                print_dry_run(found, as_json, ("in21k-prep", "run", *typed_again({"dry_run"})))
+                print_dry_run(found, as_json, _then(rest, out))
             if not chosen["force"]:
                 require_space(folder, output, needed)
     if is_dry:
@@ -189,6 +190,11 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
             return write_shards(folder, output, shard, workers, against)
 
     _print_dataset("run", with_sound_parts(stages, note), out, as_json)
+
+
+def _then(rest: Rest, out: str) -> tuple[str, ...]:
+    """Return the words of the command after a dry run: the run itself, if it has anything left to do."""
+    return ("in21k-prep", "run", *typed_again({"dry_run"})) if rest.left else ("in21k-prep", "verify", out)
 
 
 def _print_dataset(command: str, manifest: Manifest, out: str, as_json: bool) -> None:

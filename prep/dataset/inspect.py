@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from in21k.prep.errors import PrepError
 from in21k.prep.near_classes import Words, hint_among
 from in21k.prep.records import DATASET_CLASSES_SCHEMA
+from in21k.shards_manifest.key_search import find_sample
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, SPLITS, Manifest, read_manifest
 from in21k.shards_manifest.parquet_table import read_columns
 from in21k.shards_manifest.sample_table import SampleTable
@@ -152,13 +153,11 @@ def inspect_sample(dataset: Location, key: str) -> SampleFacts:
     """
     manifest = read_manifest(dataset)
     table = SampleTable(dataset, manifest)
-    for split, number in _shards(manifest):
-        keys = table.keys(split, number)
-        if key in keys:
-            sample = next(_samples(manifest, table.rows(split, number).slice(keys.index(key), 1), split, number))
-            break
-    else:
+    found = find_sample(table, manifest, key)
+    if found is None:
         raise PrepError(f"{dataset.text}: no sample has the key {key!r}; keys are image names such as n02084071_1234")
+    rows = table.rows(found.split, found.shard).slice(found.row, 1)
+    sample = next(_samples(manifest, rows, found.split, found.shard))
     row = _class_row(dataset, read_columns(dataset / HIERARCHY, _HIERARCHY), sample.class_index)
     image, label = _members(dataset, sample)
     digest = hashlib.sha256(image).hexdigest()

@@ -23,6 +23,8 @@ from in21k.prep.stages.part_plan import memory_for_one_image
 from in21k.prep.stages.parts import sample_bytes
 from in21k.prep.stages.record import PARTS, SPLIT, required
 from in21k.prep.stages.resize import DEFAULT_MEMORY, with_selection
+from in21k.prep.stages.rest import Rest
+from in21k.prep.stages.shard import STAGE as SHARD
 from in21k.shards_manifest.command.numbers import bytes_text
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.manifest import SPLITS
@@ -39,8 +41,9 @@ _TABLE_BYTES_PER_IMAGE = 160  # of Parquet tables in the work folder, and as muc
 
 @dataclass(frozen=True)
 class Forecast:
-    """What resize and shard will need."""
+    """What the rest of a run will need."""
 
+    rest: Rest
     sampled: int
     """Number of images that were resized for the forecast."""
     damaged: int
@@ -53,21 +56,33 @@ class Forecast:
     """Duration of resizing, on all workers of this machine."""
 
 
+class _Tried(NamedTuple):
+    """What came of images that were resized for the forecast."""
+
+    images: int = 0
+    damaged: int = 0
+    written: int = 0
+    """Bytes of the samples that they become."""
+    seconds: float = 0.0
+
+
 def forecast(
     raw: Location,
     work: Location,
-    output: Location,
+    rest: Rest,
     parameters: ResizeParameters,
     workers: int,
     seconds: float,
     memory: int = DEFAULT_MEMORY,
 ) -> Forecast:
-    """Resize a random sample for some seconds and return what the whole run will need.
+    """Resize a random sample for some seconds and return what the rest of a run will need.
+
+    Where no image is left to be resized, none is tried, and the parts say how large the dataset will be.
 
     Args:
         raw: the dump.
-        work: the work folder, with `filter` and `split` done.
-        output: where the dataset will be.
+        work: the work folder, with `filter` and `split` done, or a rehearsal of it.
+        rest: what is left.
         parameters: those of resize.
         workers: number of processes that will resize.
         seconds: how long to sample.
@@ -76,16 +91,35 @@ def forecast(
     Raises:
         PrepError: an earlier stage is missing, or none of the sampled images decodes.
     """
-    parameters = with_selection(parameters, work)
     images = sum(required(work, "split").counts[split] for split in SPLITS)
+    tried = _Tried()
+    if rest.images:
+        tried = _try_some(raw, work, with_selection(parameters, work), seconds, memory_for_one_image(memory))
+        per_image = tried.written / tried.images
+    else:
+        per_image = sum((rest.work / PARTS).files().values()) / images if images else 0.0
+    bytes_of = (per_image + _TABLE_BYTES_PER_IMAGE) * _MARGIN
+    present = sum(_present(rest.output / split) for split in SPLITS)
+    return Forecast(
+        rest=rest,
+        sampled=tried.images,
+        damaged=tried.damaged,
+        work_bytes=int(rest.images * bytes_of),
+        output_bytes=max(0, int(images * bytes_of) - present) if SHARD in rest.left else 0,
+        seconds=tried.seconds / max(tried.images, 1) * rest.images / workers,
+    )
+
+
+def _try_some(raw: Location, work: Location, parameters: ResizeParameters, seconds: float, memory: int) -> _Tried:
+    """Resize images from random places of the dump for some seconds, and return what came of them."""
     started = time.perf_counter()
-    sampled = written = damaged = 0
+    images = written = damaged = 0
     with closing(open_source(raw, work, required(work, "filter").inputs["layout"])) as source:
         for rows in _random_rows(work / SPLIT):
             for row, content in read_ahead(source, rows):
-                sampled += 1
+                images += 1
                 try:
-                    image = resize_image(require_bytes(content), parameters, memory_for_one_image(memory)).data
+                    image = resize_image(require_bytes(content), parameters, memory).data
                 except ImageError:
                     damaged += 1
                     continue
@@ -93,15 +127,8 @@ def forecast(
             if time.perf_counter() - started >= seconds:
                 break
     if not written:
-        raise PrepError(f"{raw.text}: none of {sampled} randomly chosen images can be decoded")
-    whole = int(images * (written / sampled + _TABLE_BYTES_PER_IMAGE) * _MARGIN)
-    return Forecast(
-        sampled=sampled,
-        damaged=damaged,
-        work_bytes=max(0, whole - _present(work / PARTS)),
-        output_bytes=max(0, whole - sum(_present(output / split) for split in SPLITS)),
-        seconds=(time.perf_counter() - started) / sampled * images / workers,
-    )
+        raise PrepError(f"{raw.text}: none of {images} randomly chosen images can be decoded")
+    return _Tried(images, damaged, written, time.perf_counter() - started)
 
 
 class Disk(NamedTuple):
@@ -157,6 +184,9 @@ def summary(work: Location, needed: Forecast, found: list[Disk], workers: int) -
     filtered, split = required(work, "filter").counts, required(work, "split").counts
     return {
         "dry_run": True,
+        "stages_done": list(needed.rest.done),
+        "stages_left": list(needed.rest.left),
+        "images_left": needed.rest.images,
         "needed_bytes": needed.work_bytes + needed.output_bytes,
         "free_bytes": min((disk.free for disk in found), default=None),
         "enough_space": all(disk.needed <= disk.free for disk in found),
@@ -170,6 +200,7 @@ def summary(work: Location, needed: Forecast, found: list[Disk], workers: int) -
         **({"images_unselected": split["unselected"]} if "unselected" in split else {}),
         "images_sampled": needed.sampled,
         "images_sampled_damaged": needed.damaged,
+        "dataset": needed.rest.output.text,
         "work_bytes": needed.work_bytes,
         "output_bytes": needed.output_bytes,
     }

@@ -62,13 +62,11 @@ def plan_parts(
     """
     path = work / PARTS / PLAN
     wanted = range(_row_group_count(work / SPLIT)) if mixed else classes
-    if path.exists() and has_parts(work):  # a plan without parts holds for nothing
-        plan, parts = _read_plan(path)
-        for name, now in (("parameters", parameters), ("inputs", inputs)):
-            require_same(f"{work.text}: resize was started", plan[name], now)
-        if not _are_all(wanted, parts, mixed):
+    earlier = earlier_parts(work, parameters, inputs)
+    if earlier is not None:
+        if not _are_all(wanted, earlier, mixed):
             raise _damaged(path, f"it does not have each {'row group' if mixed else 'class'} once")
-        return parts
+        return earlier
     pieces = _row_groups(work / SPLIT) if mixed else _classes_in_order(work / SPLIT)
     parts = list(_group(pieces, _images_per_part(work, int(parameters["size"]), memory)))
     if not _are_all(wanted, parts, mixed):
@@ -77,6 +75,21 @@ def plan_parts(
         )
     plan = {"parameters": parameters, "inputs": inputs, "parts": [asdict(part) for part in parts]}
     path.write_bytes(json.dumps(plan).encode())
+    return parts
+
+
+def earlier_parts(work: Location, parameters: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[Part] | None:
+    """Return the parts that an earlier run planned and began to write, None if there are none.
+
+    Raises:
+        PrepError: it had other parameters or inputs, or its plan is damaged.
+    """
+    path = work / PARTS / PLAN
+    if not (path.exists() and has_parts(work)):  # a plan without parts holds for nothing
+        return None
+    plan, parts = _read_plan(path)
+    for name, now in (("parameters", parameters), ("inputs", inputs)):
+        require_same(f"{work.text}: resize was started", plan[name], now)
     return parts
 
 

@@ -27,7 +27,7 @@ from in21k.shards_manifest.sample_table import FINGERPRINTS, LABEL_SUFFIX
 from in21k.shards_manifest.storage.location import Location
 from in21k.shards_manifest.tar import END, member_pieces
 
-_TABLE = re.compile(r"part-\d+\.parquet")
+_TABLE = re.compile(r"part-(\d+)\.parquet")
 
 _LARGEST = {"offset": (1 << 62), "size": (1 << 31) - 1}
 """What a part's table may say in bytes; shards store sizes in 32 bits."""
@@ -114,7 +114,12 @@ def is_complete(folder: Location, number: int) -> bool:
 
 def count_parts(folder: Location) -> int:
     """Return the number of complete parts in a folder."""
-    return sum(_TABLE.fullmatch(name) is not None for name in folder.names())
+    return len(complete_parts(folder))
+
+
+def complete_parts(folder: Location) -> set[int]:
+    """Return the numbers of the complete parts in a folder."""
+    return {int(found[1]) for name in folder.names() if (found := _TABLE.fullmatch(name))}
 
 
 def read_part(folder: Location, number: int, classes: int) -> pa.Table:

@@ -41,7 +41,6 @@ from in21k.prep.stages.record import (
     finished,
     is_mixed,
     locked,
-    read_record,
     required,
     write_record,
 )
@@ -109,7 +108,7 @@ def resize_images(
     """
     split, parameters = required(work, "split"), with_selection(parameters, work)
     with locked(work), discarding_damaged(work):
-        inputs = {SPLIT: split.outputs[SPLIT], **decoder_versions(parameters.format)}
+        inputs = resize_inputs(split, parameters)
         record = finished(work, STAGE, parameters.recorded(), inputs)
         if record is not None:
             return record
@@ -135,9 +134,9 @@ def with_selection(parameters: ResizeParameters, work: Location) -> ResizeParame
     return replace(parameters, min_side=ImageSelection.of(required(work, "filter").parameters).min_side)
 
 
-def is_resized(work: Location) -> bool:
-    """Return whether resize has been done in a work folder."""
-    return read_record(work, STAGE) is not None
+def resize_inputs(split: StageRecord, parameters: ResizeParameters) -> dict[str, str]:
+    """Return what resize reads and is made with: the split table's digest, and the versions of the decoders."""
+    return {SPLIT: split.outputs[SPLIT], **decoder_versions(parameters.format)}
 
 
 def resize_part(task: PartTask) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from in21k.prep.duplicates.image_sets import open_set
+from in21k.prep.duplicates.image_sets import ListedSet, PreparedSet, open_set
 from in21k.prep.duplicates.twins import DISTANCE
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
@@ -98,10 +98,8 @@ def write_shards(
         PrepError: an earlier stage is missing, or `output` holds something else.
     """
     stages = _finished_stages(work)
-    parameters = replace(parameters, parents=require_rule(work, parameters.parents))
     sets = None if against is None else [open_set(location) for location in against]
-    if sets:
-        parameters = replace(parameters, against=",".join(images.identity for images in sets))
+    parameters = _settled(work, parameters, sets)
     identity = _run_identity(stages, parameters)
     manifest = _finished(output, identity)
     if manifest is not None:
@@ -148,6 +146,27 @@ def require_same_output(work: Location, output: Location, resize: ResizeParamete
         _require_made_by(output, read_manifest(output), identity)
     elif begun.exists():
         _require_same_run(output, _read_begun(begun), identity)
+
+
+def is_sharded(work: Location, output: Location, parameters: ShardParameters, against: Sequence[Location]) -> bool:
+    """Return whether there is a finished dataset in `output`, of which `require_same_output` has found nothing else.
+
+    Raises:
+        PrepError: other choices for `shard` made it; it names the first difference.
+    """
+    if not (output / MANIFEST).exists():
+        return False
+    now = _settled(work, parameters, [open_set(location) for location in against])
+    _require_same_run(output, read_manifest(output).parameters, {STAGE: now.recorded()})
+    return True
+
+
+def _settled(
+    work: Location, parameters: ShardParameters, sets: Sequence[ListedSet | PreparedSet] | None
+) -> ShardParameters:
+    """Return the parameters with the rule that the taxonomy allows, and the identities of the other sets."""
+    parameters = replace(parameters, parents=require_rule(work, parameters.parents))
+    return replace(parameters, against=",".join(images.identity for images in sets)) if sets else parameters
 
 
 def require_made_from(work: Location, output: Location, manifest: Manifest) -> ShardParameters:

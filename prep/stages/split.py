@@ -46,7 +46,7 @@ from in21k.prep.stages.select import ImageSelection, spares
 from in21k.prep.stages.split_lists import SplitLists, read_split_lists
 from in21k.prep.tables import table_writer, write_table
 from in21k.shards_manifest.command.progress import Progress
-from in21k.shards_manifest.key_hashes import SELECTION, keyed_hash
+from in21k.shards_manifest.key_hashes import SELECTION, SHUFFLE, keyed_hash
 from in21k.shards_manifest.storage.location import Location
 
 STAGE = "split"
@@ -220,7 +220,7 @@ def _split_class(wnid: str, class_index: int, images: list[RawImage], choice: _C
         list(unique),
         ranks,
         splits,
-        [keyed_hash(choice.parameters.seed, b"shuffle", key) for key in unique],
+        [keyed_hash(choice.parameters.seed, SHUFFLE, key) for key in unique],
         *(map(list, zip(*unique.values(), strict=True)) if unique else ([] for _ in RawImage._fields)),
     ]
     return columns if all(splits) else [list(compress(column, splits)) for column in columns]

@@ -29,6 +29,7 @@ FACTS: Mapping[str, Fact] = {
             "descendant": "mapped to a descendant",
             "none": "mapped to no class",
             "images_sampled": "images tried",
+            "images_left": "images left to resize",
             "workers": "workers",
             "train_lines": "lines of train.txt",
             "val_lines": "lines of val.txt",
@@ -162,6 +163,8 @@ FACTS: Mapping[str, Fact] = {
     **facts(
         Kind.TEXTS,
         {
+            "stages_done": "stages done before",
+            "stages_left": "stages left",
             "lemmas": "lemmas",
             "children": "classes directly below",
             "saved": "saved",
@@ -211,8 +214,8 @@ rejected_resize rejected_shard damaged_kept classes_short_of_val
 COMMANDS: Mapping[str, str] = {
     "demo": "path edges classes species images small_classes odd broken bytes",
     "classes": "classes images reasons exported list",
-    "run": f"""dry_run needed_bytes free_bytes enough_space resize_seconds workers {COUNTS} classes images
-    images_sampled images_sampled_damaged work_bytes output_bytes shards bytes dataset""",
+    "run": f"""dry_run stages_done stages_left images_left needed_bytes free_bytes enough_space resize_seconds workers
+    {COUNTS} classes images images_sampled images_sampled_damaged work_bytes output_bytes shards bytes dataset""",
     "filter": """classes_kept images_kept classes images classes_unknown classes_ancestor classes_not_listed
     classes_excluded classes_excluded_subtree classes_outside_subtree classes_not_in_dump images_given_split rejected
     findings""",

@@ -1,6 +1,8 @@
 """`import in21k`: cheap, typed, and all that README and docs say it gives."""
 
 import json
+import pickle
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -10,6 +12,7 @@ import pytest
 import torch
 from commands import digests
 from small_dataset import WNIDS, jpeg, write_dataset
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 import in21k
@@ -17,6 +20,7 @@ from in21k.shards_manifest.errors import DatasetError
 from in21k.train.data.partition import TrainPlan
 from in21k.train.errors import TrainError
 from in21k.train.images.decode_wild import read_pixels
+from in21k.tree.errors import TreeError
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +84,73 @@ def test_an_image_is_that_of_its_sample(data):
     assert data.image_bytes(first["key"]) == jpeg(first["class_index"], 0)
 
 
-def test_keys_with_the_same_hash_are_told_apart(folder, monkeypatch):
-    monkeypatch.setattr("in21k.key_index.hash_strings", lambda keys: np.zeros(len(keys), np.uint64))
-    data = in21k.open(folder)
-    for row in data.samples("val").to_pylist():
-        number = int(row["key"].rpartition("_val")[2])
-        assert data.image_bytes(row["key"]) == jpeg(row["class_index"], number + 1000)
-    with pytest.raises(DatasetError, match="no sample has the key"):
-        data.image("n02084071_val17")
-
-
 @pytest.mark.parametrize("key", ["n02084071_train9999", "", "../x"])
 def test_an_unknown_key_is_one_line(data, key):
-    with pytest.raises(DatasetError, match="no sample has the key"):
+    with pytest.raises(KeyError) as refused:
         data.image(key)
+    assert isinstance(refused.value, DatasetError)
+    assert re.fullmatch(r"\S+: no sample has the key '\S*'; see samples\(\)\['key'\]", str(refused.value))
+
+
+def test_a_split_has_its_own_rows_alone(data):
+    whole = data.samples()
+    assert data.samples("val") == whole.slice(93)
+    assert data.samples("train") == whole.slice(0, 93)
+    with pytest.raises(ValueError, match="no split 'test'; it has train and val"):
+        data.samples("test")
+
+
+def test_a_dataset_is_opened_anew_where_it_is_sent_to(data):
+    key = data.samples("val")["key"][3].as_py()
+    expected = data.image_bytes(key)
+    sent = pickle.dumps(data)
+    assert len(sent) < 1000
+    assert pickle.loads(sent).image_bytes(key) == expected
+
+
+def test_workers_of_a_data_loader_read_images(data):
+    loader = DataLoader(Images(data), batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    assert [image.shape for image in loader] == [(3, 32, 32)] * 3
+
+
+class Images(Dataset):
+    """Someone's own data set over ours."""
+
+    def __init__(self, data):
+        self.data, self.keys = data, data.samples("val")["key"].to_pylist()[:3]
+
+    def __len__(self):
+        return len(self.keys)
+
+    def __getitem__(self, at):
+        return v2.functional.pil_to_tensor(self.data.image(self.keys[at]))
+
+
+def test_whatever_is_printed_is_one_line(data):
+    stream = data.stream(batch_size=16, epochs=2)
+    batch = next(iter(stream))
+    assert repr(data.manifest) == "Manifest(10 classes, 93 train samples in 5 shards, 17 val samples in 2 shards)"
+    assert repr(stream) == "Stream(10 steps of 2 epochs, at step 1, rank 0 of 1)"
+    assert repr(data.stream("val", batch_size=16)) == "Stream(2 steps, at step 0, rank 0 of 1)"
+    assert repr(batch) == "Batch(images uint8 [16, 3, 32, 32], 16 of them valid, epoch 0 from position 0)"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "line"),
+    [
+        ("dgo", KeyError, "no class has the wnid or name 'dgo'; the nearest are 'dog'"),
+        ("n02084072", KeyError, "the nearest are 'n02084071'"),
+        (10, IndexError, "class indices must be in the range 0 to 9"),
+        (-1, IndexError, "-1 in place of a parent says that a root has none"),
+    ],
+)
+def test_a_mistaken_class_is_one_line_with_the_nearest(data, given, error, line):
+    for ask in (data.hierarchy.path, lambda each: data.hierarchy.tree_distance(each, "cat")):
+        with pytest.raises(error) as refused:
+            ask(given)
+        assert isinstance(refused.value, TreeError)
+        assert line in str(refused.value)
+        assert "\n" not in str(refused.value)
 
 
 def test_a_changed_shard_gives_an_error_and_no_other_image(tmp_path):
@@ -191,7 +248,7 @@ def of_any_shape(image):
         ("test", {}, "no split 'test'; it has train and val"),
         ("train", {"batch_size": 0}, "a batch size of 0 is not possible"),
         ("train", {"batch_size": 94}, "more than the 93 training samples"),
-        ("train", {"worker": 2}, "a stream has no option 'worker'"),
+        ("train", {"worker": 2}, "a stream has no option 'worker'; did you mean workers"),
         ("train", {"rank": 2, "world_size": 2}, "rank 2 is not one of 2"),
         ("train", {"augment": True, "transform": noisy}, "not both"),
         ("val", {"augment": True}, "not augmented"),
@@ -206,6 +263,21 @@ def test_what_a_stream_cannot_do_is_one_line(data, split, options, line, tmp_pat
     with pytest.raises((DatasetError, TrainError), match=line) as refused:
         next(iter(data.stream(split, **({"batch_size": 16} | options))))
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_wrong_with_a_stream_is_a_type_error_or_a_value_error(data):
+    with pytest.raises(TypeError, match="did you mean workers"):
+        data.stream(batch_size=16, worker=2)
+    for options in ({"batch_size": 0}, {"batch_size": 16, "rank": 1}):
+        with pytest.raises(ValueError, match="is not"):
+            data.stream(**options)
+
+
+def test_help_and_dir_list_what_is_installed():
+    out = python("import sys; sys.modules['torch'] = None", "import in21k", "help(in21k)", "print(dir(in21k))")
+    assert "open = open_dataset(path" in out
+    assert "Model" not in out.splitlines()[-1]
+    assert "open" in out.splitlines()[-1]
 
 
 def test_nothing_is_written_into_a_dataset(tmp_path):

@@ -44,6 +44,15 @@ def call(command: str, *arguments) -> dict[str, Any]:
     return summary
 
 
+def said(command: str, *arguments) -> list[str]:
+    """Run a command of `in21k-prep` within this process, and return the lines of its summary."""
+    from in21k.prep.cli.main import main
+
+    result = CliRunner().invoke(main, [command, *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.splitlines()
+
+
 def prep(*arguments, before: tuple[str, ...] = (), **options) -> subprocess.CompletedProcess[str]:
     """Run `in21k-prep`, below another program where `before` names one."""
     command = [*before, *PREP, *map(str, arguments)]

@@ -64,7 +64,7 @@ class BatchLabels:
         return _from_arrays, (*arrays, self.skipped, self.epoch, self.start, self.faults, self.named)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Batch:
     """The images of one step on one rank, with their labels."""
 
@@ -73,6 +73,11 @@ class Batch:
 
     Of videos [B F, 3, H, W], the F frames of each one together."""
     labels: BatchLabels
+
+    def __repr__(self) -> str:
+        kind, labels = str(self.images.dtype).removeprefix("torch."), self.labels
+        place = f"epoch {labels.epoch} from position {labels.start}"
+        return f"Batch(images {kind} {list(self.images.shape)}, {int(labels.valid.sum())} of them valid, {place})"
 
     @property
     def skipped(self) -> tuple[str, ...]:

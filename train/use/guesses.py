@@ -36,7 +36,7 @@ class Guess:
     """What the class is, in WordNet's words; None where its taxonomy does not say."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LevelGuesses:
     """The most probable classes of a level."""
 
@@ -45,8 +45,12 @@ class LevelGuesses:
     guesses: tuple[Guess, ...]
     """By descending probability."""
 
+    def __repr__(self) -> str:
+        level = "all levels" if self.level is None else f"level {self.level}"
+        return f"LevelGuesses({level}: {_shown(self.guesses)})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class PathGuess:
     """The best path through the hierarchy, and where on it the answer stops."""
 
@@ -57,13 +61,17 @@ class PathGuess:
     stopped: bool = False
     """Whether the path goes on below the answer."""
 
+    def __repr__(self) -> str:
+        answer = self.answer.name if self.answer else None
+        return f"PathGuess({_shown(self.path)}; answer {answer!r})"
+
     @property
     def answered(self) -> tuple[Guess, ...]:
         """The part of the path down to the answer."""
         return self.path[: self.path.index(self.answer) + 1] if self.answer else ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """A model's prediction for an image, or why the image cannot be read."""
 
@@ -73,6 +81,9 @@ class Prediction:
     """Names of each level's most probable class, where its probability is above `SURE`."""
     path: PathGuess = PathGuess()
     error: str = ""
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.image}: {self.error or self.headline or 'not sure of any class'})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -93,6 +104,10 @@ class Prediction:
     def beside(self) -> tuple[LevelGuesses, ...]:
         """The levels that say more than the path: all where a level has several guesses, or where there is no path."""
         return self.levels if not self.path.path or any(len(level.guesses) > 1 for level in self.levels) else ()
+
+
+def _shown(guesses: tuple[Guess, ...]) -> str:
+    return ", ".join(f"{guess.name} {guess.probability:.2f}" for guess in guesses)
 
 
 class Guesser:

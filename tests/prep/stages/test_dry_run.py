@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import PREP, call, one_line, prep
+from commands import PREP, call, one_line, prep, said
 from dumps import HTML, images_of, make_dump
 
 from in21k.prep.stages.rehearsal import rehearsal
@@ -47,6 +47,52 @@ def test_it_says_in_words_what_is_needed_and_kept(dump, tmp_path):
     again = shlex.split(lines[-1].removeprefix("next: in21k-prep "))
     assert prep(*again).returncode == 0
     assert (tmp_path / "my work" / "resize.json").exists()
+
+
+@pytest.mark.usefixtures("inline")
+def test_on_finished_work_nothing_is_left_and_nothing_is_tried(dump, tmp_path):
+    work, out = tmp_path / "work", tmp_path / "out"
+    call("run", dump, work, out, *OPTIONS)
+    found = call("run", dump, work, out, *OPTIONS, "--dry-run")
+    assert (found["stages_done"], found["stages_left"]) == (["filter", "split", "resize", "shard"], [])
+    assert (found["needed_bytes"], found["images_left"], found["images_sampled"], found["resize_seconds"]) == (0,) * 4
+    lines = said("run", dump, work, out, *OPTIONS, "--dry-run")
+    assert lines[0] == f"run: nothing is left to do: {out} is finished"
+    assert lines[-1] == f"next: in21k-prep verify {out}"
+    assert not [line for line in lines if "tried" in line]
+
+
+@pytest.mark.usefixtures("inline")
+def test_on_resized_work_only_the_dataset_is_left(dump, tmp_path):
+    work, out = tmp_path / "work", tmp_path / "out"
+    made = call("run", dump, work, out, *OPTIONS)
+    shutil.rmtree(out)
+    found = call("run", dump, work, out, *OPTIONS, "--dry-run")
+    assert (found["stages_left"], found["work_bytes"], found["images_sampled"]) == (["shard"], 0, 0)
+    assert found["needed_bytes"] == pytest.approx(made["bytes"], rel=0.25)
+    lines = said("run", dump, work, out, *OPTIONS, "--dry-run")
+    assert re.fullmatch(r"run: needs [\d.]+ kB, [\d.]+ GB free; nothing was written", lines[0])
+    assert lines[1:3] == ["  done    filter, split, resize", "  left    shard"]
+
+
+@pytest.mark.usefixtures("inline")
+def test_half_resized_work_needs_the_other_half(dump, tmp_path):
+    work, out = tmp_path / "work", tmp_path / "out"
+    whole = call("run", dump, work, out, *OPTIONS, "--dry-run")
+    call("run", dump, work, out, *OPTIONS)
+    shutil.rmtree(out)
+    for gone in (work / "resize.json", work / "parts" / "part-00001.parquet"):
+        gone.unlink()
+    found = call("run", dump, work, out, *OPTIONS, "--dry-run")
+    assert (found["stages_done"], found["stages_left"]) == (["filter", "split"], ["resize", "shard"])
+    assert 0 < found["images_left"] < whole["images_left"] == 60
+    assert found["work_bytes"] / whole["work_bytes"] == pytest.approx(found["images_left"] / 60, rel=0.01)
+    assert found["output_bytes"] == pytest.approx(whole["output_bytes"], rel=0.01)
+    lines = said("run", dump, work, out, *OPTIONS, "--dry-run")
+    assert lines[1:3] == [
+        f"  done    filter, split, and of resize {60 - found['images_left']} images",
+        "  left    resize, shard",
+    ]
 
 
 def test_its_numbers_are_json(dump, tmp_path):
