@@ -5,16 +5,20 @@ import hashlib
 import html
 import json
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from in21k.tree.explorer_data import Census, Measure, Overlay, Picture, census_json
+from in21k.tree.explorer_data import Census, IntArray, Measure, Overlay, Picture, census_json
+from in21k.tree.explorer_packing import Columns, packed, packed_labels, packed_texts
 from in21k.tree.glosses import glosses_of
 
+_UNREAD = re.compile(r"^ +(//.*\n)?|^//.*\n", re.MULTILINE)
+"""Indentation and comments: an eighth of the script."""
 _PLACEHOLDER = re.compile(r"\{\{([a-z]+)\}\}")
 
 SCRIPTS = (
@@ -35,8 +39,11 @@ SCRIPTS = (
     "plots",
     "csv",
     "tools",
+    "help",
     "tables",
+    "first",
     "run",
+    "unpack",
     "start",
 )
 """The files of the page's script, `explorer-NAME.js`, in the order in which they are joined."""
@@ -69,15 +76,17 @@ def explorer_page(
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     data = _columns(table)
     every = [*(overlay.measures if overlay else ()), *measures]
-    data["measures"] = [measure.to_json(len(table)) for measure in every]
-    data["census"] = census_json(census) if census else None
+    columns = Columns()
+    data["measures"] = [measure.to_json(len(table), columns) for measure in every]
+    data["columns"] = columns.packed
+    data["census"] = census_json(census, _images(table)) if census else None
     data["overlay"] = overlay.to_json() if overlay else None
     content = {
         "policy": policy,
         "title": html.escape(title),
         "style": style,
         "script": script,
-        "data": _compressed(data),
+        "data": packed(data),
         "thumbnails": _json(_pictures([pictures or {}, overlay.pictures if overlay else {}])),
     }
     return _PLACEHOLDER.sub(lambda match: content[match[1]], _packaged("explorer.html"))
@@ -85,7 +94,8 @@ def explorer_page(
 
 def _script() -> str:
     """Return the page's whole script, in a scope of its own."""
-    return '(() => {\n"use strict";\n' + "".join(_packaged(f"explorer-{name}.js") for name in SCRIPTS) + "})();\n"
+    joined = "".join(_packaged(f"explorer-{name}.js") for name in SCRIPTS)
+    return '(() => {\n"use strict";\n' + _UNREAD.sub("", joined) + "})();\n"
 
 
 def _columns(table: pa.Table) -> dict[str, Any]:
@@ -102,19 +112,27 @@ def _columns(table: pa.Table) -> dict[str, Any]:
     return {
         "source": metadata.get("in21k.source", ""),
         "rule": metadata.get("in21k.parents", ""),
-        "wnids": columns["wnid"],
-        "names": columns["name"],
-        "lemmas": [
-            [word for word in words if word != name]
-            for words, name in zip(columns["lemmas"], columns["name"], strict=True)
-        ],
-        "glosses": [gloss or "" for gloss in glosses] if any(glosses) else None,
+        "wnids": packed_labels(columns["wnid"]),
+        "names": packed_texts(columns["name"]),
+        "lemmas": packed_texts([*map(_other_words, columns["lemmas"], columns["name"])]),
+        "glosses": packed_texts([gloss or "" for gloss in glosses]) if any(glosses) else None,
         "parents": columns["parent_index"],
         "train": columns["images_train"],
         "val": columns["images_val"],
         "active": [by_level[level][0] for level in sorted(by_level)],
         "weights": [by_level[level][1] for level in sorted(by_level)],
     }
+
+
+def _other_words(words: Sequence[str], name: str) -> str:
+    """Return the lemmas of a class that are not its name, with tabs between them."""
+    return "\t".join(re.sub(r"\s", " ", word) for word in words if word != name)
+
+
+def _images(table: pa.Table) -> IntArray:
+    """Return int64 [C], the images of each class."""
+    counts: IntArray = pc.add(table["images_train"], table["images_val"]).to_numpy().astype(np.int64)
+    return counts
 
 
 def _pictures(groups: Sequence[Mapping[int, Sequence[Picture]]]) -> dict[str, Any]:
@@ -133,11 +151,6 @@ def _pictures(groups: Sequence[Mapping[int, Sequence[Picture]]]) -> dict[str, An
         {str(index): [record(picture) for picture in group[index]] for index in sorted(group)} for group in groups
     )
     return {"shards": [[*shard] for shard in shards], "classes": classes, "judged": judged}
-
-
-def _compressed(value: Any) -> str:
-    """Return JSON, deflated and in base64."""
-    return _base64(zlib.compress(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), 9))
 
 
 def _json(value: Any) -> str:

@@ -9,12 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from in21k.tree.errors import TreeError
+from in21k.tree.explorer_packing import (
+    Columns,
+    packed_labels,
+    packed_numbers,
+    packed_pairs,
+    packed_shares,
+    packed_texts,
+    steps_of,
+)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-_DIGITS = 5
-"""Significant digits of a share or a number in the page."""
 
 
 class MeasureKind(StrEnum):
@@ -51,8 +57,8 @@ class Measure:
     weights: FloatArray | None = None
     """float64 [C]: what a class counts in a subtree's mean, such as its val images; one each by default."""
 
-    def to_json(self, classes: int) -> dict[str, Any]:
-        """Return what the page's script reads.
+    def to_json(self, classes: int, columns: Columns) -> dict[str, Any]:
+        """Return what the page's script reads; weights are put among the columns.
 
         Raises:
             TreeError: there is not a value per class.
@@ -61,10 +67,8 @@ class Measure:
             if column is not None and column.shape != (classes,):
                 raise TreeError(f"measure {self.name!r} has {column.shape} values for {classes} classes")
         record: dict[str, Any] = {"name": self.name, "kind": self.kind, "help": self.help, "better": self.better}
-        record["values"] = numbers(self.values)
-        if self.weights is not None:
-            record["weights"] = numbers(self.weights)
-        return record
+        record["values"] = (packed_shares if self.kind is MeasureKind.SHARE else packed_numbers)(self.values)
+        return record if self.weights is None else record | {"weights": columns.add(self.weights)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class Overlay:
     """What is stated about the model, in this order."""
     lists: Sequence[RankedClasses] = ()
     pairs: Sequence[ConfusedPair] = ()
-    """The most frequent ones first."""
+    """The page shows the most frequent ones first."""
     pictures: Mapping[int, Sequence[Picture]] = field(default_factory=dict)
     """By true class; right ones have it as their guess."""
 
@@ -154,36 +158,34 @@ class Overlay:
                 {"title": ranked.title, "help": ranked.help, "measure": ranked.measure, "classes": [*ranked.classes]}
                 for ranked in self.lists
             ],
-            "pairs": [[pair.truth, pair.guess, pair.images] for pair in self.pairs],
+            "pairs": packed_pairs([(pair.truth, pair.guess, pair.images) for pair in self.pairs]),
         }
 
 
-def census_json(census: Census) -> dict[str, Any]:
-    """Return what the page's script reads of a census."""
+def census_json(census: Census, images: IntArray) -> dict[str, Any]:
+    """Return what the page's script reads of a census.
+
+    Args:
+        census: of C classes.
+        images: int64 [C]: the images that the dataset has of each; most of a class's files are among them.
+    """
+    dropped = sorted(census.dropped, key=lambda each: each.wnid)
+    reasons = sorted({each.reason for each in dropped})
     return {
         "min": census.min_images,
-        "kept": census.kept.tolist(),
-        "dropped": _columns(sorted(census.dropped, key=lambda each: (-each.files, each.wnid))),
-        "rejects": [
-            [stage, reason, count, [[int(index), int(number)] for index, number in sorted(classes.items())]]
-            for stage, reason, count, classes in census.rejects
-        ],
+        "kept": np.where(census.kept < 0, -1 - images, census.kept - images).tolist(),
+        "dropped": {
+            "wnids": packed_labels([each.wnid for each in dropped]),
+            "names": packed_texts([each.name for each in dropped]),
+            "files": [each.files for each in dropped],
+            "reasons": [reasons.index(each.reason) for each in dropped],
+        },
+        "reasons": reasons,
+        "rejects": [[stage, reason, count, *_sparse(classes)] for stage, reason, count, classes in census.rejects],
     }
 
 
-def _columns(dropped: Sequence[DroppedClass]) -> dict[str, list[Any]]:
-    return {
-        "wnids": [each.wnid for each in dropped],
-        "names": [each.name for each in dropped],
-        "files": [each.files for each in dropped],
-        "reasons": [each.reason for each in dropped],
-    }
-
-
-def numbers(values: FloatArray) -> list[float | int | None]:
-    """Return numbers as JSON has them: short, and null where there is none."""
-    return [_number(value) if np.isfinite(value) else None for value in values.tolist()]
-
-
-def _number(value: float) -> float | int:
-    return int(value) if value == int(value) else float(f"{value:.{_DIGITS}g}")
+def _sparse(classes: Mapping[int, int]) -> tuple[list[int], list[int]]:
+    """Return which classes have some, each as what it is above the one before, and how many."""
+    indices = sorted(map(int, classes))
+    return steps_of(indices), [int(classes[index]) for index in indices]

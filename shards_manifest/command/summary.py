@@ -61,6 +61,8 @@ def print_summary(
     for line in summary_lines(command, summary, head=head, width=terminal_width()):
         print(line)
     print_next(then)
+    if page := summary.get("page"):  # the last line, so that it is found under a long summary
+        print(f"{'  or' if then else 'next'}: open {command_line(page)} in a browser")
 
 
 def print_next(then: Sequence[Sequence[object]]) -> None:

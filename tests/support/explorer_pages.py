@@ -6,6 +6,7 @@ import json
 import re
 import zlib
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from in21k.tree.class_names import edge_class_names
 from in21k.tree.edges import edge_hierarchy, edges_of
 from in21k.tree.explorer import explorer_page
 from in21k.tree.explorer_data import Better, Census, DroppedClass, Measure, MeasureKind, Overlay, Picture
+from in21k.tree.explorer_packing import SHARE_STEPS
 from in21k.tree.parents import ParentRule
 from in21k.tree.table import hierarchy_table, named_table, wordnet_hierarchy
 
@@ -38,8 +40,45 @@ READY = "document.documentElement.dataset.ready === 'all'"
 
 
 def data_of(page: str) -> dict[str, Any]:
-    """Return the data that a page holds for its script."""
-    return json.loads(zlib.decompress(base64.b64decode(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])))
+    """Return the data that a page holds for its script, as the script restores them."""
+    held = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1].replace(",", "<")
+    data = json.loads(zlib.decompress(base64.b85decode(held)))
+    for name in ("wnids", "names", "glosses"):
+        data[name] = _texts(data[name])
+    data["lemmas"] = [words.split("\t") if words else [] for words in _texts(data["lemmas"])]
+    for measure in data["measures"]:
+        if measure["kind"] == MeasureKind.SHARE:
+            measure["values"] = [None if steps is None else steps / SHARE_STEPS for steps in measure["values"]]
+        if "weights" in measure:
+            measure["weights"] = data["columns"][measure["weights"]]
+    if data["census"]:
+        _restore(data["census"], [train + val for train, val in zip(data["train"], data["val"], strict=True)])
+    if data["overlay"]:
+        truths, guesses, images = data["overlay"]["pairs"].values()
+        pairs = zip(accumulate(truths), guesses, images, strict=True)
+        data["overlay"]["pairs"] = sorted(
+            ([at, at + more, count] for at, more, count in pairs), key=lambda row: -row[2]
+        )
+    return data
+
+
+def _texts(held: Any) -> Any:
+    if isinstance(held, str):
+        return held.split("\n")
+    return [f"n{offset:08d}" for offset in accumulate(held)] if held and isinstance(held[0], int) else held
+
+
+def _restore(census: dict[str, Any], images: list[int]) -> None:
+    """Restore a census where it is."""
+    dropped = census["dropped"]
+    dropped["wnids"], dropped["names"] = _texts(dropped["wnids"]), _texts(dropped["names"])
+    dropped["reasons"] = [census["reasons"][at] for at in dropped["reasons"]]
+    order = sorted(range(len(dropped["wnids"])), key=lambda at: (-dropped["files"][at], dropped["wnids"][at]))
+    census["dropped"] = {name: [column[at] for at in order] for name, column in dropped.items()}
+    census["kept"] = [count + more for count, more in zip(images, census["kept"], strict=True)]
+    census["rejects"] = [
+        [*row, [*zip(accumulate(steps), counts, strict=True)]] for *row, steps, counts in census["rejects"]
+    ]
 
 
 def pictures_of(page: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_a_page_of_another_taxonomy_searches_labels_and_names_its_source(show):
     shown = "[document.querySelector('#search').placeholder, document.querySelector('#summary').textContent]"
     assert show("few").evaluate(shown) == [
         "Search by name or label",
-        "4 classes \u00b7 2 levels \u00b7 e.csv \u00b7 parents: first",
+        "4 classes \u00b7 2 levels \u00b7 e.csv",
     ]
     assert show().evaluate(shown)[0] == "Search by name or wnid"
 

@@ -70,6 +70,21 @@ def test_a_class_with_nothing_shown_below_it_does_not_open(show):
     assert (opens["dog"], opens["swan"], opens["Samoyed"]) == ("true", None, None)
 
 
+def test_under_a_filter_a_count_says_how_many_of_all_are_shown(show, pages):
+    page = show(address="#?levels=4&sort=classes")
+    counts = page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('#tree [role=treeitem]')]"
+        ".map(row => [row.querySelector('.name').textContent, row.querySelector('.count').textContent]))"
+    )
+    rows = pages["table"].select(["name", "level", "path_names", "descendants"]).to_pylist()
+    for name in ("animal", "plant"):
+        below = [row for row in rows if row["path_names"].split(" > ")[0] == name]
+        matching = sum(row["level"] == 4 for row in below)
+        assert counts[name] == f"{matching:,} of {len(below):,}"
+    assert page.evaluate("document.getElementById('column').textContent") == "classes, shown of all"
+    assert page.evaluate("document.querySelector('.card .hint').textContent").startswith(counts["artifact"].split()[0])
+
+
 def test_what_is_shown_is_saved_as_csv(show, pages):
     page = show(address="#?has=rejected&flat=1&sort=rejected")
     rows = saved(page)

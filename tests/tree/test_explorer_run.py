@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from browser import CHROMIUM
-from explorer_pages import READY, TITLE, picture
+from explorer_pages import NAMES, READY, TITLE, picture
 
 from in21k.tree.class_names import edge_class_names
 from in21k.tree.edges import edge_hierarchy, edges_of
@@ -72,6 +72,27 @@ def opened(browser, url):
     yield at
     browser.look(1280, 800, "light")
     assert browser.problems == []
+
+
+def test_the_page_opens_with_the_classes_that_fail_and_the_wrong_images_sorted_and_colored_by_accuracy(opened):
+    page = opened()
+    rows = "[...document.querySelectorAll('.first tbody tr')].map(row => row.innerText.replaceAll('\\t', ' | '))"
+    assert page.evaluate(rows)[:3] == [
+        f"{HOSTILE} | 0.0 % of 2 | cat 2×",
+        f"car | 0.0 % of 1 | {HOSTILE} 1×",
+        "cat | 25.0 % of 4 | dog 3×",
+    ]
+    wrong = "[...document.querySelectorAll('.first .thumb')].map(each => each.getAttribute('aria-label'))"
+    assert page.evaluate(wrong) == ["cat, taken for dog, 90.0 %"]
+    assert page.evaluate("document.querySelector('.first p').textContent").endswith(
+        "45.5 % top-1 accuracy on 11 val images."
+    )
+    shown = "['sort', 'column'].map(id => document.getElementById(id)).map(each => each.value ?? each.textContent)"
+    assert page.evaluate(shown) == ["top-1-accuracy", "top-1 accuracy, with those below"]
+    assert page.evaluate(NAMES) == ["thing", "animal"]
+    assert page.evaluate("document.querySelector('[aria-label=\"Color of the map\"]').value") == "top-1-accuracy"
+    page.evaluate("document.querySelector('.first .thumb').click()")
+    page.wait_for("document.getElementById('sample').open")
 
 
 def test_the_view_says_how_good_the_model_is_and_what_it_confuses(opened):

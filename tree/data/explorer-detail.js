@@ -2,7 +2,7 @@
 const MAX_CHILDREN = 120,
   MAX_SAMPLES = 12;
 
-const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, sections, map, dropped }) => {
+const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, sections, intros, map, dropped }) => {
   const head = byId("head"),
     rest = byId("rest"),
     mapSlot = byId("map-slot");
@@ -131,7 +131,7 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       "a",
       { class: "card", href },
       source ? element("img", { src: source, alt: "", loading: "lazy" }) : null,
-      element("span", { class: "card-text" }, span("name", name), span("hint", note)),
+      element("span", { class: "card-text" }, span("name", name), element("span", { class: "hint" }, ...note)),
     );
   const drawAll = (unknown, found) => {
     const lost = unknown ? [`There is no class ${unknown} here.`, ...dropped(unknown)].join(" ") : "";
@@ -139,42 +139,48 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
     head.replaceChildren(
       element("h2", { tabindex: "-1", id: "class-name" }, "All classes"),
       element("p", { class: "hint" }, text),
+      ...(found || lost ? [] : intros.map((draw) => draw())),
     );
     mapSlot.hidden = false;
-    const by = measureOf("images") ?? measureOf("classes"),
+    const by = firstOf(measures),
       isFolded = lonely.length > FEW && roots.length > lonely.length;
     const few = roots
       .filter((i) => (!isFolded || children[i].length) && (!found || found.shown[i]))
-      .sort((a, b) => by.total[b] - by.total[a] || model.byName(a, b))
+      .sort(inOrder(model, by.of(found), by.better === "high" ? 1 : -1))
       .slice(0, MAX_CHILDREN);
-    const note = (i) => {
-      const classes = below[i] ? plural(below[i] + 1, "class", "classes") : "",
-        count = hasImages ? measureOf("images").total[i] : 0;
-      return [classes, hasImages ? `${short(count)} ${count === 1 ? "image" : "images"}` : ""]
-        .filter(Boolean)
-        .join(" · ");
+    // Under a filter, each count says how many of all are shown.
+    const counted = (id, i, one, more) => {
+      const { of, total } = measureOf(id);
+      if (found) return `${short(of(found)[i])} of ${short(total[i])} ${more}`;
+      return `${short(total[i])} ${total[i] === 1 ? one : more}`;
     };
+    const note = (i) =>
+      [
+        below[i] ? counted("classes", i, "class", "classes") : "",
+        hasImages ? counted("images", i, "image", "images") : "",
+        by.kind === "count" || Number.isNaN(by.total[i]) ? "" : by.text(by.of(found)[i]),
+      ]
+        .filter(Boolean)
+        .flatMap((text, at) => [at ? " · " : "", span("piece", text)]);
     const cards = few.map((i) => card(hrefOf({ at: i }), names[i], note(i), samples.first(i)));
     if (isFolded && !found) {
       cards.push(
         card(
           hrefOf({ kind: "lonely", flat: true }),
           `${number.format(lonely.length)} classes without parent or children`,
-          "as a list",
+          ["as a list"],
           samples.first(lonely[0]),
         ),
       );
     }
-    const keys = [
-      ["/", "searches"],
-      ["↑ ↓ → ←", "move in tree and map"],
-      ["Enter", "opens"],
-      ["Backspace", "goes up in the map"],
-    ];
+    const [one, more] = model.depth ? ["root", "roots"] : ["class", "classes"];
+    const heading = found
+      ? `${more[0].toUpperCase()}${more.slice(1)} of what is shown`
+      : plural(roots.length, one, more);
     rest.replaceChildren(
-      element("h3", {}, found ? "Roots of what is shown" : plural(roots.length, "root", "roots")),
+      element("h3", {}, heading, by.better === "neither" ? "" : span("hint", `, worst ${by.name} first`)),
       element("div", { class: "cards" }, ...cards),
-      element("p", { class: "hint keys" }, ...keys.flatMap(([key, what]) => [element("kbd", {}, key), ` ${what}  `])),
+      found && !few.length ? element("p", { class: "hint" }, "No class passes the filter.") : "",
     );
   };
   // Another class is shown from its top on; one that was opened from the map, with the map where it was.

@@ -28,7 +28,7 @@ const short = (value) => {
   if (value >= 1e4) return `${rounded(value / 1e3)}k`;
   return number.format(Math.abs(value) < 10 ? rounded(value) : Math.round(value));
 };
-const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 2 : 1)} %`;
+const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.01 ? 2 : 1)} %`;
 const labelOfOption = (select) => select.options[select.selectedIndex]?.textContent ?? "";
 const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -3,7 +3,7 @@ const HEADER = 20;
 const DEEP = 44; // from this height on, a rectangle with others inside has its name on top
 const TALL_ENOUGH = 54; // and from this one on, a picture leaves room for a name
 
-// `scene` says what is drawn: { parts, placed, scale, measure, partsOf, noted }; it is drawn anew as pictures come in.
+// `scene` says what is drawn: { parts, placed, scale, own, tint, partsOf, noted }; it is drawn anew as pictures come in.
 const makePainter = ({ canvas, model, pictureOf }) => {
   const decoded = new Map();
   let scene = null;
@@ -60,9 +60,9 @@ const makePainter = ({ canvas, model, pictureOf }) => {
   };
   const within = (part, box, depth) => {
     if (box.w < 0.7 || box.h < 0.7) return;
-    const { measure, scale } = scene;
+    const { own, tint, scale } = scene;
     const hasInside = !part.self && model.children[part.at].length > 0;
-    const rgb = scale.of((part.self ? measure.own : measure.tint)[part.at]);
+    const rgb = scale.of((part.self ? own : tint)[part.at]);
     fill(box, rgb);
     if (hasInside) inside(part, box, depth + 1);
     else scene.noted(part, box);

@@ -49,7 +49,7 @@ const inkOn = (rgb) => {
   const [r, g, b] = rgb.map((value) =>
     value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4,
   );
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#000000" : "#ffffff";
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff";
 };
 
 // A text as far as it fits, in a width as `measure` measures it.
@@ -77,5 +77,7 @@ const makeScale = (measure, level) => {
     Number.isNaN(value) ? none : blend(stops, (bend(value) - bend(low)) / (bend(high) - bend(low)));
   const gradient = `linear-gradient(to right, ${stops.map(css).join(", ")})`;
   const text = measure.kind === "count" ? (value) => short(value) : measure.text;
-  return { of, low: text(low), high: text(high) + (high < at(1) ? "+" : ""), gradient };
+  const hasNone = values.length < measure.tint.length;
+  const ends = { low: (low > at(0) ? "≤ " : "") + text(low), high: (high < at(1) ? "≥ " : "") + text(high) };
+  return { of, ...ends, gradient, none: hasNone ? css(none) : "" };
 };

@@ -10,7 +10,7 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
   const stage = element("div", { class: "stage" }, canvas, tiles, tip);
   const area = element("select", { "aria-label": "Area of the map" }),
     tint = element("select", { "aria-label": "Color of the map" });
-  const legend = element("span", { class: "legend" });
+  const legend = element("span", { class: "legend", role: "img" });
   const root = element(
     "div",
     { class: "map" },
@@ -36,13 +36,10 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
   const painter = makePainter({ canvas, model, pictureOf });
 
   const areaId = () => measureOf(wanted.area)?.id ?? (measureOf("images") ? "images" : "classes");
-  const ownTint = () => measures.find(({ name }) => name === data.overlay?.measures[0])?.id;
   const tintId = () =>
-    measureOf(wanted.color)?.id ?? ownTint() ?? (model.depth || !measureOf("images") ? "level" : "images");
-  const areas = () => {
-    const { own, total } = measureOf(areaId());
-    return found ? model.sums(own.map((value, i) => (found.matches[i] ? value : 0))) : total;
-  };
+    measureOf(wanted.color)?.id ??
+    (data.overlay?.measures.length ? firstOf(measures).id : model.depth || !measureOf("images") ? "level" : "images");
+  const areas = () => measureOf(areaId()).of(found);
   const ownArea = (i) => (found && !found.matches[i] ? 0 : measureOf(areaId()).own[i] || 0);
 
   // The tiles of a class: its children by area, at the top level with the childless roots as one, and the class itself.
@@ -73,6 +70,7 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
     const areasOfParts = parts.map((part) => part.area);
     const placed = squarify(areasOfParts, { x: 0, y: 0, w: stage.clientWidth, h: stage.clientHeight });
     paint(parts, placed, scale);
+    hideTip();
     tiles.replaceChildren(...parts.map((part, at) => drawTile(part, placed[at], inkOn(shadeOf(part, scale)))));
     const name = state.at < 0 ? "all classes" : model.names[state.at];
     const count = plural(parts.length, "tile", "tiles");
@@ -93,19 +91,25 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
   };
   const shadeOf = (part, scale) => {
     const measure = measureOf(tintId());
-    return scale.of(part.at < 0 ? NaN : (part.self ? measure.own : measure.tint)[part.at]);
+    return scale.of(part.at < 0 ? NaN : (part.self ? measure.own : measure.tintOf(found))[part.at]);
   };
   const paint = (parts, placed, scale) => {
     boxes = [];
     const noted = (part, box) => boxes.push({ ...box, part });
     const shades = parts.map((part) => shadeOf(part, scale));
     const { clientWidth: w, clientHeight: h } = stage;
-    painter.paint({ w, h, parts, placed, shades, scale, measure: measureOf(tintId()), partsOf, noted });
+    const { own, tintOf } = measureOf(tintId());
+    painter.paint({ w, h, parts, placed, shades, scale, own, tint: tintOf(found), partsOf, noted });
   };
-  const drawLegend = ({ low, high, gradient }) => {
-    const bar = span("gradient", "");
+  const drawLegend = ({ low, high, gradient, none }) => {
+    const { kind, id, name } = measureOf(tintId());
+    const bar = span("gradient", ""),
+      gray = span("gradient none", "");
     bar.style.background = gradient;
-    legend.replaceChildren(span("", low), bar, span("", high));
+    gray.style.background = none;
+    const ends = [id === "level" ? `level ${low}` : low, kind === "count" ? `${high} ${name} per class` : high];
+    legend.replaceChildren(span("", ends[0]), bar, span("", ends[1]), ...(none ? [gray, span("", "no value")] : []));
+    legend.setAttribute("aria-label", `The colors say ${name}, from ${ends.join(" to ")}`);
   };
 
   // A child's tile grows to the whole map.
@@ -135,12 +139,13 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
   const saidOf = (part) => {
     const by = measureOf(areaId()),
       shade = measureOf(tintId());
-    const said = [labelOf(part), `${by.text(part.area)} ${by.name}`];
+    const whole = part.at >= 0 && found ? ` of ${by.text((part.self ? by.own : by.total)[part.at])}` : "";
+    const said = [labelOf(part), `${by.text(part.area)}${whole} ${by.name}`];
     if (part.at >= 0 && !part.self && model.below[part.at] && by.id !== "classes") {
       said.push(plural(model.below[part.at] + 1, "class", "classes"));
     }
     if (part.at >= 0 && shade.id !== by.id)
-      said.push(`${shade.name} ${shade.text((part.self ? shade.own : shade.total)[part.at])}`);
+      said.push(`${shade.name} ${shade.text((part.self ? shade.own : shade.of(found))[part.at])}`);
     return said.join(", ");
   };
   const linkOf = (part) => {
@@ -164,9 +169,16 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
     if (box.w > (picture ? 54 : 34) && box.h > (picture ? 40 : 16)) tile.append(tileName(text, picture, box));
     tile.style.color = ink;
     place(tile, box);
-    tile.addEventListener("click", () => {
-      from = { at: part.at, box };
+    tile.addEventListener("click", (event) => {
+      if (isTouch && !tile.textContent && tipped !== part) {
+        event.preventDefault(); // the first tap says what a tile without a name is, the second one opens it
+        showTip(part, box.x + box.w / 2, box.y + box.h / 2);
+      } else from = { at: part.at, box };
     });
+    tile.addEventListener("focus", () => {
+      if (tile.matches(":focus-visible")) showTip(part, box.x + box.w / 2, box.y + box.h - 16);
+    });
+    tile.addEventListener("blur", hideTip);
     return tile;
   };
   const tileName = (text, picture, box) => {
@@ -179,20 +191,35 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
     Object.assign(tile.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
   };
 
+  // What a tile is, beside the pointer or below the tile that has the focus.
+  let tipped = null,
+    isTouch = false;
+  const hideTip = () => {
+    tip.hidden = true;
+    tipped = null;
+  };
+  const showTip = (part, x, y) => {
+    const { clientWidth: w, clientHeight: h } = stage;
+    tip.hidden = false;
+    tipped = part;
+    tip.textContent = saidOf(part);
+    tip.style.left = `${Math.max(0, Math.min(x + 14, w - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${Math.max(0, y + 22 + tip.offsetHeight > h ? y - tip.offsetHeight - 8 : y + 18)}px`;
+  };
+  stage.addEventListener("pointerdown", ({ pointerType }) => {
+    isTouch = pointerType === "touch";
+  });
   stage.addEventListener("pointermove", (event) => {
     if (event.pointerType === "touch") return;
     const edge = stage.getBoundingClientRect(),
       x = event.clientX - edge.x,
       y = event.clientY - edge.y;
     const under = boxes.findLast((box) => x >= box.x && y >= box.y && x < box.x + box.w && y < box.y + box.h);
-    tip.hidden = !under;
-    if (!under) return;
-    tip.textContent = saidOf(under.part);
-    tip.style.left = `${Math.max(0, Math.min(x + 14, edge.width - tip.offsetWidth - 4))}px`;
-    tip.style.top = `${y + 22 + tip.offsetHeight > edge.height ? y - tip.offsetHeight - 8 : y + 18}px`;
+    if (under) showTip(under.part, x, y);
+    else hideTip();
   });
-  stage.addEventListener("pointerleave", () => {
-    tip.hidden = true;
+  stage.addEventListener("pointerleave", ({ pointerType }) => {
+    if (pointerType !== "touch") hideTip();
   });
   const nearest = (tile, [right, down]) => {
     const middle = (each) => [each.offsetLeft + each.offsetWidth / 2, each.offsetTop + each.offsetHeight / 2];
@@ -212,6 +239,7 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
   };
   const arrows = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
   tiles.addEventListener("keydown", (event) => {
+    isTouch = false;
     if (event.key in arrows) {
       const to = nearest(event.target, arrows[event.key]);
       if (to) {

@@ -6,18 +6,40 @@ const makeMeasures = (data, model) => {
   const known = [];
   const add = (id, name, kind, own, more = {}) => {
     const weights = more.weights ?? new Float64Array(size).fill(1);
-    const counted = own.map((value, i) => (Number.isNaN(value) ? 0 : weights[i]));
-    let total = kind === "count" ? sums(own) : null;
-    if (!total) {
-      const whole = sums(own.map((value, i) => value * counted[i])),
-        by = sums(counted);
-      total = whole.map((value, i) => (by[i] ? value / by[i] : NaN));
-    }
+    // What the subtrees have: of all classes, or of those that match a filter.
+    const totals = (matches) => {
+      const some = own.map((value, i) => (matches && !matches[i] ? NaN : value));
+      if (kind === "count") return sums(some);
+      const whole = sums(some.map((value, i) => value * weights[i])),
+        by = sums(some.map((value, i) => (Number.isNaN(value) ? NaN : weights[i])));
+      return whole.map((value, i) => (by[i] ? value / by[i] : NaN));
+    };
+    const total = totals(null);
     const measure = { id, name, kind, own, total, help: "", better: "neither", hidden: false, ...more };
     if (kind === "count" && measure.better === "low" && !measure.reason) measure.flag ??= `has ${name}`;
     measure.text = (value) => (Number.isNaN(value) || value === undefined ? "–" : TEXTS[kind](value));
     // What colors a class on the map: the mean of the classes of a subtree where the measure counts something.
     measure.tint = kind === "count" ? total.map((value, i) => value / (below[i] + 1)) : total;
+    // Of all classes: counts their sum, others their mean.
+    const sumOf = (values) => values.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0);
+    measure.whole =
+      kind === "count"
+        ? sumOf(own)
+        : sumOf(own.map((value, i) => value * weights[i])) /
+          sumOf(own.map((value, i) => (Number.isNaN(value) ? 0 : weights[i])));
+    // What subtrees have and how they are colored where a filter leaves some of their classes, which is kept.
+    let filtered = null,
+      left = null;
+    const under = (found) => {
+      if (filtered !== found) {
+        const total = id === "level" ? own : totals(found.matches),
+          shown = kind === "count" ? sums(found.matches) : null;
+        [filtered, left] = [found, { total, tint: shown ? total.map((value, i) => value / shown[i]) : total }];
+      }
+      return left;
+    };
+    measure.of = (found) => (found ? under(found).total : measure.total);
+    measure.tintOf = (found) => (found ? under(found).tint : measure.tint);
     known.push(measure);
     return measure;
   };
@@ -53,6 +75,20 @@ const makeMeasures = (data, model) => {
   addRejects(data.census, images, (name, kind, own, more) => add(slug(name), name, kind, own, more));
   return known;
 };
+
+// The measure that the page opens with: what a model does, else images, else classes.
+const firstOf = (measures) => {
+  const named = [data.overlay?.measures[0], "images", "classes"];
+  return named.map((name) => measures.find((measure) => measure.name === name)).find(Boolean);
+};
+
+// Sorts by values, upward (1) or downward (-1); classes without one come last, equal ones by name.
+const inOrder =
+  ({ byName }, values, sign) =>
+  (a, b) => {
+    const missing = Number.isNaN(values[a]) - Number.isNaN(values[b]);
+    return missing || (Number.isNaN(values[a]) ? 0 : sign * (values[a] - values[b])) || byName(a, b);
+  };
 
 // What a dump's rejects say of each class: all of them, those by reason, and their share.
 const addRejects = (census, images, add) => {

@@ -1,6 +1,6 @@
 // The tree, and the flat list of the same classes. Only the rows in sight are in the page, however many classes
 // there are.
-const makeRows = ({ model, measureOf, select, leave }) => {
+const makeRows = ({ model, measures, measureOf, select, leave }) => {
   const { children, roots, parents, levels, names, wnids } = model;
   const tree = byId("tree"),
     sheet = byId("rows");
@@ -14,21 +14,24 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     drawn = "";
   const height = () => (matchMedia("(pointer: coarse), (max-width: 760px)").matches ? 42 : 28);
 
-  const measure = () => measureOf(wanted.sort) ?? measureOf("images") ?? measureOf("classes");
+  const measure = () => measureOf(wanted.sort) ?? firstOf(measures);
+  const isOwn = (by) => wanted.flat && by.id !== "classes";
   const valueOf = (i) => {
     const by = measure();
-    return wanted.flat && by.id !== "classes" ? by.own[i] : by.total[i];
+    return (isOwn(by) ? by.own : by.of(found))[i];
+  };
+  // Under a filter, a count says of how many: what stands above the classes shown has others, too.
+  const textOf = (i) => {
+    const by = measure(),
+      text = by.text(valueOf(i));
+    return found && by.kind === "count" && !isOwn(by) ? `${text} of ${by.text(by.total[i])}` : text;
   };
   // The largest first, or the worst; classes without a value come last. The button turns it around.
   const order = () => {
     const { better } = measure(),
       sign = (better === "high" ? 1 : -1) * (wanted.turned ? -1 : 1);
     if (wanted.sort === "name") return wanted.turned ? (a, b) => model.byName(b, a) : model.byName;
-    return (a, b) => {
-      const [left, right] = [valueOf(a), valueOf(b)],
-        missing = Number.isNaN(left) - Number.isNaN(right);
-      return missing || (Number.isNaN(left) ? 0 : sign * (left - right)) || model.byName(a, b);
-    };
+    return inOrder(model, isOwn(measure()) ? measure().own : measure().of(found), sign);
   };
   const kin = (i) => {
     const all = i < 0 ? roots : children[i];
@@ -62,7 +65,7 @@ const makeRows = ({ model, measureOf, select, leave }) => {
     const isOpen = open.has(i),
       hasChildren = !wanted.flat && hasKin(i);
     const by = measure(),
-      text = by.text(valueOf(i));
+      text = textOf(i);
     const row = element("div", {
       role: "treeitem",
       id: `row-${i}`,

@@ -22,15 +22,8 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
 
   const overview = () => {
     const said = [...facts];
-    for (const measure of data.overlay.measures.map(named).filter(({ better }) => better !== "low")) {
-      const [sum, weight] = model.roots.reduce(
-        ([whole, by], i) => {
-          const some = model.sums ? weightOf(measure)[i] : 1;
-          return Number.isNaN(measure.total[i]) ? [whole, by] : [whole + measure.total[i] * some, by + some];
-        },
-        [0, 0],
-      );
-      if (weight) said.push([measure.name, measure.text(sum / weight)]);
+    for (const { better, name, text, whole } of data.overlay.measures.map(named)) {
+      if (better !== "low" && !Number.isNaN(whole)) said.push([name, text(whole)]);
     }
     return element(
       "figure",
@@ -42,19 +35,6 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
         ...said.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, `${value}`))),
       ),
     );
-  };
-  const totals = new Map();
-  const weightOf = (measure) => {
-    if (!totals.has(measure.id))
-      totals.set(
-        measure.id,
-        model.sums(
-          (measure.weights ?? new Float64Array(model.size).fill(1)).map((each, i) =>
-            Number.isNaN(measure.own[i]) ? 0 : each,
-          ),
-        ),
-      );
-    return totals.get(measure.id);
   };
 
   const histogram = () => {
@@ -69,7 +49,7 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
       note: "A bar leads to its classes.",
       bars: counts.map((value, at) => ({
         value,
-        label: `${at * 10}`,
+        label: `${at * 10}–${at * 10 + 10}`,
         title: `${plural(value, "class", "classes")} from ${at * 10} to ${at * 10 + 10} %`,
         href: value
           ? hrefOf({
@@ -100,7 +80,7 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
       `A dot per class: right, the answers say more; up, more of them are the class or one above it.${few}`,
       (width) => {
         const left = 46,
-          top = 12,
+          top = 26,
           wide = width - left - 14,
           tall = 300,
           base = top + tall;
@@ -136,14 +116,14 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
         drawn.append(
           svg("line", { class: "axis", x1: left, x2: left + wide, y1: base, y2: base }),
           svg("text", { class: "tick middle", x: left + wide / 2, y: base + 34 }, "specificity of the answers"),
+          svg("text", { class: "tick", x: left - 40, y: 10 }, "accuracy of the answers"),
         );
         return drawn;
       },
     );
   };
 
-  const mostOf = new Map();
-  for (const [truth, guess, images] of pairs) if (!mostOf.has(truth)) mostOf.set(truth, [guess, images]);
+  const mostOf = mostTaken(pairs);
   const ranked = ({ title: head, help, measure, classes }) => {
     const shown = named(measure);
     return growing(

@@ -21,6 +21,7 @@ const makeSamples = ({ model, wnids }) => {
     });
   const of = (i) => (loaded().classes[i] ?? []).map(picture(i));
   const judgedOf = (i) => (loaded().judged[i] ?? []).map(picture(i));
+  const allJudged = () => Object.keys(loaded().judged).flatMap((i) => judgedOf(Number(i)));
   // Those of the class, of which half the places are for the classes below it: one of each, nearest first.
   const within = (i, most) => {
     const own = i < 0 ? [] : of(i);
@@ -54,7 +55,7 @@ const makeSamples = ({ model, wnids }) => {
     return firsts.get(i);
   };
   const any = () => [loaded().classes, loaded().judged].some((group) => Object.keys(group).length > 0);
-  return { of, judgedOf, within, listWith, first, any, forget: () => firsts.clear() };
+  return { of, judgedOf, allJudged, within, listWith, first, any, forget: () => firsts.clear() };
 };
 
 const makeDialog = ({ model, hrefOf, opened, closed }) => {

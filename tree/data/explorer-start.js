@@ -1,10 +1,4 @@
-// Everything is put together here: the data are unpacked, and the page follows its address.
-const unpacked = async (text) => {
-  const bytes = Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).json();
-};
-
+// Everything is put together here, and the page follows its address.
 const explore = () => {
   const model = makeModel(data),
     measures = makeMeasures(data, model);
@@ -56,6 +50,7 @@ const explore = () => {
     hrefOf,
     openPicture: dialog.open,
     sections,
+    intros,
     map,
     dropped: search.dropped,
   });
@@ -65,6 +60,7 @@ const explore = () => {
   };
   const rows = makeRows({
     model,
+    measures,
     measureOf,
     select: (i, isKey) => go({ at: i }, { replace: isKey }),
     leave: () => {
@@ -84,14 +80,9 @@ const explore = () => {
       showPane("tree");
     },
   });
+  const help = makeHelp();
   const form = makeFilterForm({ model, measures, measureOf, filter, go });
   const plots = makePlots({ model, measures, measureOf, hrefOf });
-  addView({
-    id: "plots",
-    name: "Plots",
-    draw: (container) => container.replaceChildren(...plots.draw()),
-    hidden: !plots.draw().length,
-  });
   startTools({ model, measures, measureOf, rows, go, stateNow: () => state });
   for (const start of extensions) {
     start({
@@ -106,6 +97,12 @@ const explore = () => {
       stateNow: () => state,
     });
   }
+  addView({
+    id: "plots",
+    name: "Plots",
+    draw: (container) => container.replaceChildren(...plots.draw()),
+    hidden: !plots.draw().length,
+  });
 
   const drawNav = () => {
     const narrow = matchMedia("(max-width: 760px)").matches;
@@ -175,7 +172,7 @@ const explore = () => {
     drawNav();
     form.draw(state, found);
     rows.draw(state, found);
-    drawTools({ state, rows });
+    drawTools({ state, rows, found });
     detail.draw(state, found);
   };
   startNav();
@@ -183,9 +180,11 @@ const explore = () => {
   window.addEventListener("popstate", follow);
   window.addEventListener("hashchange", follow);
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey) return;
+    if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/" && !document.querySelector("dialog[open]")) searchBox.focus();
+    else if (event.key === "?") help.open();
+    else return;
     event.preventDefault();
-    if (!byId("sample").open) searchBox.focus();
   });
   follow();
   document.documentElement.dataset.ready = "tree";

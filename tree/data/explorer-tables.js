@@ -19,6 +19,13 @@ const tableOf = (heads, rows) =>
     ),
   );
 
+// The guess that a class is most often taken for, with its images, by class; the pairs come with the frequent first.
+const mostTaken = (pairs) => {
+  const most = new Map();
+  for (const [truth, guess, images] of pairs) if (!most.has(truth)) most.set(truth, [guess, images]);
+  return most;
+};
+
 // The figure of one: each row is made when it is shown.
 const growing = (title, note, heads, rows) => {
   const body = element("div", { class: "table" }),

@@ -1,13 +1,18 @@
 // The controls above the tree, the header's line, and how further files join in: `extend` is called with the page's
-// parts, `addView` makes a view with a button and an address, `addDetail` a section in the page of a class.
+// parts, `addView` makes a view with a button and an address, `addIntro` what the page opens with, `addDetail` a section
+// in the page of a class.
 const extensions = [],
   views = [],
+  intros = [],
   sections = [];
 const extend = (start) => {
   extensions.push(start);
 };
 const addView = (view) => {
   views.push(view);
+};
+const addIntro = (draw) => {
+  intros.push(draw);
 };
 const addDetail = (draw) => {
   sections.push(draw);
@@ -24,7 +29,7 @@ const startTools = ({ model, measures, rows, go, stateNow }) => {
   byId("turn").addEventListener("click", () => go({ turned: !stateNow().turned }, { replace: true }));
   byId("as-tree").addEventListener("click", () => go({ flat: false }));
   byId("as-list").addEventListener("click", () => go({ flat: true }));
-  expand.append(option("", "Expand …"), option("0", "nothing"));
+  expand.append(option("", "Expand"), option("0", "nothing"));
   for (let level = 1; level <= model.depth; level++) expand.append(option(`${level}`, `to level ${level}`));
   expand.addEventListener("change", () => {
     if (expand.value !== "") rows.expandTo(Number(expand.value));
@@ -37,7 +42,7 @@ const startTools = ({ model, measures, rows, go, stateNow }) => {
   });
 };
 
-const drawTools = ({ state, rows }) => {
+const drawTools = ({ state, rows, found }) => {
   const by = rows.measure(),
     sort = byId("sort"),
     turn = byId("turn");
@@ -48,16 +53,15 @@ const drawTools = ({ state, rows }) => {
   byId("as-tree").setAttribute("aria-pressed", `${!state.flat}`);
   byId("as-list").setAttribute("aria-pressed", `${state.flat}`);
   byId("expand").hidden = state.flat || byId("expand").options.length < 3;
-  const within =
-    by.id === "classes"
-      ? ", itself and below"
-      : by.id === "level"
-        ? ""
-        : state.flat
-          ? " of the class itself"
-          : ", with those below";
-  byId("column").textContent = by.name + within;
+  byId("column").textContent = by.name + columnNote(by, state.flat, found);
   byId("tree").setAttribute("aria-label", state.flat ? "List of classes" : "Class hierarchy");
+};
+
+const columnNote = (by, isFlat, found) => {
+  if (by.id === "level") return "";
+  if (isFlat && by.id !== "classes") return " of the class itself";
+  if (found) return by.kind === "count" ? ", shown of all" : ", of what is shown";
+  return by.id === "classes" ? ", itself and below" : ", with those below";
 };
 
 const startHeader = (model, measureOf) => {
@@ -72,8 +76,7 @@ const startHeader = (model, measureOf) => {
       ),
     );
   if (data.source !== "none") parts.push(data.source);
-  if (data.rule !== "none") parts.push(`parents: ${data.rule}`);
-  if (data.overlay) parts.push(data.overlay.title);
+  if (data.overlay) parts.push(`model: ${data.overlay.title}`);
   byId("summary").textContent = parts.join(" \u00b7 ");
   const asked = data.source.startsWith("WordNet") ? "Search by name or wnid" : "Search by name or label";
   byId("search").placeholder = asked;

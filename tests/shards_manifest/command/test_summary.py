@@ -65,6 +65,13 @@ def test_the_next_command_can_be_pasted_whatever_the_paths(tmp_path):
     assert done.stdout.decode().split("\0")[:-1] == words
 
 
+def test_the_last_line_names_the_page_that_a_command_wrote(capsys):
+    print_summary("report", {"page": "my report/report.html"}, False)
+    assert capsys.readouterr().out.endswith("\nnext: open 'my report/report.html' in a browser\n")
+    print_summary("report", {"page": "report.html"}, True)
+    assert "next" not in capsys.readouterr().out
+
+
 def test_what_to_type_next_is_for_people_alone(capsys):
     print_summary("split", SPLIT, False, then=[("in21k-prep", "resize", Path("my work")), ("a", 1)])
     assert capsys.readouterr().out.endswith("\nnext: in21k-prep resize 'my work'\n  or: a 1\n")

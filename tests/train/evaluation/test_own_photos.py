@@ -39,8 +39,9 @@ def test_evaluate_prints_the_failing_classes_and_writes_a_page_with_their_images
     classes = sorted(
         pq.read_table(output / "per_class.parquet").to_pylist(), key=lambda row: (row["top1"], row["class_index"])
     )
-    table = out.partition("\n\n")[2].splitlines()[1:]
+    *table, last = out.partition("\n\n")[2].splitlines()[1:]
     assert status == 0
+    assert last == f"next: open {output / 'explorer.html'} in a browser"
     assert [line.split()[0] for line in table] == [row["name"] for row in classes]
     page = (output / "explorer.html").read_text("utf-8")
     rows = {row["key"]: row for row in pq.read_table(output / "predictions.parquet").to_pylist()}
