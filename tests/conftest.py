@@ -48,6 +48,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             os.kill(process, signal.SIGKILL)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Let what this process writes reach the disk when it likes: no test takes the power away.
+
+    That bytes are asked to reach it before they have their name is in test_write_order.py.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 def threads() -> int | None:
     """How many threads PyTorch computes with; None before anything imports it."""
     torch = sys.modules.get("torch")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import warm
 from commands import PREP, error_lines, prep
 from kills import OPTIONS, draw_dump, progress
 from processes import descendants, lives, until
@@ -105,7 +106,7 @@ def test_a_bug_keeps_its_traceback(program, tmp_path):
         "command = next(iter(main.commands.values()))\ncommand.params, command.callback = [], callback\n"
         "main([command.name])"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    run = subprocess.run(warm.python("-c", code), capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr.endswith("ImportError: a name is gone\n")
 
@@ -127,7 +128,7 @@ def test_what_takes_too_much_memory_or_depth_is_one_line(program, error, line):
         "command = next(iter(main.commands.values()))\ncommand.params, command.callback = [], callback\n"
         "main([command.name])"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    run = subprocess.run(warm.python("-c", code), capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr.startswith(f"{program}: error: {line}")
     assert run.stderr.count("\n") == 1
@@ -164,7 +165,7 @@ def test_a_missing_package_is_one_line_with_the_extra_that_installs_it(dataset, 
     (tmp_path / "dump.tar.gz").write_bytes(b"\x1f\x8b\x08" + bytes(100))
     program, *given = arguments.split()
     code = f"import sys\nsys.modules[{package!r}] = None\nfrom in21k.{program}.cli.main import main\nmain({given!r})"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    run = subprocess.run(warm.python("-c", code), capture_output=True, text=True, check=False, cwd=tmp_path)
     lines = error_lines(run.stderr)
     assert run.returncode == 1
     assert len(lines) == 1, run.stderr

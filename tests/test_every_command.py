@@ -5,10 +5,10 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 
 import click
 import pytest
+import warm
 from click.testing import CliRunner
 from commands import error_lines
 from summaries import problems
@@ -154,7 +154,7 @@ def shell(script):
 
 def typed(line, **places):
     program, *words = line.format(**places).split()
-    return shlex.join([sys.executable, "-m", MODULES[program], *words])
+    return shlex.join(warm.python("-m", MODULES[program], *words))
 
 
 @each_command

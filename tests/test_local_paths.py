@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import warm
 from commands import PREP, error_lines
 
 TRAIN = (sys.executable, "-m", "in21k.train")
@@ -24,6 +25,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_uri_in_place_of_a_local_path_is_one_line(tmp_path, command):
+    command = warm.python(*command[1:])
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 2
     assert len(error_lines(run.stderr)) == 1
@@ -47,8 +49,8 @@ def test_a_uri_as_the_cache_is_one_line(dataset, tmp_path):
         "--cache",
         URI,
     )
-    command = [*TRAIN, "pretrain", dataset.out, *options, "--image-size", 32]
-    run = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    command = warm.python(*TRAIN[1:], "pretrain", dataset.out, *options, "--image-size", 32)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 1
     assert run.stderr.startswith("in21k-train: error: s3://bucket/folder: only a path on this machine will do here")
     assert run.stderr.count("\n") == 1

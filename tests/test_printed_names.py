@@ -3,10 +3,10 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 from commands import PREP, one_line, prep
 from dumps import images_of, jpeg, make_dump
 
@@ -74,7 +74,7 @@ def test_errors_name_files_escaped(tmp_path, options):
 
 
 def test_the_trainer_escapes_names_too(tmp_path):
-    command = [sys.executable, "-m", "in21k.train", "curves", str(tmp_path / EVIL)]
+    command = warm.python("-m", "in21k.train", "curves", tmp_path / EVIL)
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert r"a\x1b[2J" in run.stderr
     assert is_harmless(run.stderr), run.stderr

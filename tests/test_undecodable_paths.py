@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import warm
 from commands import PREP, error_lines
 from dumps import PIPELINE
 from train_runs import FIXED
@@ -17,10 +18,10 @@ NO_UTF8 = f"{SHOWN}: the path is not valid UTF-8, which pyarrow needs; rename it
 PRETRAIN = (*TRAIN, "pretrain", "out", *FIXED, "--batch-size", 4, "--epochs", 1, "--workers", 0)
 
 
-def run_in(folder, *command) -> subprocess.CompletedProcess[bytes]:
+def run_in(folder, *command, fork=True) -> subprocess.CompletedProcess[bytes]:
     """Run a command in a folder that holds the dump, the dataset and something with an odd name."""
     return subprocess.run(
-        list(map(str, command)),
+        warm.python(*command[1:]) if fork else list(map(str, command)),
         cwd=folder,
         env=os.environ | {"LC_ALL": "C"},
         capture_output=True,
@@ -84,11 +85,11 @@ def test_a_cache_works_under_any_name(folder):
 
 
 def test_what_else_lies_in_a_folder_may_have_any_name(folder):
-    done = run_in(folder, *PREP, "tree", "fall11-p", "--output", "table.parquet")
+    done = run_in(folder, *PREP, "tree", "fall11-p", "--output", "table.parquet", fork=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_curves_of_a_run_with_any_name_are_drawn(folder):
     (folder / ODD / "metrics.csv").write_text("step,epoch,split,loss\n1,1,train,2.0\n2,2,train,1.0\n")
-    done = run_in(folder, *TRAIN, "curves", ODD, "--output", "curves.png")
+    done = run_in(folder, *TRAIN, "curves", ODD, "--output", "curves.png", fork=False)
     assert (done.returncode, done.stderr) == (0, b"")

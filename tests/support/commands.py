@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import warm
 from click.testing import CliRunner
 from spoken import without_progress
 
@@ -54,8 +55,8 @@ def said(command: str, *arguments) -> list[str]:
 
 
 def prep(*arguments, before: tuple[str, ...] = (), **options) -> subprocess.CompletedProcess[str]:
-    """Run `in21k-prep`, below another program where `before` names one."""
-    command = [*before, *PREP, *map(str, arguments)]
+    """Run `in21k-prep` in a process of its own, below another program where `before` names one."""
+    command = [*before, *PREP, *map(str, arguments)] if before else warm.python(*PREP[1:], *arguments)
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from spoken import without_progress
 
 from in21k.train.cli.main import main
@@ -26,10 +27,17 @@ def train_command(*arguments: object, processes: int = 1) -> list[str]:
     return [*python, "in21k.train", *map(str, arguments)]
 
 
+def fork_command(*arguments: object, processes: int = 1) -> list[str]:
+    """The same as a fork that need not import PyTorch."""
+    return warm.python(*train_command(*arguments, processes=processes)[1:])
+
+
 def run_train(*arguments: object, processes: int = 1, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run the trainer's command line in its own processes."""
+    command = fork_command(*arguments, processes=processes)
     return subprocess.run(
-        train_command(*arguments, processes=processes),
+        command,
+        env={**os.environ, "PYTHON_EXEC": command[0]},  # by which torchrun starts the ranks
         capture_output=True,
         text=True,
         timeout=timeout,

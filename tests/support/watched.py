@@ -2,9 +2,9 @@
 
 import queue
 import subprocess
-import sys
 import threading
 
+import warm
 from peaks import peak_of
 
 PATIENCE = 120
@@ -16,7 +16,7 @@ DONE = "all done\n"
 
 def watch(program: str, *arguments: object) -> None:
     """Run a program that prints DONE at its end; fail with what it announced last if it hangs or does not get there."""
-    command = [sys.executable, program, *map(str, arguments)]
+    command = warm.python(program, *arguments)
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     lines: queue.Queue[str] = queue.Queue()
     errors: list[str] = []

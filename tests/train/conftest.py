@@ -2,10 +2,35 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from small_dataset import write_dataset
+
+from in21k.shards_manifest.markers import PNG_START
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_curves() -> Iterator[None]:
+    """Lay out the curves of runs within this process and draw nothing, which would take most of a short run's time.
+
+    test_curves.py draws them, and so do runs in processes of their own and `in21k-train curves`.
+    """
+    from matplotlib.figure import Figure
+
+    from in21k.train.trainer import loop
+
+    plot_curves = loop.plot_curves
+
+    def plot_blank(runs: Sequence[Path], output: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Figure, "savefig", lambda _, stream, **options: stream.write(PNG_START))
+            plot_curves(runs, output)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "plot_curves", plot_blank)
+        yield
 
 
 @pytest.fixture(scope="session")

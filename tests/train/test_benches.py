@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import warm
 
 BENCH = Path(__file__).parents[2] / "bench"
 
@@ -113,7 +114,7 @@ def test_the_bench_of_samples_draws_its_table_from_the_runs(dataset_folder, tmp_
     ],
 )
 def test_the_bench_of_samples_refuses_what_it_cannot_run(options, told, tmp_path):
-    command = [sys.executable, BENCH / "samples.py", "--data", tmp_path, "--output", tmp_path / "out", *options]
+    command = warm.python(BENCH / "samples.py", "--data", tmp_path, "--output", tmp_path / "out", *options)
     run = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert told in run.stderr.splitlines()[-1]
@@ -135,7 +136,7 @@ def write_benchmark(folder: Path, ranks: dict[str, list[list[int]]], first: int 
 
 
 def differences(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, BENCH / "differences.py", *arguments]
+    command = warm.python(BENCH / "differences.py", *arguments)
     return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
 
 

@@ -1,5 +1,7 @@
 """Subtrees and maps over all paths, against slow walks down from the top."""
 
+from collections import defaultdict
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,12 +18,22 @@ def hypernyms(wnid):
     return load_wordnet()[wnid].hypernyms
 
 
+@cache
+def hyponyms():
+    """Return the synsets right below each synset."""
+    below = defaultdict(set)
+    for wnid, synset in load_wordnet().items():
+        for above in synset.hypernyms:
+            below[above].add(wnid)
+    return below
+
+
 def walked_down(root):
-    """Return a synset and all below it, by passing over all of WordNet until nothing is added."""
-    found, size = {root}, 0
-    while len(found) > size:
-        size = len(found)
-        found |= {wnid for wnid, synset in load_wordnet().items() if not found.isdisjoint(synset.hypernyms)}
+    """Return a synset and all below it, a level at a time, until nothing is added."""
+    found = level = {root}
+    while level:
+        level = set().union(*(hyponyms().get(wnid, ()) for wnid in level)) - found
+        found = found | level
     return found
 
 

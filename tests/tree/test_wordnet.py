@@ -72,6 +72,7 @@ def test_packaged_table_equals_what_nltk_reads():
     assert list(read_wordnet_folder(FOLDER)) == list(load_wordnet().values())
 
 
+@pytest.mark.slow  # nltk takes seconds to import
 def test_a_folder_without_a_database_writes_nothing(tmp_path):
     (tmp_path / "dict").mkdir()
     with pytest.raises(OSError, match="dict"):

@@ -1,9 +1,9 @@
 """Errors about mistyped names end with the two that are most like them."""
 
 import subprocess
-import sys
 
 import pytest
+import warm
 
 from in21k.prep.near_classes import class_hint, hint_among
 from in21k.shards_manifest.command.nearest import did_you_mean, nearest
@@ -80,7 +80,7 @@ def test_a_class_of_another_taxonomy_is_meant_by_its_label():
 )
 def test_programs_ask_what_was_meant(tmp_path, given, line):
     package, *words = given.split()
-    command = [sys.executable, "-m", f"in21k.{package}", *words]
+    command = warm.python("-m", f"in21k.{package}", *words)
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     last = run.stderr.splitlines()[-1]
     assert last.startswith(f"in21k-{package}: error: ")

@@ -1,9 +1,9 @@
 """Wrong usage says how a command is used, above the one line that says what is wrong."""
 
 import subprocess
-import sys
 
 import pytest
+import warm
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ import pytest
 )
 def test_the_usage_and_where_help_is_stand_above_the_error(tmp_path, given, usage, line):
     package, *words = given.split()
-    command = [sys.executable, "-m", f"in21k.{package}", *words]
+    command = warm.python("-m", f"in21k.{package}", *words)
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (run.returncode, run.stdout) == (2, "")
     path = usage.partition(" [")[0]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import warm
 from train_runs import answer
 
 from in21k.train.config.overrides import with_values
@@ -18,7 +19,7 @@ from in21k.train.transfer import transfer
 MODEL = "timm has no model 'resent18'; did you mean resnet18 or "
 DATA = "gone: there is no such file or folder"
 CHECKPOINT = "gone: there is no checkpoint; name a run's folder"
-WITHOUT_TORCH = "import sys; sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\nmain(sys.argv[1:])"
+MAIN = f"{warm.WITHOUT_TORCH}sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\nmain(sys.argv[1:])"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ WITHOUT_TORCH = "import sys; sys.modules.update(torch=None)\nfrom in21k.train.cl
 )
 def test_commands_refuse_it_without_pytorch(tmp_path, given, line):
     (tmp_path / "here").mkdir()
-    command = [sys.executable, "-c", WITHOUT_TORCH, *given.split()]
+    command = warm.python("-c", MAIN, *given.split())
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1), run.stderr
     assert line in run.stderr

@@ -4,11 +4,11 @@ import json
 import re
 import signal
 import subprocess
-import sys
 
 import pytest
 import timm
 import torch
+import warm
 from safetensors.torch import save_file
 from spoken import without_progress
 from train_runs import answer, run_train
@@ -129,10 +129,10 @@ def test_debug_shows_the_traceback(capsys, tmp_path):
 @pytest.mark.parametrize("arguments", [["--help"], ["pretrain", "--help"], ["evaluate", "--help"]])
 def test_help_needs_no_torch(arguments):
     code = (
-        "import sys; sys.modules.update(torch=None, timm=None)\n"
+        f"{warm.WITHOUT_TORCH}sys.modules.update(torch=None, timm=None)\n"
         f"from in21k.train.cli.main import main\nmain({arguments!r})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(warm.python("-c", code), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Usage: in21k-train" in done.stdout
 
@@ -155,21 +155,21 @@ def test_help_needs_no_torch(arguments):
 def test_lists_and_wrong_arguments_are_answered_without_importing_torch(arguments, status):
     """That takes seconds."""
     code = (
-        "import sys; from in21k.train.cli.main import main\n"
+        f"{warm.WITHOUT_TORCH}from in21k.train.cli.main import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n    status = end.code\n"
         "assert not {'torch', 'timm', 'torchvision'} & set(sys.modules)\nsys.exit(status)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(warm.python("-c", code), capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_without_torch_it_says_what_to_install(tmp_path):
     code = (
-        "import sys; sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\n"
+        f"{warm.WITHOUT_TORCH}sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\n"
         "main(['pretrain', '.', '--scratch', '--model', 'resnet18', '--output', 'y'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(warm.python("-c", code), capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "in21k-train: error: the package torch is not installed; pip install 'in21k[train]'\n"
 

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import warm
 import yaml
 from small_dataset import write_dataset
 from train_runs import answer, trained
@@ -187,7 +187,7 @@ def test_the_cards_python_runs(capsys, dataset_folder, tmp_path, name):
     run = trained(dataset_folder, tmp_path / "run", name)
     assert answer(capsys, "export", run, tmp_path / "out")[0] == 0
     code = re.findall(r"```python\n(.*?)```", card_of(tmp_path), re.DOTALL)[0].replace("FOLDER", str(tmp_path / "out"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(warm.python("-c", code), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

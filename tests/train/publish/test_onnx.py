@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import warm
 from exported import exported, random_model
 from onnx.external_data_helper import set_external_data
 from small_dataset import picture
@@ -238,7 +239,7 @@ def test_what_needs_weights_takes_no_graph(capsys, folder, dataset_folder, monke
 def test_a_missing_library_is_one_line_that_names_the_extra(folder, images, missing, command):
     code = f"import sys; sys.modules[{missing!r}] = None; from in21k.train.cli.main import main; main(sys.argv[1:])"
     words = [str(images[0]) if word == "0.png" else word for word in command.split()]
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(warm.python("-c", code, *words), cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "pip install 'in21k[onnx]'" in done.stderr
     assert not (folder / "new").exists()
@@ -252,6 +253,6 @@ from in21k.train.cli.main import main
 atexit.register(lambda: print(sorted(name for name in sys.modules if name.startswith("onnx"))))
 main(["export", "model", sys.argv[1], "--json"])
 """
-    given = [sys.executable, "-c", code, str(tmp_path / "out")]
+    given = warm.python("-c", code, str(tmp_path / "out"))
     done = subprocess.run(given, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "[]"), done.stderr

@@ -4,11 +4,11 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import warm
 from train_runs import answer, summary_of
 
 from in21k.shards_manifest.errors import DatasetError
@@ -116,11 +116,11 @@ def test_a_recipe_is_shown_as_toml_that_loads_again_and_as_json(capsys, tmp_path
 def test_they_are_answered_without_importing_torch(tmp_path, words):
     """That takes seconds."""
     code = (
-        "import sys; from in21k.train.cli.main import main\n"
+        f"{warm.WITHOUT_TORCH}from in21k.train.cli.main import main\n"
         f"try:\n    main({words!r})\nexcept SystemExit as end:\n    status = end.code\n"
         "assert not {'torch', 'timm', 'torchvision', 'cv2'} & set(sys.modules)\nsys.exit(status)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(warm.python("-c", code), capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == (1 if "x.toml" in words else 0), done.stderr
     assert done.stderr == ("in21k-train: error: x.toml: there is no such file or folder\n" if "x.toml" in words else "")
 

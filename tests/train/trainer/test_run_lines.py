@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_dataset import WNIDS
 from spoken import PROGRESS, detached, on_terminal
-from train_runs import FIXED, OPTIONS, answer, train_command
+from train_runs import FIXED, OPTIONS, answer, fork_command
 
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config
@@ -34,7 +34,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def log(dataset_folder, folder) -> list[str]:
     """The log of a short run under nohup."""
-    command = train_command("pretrain", dataset_folder, "--output", folder / "run", *FIXED, *OPTIONS, "--workers", 1)
+    command = fork_command("pretrain", dataset_folder, "--output", folder / "run", *FIXED, *OPTIONS, "--workers", 1)
     return spoken(detached(folder, *command))
 
 
@@ -80,7 +80,7 @@ def test_a_resumed_run_counts_what_is_done(capsys, dataset_folder, tmp_path):
 @pytest.mark.usefixtures("log")
 def test_transfer_says_its_defaults_and_has_its_lines(folder, dataset_folder):
     given = ["--checkpoint", folder / "run", "--device", "cpu", "--workers", 0, "--batch-size", 31, "--epochs", 2]
-    command = train_command("transfer", dataset_folder, "--output", folder / "transferred", *given)
+    command = fork_command("transfer", dataset_folder, "--output", folder / "transferred", *given)
     lines = spoken(detached(folder, *command))
     header = dict(line.split(maxsplit=1) for line in lines[: len(HEADER)])
     assert re.fullmatch(r".*/run/checkpoints/step-00000028/model\.safetensors", header["weights"])
@@ -93,7 +93,7 @@ def test_transfer_says_its_defaults_and_has_its_lines(folder, dataset_folder):
 
 
 def test_on_a_terminal_bars_show_epoch_loss_and_the_val_pass(dataset_folder, tmp_path):
-    command = train_command("pretrain", dataset_folder, "--output", tmp_path / "run", *FIXED, *OPTIONS, "--workers", 1)
+    command = fork_command("pretrain", dataset_folder, "--output", tmp_path / "run", *FIXED, *OPTIONS, "--workers", 1)
     printed = on_terminal(*command, columns=200)
     bars = [bar for line in printed.splitlines() for bar in line.split("\r") if "epoch " in bar and "%|" in bar]
     assert re.search(r"epoch 4/4: 100%\|.*28/28 \[.* steps/s, .*loss=\d", bars[-1])

@@ -179,11 +179,11 @@ def test_the_strength_is_the_best_of_the_held_out_tenth(monkeypatch):
 
 @pytest.mark.parametrize("several", [False, True])
 def test_no_step_takes_more_memory_than_a_block_however_many_images_there_are(monkeypatch, several):
-    block_bytes = 1 << 16
+    block_bytes = 1 << 14
     blocked(monkeypatch, block_bytes)
-    monkeypatch.setattr(linear_fit, "MAX_STEPS", 12)
-    values, classes = separable(20_000, 32)
-    labels = labels_of(torch.arange(20_000) if several else classes, several=several)
+    monkeypatch.setattr(linear_fit, "MAX_STEPS", 3)
+    values, classes = separable(4_000, 32)
+    labels = labels_of(torch.arange(4_000) if several else classes, several=several)
     with Largest(values) as largest:
         fit_choosing(values, labels, lambda logits: math.fsum(float(rows.sum()) for rows, _ in logits), CPU)
     assert values.nbytes > 30 * block_bytes
