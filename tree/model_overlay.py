@@ -38,6 +38,8 @@ MEASURES: Mapping[str, tuple[str, str, Better]] = {
     ),
 }
 """By column of `per_class.parquet`: the measure's name, its help, and which values are good."""
+_OF_LEVELS = ("semantic_top1", "answer_accuracy", "specificity")
+"""Columns that say something only where classes have others above them."""
 
 _ROUNDS = ((False, 0), (True, 0), (False, 1), (False, 2), (True, 1), (False, 3), (True, 2), (False, 4), (False, 5))
 """What is added to each class in turn, while there is room: whether it is right, and which one, the surest first."""
@@ -81,7 +83,7 @@ def model_overlay(answers: ModelAnswers, hierarchy: Hierarchy, pictures: Mapping
             weights=answers.images * (hierarchy.levels + 1 if column == "semantic_top1" else 1),  # a pair per level
         )
         for column, (name, text, better) in MEASURES.items()
-        if column in answers.scores and (column != "semantic_top1" or hierarchy.num_levels > 1)
+        if column in answers.scores and (column not in _OF_LEVELS or hierarchy.num_levels > 1)
     ]
     facts = {"network": answers.model} if answers.model else {}
     return Overlay(

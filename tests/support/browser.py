@@ -16,7 +16,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run --disable-extensions "
     "--disable-background-networking --disable-component-update --disable-sync --remote-debugging-pipe"
 ).split()
-KEYS = {"/": 191, "c": 67, "Backspace": 8, "Enter": 13, "Escape": 27, "End": 35, "Home": 36}
+KEYS = {"/": 191, "?": 191, "c": 67, "Backspace": 8, "Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36}
 KEYS |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
 TIMEOUT = 30.0
 
@@ -75,7 +75,7 @@ class Page:
         """Press keys, as a keyboard does."""
         for key in keys:
             code = KEYS[key]
-            text = {"/": "/", "Enter": "\r"}.get(key, "")
+            text = {"/": "/", "?": "?", "Enter": "\r"}.get(key, "")
             self.send("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, text=text)
             self.send("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 

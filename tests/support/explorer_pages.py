@@ -19,12 +19,23 @@ from in21k.tree.edges import edge_hierarchy, edges_of
 from in21k.tree.explorer import explorer_page
 from in21k.tree.explorer_data import Better, Census, DroppedClass, Measure, MeasureKind, Overlay, Picture
 from in21k.tree.explorer_packing import SHARE_STEPS
+from in21k.tree.model_overlay import MEASURES, ModelAnswers, model_overlay
 from in21k.tree.parents import ParentRule
 from in21k.tree.table import hierarchy_table, named_table, wordnet_hierarchy
 
 DOG, SPITZ, SAMOYED, SWAN = "n02084071", "n02111626", "n02111889", "n01858441"
 TRUNCATED = 7
 """Files of Samoyeds that were rejected."""
+
+HOSTILE_NAMES = (
+    "</script><script>window.broken = 1</script>",
+    "\"><img src=x onerror='window.broken = 1'>",
+    "\u2028`${window.broken = 1}`<!--<script>{{data}}\\",
+    "\u202egnp.tac\u202c \u05e9\u05dc\u05d5\u05dd",
+    "long " * 1000 + "x" * 5000,
+    "__proto__",
+)
+"""Names, keys and titles of those who want to break a page: markup, scripts, other directions, 10,000 characters."""
 
 ROWS = "[...document.querySelectorAll('#tree [role=treeitem]')]"
 NAMES = f"{ROWS}.map(item => item.querySelector('.name').textContent)"
@@ -156,10 +167,41 @@ def overlaid_page() -> str:
     return explorer_page(table, "pets", overlay=Overlay(title="run1", measures=[accuracy], pictures=judged))
 
 
+def hostile_page() -> str:
+    """Return a page whose title, names, glosses, keys, shards and model come from someone who wants to break it."""
+    rows = [(name, HOSTILE_NAMES[0]) for name in HOSTILE_NAMES[1:]]
+    edges = edges_of(rows, HOSTILE_NAMES[1])
+    few, _ = edge_hierarchy(edges)
+    named = edge_class_names(few.wnids, edges.parents, edges.name)
+    lemmas = [(name, *HOSTILE_NAMES) for name in few.wnids]
+    count = np.full(len(few), 9)
+    table = named_table(few, replace(named, lemmas=lemmas, glosses=[*reversed(few.wnids)]), count, count)
+    judged = {
+        index: [replace(picture(name, guess=0, probability=0.9), shard=name)] for index, name in enumerate(few.wnids)
+    }
+    answers = ModelAnswers(
+        title=HOSTILE_NAMES[2],
+        model=HOSTILE_NAMES[0],
+        images=np.full(len(few), 9.0),
+        scores={column: np.linspace(0, 1, len(few)) for column in MEASURES},
+        classes=np.arange(len(few)),
+        guesses=np.zeros(len(few), np.int64),
+        confidences=np.full(len(few), 0.9),
+    )
+    census = Census(
+        min_images=10,
+        kept=count,
+        dropped=[DroppedClass(wnid=f"lost {name}", name=name, files=1, reason=name) for name in HOSTILE_NAMES],
+        rejects=[("resize", name, 2, {0: 1}) for name in HOSTILE_NAMES],
+    )
+    return explorer_page(table, HOSTILE_NAMES[1], judged, census=census, overlay=model_overlay(answers, few, judged))
+
+
 def write_pages(folder: Path) -> dict[str, Any]:
     """Write the pages to a folder, and return their URLs and the table of the large one."""
     table = full_table()
     pages = {"full": full_page(table), "few": few_page(), "overlaid": overlaid_page(), "heavy": heavy_page()}
+    pages["hostile"] = hostile_page()
     for name, page in pages.items():
         (folder / f"{name}.html").write_text(page, "utf-8")
     return {"table": table} | {name: f"file://{folder}/{name}.html" for name in pages}

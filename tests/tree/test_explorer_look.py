@@ -1,10 +1,12 @@
 """How the explorer looks in headless Chromium: light and dark, on a desk and on a phone."""
 
-import re
+import json
+from urllib.parse import quote
 
 import pytest
 from browser import CHROMIUM
-from explorer_pages import SAMOYED
+from explorer_audit import AUDIT, SMALL_TARGETS
+from explorer_pages import HOSTILE_NAMES, NAMES, SAMOYED
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
@@ -12,22 +14,81 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("scheme", "darker"), [("light", False), ("dark", True)])
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("address", [f"#{SAMOYED}", "", "#/plots"])
-def test_text_has_contrast_in_light_and_dark_mode_and_nothing_overflows(browser, show, scheme, darker, width, address):
-    def brightness(of, what):
-        color = browser.evaluate(f"getComputedStyle(document.querySelector({of!r})).{what}")
-        return sum(map(float, re.findall(r"[\d.]+", color)[:3])) / 3
+LONG = f"#{quote(HOSTILE_NAMES[4])}"
+PLACES = (
+    *(("full", address) for address in (f"#{SAMOYED}", "", "#/plots", "#?levels=0&kind=leaf")),
+    *(("overlaid", address) for address in ("", "#/model", "#cat", "#cat/sample/cat_1")),
+    *(("hostile", address) for address in ("", "#/model", "#/plots", "#__proto__", "#?flat=1&sort=name", LONG)),
+)
+OPEN_ALL = "(document.getElementById('filter').open = true, document.querySelector('#views [data-pane=tree]').click())"
 
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_text_has_contrast_controls_have_names_and_size_and_nothing_overflows(browser, show, scheme, width):
+    def look(place):
+        found = {what: some for what, some in browser.evaluate(AUDIT).items() if some}
+        small = browser.evaluate(SMALL_TARGETS) if width == 390 else []
+        if found or small:
+            wrong[place] = (found, small)
+
+    wrong = {}
     browser.look(width, 844, scheme)
-    show(address=address)
-    for text, ground in (("h1", "header"), ("#head h2", "#detail"), (".count", "body"), ("#summary", "header")):
-        contrast = brightness(text, "color") - brightness(ground, "backgroundColor")
-        assert contrast > 90 if darker else contrast < -90
-    assert browser.evaluate("document.documentElement.scrollWidth") <= width
-    wide = "[...document.querySelectorAll('#detail, #view, .left')].filter(each => each.scrollWidth > each.clientWidth)"
-    assert browser.evaluate(f"{wide}.map(each => each.id)") == []
+    for name, address in PLACES:
+        show(name, address)
+        look((name, address))
+        if "?" in address:
+            browser.evaluate(OPEN_ALL)
+            look((name, address, "tree and filter"))
+        if not address:
+            browser.press("/")
+            browser.type("o")
+            look((name, "search"))
+            browser.press("Escape")
+            browser.press("?")
+            look((name, "help"))
+    assert wrong == {}
+
+
+def test_names_keys_and_titles_cannot_break_the_page(show):
+    for address in ("", "#/model", "#/plots", "#?flat=1"):
+        page = show("hostile", address)
+        assert page.evaluate("[window.broken, document.scripts.length, document.images.length > 0]")[:2] == [None, 3]
+        assert page.evaluate("document.querySelectorAll('[onerror]').length") == 0
+    names = page.evaluate(NAMES)
+    assert sorted(names) == sorted(HOSTILE_NAMES)
+    page.evaluate(f"[...document.querySelectorAll('.row')][{names.index(HOSTILE_NAMES[1])}].click()")
+    page.wait_for(f"document.getElementById('class-name').textContent === {json.dumps(HOSTILE_NAMES[1])}")
+    page.evaluate("document.querySelector('.thumb').click()")
+    page.wait_for("document.getElementById('sample').open")
+    assert page.evaluate("document.querySelector('#sample code').textContent") == HOSTILE_NAMES[1]
+
+
+def test_a_name_from_right_to_left_turns_nothing_around_it(show):
+    page = show("hostile", "#?flat=1")
+    text = "(getComputedStyle(document.querySelector('.row .name')).unicodeBidi)"
+    assert page.evaluate(text) == "isolate"
+
+
+def test_the_keyboard_opens_help_and_leaves_it(show):
+    page = show("few")
+    page.press("?")
+    page.wait_for("document.getElementById('help').open")
+    assert "search" in page.evaluate("document.querySelector('#help .keys').innerText")
+    page.press("/")
+    assert page.evaluate("document.activeElement.closest('dialog').id") == "help"
+    page.press("Escape")
+    page.wait_for("!document.getElementById('help').open")
+
+
+def test_a_print_has_the_class_and_no_controls(browser, show):
+    page = show(address=f"#{SAMOYED}")
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    parts = ["#class-name", ".thumb", "#tree", "#search", "#views"]
+    shown = f"{parts}.map(each => document.querySelector(each).checkVisibility())"
+    assert page.evaluate(shown) == [True, True, False, False, False]
+    assert page.evaluate("getComputedStyle(document.getElementById('detail')).overflow") == "visible"
+    browser.send("Emulation.setEmulatedMedia", media="")
 
 
 def test_a_phone_shows_pictures_before_anything_else_of_a_class(browser, show):

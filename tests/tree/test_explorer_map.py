@@ -59,6 +59,37 @@ def test_the_map_is_used_by_keyboard(page):
     assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(name)
 
 
+def test_a_tile_says_what_it_is_at_the_focus_the_pointer_and_the_first_tap(browser, show):
+    page = show()
+    tip = "[...document.querySelectorAll('.tip:not([hidden])')].map(each => each.textContent).join()"
+    page.press("Tab")  # from now on, the focus is the keyboard's
+    page.evaluate(f"{tile('animal')}.focus()")
+    assert page.evaluate(tip).startswith("animal, ")
+    page.press("ArrowRight")
+    name = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert page.evaluate(tip) == name != ""
+    page.evaluate("document.activeElement.blur()")
+    assert page.evaluate(tip) == ""
+    small = f"{TILES}.find(each => !each.textContent && each.clientWidth > 3)"
+    box = page.evaluate(f"({small}).getBoundingClientRect().toJSON()")
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    name = page.evaluate(f"({small}).getAttribute('aria-label')")
+    browser.send("Input.dispatchMouseEvent", type="mouseMoved", **at)
+    assert page.evaluate(tip) != ""  # of what lies deepest below the pointer
+    for said in (name, ""):
+        browser.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[at])
+        browser.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        page.wait_for(f"{tip} === {said!r}")
+    assert page.evaluate(TITLE) == name.partition(",")[0]
+
+
+def test_the_legend_says_what_the_colors_mean(show):
+    page = show(address="#?color=rejected")
+    legend = "document.querySelector('.legend')"
+    assert page.evaluate(f"{legend}.textContent").endswith(" rejected per class")
+    assert page.evaluate(f"{legend}.getAttribute('aria-label')").startswith("The colors say rejected, from 0 to")
+
+
 def test_area_and_color_stand_in_the_address(page):
     for name, value in (("Area", "classes"), ("Color", "rejected")):
         page.evaluate(

@@ -1,6 +1,7 @@
 // Bars as SVG in the page's colors. A bar is a link where there are classes to go to.
 const ROW = 26,
-  TALL = 190;
+  TALL = 190,
+  WIDEST = 96;
 
 const makeFigure = (title, note, draw) => {
   const body = element("div", { class: "plot" });
@@ -89,7 +90,7 @@ const standingBars = ({ title, bars, unit, log, width, mark }) => {
     hasNumbers = pitch >= 34;
   bars.forEach((bar, at) => {
     const x = left + at * pitch,
-      thick = Math.max(1, pitch * (bars.length > 24 ? 0.92 : 0.72)),
+      thick = Math.min(WIDEST, Math.max(1, pitch * (bars.length > 24 ? 0.92 : 0.72))),
       from = x + (pitch - thick) / 2;
     const shapes = [hover(bar.title), svg("rect", { class: "reach", x, y: top, width: pitch, height: TALL })];
     let sum = 0;
@@ -123,7 +124,7 @@ const standingBars = ({ title, bars, unit, log, width, mark }) => {
       svg(
         "text",
         {
-          class: mark.at > bars.length / 2 ? "tick end" : "tick",
+          class: `limit-text tick${mark.at > bars.length / 2 ? " end" : ""}`,
           x: x + (mark.at > bars.length / 2 ? -5 : 5),
           y: top + 10,
         },

@@ -7,18 +7,19 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
     rest = byId("rest"),
     mapSlot = byId("map-slot");
   mapSlot.append(map.root);
-  const { names, wnids, lemmas, children, levels, below, leaves, roots, lonely } = model;
+  const { names, briefly, wnids, lemmas, children, levels, below, leaves, roots, lonely } = model;
   const { train, val, weights, active } = data;
   const hasImages = !!measureOf("images");
 
-  const classLink = (i) => element("a", { href: hrefOf({ at: i }), title: model.glossOf(i) || null }, names[i]);
-  const fact = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, `${value}`));
+  const classLink = (i) => element("a", { href: hrefOf({ at: i }), title: model.glossOf(i) || null }, briefly(i));
+  const fact = (name, value, help = "") =>
+    element("div", { title: help || null }, element("dt", {}, name), element("dd", {}, `${value}`));
   const path = (i) => {
     const steps = [
       element("a", { href: hrefOf({ at: -1 }) }, "All classes"),
       ...model
         .pathOf(i)
-        .map((at) => (at === i ? element("span", { "aria-current": "page" }, names[at]) : classLink(at))),
+        .map((at) => (at === i ? element("span", { "aria-current": "page" }, briefly(at)) : classLink(at))),
     ];
     return element(
       "nav",
@@ -28,23 +29,24 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
   };
   const facts = (i) => {
     const level = levels[i],
-      said = [
-        fact("Level", level),
-        fact("Level weight", active[level] ? +weights[level].toFixed(4) : "no softmax"),
-        fact("Class index", i),
-      ];
+      said = [fact("Class index", i)];
+    if (model.depth)
+      said.unshift(
+        fact("Level", level, "the number of classes above it"),
+        fact("Level weight", active[level] ? +weights[level].toFixed(4) : "none", "what the level counts in training"),
+      );
     if (children[i].length)
       said.push(fact("Classes below", number.format(below[i])), fact("Leaves", number.format(leaves[i])));
     if (hasImages) {
       said.push(fact("Train images", number.format(train[i])), fact("Val images", number.format(val[i])));
       if (children[i].length) said.push(fact("Images in subtree", number.format(measureOf("images").total[i])));
     }
-    for (const { name, own, total, text, id, hidden, reason } of measures) {
+    for (const { name, own, total, text, id, hidden, reason, help } of measures) {
       if (["images", "val", "classes", "level"].includes(id) || (hidden && !(reason && own[i] > 0))) continue;
       const title = name[0].toUpperCase() + name.slice(1);
-      if (!Number.isNaN(own[i])) said.push(fact(title, text(own[i])));
+      if (!Number.isNaN(own[i])) said.push(fact(title, text(own[i]), help));
       if (children[i].length && !hidden && !Number.isNaN(total[i]))
-        said.push(fact(`${title}, subtree`, text(total[i])));
+        said.push(fact(`${title}, subtree`, text(total[i]), help));
     }
     return element("dl", { class: "facts" }, ...said);
   };
@@ -55,8 +57,8 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       ...pictures.map((picture, at) => {
         const made = button("", () => openPicture(pictures, at), {
           class: "thumb",
-          "aria-label": `Sample of ${names[picture.index]}, ${picture.key}`,
-          title: names[picture.index],
+          "aria-label": `Sample of ${briefly(picture.index)}, ${picture.key}`,
+          title: briefly(picture.index),
         });
         made.append(element("img", { src: picture.source, alt: "" }));
         return made;
@@ -69,7 +71,7 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       element(
         "li",
         {},
-        element("a", { href: hrefOf({ at }) }, names[at]),
+        element("a", { href: hrefOf({ at }) }, briefly(at)),
         " ",
         span("wnid", wnids[at]),
         " ",
@@ -79,7 +81,7 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
     return element(
       "section",
       { class: "namesakes" },
-      element("h3", {}, `Also called ${names[i]}`),
+      element("h3", {}, `Also called ${briefly(i)}`),
       element("ul", {}, ...list),
     );
   };
@@ -135,7 +137,7 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
     );
   const drawAll = (unknown, found) => {
     const lost = unknown ? [`There is no class ${unknown} here.`, ...dropped(unknown)].join(" ") : "";
-    const text = lost || "Select a tile to go down, or search for a class.";
+    const text = lost || `Select a tile to ${model.depth ? "go down" : "open its class"}, or search for a class.`;
     head.replaceChildren(
       element("h2", { tabindex: "-1", id: "class-name" }, "All classes"),
       element("p", { class: "hint" }, text),
@@ -162,7 +164,7 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       ]
         .filter(Boolean)
         .flatMap((text, at) => [at ? " · " : "", span("piece", text)]);
-    const cards = few.map((i) => card(hrefOf({ at: i }), names[i], note(i), samples.first(i)));
+    const cards = few.map((i) => card(hrefOf({ at: i }), briefly(i), note(i), samples.first(i)));
     if (isFolded && !found) {
       cards.push(
         card(

@@ -29,6 +29,9 @@ const short = (value) => {
   return number.format(Math.abs(value) < 10 ? rounded(value) : Math.round(value));
 };
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.01 ? 2 : 1)} %`;
+// A name among others: those who write books into them find them whole on the page of the class.
+const LONGEST = 80;
+const brief = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
 const labelOfOption = (select) => select.options[select.selectedIndex]?.textContent ?? "";
 const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -5,7 +5,7 @@ const FIRST_CLASSES = 6,
 extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
   const top1 = measures.find(({ name }) => name === "top-1 accuracy");
   if (!data.overlay || !top1) return;
-  const { names } = model,
+  const { briefly } = model,
     most = mostTaken(data.overlay.pairs);
   const failing = (data.overlay.lists[0]?.classes ?? []).filter((i) => top1.own[i] < 1).slice(0, FIRST_CLASSES);
   const takenFor = (i) => {
@@ -16,7 +16,7 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
     element(
       "div",
       {},
-      element("h3", {}, "Classes that fail"),
+      element("h3", {}, "Classes that fail most"),
       tableOf(
         [
           ["class", ""],
@@ -36,14 +36,17 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
         element("a", { href: hrefOf({ at: -1, view: "model" }) }, "Scores and confused pairs"),
       ),
     );
-  // The surest wrong answer of each class.
+  // The surest wrong answer of each class, then the next one of each.
   const wrong = () => {
-    const surest = new Map();
-    for (const picture of samples.allJudged()) {
-      const { index, guess, probability } = picture;
-      if (guess !== index && !(surest.get(index)?.probability >= probability)) surest.set(index, picture);
+    const places = new Map(),
+      list = samples.allJudged().filter(({ guess, index }) => guess !== index);
+    list.sort((a, b) => b.probability - a.probability);
+    for (const { index, key } of list) {
+      const before = places.get(index) ?? new Map();
+      places.set(index, before.set(key, before.size));
     }
-    return [...surest.values()].sort((a, b) => b.probability - a.probability).slice(0, FIRST_IMAGES);
+    const placeOf = ({ index, key }) => places.get(index).get(key);
+    return list.sort((a, b) => placeOf(a) - placeOf(b)).slice(0, FIRST_IMAGES);
   };
   const wrongImages = () => {
     const list = wrong();
@@ -56,10 +59,15 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
         "div",
         { class: "thumbs" },
         ...list.map((picture, at) => {
-          const said = `${names[picture.index]}, taken for ${names[picture.guess]}, ${percent(picture.probability)}`;
+          const said = `${briefly(picture.index)}, taken for ${briefly(picture.guess)}, ${percent(picture.probability)}`;
           const made = button("", () => openPicture(list, at), { class: "thumb", "aria-label": said, title: said });
           made.append(element("img", { src: picture.source, alt: "" }));
-          const caption = element("figcaption", {}, span("name", names[picture.guess]), ` not ${names[picture.index]}`);
+          const caption = element(
+            "figcaption",
+            {},
+            span("name", briefly(picture.index)),
+            ` taken for ${briefly(picture.guess)}`,
+          );
           return element("figure", {}, made, caption);
         }),
       ),

@@ -72,7 +72,7 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
     paint(parts, placed, scale);
     hideTip();
     tiles.replaceChildren(...parts.map((part, at) => drawTile(part, placed[at], inkOn(shadeOf(part, scale)))));
-    const name = state.at < 0 ? "all classes" : model.names[state.at];
+    const name = state.at < 0 ? "all classes" : model.briefly(state.at);
     const count = plural(parts.length, "tile", "tiles");
     tiles.setAttribute("aria-label", `Map of ${name}: ${count}; arrow keys move, Enter opens, Backspace goes up`);
     const first = tiles.querySelector("a");
@@ -134,7 +134,7 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
   const labelOf = (part) => {
     if (part.lonely) return `${number.format(part.lonely)} classes without parent or children`;
     if (part.rest) return `${number.format(part.rest)} more`;
-    return part.self ? `${model.names[part.at]} itself` : model.names[part.at];
+    return part.self ? `${model.briefly(part.at)} itself` : model.briefly(part.at);
   };
   const saidOf = (part) => {
     const by = measureOf(areaId()),

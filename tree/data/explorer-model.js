@@ -61,6 +61,7 @@ const makeModel = ({ wnids, names, lemmas, glosses, parents }) => {
     byName,
     depth: levels.reduce((most, level) => Math.max(most, level), 0),
     lonely: roots.filter((i) => !children[i].length),
+    briefly: (i) => brief(names[i]),
     pathText: (i) =>
       pathOf(i)
         .map((at) => names[at])
@@ -68,6 +69,6 @@ const makeModel = ({ wnids, names, lemmas, glosses, parents }) => {
     glossOf: (i) => glosses?.[i] ?? "",
     sharingName: (i) => namesakes.get(names[i]).filter((at) => at !== i),
     // What tells a class from another of the same name: its gloss, else what it is a kind of.
-    hintOf: (i) => glosses?.[i] || (parents[i] >= 0 ? `a kind of ${names[parents[i]]}` : ""),
+    hintOf: (i) => glosses?.[i] || (parents[i] >= 0 ? `a kind of ${brief(names[parents[i]])}` : ""),
   };
 };

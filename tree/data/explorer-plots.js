@@ -9,7 +9,7 @@ const makePlots = ({ model, measures, measureOf, hrefOf }) => {
   const limitsOf = ({ from, to }) => ({ from: `${from}`, to: Number.isFinite(to) ? `${to}` : "" });
 
   const noteOfLevels = `The level of a class is the number of its ancestors.${
-    active.every(Boolean) ? "" : " Gray: a level of one class, which has no softmax."
+    active.every(Boolean) ? "" : " Gray: a level of one class, where there is nothing to tell apart."
   }`;
   const weightOf = (level) => (active[level] ? +weights[level].toFixed(4) : "none");
   const byLevel = (title, values, unit) => {

@@ -75,12 +75,12 @@ const makeRows = ({ model, measures, measureOf, select, leave }) => {
       "aria-expanded": hasChildren ? `${isOpen}` : null,
       "aria-posinset": wanted.flat ? at + 1 : position[i],
       "aria-setsize": wanted.flat ? rows.length : siblings[i],
-      "aria-label": `${names[i]}, ${by.kind === "count" ? `${text} ${by.name}` : `${by.name} ${text}`}`,
+      "aria-label": `${model.briefly(i)}, ${by.kind === "count" ? `${text} ${by.name}` : `${by.name} ${text}`}`,
     });
     const caret = span("caret", hasChildren ? "\u25b6" : "");
     caret.setAttribute("aria-hidden", "true");
     row.append(caret, span("name", names[i]));
-    if (wanted.flat && parents[i] >= 0) row.append(span("where", names[parents[i]]));
+    if (wanted.flat && parents[i] >= 0) row.append(span("where", model.briefly(parents[i])));
     else if (names[i] !== wnids[i]) row.append(span("wnid", wnids[i]));
     row.append(span("count", text));
     row.title = model.glossOf(i) ? `${names[i]}: ${model.glossOf(i)}` : names[i];

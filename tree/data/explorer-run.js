@@ -7,7 +7,7 @@ const MAX_DOTS = 1500,
 extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
   if (!data.overlay) return;
   const { title, facts, lists, pairs } = data.overlay,
-    { names, pathOf } = model;
+    { briefly, pathOf } = model;
   const named = (name) => measures.find((measure) => measure.name === name);
   const top1 = named("top-1 accuracy"),
     accuracy = named("accuracy of answers"),
@@ -103,7 +103,7 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
         const stop = dots.length > MAX_STOPS ? "-1" : null; // else the Tab key would not get past them
         for (const i of dots) {
           const [right, said] = [accuracy, specificity].map((measure) => measure.text(measure.own[i]));
-          const text = `${names[i]}: specificity ${said}, accuracy ${right}`;
+          const text = `${briefly(i)}: specificity ${said}, accuracy ${right}`;
           drawn.append(
             svg(
               "a",
@@ -215,15 +215,16 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
             "div",
             { class: "thumbs" },
             ...list.map((picture) => {
-              const said = `${names[picture.guess]}, ${percent(picture.probability)}`,
-                of = picture.index === picture.guess ? "" : `${names[picture.index]} taken for `;
+              const said = `${briefly(picture.guess)}, ${percent(picture.probability)}`,
+                of = picture.index === picture.guess ? "" : `${briefly(picture.index)} taken for `;
               const made = button("", () => openPicture(all, all.indexOf(picture)), {
                 class: "thumb",
                 "aria-label": `${of}${said}, ${picture.key}`,
                 title: `${of}${said}`,
               });
               made.append(element("img", { src: picture.source, alt: "" }));
-              return element("figure", {}, made, element("figcaption", {}, said));
+              const share = span("piece", percent(picture.probability));
+              return element("figure", {}, made, element("figcaption", {}, `${briefly(picture.guess)}, `, share));
             }),
           )
         : element("p", { class: "hint" }, "none in this page"),

@@ -64,10 +64,10 @@ const makeDialog = ({ model, hrefOf, opened, closed }) => {
     at = 0;
   const shown = () => list[at];
   const row = (name, ...value) => element("div", {}, element("dt", {}, name), element("dd", {}, ...value));
-  const classText = (i) => element("a", { href: hrefOf({ at: i, sample: "" }) }, model.names[i]);
+  const classText = (i) => element("a", { href: hrefOf({ at: i, sample: "" }) }, model.briefly(i));
   const draw = () => {
     const { index, key, split, shard, source, guess, probability } = shown();
-    const image = element("img", { src: source, alt: `Sample of ${model.names[index]}` });
+    const image = element("img", { src: source, alt: `Sample of ${model.briefly(index)}` });
     const size = element("p", { class: "hint" });
     image.addEventListener("load", () => {
       const pixels = `${image.naturalWidth} × ${image.naturalHeight} pixels`;
@@ -114,7 +114,7 @@ const makeDialog = ({ model, hrefOf, opened, closed }) => {
     );
     const again = [...dialog.querySelectorAll("button:not([disabled])")].find((each) => each.textContent === had);
     (again ?? (next.disabled ? copy : next)).focus();
-    say(`${model.names[index]}, sample ${place}, key ${key}`);
+    say(`${model.briefly(index)}, sample ${place}, key ${key}`);
   };
   const turn = (by) => {
     const to = at + by;

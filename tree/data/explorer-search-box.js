@@ -36,13 +36,14 @@ const makeSearchBox = ({ model, search, choose, listAll }) => {
     const made = element("li", { role: "option", id: `result-${at}`, "aria-selected": "false" });
     const word = search.matched(i, query),
       name = model.names[i];
-    made.append(element("span", { class: "name" }, ...marked(name, word === name ? query : "")));
+    made.append(element("span", { class: "name" }, ...marked(brief(name), word === name ? query : "")));
     if (word && word !== name && word !== model.wnids[i]) {
-      made.append(" ", element("span", { class: "matched" }, ...marked(word, query)));
+      made.append(" ", element("span", { class: "matched" }, ...marked(brief(word), query)));
     }
-    if (model.wnids[i] !== name) made.append(" ", span("wnid", model.wnids[i]));
+    if (model.wnids[i] !== name) made.append(" ", span("wnid", brief(model.wnids[i])));
     if (model.glossOf(i) || model.sharingName(i).length) made.append(span("gloss", model.hintOf(i)));
-    if (model.parents[i] >= 0) made.append(span("where", `in ${model.pathText(model.parents[i])}`));
+    if (model.parents[i] >= 0)
+      made.append(span("where", `in ${model.pathOf(model.parents[i]).map(model.briefly).join(" > ")}`));
     made.addEventListener("click", () => pick(at));
     return made;
   };

@@ -177,6 +177,7 @@ const explore = () => {
   };
   startNav();
   startHeader(model, measureOf);
+  byId("as-tree").parentElement.hidden = !model.depth;
   window.addEventListener("popstate", follow);
   window.addEventListener("hashchange", follow);
   document.addEventListener("keydown", (event) => {

@@ -53,12 +53,12 @@ const drawTools = ({ state, rows, found }) => {
   byId("as-tree").setAttribute("aria-pressed", `${!state.flat}`);
   byId("as-list").setAttribute("aria-pressed", `${state.flat}`);
   byId("expand").hidden = state.flat || byId("expand").options.length < 3;
-  byId("column").textContent = by.name + columnNote(by, state.flat, found);
+  byId("column").textContent = by.name + columnNote(by, state.flat, found, byId("expand").options.length > 2);
   byId("tree").setAttribute("aria-label", state.flat ? "List of classes" : "Class hierarchy");
 };
 
-const columnNote = (by, isFlat, found) => {
-  if (by.id === "level") return "";
+const columnNote = (by, isFlat, found, hasTree) => {
+  if (by.id === "level" || !hasTree) return "";
   if (isFlat && by.id !== "classes") return " of the class itself";
   if (found) return by.kind === "count" ? ", shown of all" : ", of what is shown";
   return by.id === "classes" ? ", itself and below" : ", with those below";
@@ -75,8 +75,8 @@ const startHeader = (model, measureOf) => {
         "images",
       ),
     );
-  if (data.source !== "none") parts.push(data.source);
-  if (data.overlay) parts.push(`model: ${data.overlay.title}`);
+  if (data.source !== "none") parts.push(brief(data.source));
+  if (data.overlay) parts.push(`model: ${brief(data.overlay.title)}`);
   byId("summary").textContent = parts.join(" \u00b7 ");
   const asked = data.source.startsWith("WordNet") ? "Search by name or wnid" : "Search by name or label";
   byId("search").placeholder = asked;
