@@ -23,17 +23,19 @@ PLACES = (
 OPEN_ALL = "(document.getElementById('filter').open = true, document.querySelector('#views [data-pane=tree]').click())"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_text_has_contrast_controls_have_names_and_size_and_nothing_overflows(browser, show, scheme, width):
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"),
+    [(1280, 800, "light"), (390, 844, "dark"), (640, 400, "light")],  # the last one is the first at twice its size
+)
+def test_text_has_contrast_controls_have_names_and_size_and_nothing_overflows(browser, show, width, height, scheme):
     def look(place):
         found = {what: some for what, some in browser.evaluate(AUDIT).items() if some}
-        small = browser.evaluate(SMALL_TARGETS) if width == 390 else []
+        small = browser.evaluate(SMALL_TARGETS) if width < 760 else []
         if found or small:
             wrong[place] = (found, small)
 
     wrong = {}
-    browser.look(width, 844, scheme)
+    browser.look(width, height, scheme)
     for name, address in PLACES:
         show(name, address)
         look((name, address))
@@ -79,6 +81,27 @@ def test_the_keyboard_opens_help_and_leaves_it(show):
     assert page.evaluate("document.activeElement.closest('dialog').id") == "help"
     page.press("Escape")
     page.wait_for("!document.getElementById('help').open")
+
+
+def test_the_tab_key_reaches_everything_and_shows_where_it_is(show):
+    page = show("overlaid", "#animal")
+    at = (
+        "(each => [each.id || each.dataset.view || each.dataset.pane || each.className, getComputedStyle(each)])"
+        "(document.activeElement)"
+    )
+    reached = {}
+    for _ in range(30):
+        page.press("Tab")
+        name, ring = page.evaluate(f"(([name, s]) => [name, s.outlineStyle + s.boxShadow])({at})")
+        reached[name] = ring
+    assert {"search", "help-button", "model", "as-list", "sort", "csv", "tree", "thumb", "tile"} <= set(reached)
+    assert [name for name, ring in reached.items() if ring == "nonenone"] == []
+
+
+def test_a_filter_that_nothing_passes_says_so(show):
+    page = show("few", "#?q=zzzz")
+    assert "No class passes the filter." in page.evaluate("document.getElementById('rest').textContent")
+    assert not page.evaluate("document.querySelector('.map').checkVisibility()")
 
 
 def test_a_print_has_the_class_and_no_controls(browser, show):

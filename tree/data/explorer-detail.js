@@ -143,7 +143,7 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       element("p", { class: "hint" }, text),
       ...(found || lost ? [] : intros.map((draw) => draw())),
     );
-    mapSlot.hidden = false;
+    mapSlot.hidden = found?.count === 0;
     const by = firstOf(measures),
       isFolded = lonely.length > FEW && roots.length > lonely.length;
     const few = roots

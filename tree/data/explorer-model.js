@@ -15,7 +15,8 @@ const makeModel = ({ wnids, names, lemmas, glosses, parents }) => {
     }
   }
   const sums = (values) => {
-    const total = Float64Array.from(values, (value) => (Number.isNaN(value) ? 0 : value));
+    const total = new Float64Array(size);
+    for (let i = 0; i < size; i++) total[i] = Number.isNaN(values[i]) ? 0 : values[i];
     for (let at = size - 1; at >= 0; at--) {
       const parent = parents[order[at]];
       if (parent >= 0) total[parent] += total[order[at]];
