@@ -6,6 +6,7 @@ import json
 import re
 import zlib
 from dataclasses import replace
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def picture(key: str, color: str = "teal", **answer: Any) -> Picture:
     return Picture(image=encoded.getvalue(), key=key, split="val", shard="val/in21k-val-000000.tar", **answer)
 
 
+@cache
 def full_table() -> Any:
     """Return the table of all 11,221 classes, with images."""
     hierarchy = wordnet_hierarchy(published_class_list(PublishedList.FALL11))
