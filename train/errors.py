@@ -10,6 +10,13 @@ class TrainError(DatasetError):
     """A run, a checkpoint, a setting or a shard is not usable; the message is one line for the user."""
 
 
+class ToldElsewhereError(TrainError):
+    """Another rank tells what is wrong, so this one ends without a word."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+
 def no_checkpoint(path: Path) -> TrainError:
     """Return the error of a path that was to name a checkpoint."""
     return TrainError(

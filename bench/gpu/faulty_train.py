@@ -16,7 +16,7 @@ after_step = loop.Trainer._after_step
 def interrupted(trainer: loop.Trainer) -> None:
     """End a step as always, then send the signal if it is this step's and this rank's."""
     after_step(trainer)
-    if trainer.progress.step == int(STEP) and trainer.session.ranks.rank == int(RANK):
+    if trainer.tally.step == int(STEP) and trainer.session.ranks.rank == int(RANK):
         os.kill(os.getpid(), signal.Signals[SIGNAL])
 
 

@@ -17,7 +17,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TextIO
@@ -59,6 +59,8 @@ class Program:
     """The extra that installs all other packages; empty for none."""
     after_stop: str = ""
     """What to do after the command was stopped; empty for nothing."""
+    on_error: Callable[[str], None] = lambda _: None
+    """Is called with the line of an error, after it is printed."""
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -78,6 +80,8 @@ class Program:
             if end.line:
                 with suppress(BrokenPipeError):
                     print(f"{end.above}{self.name}: {end.line}", file=sys.stderr, flush=True)
+            if end.line and end.code == FAILED:
+                self.on_error(f"{self.name}: {end.line}")
             raise
         finally:
             _discard_unwritable(sys.stdout)
@@ -114,7 +118,8 @@ class Program:
         if isinstance(error, RecursionError):
             return CommandEnd("error: what it reads is nested too deeply; --debug shows where", FAILED)
         if not isinstance(error, ImportError):
-            return CommandEnd(f"error: {_message(error)}", FAILED)
+            message = _message(error)  # empty where another process tells it
+            return CommandEnd(message and f"error: {message}", FAILED)
         package = (error.name or "").partition(".")[0]
         return None if package in ("", "in21k") else CommandEnd(f"error: {self._missing(package, error)}", FAILED)
 

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,12 +15,14 @@ DATASET = "owner/name"
 
 
 @contextmanager
-def hub(folder: Path, *, failing: int = 0) -> Iterator[str]:
-    """Serve a folder as a dataset; yield the endpoint.
+def hub(folder: Path, *, failing: int = 0, model: str = "", delay: float = 0.0) -> Iterator[str]:
+    """Serve a folder as a dataset, or as a model; yield the endpoint.
 
     Args:
         folder: the dataset's files.
         failing: every how many-th read of a file fails, with half of its bytes; 0 for none.
+        model: OWNER/NAME of the model that the folder is; by default it is the dataset.
+        delay: seconds to every answer.
     """
     reads = 0
 
@@ -45,7 +48,10 @@ def hub(folder: Path, *, failing: int = 0) -> Iterator[str]:
 
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
-            if path == f"/api/datasets/{DATASET}" or re.fullmatch(rf"/api/datasets/{DATASET}/revision/[^/]+", path):
+            time.sleep(delay)
+            if model and (found := re.fullmatch(rf"/{model}/resolve/[^/]+/(.+)", path)):
+                self.send_model_file(found[1])
+            elif path == f"/api/datasets/{DATASET}" or re.fullmatch(rf"/api/datasets/{DATASET}/revision/[^/]+", path):
                 self.send_json(
                     {"id": DATASET, "sha": COMMIT, "private": False, "tags": [], "downloads": 0, "siblings": []}
                 )
@@ -73,6 +79,16 @@ def hub(folder: Path, *, failing: int = 0) -> Iterator[str]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
+
+        def send_model_file(self, name: str) -> None:
+            if (folder / name).is_file():
+                self.send_file(folder / name)
+                return
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def send_file(self, path: Path) -> None:
             nonlocal reads

@@ -115,7 +115,7 @@ after_step = loop.Trainer._after_step
 def failing(trainer):
     after_step(trainer)
     restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
-    if trainer.progress.step == step and trainer.session.ranks.rank == 1 and restarts < times:
+    if trainer.tally.step == step and trainer.session.ranks.rank == 1 and restarts < times:
         Path(__file__).with_name("failed").touch()
         raise TrainError("rank 1 has had enough")
 loop.Trainer._after_step = failing

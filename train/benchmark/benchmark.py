@@ -33,8 +33,12 @@ from in21k.train.benchmark.scores import Cell, RunScore, cells, score_of
 from in21k.train.benchmark.table import CELL_COLUMNS, RUN_COLUMNS, as_csv, cell_rows, markdown, run_rows
 from in21k.train.benchmark.tasks_file import Task, read_tasks
 from in21k.train.benchmark.work import Done, Work, machine_shares, run_all
+from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
+from in21k.train.model.architectures import TIMM_PREFIX
+from in21k.train.model.hub import Wanted, fetch
 from in21k.train.run.lock import run_lock
+from in21k.train.run.resolve import resolved_name
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ def benchmark(request: BenchmarkRequest, output: Path) -> dict[str, Any]:
         left = [run for run in runs if not is_finished(run)]
         lock.take()
         begin(output)
+        _fetch(left)
         failed = _run(left, len(runs), request)
         scores = list(_scores(runs, failed))
         wrong: list[str] = []
@@ -93,6 +98,17 @@ def _scores(runs: Sequence[PlannedRun], failed: list[str]) -> Iterator[RunScore]
                 yield score_of(run)
             except TrainError as error:
                 failed.append(one_line(error, None))
+
+
+def _fetch(left: Sequence[PlannedRun]) -> None:
+    """Have timm's weights in the cache before runs look for them at once.
+
+    Raises:
+        TrainError: they cannot be fetched.
+    """
+    texts = dict.fromkeys(run.checkpoint.text for run in left)
+    for name in (text.removeprefix(TIMM_PREFIX) for text in texts if text.startswith(TIMM_PREFIX)):
+        fetch(Wanted(resolved_name(ModelConfig(name=name, pretrained=True))))
 
 
 def _run(left: Sequence[PlannedRun], total: int, request: BenchmarkRequest) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.train.cli.checks import check_there
-from in21k.train.cli.predictions import print_each
+from in21k.train.cli.predictions import Answers
 from in21k.train.cli.shared import print_result, quick_imports
 from in21k.train.config.settings import RunConfig
 
@@ -38,7 +38,7 @@ def finds_boxes(checkpoint: Path, task: str, draw: Path | None, *, for_classes: 
         return False
     if for_classes:
         raise click.UsageError(
-            "--top, --output and --picture are for classifiers; --draw FOLDER draws boxes, --jsonl prints them"
+            "--top and --picture are for classifiers; --draw FOLDER draws boxes, --jsonl and --output FILE tell them"
         )
     return True
 
@@ -86,19 +86,18 @@ def print_boxes(
     run: RunConfig,
     confidence: float,
     draw: Path | None,
-    form: str | None,
+    answers: Answers,
 ) -> int:
-    """Print what a detector finds in images and draw it where asked to; return the exit status."""
+    """Print or write what a detector finds in images, and draw it where asked to; return the exit status."""
     with quick_imports():
+        from in21k.train.detection.box_rows import BOXES
         from in21k.train.detection.drawing import draw_prediction, picture_paths
         from in21k.train.detection.find_boxes import find_boxes
         from in21k.train.detection.trained_detector import open_detector
 
     paths = iter(picture_paths(draw, files)) if draw is not None else None
     model = open_detector(checkpoint, *names)
-    status = 0
-    for prediction in print_each(find_boxes(model, files, run, least_score=confidence), form):
-        status = max(status, 1 if prediction.error else 0)
+    for prediction in answers.each(find_boxes(model, files, run, least_score=confidence), BOXES):
         if paths is not None:
             draw_prediction(prediction, next(paths))
-    return status
+    return answers.finish()

@@ -1,5 +1,6 @@
 """The command that writes a network's vectors for images: embed."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath
+from in21k.shards_manifest.markers import EMBEDDINGS
 from in21k.train.cli.checks import check_named
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.known import CHECKPOINTS
@@ -110,4 +112,12 @@ def embed(
     request = EmbeddingRequest(
         source, checkpoint, **chosen, dtype=dtype, normalized=normalize, batch_size=batch_size, rows=rows_per_file
     )
-    print_result(core(request, output, config, resume=resume), as_json)
+    summary = core(request, output, config, resume=resume)
+    print_result(summary, as_json, [] if summary is None else [_next(output)])
+
+
+def _next(output: Path) -> tuple[object, ...]:
+    """Return what to type next: the ranking by classes where there are val images, else by groups of the user's own."""
+    splits = {file["split"] for file in json.loads((output / EMBEDDINGS).read_bytes())["files"]}
+    ranked = ("in21k-train", "retrieve", output, "--output", output.with_name(f"{output.name}-retrieval"))
+    return ranked if "val" in splits else (*ranked, "--relevance", "groups.csv")

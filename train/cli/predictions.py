@@ -1,28 +1,69 @@
 """How predictions are printed, of classifiers and detectors: as text, as a JSON list, or as lines of JSON."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from in21k.shards_manifest.command.progress import Progress
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import escaped, one_line
 from in21k.train.cli.shared import PROGRAM
 from in21k.tree.glosses import definition
 
 if TYPE_CHECKING:
     from in21k.train.detection.find_boxes import BoxPrediction
+    from in21k.train.use.answer_files import Table
     from in21k.train.use.guesses import Guess, Prediction
 
     _Any = TypeVar("_Any", Prediction, BoxPrediction)
 
 
-NOTHING_PRINTED = "nothing"
+_NOTHING = "nothing"
 """The form in which only errors are printed."""
 
 
-def print_each(predictions: "Iterable[_Any]", form: str | None) -> "Iterator[_Any]":
+class Answers:
+    """Predictions on their way to standard output or to a file, and counted."""
+
+    def __init__(self, total: int, output: Path | None, form: str | None) -> None:
+        """Begin.
+
+        Args:
+            total: images to come.
+            output: the file to write instead of printing, if there is one.
+            form: json, jsonl, or None for text.
+        """
+        self._total, self._output, self._form = total, output, form
+        self._began, self._images, self._faults = time.monotonic(), 0, 0
+
+    def each(self, predictions: "Iterable[_Any]", table: "Table[_Any]") -> "Iterator[_Any]":
+        """Yield predictions after printing or writing each; a file shows how far it has come."""
+        from in21k.train.use.answer_files import written
+
+        output = self._output
+        if output is not None:
+            predictions = written(predictions, output, table)
+        with Progress("predict", "image", self._total, shown=output is not None) as bar:
+            for prediction in _print_each(predictions, self._form if output is None else _NOTHING):
+                self._images, self._faults = self._images + 1, self._faults + bool(prediction.error)
+                bar.update()
+                yield prediction
+
+    def finish(self) -> int:
+        """Print what was written where it was a file, and return the exit status."""
+        if self._output is not None:
+            seconds = round(time.monotonic() - self._began, 1)
+            summary = {"images": self._images, "faults": self._faults, "seconds": seconds, "output": str(self._output)}
+            print_summary("predict", summary, as_json=self._form == "json")
+        return 1 if self._faults else 0
+
+
+def _print_each(predictions: "Iterable[_Any]", form: str | None) -> "Iterator[_Any]":
     """Yield predictions after printing each: as text, as an item of a JSON list, or as JSON on a line of its own."""
     before = "[\n"
     for prediction in predictions:

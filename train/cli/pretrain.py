@@ -209,14 +209,15 @@ def _evaluated(
     with quick_imports():
         from in21k.train.evaluation.scores import EvaluationFiles, published_model, trained_model
         from in21k.train.evaluation.scores import evaluate as core
-        from in21k.train.model.published import PublishedModel
+        from in21k.train.model.published import PublishedModel, wanted_of
 
     (checkpoint, raw), (model, weights, inputs) = trained, published
     if checkpoint is not None:
-        opener = trained_model(checkpoint, raw=raw)
+        opener, wanted = trained_model(checkpoint, raw=raw), []
     else:
-        opener = published_model(PublishedModel(model or "", weights, inputs or "auto"))
-    return core(asked, opener, config.data, config.run, EvaluationFiles(*files), clips)
+        asked_for = PublishedModel(model or "", weights, inputs or "auto")
+        opener, wanted = published_model(asked_for), wanted_of(asked_for)
+    return core(asked, opener, config.data, config.run, EvaluationFiles(*files), clips, wanted)
 
 
 def _first_given(**values: Any) -> str:

@@ -91,8 +91,10 @@ def retrieve(
     config = with_values(Config(), settings_of(options))
     check_named(source, checkpoint=chosen["checkpoint"], model=chosen["model"])
     with quick_imports():
+        from in21k.train.retrieval.folder import SHEET
         from in21k.train.retrieval.request import RetrievalRequest
         from in21k.train.retrieval.retrieve import retrieve as core
 
     request = RetrievalRequest(asked, **chosen, gallery=gallery, batch_size=batch_size)
-    print_result(core(request, output, config, resume=resume), as_json)
+    page = ("python", "-m", "webbrowser", output / SHEET)
+    print_result(core(request, output, config, resume=resume), as_json, [page] if request.sheet else [])

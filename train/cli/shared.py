@@ -2,9 +2,13 @@
 
 import atexit
 import gc
+import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -19,7 +23,25 @@ from in21k.train.config.settings import SETTINGS, Config
 from in21k.train.config.sizes import EXAMPLE
 from in21k.train.errors import USER_ERRORS
 
-PROGRAM = Program(name="in21k-train", errors=USER_ERRORS, extras={"pycocotools": "detection"}, other_extra="train")
+_ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+
+
+def _tell_torchrun(line: str) -> None:
+    """Let torchrun end its own report with the line of an error; it says where it looks for one."""
+    path = os.environ.get(_ERROR_FILE, "")
+    if path:
+        extra = {"py_callstack": line, "timestamp": str(int(time.time()))}
+        with suppress(OSError), open(path, "w", encoding="utf-8") as file:
+            json.dump({"message": {"message": line, "extraInfo": extra}}, file)
+
+
+PROGRAM = Program(
+    name="in21k-train",
+    errors=USER_ERRORS,
+    extras={"pycocotools": "detection"},
+    other_extra="train",
+    on_error=_tell_torchrun,
+)
 
 _SKIPPED: Mapping[str, str] = {"train": "skipped_images", "val": "val_skipped"}
 """Where a summary counts the skipped images of each split."""
@@ -170,7 +192,7 @@ def quick_imports() -> Iterator[None]:
         gc.enable()
 
 
-_CTRL_C = "interrupted; --resume continues from the newest checkpoint (SIGTERM writes one before it ends a run)"
+_CTRL_C = "interrupted; --resume continues from the newest checkpoint"
 
 
 def show_run(
@@ -180,7 +202,7 @@ def show_run(
     *,
     resumes: bool = True,
 ) -> None:
-    """Train and print the summary and what to type next, or that SIGTERM stopped the run.
+    """Train and print the summary and what to type next, or that a signal stopped the run; the first rank tells it.
 
     Args:
         run: trains and returns the summary.
@@ -189,7 +211,7 @@ def show_run(
         resumes: whether `--resume` continues it.
 
     Raises:
-        CommandEnd: Ctrl-C ended it; what the newest checkpoint has is kept.
+        CommandEnd: Ctrl-C ended it; what the newest checkpoint has is kept, and the first Ctrl-C writes one.
         KeyboardInterrupt: Ctrl-C ended one that `--resume` does not continue.
     """
     from in21k.train.trainer.preemption import Preempted
@@ -197,7 +219,11 @@ def show_run(
     try:
         print_result(run(), as_json, then)
     except Preempted as stopped:
-        click.echo(f"{PROGRAM.name}: {stopped}", err=True)
+        line = str(stopped) if stopped.is_first else ""
+        if stopped.number == signal.SIGINT:
+            raise CommandEnd(line, INTERRUPTED) from stopped
+        if line:
+            click.echo(f"{PROGRAM.name}: {line}", err=True)
     except KeyboardInterrupt as error:
         if not resumes:
             raise

@@ -6,6 +6,7 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE
+from in21k.shards_manifest.command.typed import typed_again
 from in21k.train.cli.checks import check_named
 from in21k.train.cli.known import MODELS, MODELS_OR_FILES
 from in21k.train.cli.shared import (
@@ -20,6 +21,9 @@ from in21k.train.cli.shared import (
     shared,
 )
 from in21k.train.config.overrides import read_overrides
+from in21k.train.config.settings import ModelConfig
+from in21k.train.config.start import WEIGHTS
+from in21k.train.model.architectures import find_architecture
 from in21k.train.recipes.choice import choose
 
 
@@ -50,4 +54,16 @@ def throughput(data: str, recipe: str, steps: int, settings: tuple[str, ...], as
     with quick_imports():
         from in21k.train.trainer.throughput import throughput as core
 
-    print_result(core(data, config, steps), as_json)
+    summary = core(data, config, steps)
+    print_result(summary, as_json, [] if summary is None else [_next(config.model)])
+
+
+def _next(model: ModelConfig) -> tuple[object, ...]:
+    """Return what to type next: a run with what was measured, from weights where the recipe asks for some."""
+    import timm
+
+    known = find_architecture(model.name)
+    has_weights = bool(known.imagenet1k) if known else timm.models.is_model_pretrained(model.name)
+    is_open = model.start == WEIGHTS and not (model.pretrained or model.init)
+    start = (("--pretrained",) if has_weights else ("--scratch",)) if is_open else ()
+    return ("in21k-train", "pretrain", *typed_again(("steps", "as_json")), *start, "--output", f"runs/{model.name}")

@@ -1,7 +1,6 @@
 """The command that uses a trained model: predict."""
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,12 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath, Probability
-from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.storage.local_files import local_path
 from in21k.train.cli.boxes import finds_boxes, print_boxes
 from in21k.train.cli.checks import check_named, check_there
 from in21k.train.cli.known import CHECKPOINTS, MODELS
-from in21k.train.cli.predictions import NOTHING_PRINTED, print_each
+from in21k.train.cli.predictions import Answers
 from in21k.train.cli.shared import quick_imports, setting_option, settings_of
 from in21k.train.config.overrides import check_value, with_values
 from in21k.train.config.settings import Config
@@ -164,8 +162,9 @@ def predict(
     run = with_values(Config(), settings_of(options)).run
     path = _checkpoint(checkpoint, weights, bool(data or hierarchy or task == "detection" or draw))
     check_named(data, hierarchy, checkpoint=checkpoint)
-    if path and finds_boxes(path, task, draw, for_classes=bool(top or picture or output)):
-        return print_boxes(_found(images, images_from), path, (data, hierarchy), run, confidence, draw, form)
+    if path and finds_boxes(path, task, draw, for_classes=bool(top or picture)):
+        boxed = _found(images, images_from)
+        return print_boxes(boxed, path, (data, hierarchy), run, confidence, draw, Answers(len(boxed), output, form))
     with quick_imports():
         from in21k.train.use.predict import predict as core
         from in21k.train.use.published_model import open_published
@@ -174,7 +173,7 @@ def predict(
     files = _files(images, images_from, path, picture)
     model = open_trained(path, data, hierarchy, takes_clips=True) if path else open_published(checkpoint, weights)
     found = core(model, files, run, top=top or 0, confidence=confidence, batch_size=batch_size)
-    return _print_classes(found, picture, output, form)
+    return _print_classes(found, picture, Answers(len(files), output, form))
 
 
 def _check_asked(
@@ -189,9 +188,9 @@ def _check_asked(
         return
     if form == "jsonl":
         raise click.UsageError("--output writes lines of JSON to a .jsonl; leave --jsonl out")
-    from in21k.train.use.answer_files import check_output
+    from in21k.train.use.answer_files import check_output_name
 
-    check_output(output)
+    check_output_name(output)
 
 
 def _checkpoint(checkpoint: str, weights: Path | None, is_ours: bool) -> Path | None:
@@ -239,26 +238,17 @@ def _found(images: tuple[Path, ...], images_from: Path | None, *, is_video: bool
     return found_images(images, listed_images(images_from), is_video=is_video)
 
 
-def _print_classes(
-    predictions: "Iterable[Prediction]", picture: Path | None, output: Path | None, form: str | None
-) -> int:
+def _print_classes(predictions: "Iterable[Prediction]", picture: Path | None, answers: Answers) -> int:
     """Print or write what images show, and draw it where asked to; return the exit status."""
-    from in21k.train.use.answer_files import written
+    from in21k.train.use.answer_files import CLASSES
     from in21k.train.use.predict_picture import draw_picture
 
-    began, drawn, images, faults = time.monotonic(), [], 0, 0
-    if output is not None:
-        predictions = written(predictions, output)
-    for prediction in print_each(predictions, form if output is None else NOTHING_PRINTED):
-        images, faults = images + 1, faults + bool(prediction.error)
+    drawn = []
+    for prediction in answers.each(predictions, CLASSES):
         drawn += [prediction] if picture is not None else []
     if picture is not None:
         draw_picture(drawn, picture)
-    if output is not None:
-        seconds = round(time.monotonic() - began, 1)
-        summary = {"images": images, "faults": faults, "seconds": seconds, "output": str(output)}
-        print_summary("predict", summary, as_json=form == "json")
-    return 1 if faults else 0
+    return answers.finish()
 
 
 def listed_images(source: Path | None) -> Iterator[Path]:

@@ -12,15 +12,13 @@ from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.detection.box_stream import BoxBatch, box_data
 from in21k.train.detection.detector import Detector, build_detector, losses_of
-from in21k.train.device.backend import check_deterministic, prepare_backend
-from in21k.train.device.precision import autocast, loss_scaler
+from in21k.train.device.backend import prepare_backend
+from in21k.train.device.precision import autocast
 from in21k.train.device.ranks import Ranks
-from in21k.train.model.on_device import prepare_network, training_module
+from in21k.train.model.on_device import training_module
 from in21k.train.run.folder import Start
 from in21k.train.stream.batch import StepBatch
-from in21k.train.trainer.build import train_plan
-from in21k.train.trainer.ema import WeightEma
-from in21k.train.trainer.optimizer import build_optimizer
+from in21k.train.trainer.build import learning_parts, model_to_build, network_on_ranks, train_plan
 from in21k.train.trainer.session import Session
 
 _BLANK_SIDE = 64
@@ -74,30 +72,23 @@ def open_box_session(config: Config, data: TrainingData, ranks: Ranks, start: St
     Raises:
         TrainError: the configuration does not fit the data or the ranks, or weights are not usable.
     """
-    run, optim = config.run, config.optim
-    prepare_backend(run, ranks.device, few_shapes=False)
+    prepare_backend(config.run, ranks.device, few_shapes=False)
     plan = train_plan(config, data, ranks)
-    torch.manual_seed(run.seed)
-    resumed = start.state is not None  # its weights come from the checkpoint
-    model = replace(config.model, pretrained=False, init="") if resumed else config.model
+    torch.manual_seed(config.run.seed)
+    model = model_to_build(config, start)
     detector = build_detector(replace(config, model=model), len(data.hierarchy))
-    if run.deterministic:
-        check_deterministic(detector.network.module, config.model.name, ranks.device)
-    if resumed and (config.model.init or config.model.pretrained):
+    if model != config.model:
         detector = replace(detector, loaded=detector.tensors)  # as at the start of the run, which loads all or fails
-    network = prepare_network(detector.network, ranks, sync_bn=config.model.sync_bn)
+    network = network_on_ranks(detector.network, config, ranks)
     session = BoxSession(
         config=config,
         dataset=data,
         ranks=ranks,
         plan=plan,
         network=network,
-        train_module=network.module,
         loss=nn.Identity(),  # the detector computes its own
-        optimizer=build_optimizer(network, optim, fused=ranks.device.type == "cuda"),
-        scaler=loss_scaler(ranks.device, run.amp, run.amp_dtype),
-        ema=WeightEma(network, optim.ema_decay, warmup=optim.ema_warmup) if optim.ema_decay else None,
         detector=replace(detector, network=network),
+        **learning_parts(network, config, ranks),
     )
     session.restore(start)
-    return replace(session, train_module=training_module(network.module, ranks, run))
+    return replace(session, train_module=training_module(network.module, ranks, config.run))

@@ -58,7 +58,7 @@ def train_detector(request: TransferRequest, run: Path, *, resume: bool = False)
     Raises:
         DatasetError: the data, the checkpoint or the run's folder is not usable.
         ModuleNotFoundError: pycocotools is not installed.
-        Preempted: SIGTERM ended the run; a checkpoint was written, and no summary.
+        Preempted: SIGTERM or Ctrl-C ended the run; a checkpoint was written, and no summary.
     """
     require_metric()
     check_request(request.data)
@@ -122,7 +122,7 @@ class BoxTrainer(Trainer):
     """One rank's part in a detector's run."""
 
     def train(self) -> None:
-        """Train to the end of the run or until SIGTERM; every rank must call it."""
+        """Train to the end of the run or until a signal stops it; every rank must call it."""
         self._group = cpu_group(self.session.ranks)
         if self.session.ranks.is_first:
             write_skipped_boxes(self.run, self._data)

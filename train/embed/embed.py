@@ -34,13 +34,14 @@ from in21k.train.embed.folder import (
     write_begun,
     write_record,
 )
-from in21k.train.embed.model import open_model
+from in21k.train.embed.model import open_model, wanted_of
 from in21k.train.embed.progress import FileProgress
 from in21k.train.embed.request import EmbeddingRequest, settings_of
 from in21k.train.embed.rows import FileContent, write_file
 from in21k.train.embed.source import EmbeddingSource, open_source
 from in21k.train.embed.writer import FileWriter
 from in21k.train.errors import TrainError
+from in21k.train.model.hub import fetch_on_ranks
 from in21k.train.model.layers import classifier_layer, find_layer, pooled, watched
 from in21k.train.model.network import Network
 from in21k.train.model.on_device import evaluating, prepare_network
@@ -94,6 +95,7 @@ def embed(request: EmbeddingRequest, output: Path, config: Config, *, resume: bo
     """
     with join_ranks(config.run.device, _PATIENCE) as ranks, run_lock(output) as lock:
         begun = begun_settings(output, resume=resume)
+        fetch_on_ranks(wanted_of(request.checkpoint), ranks)
         model = open_model(request.checkpoint, request.model, only_size(config.data.image_size, "embed"))
         _watched_layer(model.network, request.layer)
         config = replace(config, data=replace(config.data, interpolation=model.interpolation))
@@ -153,7 +155,7 @@ def _embed_all(work: _Work) -> dict[str, Any] | None:
     left = [planned for planned in own if planned.number not in kept]
     print_header(ranks, work.config.run, _facts(work))
     began, faults = time.perf_counter(), sum(facts.faults for facts in kept.values())
-    with FileProgress(left, shown=ranks.is_first) as progress:
+    with FileProgress([planned for planned in work.files if planned.number not in kept], ranks) as progress:
         for at in range(len(work.source.pieces)):
             faults = _embed_piece(work, [each for each in left if each.piece == at], progress, faults)
     done = ranks.sum(torch.tensor([sum(planned.rows for planned in left)], device=ranks.device))

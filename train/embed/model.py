@@ -13,9 +13,10 @@ from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import TIMM_PREFIX
 from in21k.train.model.fitting import fit_or_name
+from in21k.train.model.hub import INSTEAD_OF_TRANSFERRED, Wanted
 from in21k.train.model.level_order import flat_order
 from in21k.train.model.model_file import load_network, read_metadata
-from in21k.train.model.network import Network, build_network
+from in21k.train.model.network import Network, build_network, check_name
 from in21k.train.model.published import timm_size
 from in21k.train.model.weights import read_weights
 from in21k.train.run.checkpoint import find_model
@@ -56,6 +57,19 @@ def open_model(checkpoint: str, name: str = "", image_size: int = 0) -> Embeddin
     metadata = read_metadata(path)
     size = image_size or metadata.image_size
     return _model(load_network(path, image_size=size), size, metadata.config.data.interpolation)
+
+
+def wanted_of(checkpoint: str) -> list[Wanted]:
+    """Return the weights of timm's that a checkpoint names, which are to be fetched.
+
+    Raises:
+        TrainError: there is no such model.
+    """
+    if not checkpoint.startswith(TIMM_PREFIX):
+        return []
+    config = resolve_model(ModelConfig(name=checkpoint.removeprefix(TIMM_PREFIX), pretrained=True))
+    check_name(config.name)
+    return [Wanted(config.name, INSTEAD_OF_TRANSFERRED)]
 
 
 def _from_timm(name: str, image_size: int) -> EmbeddingModel:

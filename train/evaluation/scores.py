@@ -1,6 +1,6 @@
 """The scores of a model on the val split of a prepared dataset, whether the model is ours or published."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from in21k.train.evaluation.report.folder import EXPLORER, require_report_place,
 from in21k.train.evaluation.val_bar import ValBar
 from in21k.train.evaluation.val_pass import Watcher, evaluate_val
 from in21k.train.losses.schemes import build_loss, check_labels
+from in21k.train.model.hub import Wanted, fetch_on_ranks
 from in21k.train.model.level_order import level_order
 from in21k.train.model.model_file import check_classes, load_network, read_metadata
 from in21k.train.model.network import Network
@@ -107,6 +108,7 @@ def evaluate(
     run: RunConfig,
     files: EvaluationFiles = NO_FILES,
     clips: int | None = None,
+    wanted: Sequence[Wanted] = (),
 ) -> dict[str, Any] | None:
     """Return the scores of a model on the val split of a dataset; None on all ranks but the first.
 
@@ -117,6 +119,7 @@ def evaluate(
         run: device, precision, workers.
         files: what to write and to name beside the scores.
         clips: of each video; None takes those that the model was trained with.
+        wanted: weights to fetch first.
 
     Raises:
         DatasetError: the dataset cannot be read, or the folder holds what another command wrote.
@@ -124,6 +127,7 @@ def evaluate(
     """
     with join_ranks(run.device) as ranks:
         prepare_backend(run, ranks.device)
+        fetch_on_ranks(wanted, ranks)
         dataset = open_to_evaluate(data if isinstance(data, DataRequest) else DataRequest(data, layout=SHARDS))
         if not dataset.samples("val"):
             why = " (in21k-prep made it with --val-per-class 0)" if isinstance(dataset, Dataset) else ""

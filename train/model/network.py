@@ -15,6 +15,7 @@ from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model import ofa as ofa  # registers OFA-595 with timm
 from in21k.train.model.fitting import fit_or_name
+from in21k.train.model.hub import Wanted, fetch
 from in21k.train.model.level_order import LevelOrder
 from in21k.train.model.normalization import Normalization, normalization_of
 from in21k.train.model.timm_names import no_model
@@ -121,6 +122,8 @@ def create_module(config: ModelConfig, classes: int | None, image_size: int) -> 
         TrainError: timm has no such model, cannot build it, or cannot load its weights.
     """
     check_name(config.name)
+    if config.pretrained:
+        fetch(Wanted(config.name))
     options: dict[str, object] = {"drop_path_rate": config.drop_path} if config.drop_path else {}
     if classes is not None:
         options["num_classes"] = classes

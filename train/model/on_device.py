@@ -61,11 +61,34 @@ def training_module(module: nn.Module, ranks: Ranks, run: RunConfig, sizes: int 
         TrainError: torch.compile finds no compiler.
     """
     if ranks.world_size > 1:
+        _keep_strides(module)
         devices = None if ranks.device.type == "cpu" else [ranks.device.index]
         exchanging = DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
         exchanging.broadcast_buffers = False  # as an argument, it would also leave out the broadcast at the start
         module = exchanging
     return compiled(module, ranks.device, sizes) if run.compile else module
+
+
+def _keep_strides(module: nn.Module) -> None:
+    """Let gradients have the strides of their parameters in dimensions of size 1, too, where strides mean nothing.
+
+    Kernels of 1 x 1 convolutions return others, and DistributedDataParallel, which compares all strides, warns of a
+    cost that there is not.
+    """
+    for parameter in module.parameters():
+        if parameter.requires_grad and 1 in parameter.shape:
+            hook = _with_strides(parameter.shape, parameter.stride())
+            parameter.register_hook(hook)  # type: ignore[no-untyped-call]
+
+
+def _with_strides(shape: torch.Size, strides: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    def restride(gradient: Tensor) -> Tensor:
+        """Return the same values; a gradient that really lies otherwise is left as it is."""
+        pairs = zip(shape, gradient.stride(), strides, strict=True)
+        same = all(own == wanted for size, own, wanted in pairs if size > 1)
+        return gradient.as_strided(shape, strides) if same and gradient.stride() != strides else gradient
+
+    return restride
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from in21k.train.config.settings import ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import find_architecture
 from in21k.train.model.fitting import fit_or_name
+from in21k.train.model.hub import Wanted
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network, check_name, create_module
 from in21k.train.model.normalization import AUTO, TIMM, UNIT
@@ -91,6 +92,16 @@ def published_network(config: ModelConfig, file: Path | None, hierarchy: Hierarc
     chosen = {name: tensor[rows] if name in network.head else tensor for name, tensor in weights.items()}
     network.load(network.weights() | chosen)  # files may lack batch norm's counters
     return network
+
+
+def wanted_of(model: PublishedModel) -> list[Wanted]:
+    """Return the weights of a published model that are to be fetched; none where a file is given.
+
+    Raises:
+        TrainError: as `published_settings`.
+    """
+    name = published_settings(model).name
+    return [] if model.weights is not None else [Wanted(name, f"give their file with {model.option} FILE")]
 
 
 def _downloaded(config: ModelConfig, image_size: int) -> Weights:

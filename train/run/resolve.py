@@ -151,6 +151,15 @@ def require_model(config: Config) -> None:
         check_name(teacher)
 
 
+def resolved_name(config: ModelConfig) -> str:
+    """Return timm's name of a model, with the tag of its weights where they are timm's.
+
+    Raises:
+        TrainError: as `resolve_model`.
+    """
+    return _with_timm_name(config).name
+
+
 def _with_timm_name(config: ModelConfig) -> ModelConfig:
     architecture = find_architecture(config.name)
     if architecture is None:

@@ -1,10 +1,11 @@
 """Builds a rank's session from the configuration and the data, at the step from which the run starts."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
-from in21k.train.config.settings import Config
+from in21k.train.config.settings import Config, ModelConfig
 from in21k.train.config.sizes import schedule_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.partition import TrainPlan
@@ -15,7 +16,7 @@ from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import build_loss
 from in21k.train.model.clips import build_for
 from in21k.train.model.level_order import level_order
-from in21k.train.model.network import require_sizes
+from in21k.train.model.network import Network, require_sizes
 from in21k.train.model.on_device import prepare_network, training_module
 from in21k.train.model.stages import freeze_stages
 from in21k.train.run.folder import Start
@@ -38,39 +39,55 @@ def open_session(config: Config, dataset: TrainingData, ranks: Ranks, start: Sta
     Raises:
         TrainError: the configuration does not fit the dataset or the ranks, or weights are not usable.
     """
-    run, optim, sizes = config.run, config.optim, schedule_of(config.data.image_size)
-    prepare_backend(run, ranks.device)
+    sizes = schedule_of(config.data.image_size)
+    prepare_backend(config.run, ranks.device)
     plan = train_plan(config, dataset, ranks)
-    torch.manual_seed(run.seed)
+    torch.manual_seed(config.run.seed)
     order = level_order(dataset.hierarchy)
     loss = build_loss(config.loss, order, dataset.label_sets, config.distill).to(ranks.device)
-    resumed = start.state is not None  # its weights come from the checkpoint
-    model = replace(config.model, pretrained=False, init="") if resumed else config.model
-    network = build_for(config.video, model, order, sizes.last)
+    network = build_for(config.video, model_to_build(config, start), order, sizes.last)
     require_sizes(network, sizes.sizes)
-    if run.deterministic:
-        check_deterministic(network.module, network.name, ranks.device)
-    network = prepare_network(network, ranks, sync_bn=config.model.sync_bn)
+    network = network_on_ranks(network, config, ranks)
     freeze_stages(network, config.model.frozen_stages)
-    optimizer = build_optimizer(network, optim, fused=ranks.device.type == "cuda")
-    scaler = loss_scaler(ranks.device, run.amp, run.amp_dtype)
-    ema = WeightEma(network, optim.ema_decay, warmup=optim.ema_warmup) if optim.ema_decay else None
-    teacher = open_teacher(config, dataset, order, ranks)
     session = Session(
         config=config,
         dataset=dataset,
         ranks=ranks,
         plan=plan,
         network=network,
-        train_module=network.module,
         loss=loss,
-        optimizer=optimizer,
-        scaler=scaler,
-        ema=ema,
-        teacher=teacher,
+        teacher=open_teacher(config, dataset, order, ranks),
+        **learning_parts(network, config, ranks),
     )
     session.restore(start)
-    return replace(session, train_module=training_module(network.module, ranks, run, len(sizes.sizes)))
+    return replace(session, train_module=training_module(network.module, ranks, config.run, len(sizes.sizes)))
+
+
+def model_to_build(config: Config, start: Start) -> ModelConfig:
+    """Return the settings of a session's network; a resumed run's weights come from its checkpoint."""
+    return replace(config.model, pretrained=False, init="") if start.state is not None else config.model
+
+
+def network_on_ranks(network: Network, config: Config, ranks: Ranks) -> Network:
+    """Return a network on a rank's device, as training has it.
+
+    Raises:
+        TrainError: it has no deterministic implementation where the run asks for one, or CPUs are to share batch norm.
+    """
+    if config.run.deterministic:
+        check_deterministic(network.module, network.name, ranks.device)
+    return prepare_network(network, ranks, sync_bn=config.model.sync_bn)
+
+
+def learning_parts(network: Network, config: Config, ranks: Ranks) -> dict[str, Any]:
+    """Return what a session changes the weights with, by the names of its fields, before gradients are exchanged."""
+    optim, run = config.optim, config.run
+    return {
+        "train_module": network.module,
+        "optimizer": build_optimizer(network, optim, fused=ranks.device.type == "cuda"),
+        "scaler": loss_scaler(ranks.device, run.amp, run.amp_dtype),
+        "ema": WeightEma(network, optim.ema_decay, warmup=optim.ema_warmup) if optim.ema_decay else None,
+    }
 
 
 def train_plan(config: Config, dataset: TrainingData, ranks: Ranks) -> TrainPlan:

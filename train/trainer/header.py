@@ -21,7 +21,7 @@ def run_facts(session: Session, start: Start, recipe: str) -> dict[str, str]:
     unit = "videos" if config.video.frames else "images"
     return {
         "model": model_text(config.model.name, session.network.module),
-        "weights": _weights_text(config, start),
+        "weights": _weights_text(config, start, plan.steps_per_epoch),
         "teacher": config.distill.teacher,
         "data": data_text(
             dataset.name,
@@ -36,10 +36,11 @@ def run_facts(session: Session, start: Start, recipe: str) -> dict[str, str]:
     }
 
 
-def _weights_text(config: Config, start: Start) -> str:
+def _weights_text(config: Config, start: Start, steps_per_epoch: int) -> str:
     """Return where a run's first weights are from."""
     if start.checkpoint is not None:
-        return f"resumed after step {start.step:,}, from {start.checkpoint}"
+        epochs = f"{start.step / steps_per_epoch:,.2f}".rstrip("0").rstrip(".")
+        return f"resumed after step {start.step:,}, {epochs} of {config.optim.epochs:,} epochs, from {start.checkpoint}"
     if config.model.init:
         return config.model.init
     return f"timm's, for {config.model.name}" if config.model.pretrained else "random"

@@ -15,9 +15,9 @@ from in21k.train.evaluation.val_bar import PassingValBar, ValBar
 from in21k.train.evaluation.val_pass import NO_VAL
 from in21k.train.run.curves import CurvePoint, CurveWriter
 from in21k.train.run.folder import Start
-from in21k.train.trainer.progress import Interval, Meter, Progress, ValResult
 from in21k.train.trainer.session import Session
 from in21k.train.trainer.step_bar import StepBar, run_timing
+from in21k.train.trainer.tally import Interval, Meter, Tally, ValResult
 
 
 class RunLog:
@@ -111,12 +111,12 @@ class RunLog:
         return round(step / self._session.plan.steps_per_epoch, 4)
 
 
-def run_summary(session: Session, run: Path, start: Start, progress: Progress, seconds: float) -> dict[str, Any]:
+def run_summary(session: Session, run: Path, start: Start, tally: Tally, seconds: float) -> dict[str, Any]:
     """Return the final figures of a run, as summary.json and the command line show them."""
     plan, dataset = session.plan, session.dataset
     return {
         "run": str(run),
-        "checkpoint": str(progress.checkpoint),
+        "checkpoint": str(tally.checkpoint),
         "model": session.config.model.name,
         **session.described(),
         "classes": len(dataset.hierarchy),
@@ -125,21 +125,21 @@ def run_summary(session: Session, run: Path, start: Start, progress: Progress, s
         "device": session.ranks.device.type,
         "batch_size": plan.global_batch,
         "epochs": plan.epochs,
-        "steps": progress.step,
+        "steps": tally.step,
         "resumed_at_step": start.step,
         "train_images": sum(plan.shard_lengths),
         "carried_over_images": plan.carried_over,
-        "skipped_images": progress.skipped,
-        "overflowed_steps": progress.overflows,
-        "train_loss": None if math.isnan(progress.train_loss) else progress.train_loss,
-        **_val_summary(progress, dataset),
+        "skipped_images": tally.skipped,
+        "overflowed_steps": tally.overflows,
+        "train_loss": None if math.isnan(tally.train_loss) else tally.train_loss,
+        **_val_summary(tally, dataset),
         "seconds": round(seconds, 2),
-        "images_per_second": round((progress.step - start.step) * plan.global_batch / seconds, 2),
+        "images_per_second": round((tally.step - start.step) * plan.global_batch / seconds, 2),
     }
 
 
-def _val_summary(progress: Progress, data: TrainingData) -> dict[str, Any]:
+def _val_summary(tally: Tally, data: TrainingData) -> dict[str, Any]:
     """Return the figures of the last val pass, or that there is no val split."""
-    if progress.evaluation is None:
+    if tally.evaluation is None:
         return NO_VAL
-    return progress.evaluation.to_dict(data)
+    return tally.evaluation.to_dict(data)

@@ -37,9 +37,9 @@ from in21k.train.trainer.log import RunLog, run_summary
 from in21k.train.trainer.notes import tell_missing
 from in21k.train.trainer.peers import peers_watched
 from in21k.train.trainer.preemption import Preempted, SaveClock, StopRequest, stop_request
-from in21k.train.trainer.progress import Meter, Progress, ValResult
 from in21k.train.trainer.session import Session
 from in21k.train.trainer.start import Asked, agreed_start, begun_or_named, config_of, recipe_of
+from in21k.train.trainer.tally import Meter, Tally, ValResult
 
 
 def pretrain(
@@ -77,7 +77,7 @@ def train_on(
     Raises:
         DatasetError: the data or the run's folder is not usable.
         TrainError: the run cannot begin, or its loss, a gradient or a weight is no longer finite.
-        Preempted: SIGTERM ended the run; a checkpoint was written, and no summary.
+        Preempted: SIGTERM or Ctrl-C ended the run; a checkpoint was written, and no summary.
     """
     task = task or Task(resolved, open_session, Trainer)
     with _joined(config_of(asked).run) as ranks, run_lock(run) as lock:
@@ -94,11 +94,11 @@ def train_on(
                 tell_missing(run, start, dataset)
             print_header(ranks, config.run, run_facts(session, start, recipe_of(asked)))
             trainer = _train(task.trainer, session, run, start, bar=progress)
-        if not trainer.stopping:
-            summary = run_summary(session, run, start, trainer.progress, time.perf_counter() - began)
+        if not trainer.stopped_by:
+            summary = run_summary(session, run, start, trainer.tally, time.perf_counter() - began)
             _keep_summary(summary, run, ranks)
-    if trainer.stopping:
-        raise Preempted(trainer.progress.step)
+    if trainer.stopped_by:
+        raise Preempted(trainer.tally.step, trainer.stopped_by, is_first=ranks.is_first)
     return summary if ranks.is_first else None
 
 
@@ -120,7 +120,7 @@ def _keep_summary(summary: dict[str, Any], run: Path, ranks: Ranks) -> None:
 
 
 def _train(kind: "type[Trainer]", session: Session, run: Path, start: Start, *, bar: bool) -> "Trainer":
-    """Train to the end of the run or until SIGTERM, and return the trainer."""
+    """Train to the end of the run or until a signal stops it, and return the trainer."""
     clock = SaveClock(session.config.run.checkpoint_minutes if session.ranks.is_first else 0.0)
     with (
         stop_request(session.ranks, clock) as request,
@@ -130,7 +130,7 @@ def _train(kind: "type[Trainer]", session: Session, run: Path, start: Start, *, 
     ):
         trainer = kind(session=session, run=run, start=start, request=request, log=log, writer=writer)
         trainer.train()
-    trainer.progress.checkpoint = writer.newest or start.checkpoint
+    trainer.tally.checkpoint = writer.newest or start.checkpoint
     return trainer
 
 
@@ -147,53 +147,53 @@ class Trainer:
         writer: CheckpointWriter,
     ) -> None:
         self.session = session
-        self.progress = Progress(start.step, start.skipped, start.checkpoint)
-        self.stopping = False
-        """Whether SIGTERM ends the run now."""
+        self.tally = Tally(start.step, start.skipped, start.checkpoint)
+        self.stopped_by = 0
+        """The number of the signal that ends the run now; 0 for none."""
         self._saving = False  # whether the clock asks for a checkpoint
         self.run = run
         self._request, self._log, self._writer = request, log, writer
         self._meter = Meter(session.ranks.device)
 
     def train(self) -> None:
-        """Train to the end of the run or until SIGTERM; every rank must call it.
+        """Train to the end of the run or until a signal stops it; every rank must call it.
 
         Raises:
             TrainError: a shard is damaged, too many images do not decode, or a loss, gradient or weight is not finite.
         """
         self.session.train_module.train()
-        if self.session.validates(self.progress.step):  # the run ended during this val pass, so its row is missing
+        if self.session.validates(self.tally.step):  # the run ended during this val pass, so its row is missing
             self._validate()
             self._meter.restart()
             self._log.after_step(self._meter)
-        if not self.stopping:
+        if not self.stopped_by:
             self._take_steps()
 
     def _take_steps(self) -> None:
-        session, progress, first = self.session, self.progress, self.progress.step
+        session, tally, first = self.session, self.tally, self.tally.step
         with self.open_stream(first, self._meter.clock) as stream:
             for batch in stream:
-                result = session.train_step(batch, progress.step)
-                progress.step += 1
-                self._meter.add(result, batch, progress.step)
+                result = session.train_step(batch, tally.step)
+                tally.step += 1
+                self._meter.add(result, batch, tally.step)
                 if batch.skipped:
-                    log_skipped(self.run, progress.step, batch.skipped)
+                    log_skipped(self.run, tally.step, batch.skipped)
                 self._log.step_done(self._meter)
                 self._is_stopped()
-                if progress.step == first + 2:
+                if tally.step == first + 2:
                     self._request.end_start()
                 self._writer.check()
                 self._after_step()
                 self._log.after_step(self._meter)
-                if self.stopping:
+                if self.stopped_by:
                     return
 
     def _is_stopped(self) -> bool:
-        """Return whether SIGTERM ends the run now, and note whether a checkpoint is due; every rank must call it."""
+        """Return whether a signal ends the run now, and note whether a checkpoint is due; every rank must call it."""
         agreed = self._request.agree()
-        self.stopping |= agreed.stop
+        self.stopped_by = self.stopped_by or agreed.number
         self._saving |= agreed.save
-        return agreed.stop
+        return bool(agreed.number)
 
     def _after_step(self) -> None:
         """Log, save and validate when due.
@@ -201,37 +201,37 @@ class Trainer:
         The checkpoint comes after its row of the curves, so that a resumed run misses none, and before the val pass,
         which takes long; a run that is resumed from it validates first.
         """
-        session, step = self.session, self.progress.step
-        saves = self.stopping or self._saving or session.saves(step)
+        session, step = self.session, self.tally.step
+        saves = bool(self.stopped_by) or self._saving or session.saves(step)
         validates = session.validates(step)
         if not (saves or validates or step % session.config.run.log_steps == 0):
             return
         self._log_steps()
         if saves:
             self._save()
-        if validates and not self.stopping:
+        if validates and not self.stopped_by:
             self._validate()
-            if self.stopping and not saves:
+            if self.stopped_by and not saves:
                 self._save()
         self._meter.restart()
 
     def _log_steps(self) -> None:
         """Log the steps since the last row of the curves; the only place where training waits for the device."""
-        progress, measured = self.progress, self._meter.read(self.session.ranks)
-        check_finite(measured.loss, measured.gradients, progress.step, self.session.loss_scale())
-        progress.train_loss = measured.loss
-        progress.skipped += measured.skipped
+        tally, measured = self.tally, self._meter.read(self.session.ranks)
+        check_finite(measured.loss, measured.gradients, tally.step, self.session.loss_scale())
+        tally.train_loss = measured.loss
+        tally.skipped += measured.skipped
         self._check_skipped()
-        progress.overflows += measured.gradients.non_finite
-        self._log.write_train(progress.step, measured)
+        tally.overflows += measured.gradients.non_finite
+        self._log.write_train(tally.step, measured)
 
     def _check_skipped(self) -> None:
         """Refuse to go on with too many skipped images; they are counted over all ranks, so all of them refuse."""
-        session, progress = self.session, self.progress
+        session, tally = self.session, self.tally
         check_skipped(
-            skipped=progress.skipped,
-            seen=progress.step * session.plan.global_batch,
-            passes=-(-progress.step // session.plan.steps_per_epoch),
+            skipped=tally.skipped,
+            seen=tally.step * session.plan.global_batch,
+            passes=-(-tally.step // session.plan.steps_per_epoch),
             share=session.config.data.max_skipped,
             name=session.dataset.name,
         )
@@ -240,18 +240,18 @@ class Trainer:
         self._saving = False
         if self.session.ranks.is_first:
             self._writer.wait()  # so that memory holds one copy at most
-            self._writer.start(self.session.snapshot(self.progress.step, self.progress.skipped))
+            self._writer.start(self.session.snapshot(self.tally.step, self.tally.skipped))
 
     def _validate(self) -> None:
-        """Evaluate the network and log it; SIGTERM ends the val pass."""
+        """Evaluate the network and log it; a signal to stop ends the val pass."""
         try:
             with self.session.evaluated(), self._log.validating() as bar:
                 evaluation = self.evaluate(lambda: bar.batch_done() or self._is_stopped())
         except Interrupted:
             return
         self.session.train_module.train()
-        self.progress.evaluation = evaluation
-        self._log.write_val(self.progress.step, evaluation)
+        self.tally.evaluation = evaluation
+        self._log.write_val(self.tally.step, evaluation)
 
     def open_stream(self, start_step: int, clock: WaitClock) -> AbstractContextManager[Iterator[StepBatch]]:
         """Return the context that gives the batches from a step on, on the device.

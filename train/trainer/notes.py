@@ -22,6 +22,12 @@ def tell_unusable(start: Start, ranks: Ranks) -> None:
         print(f"note: {reason}; resuming from {start.checkpoint} instead", file=sys.stderr, flush=True)
 
 
+def tell_no_checkpoint(run: Path, start: Start, ranks: Ranks) -> None:
+    """Say that a run that was to go on starts anew, because its folder has no checkpoint."""
+    if start.checkpoint is None and ranks.is_first:
+        _tell(f"no checkpoint in {run} yet: starting at step 0")
+
+
 def tell_one_level(config: Config, dataset: TrainingData, ranks: Ranks) -> None:
     """Say what a softmax per level comes to where all classes are on one level."""
     scheme = config.loss.scheme

@@ -1,14 +1,16 @@
-"""What interrupts training: SIGTERM, and the clock that asks for checkpoints.
+"""What interrupts training: SIGTERM, Ctrl-C, and the clock that asks for checkpoints.
 
 All ranks stop, or save, after the same step, so that the checkpoint is of one state.
 """
 
 import math
+import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -19,20 +21,33 @@ from in21k.train.device.ranks import Ranks, cpu_group, end_start
 SAME_REQUEST_SECONDS = 3.0
 """A second SIGTERM within this time is the same request: schedulers signal all processes, and torchrun forwards it."""
 
+SAME_KEY_SECONDS = 0.5
+"""A second SIGINT within this time is the same Ctrl-C: some programs pass on what all processes of a terminal get."""
+
+NAMES: Mapping[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+"""What asks a run to stop, as users call it, the more telling one last: it is told where ranks got different ones."""
+
+_ON_CTRL_C = b"\nin21k-train: Ctrl-C: writing a checkpoint after this step; a second one ends the run at once\n"
+
 
 class Preempted(Exception):  # noqa: N818 - nothing went wrong
-    """A run was stopped by SIGTERM, after its checkpoint had been written."""
+    """A run was stopped by a signal, after its checkpoint had been written."""
 
-    def __init__(self, step: int) -> None:
-        super().__init__(f"stopped by SIGTERM at step {step}; continue with --resume")
+    def __init__(self, step: int, number: int = signal.SIGTERM, *, is_first: bool = True) -> None:
+        super().__init__(f"stopped by {NAMES[number]} at step {step}; continue with --resume")
         self.step = step
         """Steps done."""
+        self.number = number
+        """The signal's."""
+        self.is_first = is_first
+        """Whether this is the rank that tells it."""
 
 
 class Agreed(NamedTuple):
     """What all ranks do after a step."""
 
-    stop: bool
+    number: int
+    """Of the signal that ends the run now; 0 for none."""
     save: bool
     """Whether a checkpoint is due."""
 
@@ -66,20 +81,23 @@ class StopRequest:
         self._ranks, self._group = ranks, cpu_group(ranks)
         self._clock = clock or SaveClock(0)
         self._asked_at: float | None = None
+        self._number = 0
         self._flags = torch.zeros(2, dtype=torch.int32)
         self._pending: Any = None
 
     @property
     def asked(self) -> bool:
-        """Whether this process has received SIGTERM."""
+        """Whether this process has received a signal to stop."""
         return self._asked_at is not None
 
-    def ask(self) -> bool:
-        """Note a SIGTERM, and return whether it repeats an earlier one, so that the process is to end at once."""
+    def ask(self, number: int = signal.SIGTERM) -> bool:
+        """Note a signal, and return whether it repeats an earlier one, so that the process is to end at once."""
         now = time.monotonic()
         if self._asked_at is None:
-            self._asked_at = now
-        return now - self._asked_at > SAME_REQUEST_SECONDS
+            self._asked_at, self._number = now, number
+            return False
+        is_key = number == self._number == signal.SIGINT
+        return now - self._asked_at > (SAME_KEY_SECONDS if is_key else SAME_REQUEST_SECONDS)
 
     def agree(self) -> Agreed:
         """Return what all ranks do now; each must call it equally often.
@@ -89,9 +107,10 @@ class StopRequest:
         """
         save = self._clock.rings()
         if self._group is None:
-            return Agreed(self.asked, save)
+            return Agreed(self._number, save)
         agreed = self._collect()
-        self._flags = torch.tensor([self.asked, save], dtype=torch.int32)
+        code = 1 + [*NAMES].index(self._number) if self._number else 0
+        self._flags = torch.tensor([code, save], dtype=torch.int32)
         self._pending = dist.all_reduce(self._flags, dist.ReduceOp.MAX, self._group, async_op=True)
         return agreed
 
@@ -119,34 +138,48 @@ class StopRequest:
 
     def _collect(self) -> Agreed:
         if self._pending is None:
-            return Agreed(False, False)
+            return Agreed(0, False)
         self._pending.wait()
         self._pending = None
-        stop, save = self._flags.tolist()
-        return Agreed(bool(stop), bool(save))
+        code, save = self._flags.tolist()
+        return Agreed([0, *NAMES][code], bool(save))
 
 
 @contextmanager
 def stop_request(ranks: Ranks, clock: SaveClock | None = None) -> Iterator[StopRequest]:
-    """Turn the first SIGTERM into a request to stop; a repeated one has the effect that it had before.
+    """Turn the first SIGTERM or SIGINT into a request to stop; a repeated one has the effect that it had before.
 
-    Outside the main thread, to which Python delivers no signals, SIGTERM keeps its effect.
+    Outside the main thread, to which Python delivers no signals, they keep their effect; so does a SIGINT that is
+    ignored, as that of a background job.
     """
     request = StopRequest(ranks, clock)
     if threading.current_thread() is not threading.main_thread():
         yield request
         request.close()
         return
+    before: dict[int, Any] = {}
 
-    def on_signal(*_: object) -> None:
+    def on_signal(number: int, _: object) -> None:
         """Note the request; a repeated one ends the process."""
-        if request.ask():
-            signal.signal(signal.SIGTERM, before)
-            signal.raise_signal(signal.SIGTERM)
+        if request.ask(number):
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
+        elif number == signal.SIGINT and ranks.is_first:
+            _answer_key()
 
-    before = signal.signal(signal.SIGTERM, on_signal)
+    for number in NAMES:
+        if number != signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, on_signal)
     try:
         yield request
         request.close()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _answer_key() -> None:
+    """Say on a terminal that Ctrl-C was noticed; a step may take long."""
+    with suppress(OSError, ValueError):
+        if sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), _ON_CTRL_C)  # print could be what the signal interrupted

@@ -1,5 +1,6 @@
 """What is seen to before a run starts or goes on: what it is resumed with, and what the user is told."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -9,11 +10,17 @@ from in21k.train.config.start import require_start
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
+from in21k.train.losses.schemes import DISTILLING
+from in21k.train.model.architectures import find_architecture
+from in21k.train.model.hub import INSTEAD_OF_TRANSFERRED, Wanted, fetch_on_ranks
+from in21k.train.model.published import PublishedModel, wanted_of
 from in21k.train.recipes.choice import Choice, resumed
 from in21k.train.run.folder import Start, find_start, is_begun
 from in21k.train.run.lock import RunLock
-from in21k.train.run.resolve import require_model
-from in21k.train.trainer.notes import tell_changed, tell_one_level, tell_unusable
+from in21k.train.run.resolve import require_model, resolved_name
+from in21k.train.trainer.notes import tell_changed, tell_no_checkpoint, tell_one_level, tell_unusable
+
+_INSTEAD = "give a file of weights with --init FILE, start from random ones with --scratch"
 
 Asked = Config | Choice
 """What to train with: a configuration, or a recipe with values of its own."""
@@ -33,17 +40,32 @@ def begun_or_named(asked: Asked, run: Path, ranks: Ranks, *, resume: bool) -> As
     """Return what to train with: resuming a run, what it was started with, and stderr is told where the recipe changed.
 
     Raises:
-        TrainError: a new run's recipe starts from weights, and none are named; or there are no such weights or model.
+        TrainError: a new run's recipe starts from weights, and none are named; or there are no such weights or model,
+            or they cannot be fetched.
     """
     if not (resume and is_begun(run)):
         require_start(config_of(asked).model, recipe_of(asked))
         require_model(config_of(asked))
+        fetch_on_ranks(list(_wanted(asked)), ranks)
         return asked
     if not isinstance(asked, Choice):
         return asked
     choice, changed = resumed(asked, run)
     tell_changed(run, changed, ranks)
     return choice
+
+
+def _wanted(asked: Asked) -> Iterator[Wanted]:
+    """Yield the weights of timm's that a new run needs."""
+    config = config_of(asked)
+    if config.model.pretrained:
+        transfers = isinstance(asked, Choice) and bool(asked.checkpoint)
+        yield Wanted(resolved_name(config.model), INSTEAD_OF_TRANSFERRED if transfers else _INSTEAD)
+    teacher, file = config.distill.teacher, config.distill.teacher_weights
+    is_named = bool(teacher) and (find_architecture(teacher) is not None or "/" not in teacher)
+    is_published = is_named and not file and not Path(teacher).exists()
+    if config.loss.scheme in DISTILLING and is_published:
+        yield from wanted_of(PublishedModel(teacher, option="--teacher-weights"))
 
 
 def agreed_start(
@@ -68,6 +90,8 @@ def agreed_start(
     start = find_start(run, config, dataset, resume=resume)
     _check_same(start, ranks)
     tell_unusable(start, ranks)
+    if resume:
+        tell_no_checkpoint(run, start, ranks)
     tell_one_level(config, dataset, ranks)
     return start
 

@@ -11,8 +11,8 @@ import torch
 
 from in21k.shards_manifest.command.numbers import bytes_text, rate_text, seconds_text, share_text
 from in21k.shards_manifest.command.progress import Progress, Timing
-from in21k.train.trainer.progress import Meter, Pace, ValResult
 from in21k.train.trainer.session import Session
+from in21k.train.trainer.tally import Meter, Pace, ValResult
 
 _REFRESH = 10.0
 """Seconds after which a bar shows the loss of the steps since; asking for it waits for the device."""

@@ -19,6 +19,7 @@ from in21k.train.device.ranks import Ranks, join_ranks
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.predictions import run_predictions, write_classes_beside
 from in21k.train.evaluation.scheme_metrics import SchemeMetrics, Scores
+from in21k.train.model.hub import INSTEAD_OF_TRANSFERRED, Wanted, fetch
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network
 from in21k.train.model.on_device import prepare_network
@@ -141,6 +142,8 @@ def frozen_run(
         config = resolved(config, data, ranks)
         lock.take_if_there()
         start = find_start(run, config, data, resume=None)
+        if config.model.pretrained:
+            fetch(Wanted(config.model.name, INSTEAD_OF_TRANSFERRED))
         torch.manual_seed(config.run.seed)
         network = build_network(config.model, level_order(data.hierarchy), schedule_of(config.data.image_size).last)
         network = prepare_network(network, ranks)

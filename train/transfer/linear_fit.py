@@ -21,6 +21,7 @@ from in21k.train.transfer.row_blocks import (
     row_blocks,
     standardization,
 )
+from in21k.train.transfer.row_space import RowSpace, row_space
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -13, -1))
 """L2 strengths to try, from 10 down to 1e-6."""
@@ -99,11 +100,12 @@ def fit_choosing(
     blocks = row_blocks(features, labels.classes, device, leave_out=HELD_OUT)
     held = row_blocks(features[::HELD_OUT], labels.classes, device)
     standardize = standardization(blocks)
+    space = row_space(blocks, standardize)
     scores: dict[float, float] = {}
     linear = None
     with Progress("fit", "L2 strength", len(STRENGTHS)) as bar:
         for strength in STRENGTHS:
-            linear = minimum(Objective(blocks, labels, standardize, strength), linear)
+            linear = minimum(Objective(blocks, labels, standardize, strength), linear, space)
             scores[strength] = score(BlockLogits(linear, held, HELD_OUT))
             bar.update()
     best = max(scores, key=lambda strength: scores[strength])  # of equal scores, the first: the largest strength
@@ -124,15 +126,17 @@ def fit(features: Tensor, labels: Labels, strength: float, device: torch.device)
         device: to compute on.
     """
     blocks = row_blocks(features, labels.classes, device)
-    return minimum(Objective(blocks, labels, standardization(blocks), strength))
+    standardize = standardization(blocks)
+    return minimum(Objective(blocks, labels, standardize, strength), space=row_space(blocks, standardize))
 
 
-def minimum(objective: Objective, start: Linear | None = None) -> Linear:
+def minimum(objective: Objective, start: Linear | None = None, space: RowSpace | None = None) -> Linear:
     """Return the classifier that minimizes an objective, for features that are not standardized.
 
     Args:
         objective: of standardized features.
         start: initial weights; zeros by default.
+        space: that of the features, in which the same minimum is found sooner; None where it is of no use.
     """
     standardize, size = objective.standardize, objective.blocks.features.shape[1]
     mean, std = standardize.mean.double(), standardize.std.double()
@@ -141,7 +145,12 @@ def minimum(objective: Objective, start: Linear | None = None) -> Linear:
     else:
         plain = start.weight.double()
         weight, bias = plain * std, start.bias.double() + plain @ mean
-    _minimize(objective, weight, bias)
+    if space is None:
+        _minimize(objective, weight, bias)
+    else:
+        within = weight @ space.basis
+        _minimize(space.objective(objective.labels, objective.strength), within, bias)
+        weight = within @ space.basis.T
     plain = weight / std
     dtype = compute_type(objective.blocks.features)
     return Linear(plain.to(dtype), (bias - plain @ mean).to(dtype))

@@ -8,6 +8,7 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.settings import Config, DataConfig, LossConfig, ModelConfig
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import TIMM_PREFIX, find_architecture
+from in21k.train.model.hub import Wanted, fetch
 from in21k.train.model.model_file import ModelMetadata
 from in21k.train.model.published import (
     PublishedModel,
@@ -41,6 +42,10 @@ def open_published(checkpoint: str, weights: Path | None = None) -> TrainedModel
     size = timm_size(settings.name)
     if not size:
         raise TrainError(f"timm does not say how large the images of {settings.name} are; predict with another model")
+    if weights is None:
+        fetch(
+            Wanted(settings.name, "" if checkpoint.startswith(TIMM_PREFIX) else "give their file with --weights FILE")
+        )
     wnids = published_classes(_outputs(settings, weights))
     hierarchy = wordnet_hierarchy(wnids)
     network = published_network(settings, weights, hierarchy, size)

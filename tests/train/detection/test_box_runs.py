@@ -91,7 +91,7 @@ from in21k.train.trainer import loop
 after_step = loop.Trainer._after_step
 def stopped(trainer):
     after_step(trainer)
-    if trainer.progress.step == 4:
+    if trainer.tally.step == 4:
         os.kill(os.getpid(), getattr(signal, os.environ["STOPPED_BY"]))
 loop.Trainer._after_step = stopped
 if __name__ == "__main__":

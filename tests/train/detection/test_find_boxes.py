@@ -1,9 +1,11 @@
 """Boxes in images: predict with a detector, its forms, its pictures, and what it refuses."""
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
@@ -11,6 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from shape_boxes import write_shapes
 from train_runs import answer
+
+from in21k.train.detection.box_rows import SCHEMA
 
 MODEL = "test_efficientnet"
 
@@ -69,6 +73,45 @@ def test_boxes_are_lines_and_json(detector, shapes, capsys):
     text = predict(capsys, detector, images[0])[1].splitlines()
     assert text[0] == f"{images[0]}: {len(found[0]['boxes'])} boxes"
     assert len(text) == 1 + len(found[0]["boxes"])
+
+
+def rows_of(path: Path) -> list[dict]:
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_a_file_has_a_row_per_box_and_one_for_an_image_without(detector, shapes, tmp_path, capsys, suffix):
+    images, bad, output = sorted((shapes / "val2017").iterdir()), tmp_path / "bad.jpg", tmp_path / f"boxes.{suffix}"
+    bad.write_bytes(b"no image")
+    printed = predict(capsys, detector, *images, bad, "--jsonl")[1]
+    status, out, err = predict(capsys, detector, *images, bad, "--output", output)
+    assert (status, str(output) in out, f"error: {bad}: " in err) == (1, True, True)
+    if suffix == "jsonl":
+        assert output.read_text() == printed
+        return
+    rows, found = rows_of(output), [json.loads(line) for line in printed.splitlines()]
+    assert list(rows[0]) == SCHEMA.names
+    for each in found[:-1]:
+        own = [row for row in rows if row["image"] == each["image"]]
+        assert [int(row["rank"]) for row in own] == list(range(1, len(each["boxes"]) + 1))
+        for row, box in zip(own, each["boxes"], strict=True):
+            assert (row["kind"], row["name"], float(row["score"])) == ("box", box["name"], box["score"])
+            assert [float(row[side]) for side in ("left", "top", "width", "height")] == box["box"]
+    assert [(row["kind"], row["error"]) for row in rows if row["image"] == str(bad)] == [("error", found[-1]["error"])]
+    sure = ["--checkpoint", detector, "--device", "cpu", "--confidence", 1, "--output", output]
+    assert answer(capsys, "predict", images[0], *sure)[0] == 0
+    assert [(row["kind"], row["name"] or None) for row in rows_of(output)] == [("none", None)]
+
+
+def test_a_file_of_boxes_replaces_no_other(detector, shapes, tmp_path, capsys):
+    output = tmp_path / "boxes.csv"
+    output.write_text("mine")
+    status, _, err = predict(capsys, detector, shapes / "val2017", "--output", output)
+    assert (status, output.read_text()) == (1, "mine")
+    assert "exists and is not a CSV of predictions; give another --output" in err
 
 
 def test_a_batch_changes_no_box(detector, shapes, capsys):

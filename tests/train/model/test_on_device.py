@@ -94,6 +94,19 @@ def test_the_ranks_exchange_gradients_and_no_buffers():
         dist.destroy_process_group()
 
 
+def test_gradients_have_the_strides_of_their_weights():
+    """Or DistributedDataParallel warns of those of 1 x 1 convolutions, whose kernels leave them open."""
+    dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
+    try:
+        layer = torch.nn.Conv2d(8, 8, 1)
+        training_module(layer, Ranks(CPU, 1, 2), RunConfig())
+        images = torch.rand(2, 8, 4, 4).to(memory_format=torch.channels_last)
+        (gradient,) = torch.autograd.grad(layer(images).sum(), [layer.weight])
+    finally:
+        dist.destroy_process_group()
+    assert gradient.stride() == layer.weight.stride()
+
+
 def test_in_evaluation_the_classifier_computes_in_float32():
     network = network_of(classes=3000)
     images = torch.rand(4, 3, 32, 32)

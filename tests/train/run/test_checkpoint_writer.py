@@ -54,7 +54,7 @@ def after_each_step(monkeypatch, call) -> None:
 
     def following(trainer):
         after_step(trainer)
-        call(trainer.progress.step)
+        call(trainer.tally.step)
 
     monkeypatch.setattr(loop.Trainer, "_after_step", following)
 

@@ -23,11 +23,11 @@ def slow_start(session, batch, step):
     return train_step(session, batch, step)
 def failing(trainer):
     after_step(trainer)
-    if trainer.progress.step == 4 and rank == 1:
+    if trainer.tally.step == 4 and rank == 1:
         if "fails" in what:
             raise TrainError("enough")
         os.kill(os.getpid(), signal.SIGSTOP if what == "stops" else signal.SIGKILL)
-    if trainer.progress.step == 4 and rank == 0 and "waits" in what:
+    if trainer.tally.step == 4 and rank == 0 and "waits" in what:
         if "killed" in what:
             trainer._is_stopped()  # the exchange that follows each step, as it is when the all-reduce is under way
         time.sleep(3600)  # as a wait for an all-reduce that never ends

@@ -29,27 +29,34 @@ from in21k.train.trainer import loop
 after_step = loop.Trainer._after_step
 def signalled(trainer):
     after_step(trainer)
-    if trainer.progress.step == 3 and str(trainer.session.ranks.rank) in os.environ["SIGNALLED_RANKS"]:
-        os.kill(os.getpid(), signal.SIGTERM)
+    if trainer.tally.step == 3 and str(trainer.session.ranks.rank) in os.environ["SIGNALLED_RANKS"]:
+        os.kill(os.getpid(), int(os.environ["SIGNAL"]))
 loop.Trainer._after_step = signalled
 if __name__ == "__main__":
     main()
 """
 
 
-def stopped(dataset: Path, run: Path, ranks: tuple[int, ...], processes: int) -> tuple[int, int]:
+def stopped(dataset: Path, run: Path, ranks: tuple[int, ...], processes: int, number: int) -> tuple[int, int]:
     """Run and signal these ranks after step 3; return the exit status and the step at which it says it stopped."""
     script = run.with_name("signalled.py")
     script.write_text(SIGNALLED)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
     command = [*launcher, script] if processes > 1 else [sys.executable, script]
     command += ["pretrain", dataset, "--output", run, *OPTIONS]
-    environment = os.environ | {"SIGNALLED_RANKS": " ".join(map(str, ranks))}
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, env=environment)
-    said = {line for line in done.stderr.splitlines() if "SIGTERM" in line}
+    environment = os.environ | {"SIGNALLED_RANKS": " ".join(map(str, ranks)), "SIGNAL": str(int(number))}
+    done = subprocess.run(
+        [*map(str, command)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's ignore it
+    )
+    said = [line for line in done.stderr.splitlines() if "in21k-train: " in line]
     assert len(said) == 1, done.stderr
     words = said.pop().removesuffix("; continue with --resume").split()
-    assert words[:-1] == "in21k-train: stopped by SIGTERM at step".split()
+    assert words[:-1] == f"in21k-train: stopped by {preemption.NAMES[number]} at step".split()
     return done.returncode, int(words[-1])
 
 
@@ -63,14 +70,24 @@ def uncut(dataset_folder, tmp_path_factory) -> Path:
 
 @pytest.mark.guard
 @pytest.mark.parametrize(
-    ("ranks", "processes"),
-    [((0,), 1), ((1,), 2), ((0,), 2), ((0, 1), 2)],
-    ids=["alone", "only rank 1", "only rank 0", "both"],
+    ("ranks", "processes", "number"),
+    [
+        ((0,), 1, signal.SIGTERM),
+        ((1,), 2, signal.SIGTERM),
+        ((0,), 2, signal.SIGTERM),
+        ((0, 1), 2, signal.SIGTERM),
+        ((0,), 1, signal.SIGINT),
+        ((1,), 2, signal.SIGINT),
+    ],
+    ids=["alone", "only rank 1", "only rank 0", "both", "Ctrl-C alone", "Ctrl-C to rank 1"],
 )
-def test_it_stops_with_a_checkpoint_that_resumes(uncut, dataset_folder, tmp_path, ranks, processes):
+def test_it_stops_with_a_checkpoint_that_resumes(uncut, dataset_folder, tmp_path, ranks, processes, number):
     run = tmp_path / "run"
-    status, step = stopped(dataset_folder, run, ranks, processes)
-    assert status == 0
+    status, step = stopped(dataset_folder, run, ranks, processes, number)
+    if number == signal.SIGINT:
+        assert status == (130 if processes == 1 else 1)  # torchrun's own
+    else:
+        assert status == 0
     assert 3 <= step <= 5
     assert (run / f"checkpoints/step-{step:08d}/state.json").exists()
     assert max(train_losses(run)) == step
@@ -97,9 +114,9 @@ def earlier_handler():
 def test_a_second_sigterm_ends_at_once(earlier_handler, cpu, monkeypatch):
     monkeypatch.setattr(preemption, "SAME_REQUEST_SECONDS", 0.0)
     with stop_request(cpu) as request:
-        assert not request.agree().stop
+        assert not request.agree().number
         signal.raise_signal(signal.SIGTERM)
-        assert (request.agree().stop, earlier_handler) == (True, [])
+        assert (bool(request.agree().number), earlier_handler) == (True, [])
         signal.raise_signal(signal.SIGTERM)
         assert earlier_handler == ["ended"]
 
@@ -109,9 +126,43 @@ def test_the_same_sigterm_twice_is_one(earlier_handler, cpu):
     with stop_request(cpu) as request:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        assert (request.agree().stop, earlier_handler) == (True, [])
+        assert (bool(request.agree().number), earlier_handler) == (True, [])
     signal.raise_signal(signal.SIGTERM)
     assert earlier_handler == ["ended"], "outside of the loop it does what it did"
+
+
+@pytest.fixture
+def earlier_key():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_ends_at_once(earlier_key, cpu, monkeypatch):
+    with stop_request(cpu) as request:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # what `timeout` passes on at the same moment
+        assert request.agree().number == signal.SIGINT
+        monkeypatch.setattr(preemption, "SAME_KEY_SECONDS", -1.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_sigterm_that_torchrun_sends_after_ctrl_c_is_the_same_request(earlier_key, earlier_handler, cpu):
+    with stop_request(cpu) as request:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert (request.agree().number, earlier_handler) == (signal.SIGINT, [])
+
+
+def test_a_background_jobs_ignored_ctrl_c_stays_ignored(cpu):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_request(cpu) as request:
+            signal.raise_signal(signal.SIGINT)
+            assert not request.asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -119,8 +170,8 @@ def cpu() -> Ranks:
     return Ranks(torch.device("cpu"))
 
 
-def test_a_val_pass_is_cut_short_and_repeated_on_resume(dataset_folder, tmp_path, monkeypatch):
-    """Even if no checkpoint was due at that step."""
+def test_a_val_pass_is_cut_short_and_repeated_on_resume(dataset_folder, tmp_path, monkeypatch, capsys, earlier_key):
+    """Even if no checkpoint was due at that step. Resumed, a run says where it starts."""
     values = {"model.name": "test_resnet", "optim.epochs": 2, "data.batch_size": 30, "data.eval_batch_size": 2}
     more = {"optim.ema_decay": 0.5, "run.checkpoint_steps": 100, "run.log_steps": 1, "run.workers": 0}
     config = with_values(Config(), {**values, **more, "run.device": "cpu"})
@@ -129,14 +180,18 @@ def test_a_val_pass_is_cut_short_and_repeated_on_resume(dataset_folder, tmp_path
     def signalled(self, *batch):
         calls.append(1)
         if len(calls) == 3:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
         update(self, *batch)
 
     monkeypatch.setattr(SchemeMetrics, "update", signalled)
-    with pytest.raises(Preempted, match="stopped by SIGTERM at step 3; continue with --resume"):
-        pretrain(str(dataset_folder), tmp_path / "cut", config, progress=False)
+    with pytest.raises(Preempted, match="stopped by Ctrl-C at step 3; continue with --resume"):
+        pretrain(str(dataset_folder), tmp_path / "cut", config, resume=True, progress=False)
     assert len(calls) == 3
+    assert f"note: no checkpoint in {tmp_path / 'cut'} yet: starting at step 0\n" in capsys.readouterr().err
     cut = pretrain(str(dataset_folder), tmp_path / "cut", config, resume=True, progress=False)
+    told = capsys.readouterr().err
+    assert "resumed after step 3, 1 of 2 epochs, from " in told
+    assert "no checkpoint" not in told
     uncut = pretrain(str(dataset_folder), tmp_path / "uncut", config, progress=False)
     assert cut["resumed_at_step"] == 3
     assert cut["val_loss"] == uncut["val_loss"]

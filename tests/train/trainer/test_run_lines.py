@@ -14,8 +14,8 @@ from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import Config
 from in21k.train.device.ranks import Ranks
 from in21k.train.trainer.header import images_text
-from in21k.train.trainer.progress import Pace
 from in21k.train.trainer.step_bar import StepBar, run_timing
+from in21k.train.trainer.tally import Pace
 
 HEADER = ["model", "weights", "data", "recipe", "images", "step", "epochs", "device", "processes"]
 EPOCH = r"epoch {}/4, step {}/{}, loss \d+\.\d+, val loss \d+\.\d+, val semantic top-1 [\d.]+%, [\d,.]+ images/s, "

@@ -13,6 +13,7 @@ from in21k.train.transfer import linear_fit, row_blocks
 from in21k.train.transfer.linear_fit import HELD_OUT, fit, fit_choosing
 from in21k.train.transfer.linear_objective import Labels, Objective
 from in21k.train.transfer.row_blocks import standardization
+from in21k.train.transfer.row_space import row_space
 
 CPU = torch.device("cpu")
 SETS = torch.tensor([[0, -1], [2, 0], [1, -1], [1, 2], [-1, -1]])
@@ -148,6 +149,26 @@ def test_the_fit_is_the_minimum(several):
     gradient = errors.T @ ((values.double() - mean) / std) + strength * weight
     assert gradient.abs().max() < 1e-5
     assert errors.sum(0).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_of_few_images_the_minimum_is_found_in_the_space_of_their_features(several):
+    values, classes = separable(count=60, size=200)
+    values[:, 7] = 3.0  # standardized, it is nothing
+    values[5] = values[4]  # of fewer dimensions than images
+    labels = labels_of(torch.arange(60) if several else classes, several=several)
+    for leave_out in (0, HELD_OUT):
+        blocks = row_blocks.row_blocks(values, 3, CPU, leave_out)
+        standardize = standardization(blocks)
+        objective, space = Objective(blocks, labels, standardize, 0.01), row_space(blocks, standardize)
+        assert space is not None
+        assert space.coordinates.shape == (len(blocks), len(blocks))
+        start = fit(values, labels, 1.0, CPU)
+        found, plain = (linear_fit.minimum(objective, start, each) for each in (space, None))
+        torch.testing.assert_close(found.weight, plain.weight, rtol=1e-3, atol=2e-5)
+        torch.testing.assert_close(found(values), plain(values), rtol=1e-3, atol=1e-3)
+    blocks = row_blocks.row_blocks(values[:, :100], 3, CPU)
+    assert row_space(blocks, standardization(blocks)) is None  # of no use
 
 
 def test_another_start_leads_to_the_same_minimum():

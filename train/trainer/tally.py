@@ -1,4 +1,4 @@
-"""How far a run has come, and what is measured from one logged step to the next."""
+"""What a run has come to so far, and what is measured from one logged step to the next."""
 
 import math
 import time
@@ -40,8 +40,8 @@ class ValResult(Protocol):
 
 
 @dataclass
-class Progress:
-    """How far a run has come. Checkpoints keep `step` and `skipped`, the summary keeps all of it."""
+class Tally:
+    """What a run has come to so far. Checkpoints keep `step` and `skipped`, the summary keeps all of it."""
 
     step: int
     """Steps done."""
