@@ -85,16 +85,26 @@ def print_boxes(
     names: tuple[str, str],
     run: RunConfig,
     confidence: float,
-    draw: Path | None,
-    answers: Answers,
+    outputs: tuple[Path | None, Path | None, str | None],
 ) -> int:
-    """Print or write what a detector finds in images, and draw it where asked to; return the exit status."""
+    """Print or write what a detector finds in images, and draw it where asked to; return the exit status.
+
+    Args:
+        files: the images.
+        checkpoint: the detector's.
+        names: the dataset and the table that name the classes, each maybe empty.
+        run: device, precision and loader processes.
+        confidence: the least score.
+        outputs: the folder for drawn boxes, the file to write instead of printing, and the form of what is printed.
+    """
     with quick_imports():
         from in21k.train.detection.box_rows import BOXES
         from in21k.train.detection.drawing import draw_prediction, picture_paths
         from in21k.train.detection.find_boxes import find_boxes
         from in21k.train.detection.trained_detector import open_detector
 
+    draw, output, form = outputs
+    answers = Answers(len(files), output, form)
     paths = iter(picture_paths(draw, files)) if draw is not None else None
     model = open_detector(checkpoint, *names)
     for prediction in answers.each(find_boxes(model, files, run, least_score=confidence), BOXES):

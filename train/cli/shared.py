@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -31,7 +32,7 @@ def _tell_torchrun(line: str) -> None:
     path = os.environ.get(_ERROR_FILE, "")
     if path:
         extra = {"py_callstack": line, "timestamp": str(int(time.time()))}
-        with suppress(OSError), open(path, "w", encoding="utf-8") as file:
+        with suppress(OSError), Path(path).open("w", encoding="utf-8") as file:
             json.dump({"message": {"message": line, "extraInfo": extra}}, file)
 
 

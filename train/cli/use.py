@@ -163,17 +163,17 @@ def predict(
     path = _checkpoint(checkpoint, weights, bool(data or hierarchy or task == "detection" or draw))
     check_named(data, hierarchy, checkpoint=checkpoint)
     if path and finds_boxes(path, task, draw, for_classes=bool(top or picture)):
-        boxed = _found(images, images_from)
-        return print_boxes(boxed, path, (data, hierarchy), run, confidence, draw, Answers(len(boxed), output, form))
+        files = _found(images, images_from)
+        return print_boxes(files, path, (data, hierarchy), run, confidence, (draw, output, form))
     with quick_imports():
         from in21k.train.use.predict import predict as core
         from in21k.train.use.published_model import open_published
         from in21k.train.use.trained_model import open_trained
 
-    files = _files(images, images_from, path, picture)
+    given = _files(images, images_from, path, picture)
     model = open_trained(path, data, hierarchy, takes_clips=True) if path else open_published(checkpoint, weights)
-    found = core(model, files, run, top=top or 0, confidence=confidence, batch_size=batch_size)
-    return _print_classes(found, picture, Answers(len(files), output, form))
+    found = core(model, given, run, top=top or 0, confidence=confidence, batch_size=batch_size)
+    return _print_classes(found, picture, Answers(len(given), output, form))
 
 
 def _check_asked(
