@@ -163,8 +163,7 @@ def predict(
     path = _checkpoint(checkpoint, weights, bool(data or hierarchy or task == "detection" or draw))
     check_named(data, hierarchy, checkpoint=checkpoint)
     if path and finds_boxes(path, task, draw, for_classes=bool(top or picture)):
-        files = _found(images, images_from)
-        return print_boxes(files, path, (data, hierarchy), run, confidence, (draw, output, form))
+        return print_boxes(_found(images, images_from), path, (data, hierarchy), run, confidence, (draw, output, form))
     with quick_imports():
         from in21k.train.use.predict import predict as core
         from in21k.train.use.published_model import open_published

@@ -47,6 +47,7 @@ COMMANDS = {
     "detection/drawing.py": {"predict"},
     "use": {"predict", "export"},
     "use/onnx_network.py": {"predict"},
+    "use/published_model.py": {"predict"},
     "use/predict_picture.py": {"predict"},
     "use/answer_files.py": {"predict"},
     "publish": {"export"},
@@ -60,6 +61,10 @@ ELSEWHERE = {
     ("publish/model_card.py", "--checkpoint"),  # the card names predict
     ("publish/upload.py", "--private"),  # of hf, which the message names
     ("evaluation/scores.py", "--val-per-class"),  # of in21k-prep, which the message names
+    ("model/hub.py", "--checkpoint"),  # of transfer and embed, whose callers ask for the text
+    ("model/hub.py", "--model"),  # likewise
+    ("trainer/start.py", "--init"),  # told to pretrain alone
+    ("trainer/start.py", "--scratch"),  # likewise
     ("run/resolve.py", "--clips"),  # of transfer, which alone can be given it for images
     ("evaluation/scores.py", "--clips"),  # only evaluate has models of images and this option
     ("run/resolve.py", "--task"),  # the message names transfer
