@@ -37,6 +37,19 @@ def test_the_tiles_fill_the_map_by_images(page):
     assert artifact == pytest.approx(animal, rel=0.01)
 
 
+def test_the_map_follows_the_height_of_the_window(browser, page):
+    filled = (
+        "(([stage, canvas]) => [Math.max(..."
+        + TILES
+        + ".map(each => each.offsetTop + each.offsetHeight)), canvas.height]"
+        ".map(each => Math.abs(each - stage.clientHeight) < 2))"
+        "([document.querySelector('.stage'), document.querySelector('.stage canvas')])"
+    )
+    for height in (500, 1000):
+        browser.look(1280, height, "light")
+        page.wait_for(f"{filled}.every(Boolean)")
+
+
 def test_roots_without_children_are_one_tile_that_lists_them(page):
     lonely = (
         f"{TILES}.find(each => each.getAttribute('aria-label').startsWith('249 classes without parent or children'))"

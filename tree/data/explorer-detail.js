@@ -133,7 +133,12 @@ const makeDetail = ({ model, measures, measureOf, samples, hrefOf, openPicture, 
       "a",
       { class: "card", href },
       source ? element("img", { src: source, alt: "", loading: "lazy" }) : null,
-      element("span", { class: "card-text" }, span("name", name), element("span", { class: "hint" }, ...note)),
+      element(
+        "span",
+        { class: "card-text" },
+        element("span", { class: "name" }, ...breakable(name)),
+        element("span", { class: "hint" }, ...note),
+      ),
     );
   const drawAll = (unknown, found) => {
     const lost = unknown ? [`There is no class ${unknown} here.`, ...dropped(unknown)].join(" ") : "";

@@ -32,6 +32,8 @@ const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.01 ? 
 // A name among others: those who write books into them find them whole on the page of the class.
 const LONGEST = 80;
 const brief = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
+// A name of folders may go on in the next line behind an underscore.
+const breakable = (text) => text.split(/(?<=_)/).flatMap((part) => [part, element("wbr")]);
 const labelOfOption = (select) => select.options[select.selectedIndex]?.textContent ?? "";
 const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

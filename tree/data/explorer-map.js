@@ -254,10 +254,11 @@ const makeMap = ({ model, measures, measureOf, pictureOf, hrefOf, go }) => {
   });
   area.addEventListener("change", () => go({ area: area.value }, { replace: true }));
   tint.addEventListener("change", () => go({ color: tint.value }, { replace: true }));
-  let width = 0;
+  let size = "";
   new ResizeObserver(() => {
-    if (stage.clientWidth && stage.clientWidth !== width) {
-      width = stage.clientWidth;
+    const now = `${stage.clientWidth} ${stage.clientHeight}`;
+    if (stage.clientWidth && now !== size) {
+      size = now;
       draw(wanted, found);
     }
   }).observe(stage);

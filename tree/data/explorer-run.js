@@ -224,7 +224,12 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
               });
               made.append(element("img", { src: picture.source, alt: "" }));
               const share = span("piece", percent(picture.probability));
-              return element("figure", {}, made, element("figcaption", {}, `${briefly(picture.guess)}, `, share));
+              return element(
+                "figure",
+                {},
+                made,
+                element("figcaption", {}, ...breakable(`${briefly(picture.guess)}, `), share),
+              );
             }),
           )
         : element("p", { class: "hint" }, "none in this page"),
