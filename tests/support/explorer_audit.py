@@ -46,6 +46,7 @@ _OVERFLOW = r"""
 [document.documentElement, ...document.querySelectorAll('#detail, #view, .left, header, dialog[open], #found')]
   .filter(each => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1)
   .map(each => `${each.id || each.className || each.tagName}: ${each.scrollWidth} in ${each.clientWidth}`)
+  .concat(document.querySelector('header').offsetHeight > 120 ? ['the header is taller than three lines'] : [])
 """
 
 _UNNAMED = r"""

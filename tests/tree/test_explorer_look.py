@@ -25,7 +25,7 @@ OPEN_ALL = "(document.getElementById('filter').open = true, document.querySelect
 
 @pytest.mark.parametrize(
     ("width", "height", "scheme"),
-    [(1280, 800, "light"), (390, 844, "dark"), (640, 400, "light")],  # the last one is the first at twice its size
+    [(1280, 800, "light"), (390, 844, "dark"), (640, 400, "light"), (800, 600, "dark")],  # 640: 1280 at twice its size
 )
 def test_text_has_contrast_controls_have_names_and_size_and_nothing_overflows(browser, show, width, height, scheme):
     def look(place):

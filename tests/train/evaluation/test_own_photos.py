@@ -54,7 +54,10 @@ def test_evaluate_prints_the_failing_classes_and_writes_a_page_with_their_images
     assert found == {
         key: (row["class_index"], row["guess"], round(row["guess_probability"], 4)) for key, row in rows.items()
     }
-    assert data_of(page)["overlay"]["title"] == "evaluation"
+    data = data_of(page)
+    assert data["overlay"]["title"] == "evaluation"
+    names = [measure["name"] for measure in data["measures"]]  # nothing of levels, which these classes have not
+    assert names == ["top-1 accuracy", "top-5 accuracy", "probability of the class", "most confused share"]
     assert HOSTILE not in page
     assert str(photos.parent) not in page
 
