@@ -59,6 +59,8 @@ class Program:
     """The extra that installs all other packages; empty for none."""
     after_stop: str = ""
     """What to do after the command was stopped; empty for nothing."""
+    silent: tuple[type[Exception], ...] = ()
+    """Those of them that another process tells."""
     on_error: Callable[[str], None] = lambda _: None
     """Is called with the line of an error, after it is printed."""
 
@@ -118,8 +120,7 @@ class Program:
         if isinstance(error, RecursionError):
             return CommandEnd("error: what it reads is nested too deeply; --debug shows where", FAILED)
         if not isinstance(error, ImportError):
-            message = _message(error)  # empty where another process tells it
-            return CommandEnd(message and f"error: {message}", FAILED)
+            return CommandEnd("" if isinstance(error, self.silent) else f"error: {_message(error)}", FAILED)
         package = (error.name or "").partition(".")[0]
         return None if package in ("", "in21k") else CommandEnd(f"error: {self._missing(package, error)}", FAILED)
 

@@ -22,7 +22,7 @@ from in21k.train.cli.known import RECIPES, SETTINGS_BY_KEY
 from in21k.train.config.overrides import check_value, flatten
 from in21k.train.config.settings import SETTINGS, Config
 from in21k.train.config.sizes import EXAMPLE
-from in21k.train.errors import USER_ERRORS
+from in21k.train.errors import USER_ERRORS, ToldElsewhereError
 
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 
@@ -41,6 +41,7 @@ PROGRAM = Program(
     errors=USER_ERRORS,
     extras={"pycocotools": "detection"},
     other_extra="train",
+    silent=(ToldElsewhereError,),
     on_error=_tell_torchrun,
 )
 

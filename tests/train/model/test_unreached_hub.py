@@ -120,6 +120,16 @@ def test_only_the_first_rank_that_failed_tells_it(refusing):
 
 
 OTHER_FILE = "give their file with --checkpoint FILE --model NAME, or "
+def test_a_rank_whose_fault_another_one_tells_prints_nothing(capsys, monkeypatch, tmp_path):
+    def told(*_: object) -> None:
+        raise ToldElsewhereError
+
+    monkeypatch.setattr("in21k.train.embed.embed.fetch_on_ranks", told)
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    assert answer(capsys, "embed", tmp_path, *PHOTO, "--output", tmp_path / "out") == (1, "", "")
+    assert not (tmp_path / "error.json").exists()
+
+
 PHOTO = ["--checkpoint", "timm:test_vit", "--device", "cpu"]
 
 
