@@ -95,7 +95,7 @@ def _place_of(name: str) -> tuple[str, str]:
         known = timm.models.get_pretrained_cfg(name)
     except RuntimeError:  # there are none of that tag, as whoever builds the model says
         return "", ""
-    if known is None or known.file or known.state_dict or known.custom_load:
+    if known is None or known.file or known.state_dict or (known.custom_load and known.hf_hub_filename):
         return "", ""
     return known.hf_hub_id or "", known.hf_hub_filename or _WEIGHTS
 

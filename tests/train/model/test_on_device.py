@@ -98,7 +98,7 @@ def test_gradients_have_the_strides_of_their_weights():
     """Or DistributedDataParallel warns of those of 1 x 1 convolutions, whose kernels leave them open."""
     dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
     try:
-        layer = torch.nn.Conv2d(8, 8, 1)
+        layer = torch.nn.Conv2d(8, 8, 1, bias=False)
         training_module(layer, Ranks(CPU, 1, 2), RunConfig())
         images = torch.rand(2, 8, 4, 4).to(memory_format=torch.channels_last)
         (gradient,) = torch.autograd.grad(layer(images).sum(), [layer.weight])

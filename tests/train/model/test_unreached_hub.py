@@ -91,6 +91,11 @@ def test_a_hub_that_works_slowly_works(monkeypatch, tmp_path, delay):
     fetch(WANTED)  # from the cache, without a request
 
 
+def test_weights_that_timm_loads_by_functions_of_its_own_are_on_the_hub_too():
+    assert ours._place_of("flexivit_base.300ep_in1k") == ("timm/flexivit_base.300ep_in1k", "pytorch_model.bin")
+    assert ours._place_of("gcvit_base.in1k") == ("", "pytorch_model.bin")  # of another server
+
+
 def test_offline_the_line_names_the_cache(monkeypatch, tmp_path):
     put_into_cache(monkeypatch, tmp_path / "other", "test_resnet.r160_in1k", {"x": torch.zeros(1)})
     with pytest.raises(TrainError, match=rf"{NAME} are not in {tmp_path}/other, and HF_HUB_OFFLINE is set"):
