@@ -145,13 +145,6 @@ def test_a_class_without_images_has_the_accuracy_of_those_below(opened):
     assert page.evaluate("document.querySelector('.model h3').textContent").endswith(", top-1 62.5 % with those below")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_view_fits_a_phone(opened, browser, scheme):
-    browser.look(390, 844, scheme)
-    page = opened("#/model")
-    assert page.evaluate("document.getElementById('view').scrollWidth <= document.getElementById('view').clientWidth")
-
-
 def test_a_page_without_a_model_has_no_such_view(show):
     page = show("few", "#/model")
     assert page.evaluate("[...document.querySelectorAll('#views button')].map(each => each.textContent)") == [
