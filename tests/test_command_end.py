@@ -185,7 +185,7 @@ def signals(process: int, kind: str) -> set[int]:
     ("number", "said"),
     [
         pytest.param(signal.SIGTERM, "stopped by SIGTERM", id="SIGTERM"),
-        pytest.param(signal.SIGINT, "interrupted", id="SIGINT", marks=pytest.mark.guard),
+        pytest.param(signal.SIGINT, "interrupted", id="SIGINT", marks=pytest.mark.slow),
     ],
 )
 def test_a_stopped_preparation_leaves_nothing_behind_and_continues(tmp_path, number, said):

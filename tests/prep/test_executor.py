@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from commands import RefusedError, call, digests
-from dumps import jpeg, make_dump
+from dumps import PIPELINE, jpeg, make_dump
 from processes import children, lives, until
 
 from in21k.prep.errors import PrepError
@@ -184,12 +184,13 @@ def wait_for_workers(address: str, count: int) -> None:
         client.wait_for_workers(count, timeout=60)
 
 
+@pytest.mark.guard
 def test_dask_gives_the_same_files_although_a_worker_is_killed(long_dump, cluster, tmp_path):
     calm, with_dask = digests_of_both(long_dump, cluster, tmp_path, LONG)
     assert with_dask == calm
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 @pytest.mark.real
 def test_dask_gives_the_same_files_of_mini21k_although_a_worker_is_killed(real_data, cluster, tmp_path):
     calm, with_dask = digests_of_both(real_data / "mini21k.tar", cluster, tmp_path, ("--samples-per-shard", 2000))
@@ -227,3 +228,13 @@ def test_a_scheduler_that_does_not_answer_is_one_line(long_dump, tmp_path, monke
         pytest.raises(RefusedError, match=f"--scheduler {address}: no Dask scheduler answers"),
     ):
         call("run", long_dump, tmp_path / "work", tmp_path / "out", *LONG, "--executor", "dask", "--scheduler", address)
+
+
+def test_dask_gives_the_same_files(small_dump, dataset, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    options = {"processes": False, "protocol": "tcp", "n_workers": 1, "threads_per_worker": 1}
+    with distributed.LocalCluster(dashboard_address=None, **options) as cluster:
+        address = cluster.scheduler_address
+        where = ("--executor", "dask", "--scheduler", address)
+        call("run", small_dump, tmp_path / "work", tmp_path / "out", *PIPELINE, *where)
+    assert digests(tmp_path / "out") == digests(dataset.out)

@@ -19,9 +19,11 @@ from in21k.train.config.overrides import with_values
 from in21k.train.recipes import read_recipe
 from in21k.train.trainer.loop import pretrain
 
+PYTHON = sys.executable
+
 
 def train_command(*arguments: object, processes: int = 1) -> list[str]:
-    python = [sys.executable, "-m"]
+    python = [PYTHON, "-m"]
     if processes > 1:
         python += ["torch.distributed.run", "--nproc-per-node", str(processes), "--standalone", "-m"]
     return [*python, "in21k.train", *map(str, arguments)]

@@ -139,6 +139,7 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], umask: i
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.executable = environment.get(PROGRAM, sys.executable)  # programs that start programs
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         mode, buffering = ("w" if number else "r"), (1 if name == "stderr" else -1)
         setattr(sys, name, os.fdopen(number, mode, buffering, closefd=False))

@@ -1,9 +1,9 @@
 """Subtrees and maps over all paths, against slow walks down from the top."""
 
-from collections import defaultdict
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from walks import walked_down
 
 from in21k.tree.class_lists import PublishedList, published_class_list
 from in21k.tree.class_map import Relation, map_classes
@@ -16,25 +16,6 @@ DIAMOND = {"d": ("b", "c"), "b": ("a",), "c": ("top",), "top": ("a",), "a": (), 
 
 def hypernyms(wnid):
     return load_wordnet()[wnid].hypernyms
-
-
-@cache
-def hyponyms():
-    """Return the synsets right below each synset."""
-    below = defaultdict(set)
-    for wnid, synset in load_wordnet().items():
-        for above in synset.hypernyms:
-            below[above].add(wnid)
-    return below
-
-
-def walked_down(root):
-    """Return a synset and all below it, a level at a time, until nothing is added."""
-    found = level = {root}
-    while level:
-        level = set().union(*(hyponyms().get(wnid, ()) for wnid in level)) - found
-        found = found | level
-    return found
 
 
 def test_ancestors_come_nearest_first_over_all_paths_with_the_fewest_steps():

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from commands import RefusedError, call
 from dumps import make_dump, tar_bytes
+from walks import walked_down
 
 from in21k.tree.class_lists import PublishedList, published_class_list
-from in21k.tree.wordnet import load_wordnet
 
 ANIMAL, DOMESTIC, DOG, COW, PERSON, SCUBA = (
     *("n00015388", "n01317541", "n02084071", "n01887787"),
@@ -135,15 +135,6 @@ def test_a_wrong_choice_is_one_line_that_names_it(raw, tmp_path, case):
         chosen(raw, *options)
     assert complaint in str(refused.value)
     assert not (tmp_path / "work" / "filter.json").exists()
-
-
-def walked_down(root):
-    """Return a synset and all below it, by passing over all of WordNet until nothing is added."""
-    found, size = {root}, 0
-    while len(found) > size:
-        size = len(found)
-        found |= {wnid for wnid, synset in load_wordnet().items() if found & set(synset.hypernyms)}
-    return found
 
 
 def test_of_fall11_the_person_subtree_drops_what_wordnet_has_below_person_and_nothing_else(tmp_path):

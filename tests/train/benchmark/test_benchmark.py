@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import warm
 from downstream import write_weights
 from processes import descendants, lives, started_with, until
 from shape_boxes import write_shapes
@@ -43,6 +44,14 @@ data = "data"
 set.optim.epochs = EPOCHS
 set.run.log_steps = 1
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_starts():
+    """Let a benchmark in this process start its runs as forks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.executable", warm.python()[0])
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +149,10 @@ def test_what_has_finished_is_not_run_again(calm, place, capsys):
     assert {name: (output / name).read_bytes() for name in tables} == tables
 
 
-@pytest.mark.guard
-def test_a_benchmark_that_is_killed_again_and_again_ends_with_the_same_table(calm, place, tmp_path):
+@pytest.mark.parametrize("kills", [pytest.param(1, marks=pytest.mark.guard), pytest.param(3, marks=pytest.mark.slow)])
+def test_a_benchmark_that_is_killed_again_and_again_ends_with_the_same_table(calm, place, tmp_path, kills):
     output = tmp_path / "out"
-    for kill in range(3):
+    for kill in range(kills):
         process = subprocess.Popen(train_command(*words(place, output)), stderr=subprocess.DEVNULL)
         target = len(list(output.glob("runs/**/summary.json"))) + 2
         until(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 from in21k.train import cli
 
@@ -29,7 +30,7 @@ EVALUATE = ["evaluate", ".", "--model", "resnet18"]
     "arguments",
     [
         ["pretrain", ".", "--scratch", "--model", "resnet18", "--output", "run"],
-        ["embed", ".", "--checkpoint", ".", "--output", "embeddings"],
+        pytest.param(["embed", ".", "--checkpoint", ".", "--output", "embeddings"], marks=pytest.mark.slow),
     ],
 )
 def test_a_command_collects_no_garbage_while_it_imports_pytorch(arguments, tmp_path):
@@ -66,11 +67,12 @@ def test_every_command_does_so():
 
 
 def test_where_pytorch_is_there_already_nothing_is_set_aside(tmp_path):
-    command = [sys.executable, "-c", "import torch\n" + NOTED.format(given=""), *EVALUATE]
+    command = warm.python("-c", "import gc, torch\ngc.unfreeze()\n" + NOTED.format(given=""), *EVALUATE)
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert json.loads(done.stdout)[-1] == 0
 
 
+@pytest.mark.slow
 def test_nothing_of_a_program_that_calls_the_command_line_is_set_aside(tmp_path):
     code = NOTED.format(given=repr(EVALUATE))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -53,7 +53,7 @@ def test_it_resumes_exactly_after_a_kill(root, uncut, tmp_path):
     assert summary_of(run)["val_map"] == summary_of(uncut)["val_map"]
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_two_ranks_take_the_same_steps_as_one(root, uncut, tmp_path):
     arguments = ["pretrain", root, *HOW, *FIXED, *LONG, "--output", tmp_path / "two"]
     done = run_train(*arguments, processes=2)

@@ -134,7 +134,7 @@ def test_killed_at_any_time_it_resumes_to_the_same_weights(shapes, weights, uncu
     assert same_weights(run, uncut)
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_two_ranks_train_as_one(shapes, weights, uncut, tmp_path):
     run = tmp_path / "two"
     done = run_train(*words(shapes, weights, run, *STEPS), processes=2)
@@ -318,13 +318,13 @@ def learned(four_images, weights, tmp_path_factory) -> Path:
     return run
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_it_learns(learned):
     """What it learned on four images, it finds on them."""
     assert summary_of(learned)["val_map50"] > 0.5
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_two_ranks_judge_as_one(learned, four_images):
     told = run_train("evaluate", four_images, "--checkpoint", learned, "--device", "cpu", "--json", processes=2)
     assert told.returncode == 0, told.stderr

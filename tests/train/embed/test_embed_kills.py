@@ -61,7 +61,7 @@ def test_three_kills_leave_the_bytes_of_a_calm_run(command, calm, tmp_path):
     assert digests(out) == calm
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_two_processes_leave_the_bytes_of_one(command, calm, tmp_path):
     done = run_train(*command, "--output", tmp_path / "out", processes=2)
     assert done.returncode == 0, done.stderr

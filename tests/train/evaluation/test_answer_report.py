@@ -104,7 +104,7 @@ def evaluate(capsys, dataset_folder, run, *options):
     return answer(capsys, "evaluate", dataset_folder, "--checkpoint", run, "--device", "cpu", "--workers", 0, *options)
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_the_folder_has_scores_tables_and_a_plot_the_same_on_two_ranks(capsys, dataset_folder, run, tmp_path):
     out = tmp_path / "a" / "out"
     status, printed, _ = evaluate(capsys, dataset_folder, run, "--json", "--output", out)

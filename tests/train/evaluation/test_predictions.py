@@ -51,7 +51,7 @@ def test_the_means_of_the_rows_are_the_scores(capsys, data, tmp_path, how):
     require_scores(tmp_path / "run", data)
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_several_ranks_write_the_rows_of_all(data, tmp_path):
     how = ["--model", MODEL, "--image-size", 32, "--epochs", 1, "--batch-size", 8, "--device", "cpu", "--workers", 0]
     how += [*SAVE, "--scratch", "--set", "data.eval_batch_size=4", "--recipe", "single-label"]

@@ -49,7 +49,7 @@ def check_refused(done: SimpleNamespace, message: str) -> None:
     assert message in done.stderr
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_a_hub_is_found_by_the_environment(model, tmp_path):
     with upload_hub() as hub:
         ours = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path)}

@@ -146,6 +146,20 @@ def test_the_rows_of_a_killed_run_without_a_checkpoint_are_not_lost(capsys, reco
     assert "already holds a run; pass --resume" in err
 
 
+def test_a_second_run_is_refused_while_another_has_the_lock(capsys, dataset_folder, tmp_path):
+    run = tmp_path / "run"
+    assert answer(capsys, "pretrain", dataset_folder, *SHORT, "--output", run)[0] == 0
+    lock = RunLock(run)
+    assert lock.take()
+    for resume in ([], ["--resume"]):
+        status, _, err = answer(capsys, "pretrain", dataset_folder, *SHORT, "--output", run, *resume)
+        assert (status, err.count("\n")) == (1, 1)
+        assert f"{run}: another run is at work there" in err
+    lock.release()
+    assert answer(capsys, "pretrain", dataset_folder, *SHORT, "--output", run, "--resume")[0] == 0
+
+
+@pytest.mark.guard
 def test_a_second_run_is_refused_while_the_first_lives_and_only_then(capsys, dataset_folder, tmp_path):
     run = tmp_path / "run"
     options = [*FIXED, "--epochs", 4000, "--batch-size", 12, "--workers", 1, "--output", run]

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from commands import PREP, one_line
 from dumps import PIPELINE
 from shared_memory import with_shared_memory
@@ -25,6 +26,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.guard
 def test_batches_that_are_held_need_no_shared_memory(dataset_folder, tmp_path):
     script = tmp_path / "held.py"
     script.write_text(HELD)

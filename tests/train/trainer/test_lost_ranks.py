@@ -53,8 +53,15 @@ def two_ranks(folder: Path, dataset: Path, what: str, script: str = SCRIPT) -> l
     ]
 
 
-@pytest.mark.guard
-@pytest.mark.parametrize("what", ["killed", "killed while the other waits", "fails while the other waits", "stops"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("killed", marks=pytest.mark.slow),
+        pytest.param("killed while the other waits", marks=pytest.mark.guard),
+        pytest.param("fails while the other waits", marks=pytest.mark.guard),
+        pytest.param("stops", marks=pytest.mark.slow),
+    ],
+)
 def test_a_rank_ends_with_a_line_when_it_loses_the_other(dataset_folder, tmp_path, what):
     first, second = two_ranks(tmp_path, dataset_folder, what)
     try:

@@ -46,8 +46,8 @@ def test_micro_batches_that_part_a_pair_change_no_loss(alone, dataset_folder, tm
     assert train_losses(tmp_path / "run") == pytest.approx(train_losses(alone), rel=1e-4)
 
 
-@pytest.mark.guard
-@pytest.mark.parametrize("accumulate", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [2, 1])
 def test_two_ranks_change_no_loss(alone, dataset_folder, tmp_path, accumulate):
     command = ["pretrain", dataset_folder, "--output", tmp_path / "run", "--workers", 1]
     done = run_train(*command, *options(*NEW, f"optim.accumulate={accumulate}"), processes=2)
@@ -55,7 +55,7 @@ def test_two_ranks_change_no_loss(alone, dataset_folder, tmp_path, accumulate):
     assert train_losses(tmp_path / "run") == pytest.approx(train_losses(alone), rel=1e-4)
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_killed_in_mid_epoch_it_resumes_bit_for_bit(alone, dataset_folder, tmp_path):
     cut, at = tmp_path / "cut", random.randrange(4, 13)
     command = ["pretrain", dataset_folder, "--output", cut, *options(*NEW)]
@@ -143,8 +143,8 @@ def test_without_mixing_the_order_and_the_images_are_as_before(dataset_folder, t
     ]
 
 
-@pytest.mark.guard
-@pytest.mark.parametrize(("batch", "processes"), [(13, 1), pytest.param(6, 2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("batch", "processes"), [(13, 1), (6, 2)])
 def test_a_rank_with_an_odd_batch_is_refused_before_the_start(dataset_folder, tmp_path, batch, processes):
     command = ["pretrain", dataset_folder, "--output", tmp_path / "run", *options("data.mixup=0.2")]
     done = run_train(*command, "--set", f"data.batch_size={batch}", processes=processes)

@@ -68,18 +68,16 @@ def uncut(dataset_folder, tmp_path_factory) -> Path:
     return run
 
 
-@pytest.mark.guard
 @pytest.mark.parametrize(
     ("ranks", "processes", "number"),
     [
-        ((0,), 1, signal.SIGTERM),
-        ((1,), 2, signal.SIGTERM),
-        ((0,), 2, signal.SIGTERM),
-        ((0, 1), 2, signal.SIGTERM),
-        ((0,), 1, signal.SIGINT),
-        ((1,), 2, signal.SIGINT),
+        pytest.param((0,), 1, signal.SIGTERM, id="alone", marks=pytest.mark.slow),
+        pytest.param((1,), 2, signal.SIGTERM, id="only rank 1", marks=pytest.mark.guard),
+        pytest.param((0,), 2, signal.SIGTERM, id="only rank 0", marks=pytest.mark.slow),
+        pytest.param((0, 1), 2, signal.SIGTERM, id="both", marks=pytest.mark.slow),
+        pytest.param((0,), 1, signal.SIGINT, id="Ctrl-C alone", marks=pytest.mark.guard),
+        pytest.param((1,), 2, signal.SIGINT, id="Ctrl-C to rank 1", marks=pytest.mark.slow),
     ],
-    ids=["alone", "only rank 1", "only rank 0", "both", "Ctrl-C alone", "Ctrl-C to rank 1"],
 )
 def test_it_stops_with_a_checkpoint_that_resumes(uncut, dataset_folder, tmp_path, ranks, processes, number):
     run = tmp_path / "run"

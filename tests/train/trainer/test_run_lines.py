@@ -93,7 +93,7 @@ def test_transfer_says_its_defaults_and_has_its_lines(folder, dataset_folder):
 
 
 def test_on_a_terminal_bars_show_epoch_loss_and_the_val_pass(dataset_folder, tmp_path):
-    command = fork_command("pretrain", dataset_folder, "--output", tmp_path / "run", *FIXED, *OPTIONS, "--workers", 1)
+    command = fork_command("pretrain", dataset_folder, "--output", tmp_path / "run", *FIXED, *OPTIONS, "--workers", 0)
     printed = on_terminal(*command, columns=200)
     bars = [bar for line in printed.splitlines() for bar in line.split("\r") if "epoch " in bar and "%|" in bar]
     assert re.search(r"epoch 4/4: 100%\|.*28/28 \[.* steps/s, .*loss=\d", bars[-1])

@@ -107,7 +107,8 @@ def test_one_process_resumes_where_two_were_killed(uncut, dataset_folder, tmp_pa
     assert train_losses(run) == pytest.approx(train_losses(uncut), rel=1e-3)
 
 
-@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
 def test_evaluation_is_the_same_on_any_number_of_processes(uncut, dataset_folder, processes):
     run = RunConfig(device="cpu", workers=0)
     alone = evaluate(str(dataset_folder), trained_model(uncut), DataConfig(eval_batch_size=4), run)
@@ -121,7 +122,9 @@ def test_evaluation_is_the_same_on_any_number_of_processes(uncut, dataset_folder
 @pytest.mark.parametrize(
     ("scheme", "processes", "metrics"),
     [
-        ("multi-label", 3, {"val_map", "val_mistake_distance", "val_semantic_top1"}),
+        pytest.param(
+            "multi-label", 3, {"val_map", "val_mistake_distance", "val_semantic_top1"}, marks=pytest.mark.slow
+        ),
         pytest.param("multi-label", 2, {"val_map"}, marks=pytest.mark.slow),
         (
             "hierarchical-cross-entropy",

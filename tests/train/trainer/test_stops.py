@@ -28,6 +28,7 @@ def shared_memory() -> set[str]:
     }
 
 
+@pytest.mark.guard
 def test_loader_processes_end_with_a_trainer_that_is_killed(dataset_folder, tmp_path):
     run = tmp_path / "run"
     arguments = ["--output", run, "--workers", 2, *FIXED, "--epochs", 4000, "--batch-size", 12]
@@ -49,7 +50,7 @@ def test_loader_processes_end_with_a_trainer_that_is_killed(dataset_folder, tmp_
     ("number", "processes"),
     [
         (signal.SIGTERM, 1),
-        pytest.param(signal.SIGINT, 1, marks=pytest.mark.guard),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 2, marks=pytest.mark.guard),
         pytest.param(signal.SIGINT, 2, marks=pytest.mark.guard),
     ],
@@ -57,7 +58,7 @@ def test_loader_processes_end_with_a_trainer_that_is_killed(dataset_folder, tmp_
 )
 def test_a_signal_leaves_nothing_behind(dataset_folder, tmp_path, number, processes):
     before, run = shared_memory(), tmp_path / "run"
-    arguments = ["--output", run, "--workers", 2, *FIXED, "--epochs", 4000, "--batch-size", 12]
+    arguments = ["--output", run, "--workers", 1, *FIXED, "--epochs", 4000, "--batch-size", 12]
     command = train_command("pretrain", dataset_folder, *arguments, processes=processes)
     process = subprocess.Popen(
         command,
@@ -69,7 +70,7 @@ def test_a_signal_leaves_nothing_behind(dataset_folder, tmp_path, number, proces
     try:
         until(lambda: (run / "metrics.csv").exists() and max(train_losses(run), default=0) >= 3)
         children = descendants(process.pid)
-        assert len(children) >= 3  # forkserver and workers
+        assert len(children) >= 3  # the resource tracker, the fork server and its worker
         process.send_signal(number)
         _, errors = process.communicate(timeout=120)
     finally:
@@ -169,19 +170,28 @@ def alone(dataset_folder, tmp_path_factory) -> dict[int, list]:
     return steps
 
 
-@pytest.mark.guard
-@pytest.mark.parametrize(("processes", "workers"), [(1, 2), (2, 1), (2, 3)], ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("processes", "workers"),
+    [
+        pytest.param(1, 2, marks=pytest.mark.slow),
+        pytest.param(2, 1, marks=pytest.mark.guard),
+        pytest.param(2, 3, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_processes_and_workers_see_the_same_batches(alone, dataset_folder, tmp_path, processes, workers):
     command, environment = noting_command(tmp_path, dataset_folder, processes, workers)
     subprocess.run(command, check=True, env=environment, capture_output=True, timeout=500)
     assert noted(tmp_path) == alone
 
 
-@pytest.mark.guard
 @pytest.mark.parametrize(
     "counts",
-    [((1, 2), (1, 0)), ((1, 2), (2, 1)), ((2, 3), (1, 0), (2, 1))],
-    ids=["once", "elsewhere", "twice"],
+    [
+        pytest.param(((1, 2), (1, 0)), id="once", marks=pytest.mark.slow),
+        pytest.param(((1, 2), (2, 1)), id="elsewhere", marks=pytest.mark.slow),
+        pytest.param(((2, 3), (1, 0), (2, 1)), id="twice", marks=pytest.mark.guard),
+    ],
 )
 def test_killed_at_random_steps_and_resumed_elsewhere_every_batch_is_seen(alone, dataset_folder, tmp_path, counts):
     seen: dict[int, list] = {}

@@ -10,7 +10,7 @@ import pytest
 import torch
 from processes import until
 from safetensors.torch import load_file
-from train_runs import run_train, summary_of, train_command, train_losses
+from train_runs import cut_at, run_train, summary_of, train_command, train_losses
 
 from in21k.train.config.overrides import parse_setting, with_values
 from in21k.train.config.settings import DataConfig, RunConfig
@@ -62,21 +62,17 @@ def plain(dataset_folder, tmp_path_factory) -> Path:
 
 
 SGD = ("optim.name=sgd", "optim.lr=0.01")
-COMBINATIONS = [
-    pytest.param("semantic-softmax", (*SGD, "optim.ema_decay=0.9", "optim.accumulate=3", "optim.clip_norm=0.5")),
-    pytest.param("semantic-softmax", ("optim.name=adamw", "optim.ema_decay=0.999"), marks=pytest.mark.guard),
-    pytest.param("semantic-softmax", (*SGD, "optim.nesterov=true"), marks=pytest.mark.guard),
-    pytest.param("semantic-softmax", ("run.amp_dtype=float16", "optim.accumulate=2"), marks=pytest.mark.guard),
-    pytest.param(
-        "semantic-softmax",
-        ("model.frozen_stages=2", "optim.layer_decay=0.8", "optim.head_lr=5", "data.horizontal_flip=0.5"),
-        marks=pytest.mark.guard,
-    ),
-    pytest.param(
-        "semantic-softmax",
-        ("optim.momentum_at_peak=0.8", "optim.schedule_share=0.6", "loss.reduction=sum", "optim.ema_decay=0.9"),
-        marks=pytest.mark.guard,
-    ),
+MIXED = (*SGD, "optim.ema_decay=0.9", "optim.accumulate=3", "optim.clip_norm=0.5")
+TOGETHER = [
+    MIXED,
+    ("optim.name=adamw", "optim.ema_decay=0.999"),
+    (*SGD, "optim.nesterov=true"),
+    ("run.amp_dtype=float16", "optim.accumulate=2"),
+    ("model.frozen_stages=2", "optim.layer_decay=0.8", "optim.head_lr=5", "data.horizontal_flip=0.5"),
+    ("optim.momentum_at_peak=0.8", "optim.schedule_share=0.6", "loss.reduction=sum", "optim.ema_decay=0.9"),
+]
+KILLED = [
+    pytest.param("semantic-softmax", MIXED, marks=pytest.mark.guard),
     *(
         pytest.param(name, ("optim.accumulate=2",), marks=pytest.mark.slow)
         for name in recipe_names()
@@ -85,8 +81,27 @@ COMBINATIONS = [
 ]
 
 
+def require_same_end(run: Path, other: Path) -> None:
+    """The losses and the weights of two runs are the same to the bit."""
+    assert train_losses(run) == train_losses(other)
+    for name in (MODEL, *([EMA] if (latest_checkpoint(other) / EMA).exists() else [])):
+        ours, theirs = (load_file(latest_checkpoint(each) / name) for each in (run, other))
+        assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
+
+
+@pytest.mark.parametrize("settings", TOGETHER, ids=" ".join)
+def test_it_resumes_bit_for_bit(dataset_folder, tmp_path, settings):
+    """From a copy that ends where a kill between steps 6 and 9 leaves a run."""
+    values = {key.replace(".", "__"): value for key, value in map(parse_setting, settings)}
+    train(dataset_folder, tmp_path / "uncut", **values, run__keep_checkpoints=STEPS)
+    cut = cut_at(tmp_path / "uncut", tmp_path / "cut", 6)
+    resumed = train(dataset_folder, cut, resume=True, **values, run__keep_checkpoints=STEPS)
+    assert resumed["resumed_at_step"] == 6
+    require_same_end(cut, tmp_path / "uncut")
+
+
 @pytest.mark.parametrize(
-    ("recipe", "settings"), COMBINATIONS, ids=lambda value: value if isinstance(value, str) else " ".join(value)
+    ("recipe", "settings"), KILLED, ids=lambda value: value if isinstance(value, str) else " ".join(value)
 )
 def test_killed_at_a_random_step_it_resumes_bit_for_bit(plain, dataset_folder, tmp_path, recipe, settings):
     if read_recipe(recipe).loss.scheme in DISTILLING:
@@ -101,10 +116,7 @@ def test_killed_at_a_random_step_it_resumes_bit_for_bit(plain, dataset_folder, t
     if not (cut / "summary.json").exists():  # the kill came in time
         assert train(dataset_folder, cut, recipe, resume=True, **values)["resumed_at_step"] >= 3
     train(dataset_folder, tmp_path / "uncut", recipe, **values)
-    assert train_losses(cut) == train_losses(tmp_path / "uncut"), f"killed at step {at}"
-    for name in (MODEL, *([EMA] if "optim__ema_decay" in values else [])):
-        ours, theirs = (load_file(latest_checkpoint(tmp_path / run) / name) for run in ("cut", "uncut"))
-        assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
+    require_same_end(cut, tmp_path / "uncut")
 
 
 @pytest.mark.parametrize(
@@ -283,15 +295,21 @@ def test_the_sum_over_a_batch_changes_weights_only_by_the_weight_decays_share(da
     )
 
 
-@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.guard), 3])
-def test_the_sum_is_the_same_on_any_number_of_micro_batches_and_ranks(dataset_folder, tmp_path, accumulate):
+@pytest.mark.parametrize(
+    ("processes", "accumulate"),
+    [(1, 3), pytest.param(2, 1, marks=pytest.mark.slow), pytest.param(2, 3, marks=pytest.mark.slow)],
+)
+def test_the_sum_is_the_same_on_any_number_of_micro_batches_and_ranks(dataset_folder, tmp_path, processes, accumulate):
     settings = ("loss.reduction=sum", "optim.momentum_at_peak=0.8", "optim.schedule_share=0.5", "optim.name=sgd")
     more = (*settings, "optim.lr=1e-4")
     values = {key.replace(".", "__"): value for key, value in map(parse_setting, more)}
     train(dataset_folder, tmp_path / "alone", **values)
-    command = ["pretrain", dataset_folder, "--output", tmp_path / "run", *options(*more)]
-    done = run_train(*command, "--set", f"optim.accumulate={accumulate}", processes=2)
-    assert done.returncode == 0, done.stderr
+    if processes == 1:
+        train(dataset_folder, tmp_path / "run", **values, optim__accumulate=accumulate)
+    else:
+        command = ["pretrain", dataset_folder, "--output", tmp_path / "run", *options(*more)]
+        done = run_train(*command, "--set", f"optim.accumulate={accumulate}", processes=processes)
+        assert done.returncode == 0, done.stderr
     assert train_losses(tmp_path / "run") == pytest.approx(train_losses(tmp_path / "alone"), rel=1e-4)
 
 
@@ -301,7 +319,7 @@ def test_settings_that_contradict_each_other_are_one_line(dataset_folder, tmp_pa
         train(dataset_folder, tmp_path / "run", **sgd)
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_what_is_set_for_fine_tuning_changes_no_loss_on_several_ranks(dataset_folder, tmp_path):
     more = ("model.frozen_stages=2", "optim.layer_decay=0.8", "optim.head_lr=5", "data.horizontal_flip=0.5")
     train(dataset_folder, tmp_path / "alone", **{k.replace(".", "__"): v for k, v in map(parse_setting, more)})

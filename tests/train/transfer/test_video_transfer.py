@@ -149,7 +149,6 @@ def test_a_model_of_videos_starts_another_transfer_of_videos(capsys, run, videos
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.guard
 def test_stochastic_training_resumes_in_mid_epoch_to_the_same_weights_on_other_ranks(videos, weights, tmp_path):
     how = ["--set", "run.checkpoint_steps=2", "--set", "data.cutout=0.5", "--set", "data.randaugment_ops=2"]
@@ -166,7 +165,6 @@ def test_stochastic_training_resumes_in_mid_epoch_to_the_same_weights_on_other_r
 
 
 @pytest.mark.slow
-@pytest.mark.guard
 def test_a_resumed_run_on_two_ranks_sees_the_losses_of_one(videos, weights, tmp_path):
     """Dropout draws by rank, so without it: the mean of the frames."""
     how = ["--set", "run.checkpoint_steps=2", "--set", "video.aggregate=mean", "--set", "model.frozen_stages=5"]

@@ -11,7 +11,7 @@ from image_files import webp_of_size
 from peaks import with_peak
 from programs import POLYGLOTS, STARTING, plant
 from small_dataset import write_dataset
-from train_runs import train_command
+from train_runs import fork_command, train_command
 
 from in21k.train.config.overrides import with_values
 from in21k.train.recipes import read_recipe
@@ -46,8 +46,8 @@ def test_evaluate_starts_no_program(run, tmp_path):
 
     dataset = write_dataset(tmp_path / "dataset", train=(20,), val=(60,), replace=swap)
     environment, mark = plant(tmp_path)
-    command = train_command(
-        "evaluate", dataset, "--checkpoint", run, "--device", "cpu", "--workers", 1, "--max-skipped", 1
+    command = fork_command(
+        "evaluate", dataset, "--checkpoint", run, "--device", "cpu", "--workers", 0, "--max-skipped", 1
     )
     command.append("--json")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)

@@ -82,7 +82,7 @@ def check_equal(found: list[dict], expected: list[dict]) -> None:
             assert [guess["probability"] for guess in level["guesses"]] == pytest.approx(shares, abs=2e-6)
 
 
-@pytest.mark.guard
+@pytest.mark.slow
 def test_batches_and_loader_processes_predict_what_each_image_alone_does(capsys, run, images, tmp_path):
     alone = [printed(capsys, run, "--images-from", listed(tmp_path, [path]), "--top", 3)[1][0] for path in images]
     assert {row["image"][-6:]: row["error"].split(":")[0] for row in alone if "error" in row} == BAD
