@@ -94,17 +94,36 @@ def test_the_ranks_exchange_gradients_and_no_buffers():
         dist.destroy_process_group()
 
 
-def test_gradients_have_the_strides_of_their_weights():
-    """Or DistributedDataParallel warns of those of 1 x 1 convolutions, whose kernels leave them open."""
+class Kernel(torch.autograd.Function):
+    """A sum whose gradient lies as kernels of convolutions may leave it."""
+
+    @staticmethod
+    def forward(context, weight, strides):
+        context.shape, context.strides = weight.shape, strides
+        return weight.sum()
+
+    @staticmethod
+    def backward(context, _):
+        return torch.empty_strided(context.shape, context.strides).fill_(1), None
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "expected"),
+    [
+        ((8, 4, 1, 1), (4, 1, 4, 4), (4, 1, 1, 1)),  # of 1 x 1 kernels: the last two say nothing
+        ((8, 4, 1, 3), (12, 1, 12, 4), (12, 1, 12, 4)),  # it really lies otherwise
+    ],
+)
+def test_gradients_have_the_strides_of_their_weights(shape, given, expected):
+    """Or DistributedDataParallel warns of those of 1 x 1 convolutions."""
     dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
     try:
-        layer = torch.nn.Conv2d(8, 8, 1, bias=False)
+        layer = torch.nn.Conv2d(shape[1], shape[0], shape[2:], bias=False)
         training_module(layer, Ranks(CPU, 1, 2), RunConfig())
-        images = torch.rand(2, 8, 4, 4).to(memory_format=torch.channels_last)
-        (gradient,) = torch.autograd.grad(layer(images).sum(), [layer.weight])
     finally:
         dist.destroy_process_group()
-    assert gradient.stride() == layer.weight.stride()
+    (gradient,) = torch.autograd.grad(Kernel.apply(layer.weight, given), [layer.weight])
+    assert gradient.stride() == expected
 
 
 def test_in_evaluation_the_classifier_computes_in_float32():
