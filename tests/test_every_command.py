@@ -24,8 +24,6 @@ COMMANDS = {
     "in21k-train recipes show": train.commands["recipes"].commands["show"],
 }
 NEED_NOTHING = {"in21k-train models", "in21k-train recipes", "in21k-train settings"}
-NEED_A_SOURCE = {"in21k-prep tree", "in21k-prep report"}
-"""Commands whose argument may be left out with an option."""
 GONE = {
     "in21k-prep demo": ["gone/raw.tar"],
     "in21k-prep filter": ["gone", "work"],
@@ -108,8 +106,10 @@ def test_a_bare_command_says_what_it_needs(name, tmp_path):
         assert out
         return
     line = the_error(name, status, out, err)
-    assert (status == 1) is (name in NEED_A_SOURCE)
-    assert "Missing " in line or "name " in line
+    assert status == 2
+    required = [each for each in COMMANDS[name].params if each.required]
+    assert all((each.metavar or "").rstrip("…") in line or f"--{each.name}" in line for each in required)
+    assert "missing" in line or "name " in line
     assert list(tmp_path.iterdir()) == []
 
 

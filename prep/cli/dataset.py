@@ -24,6 +24,7 @@ from in21k.prep.dataset.verify import check_dataset
 from in21k.prep.executor import Workers, available_cores
 from in21k.shards_manifest.command.columns import table_lines, terminal_width
 from in21k.shards_manifest.command.help import command, option
+from in21k.shards_manifest.command.numbers import counted
 from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
 from in21k.shards_manifest.command.summary import SHOWN, print_next, print_summary
 from in21k.shards_manifest.errors import escaped
@@ -72,7 +73,7 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
         print_summary("verify", facts, as_json, head="sound, no findings")
     else:
         _print_findings(verdict.findings)
-        click.echo(f"verify: {_findings(len(verdict.findings))} in {escaped(locate(out).text)}")
+        click.echo(f"verify: {counted(len(verdict.findings), 'finding')} in {escaped(locate(out).text)}")
         print_next([("in21k-prep", "repair", "work/", out)])
     context.exit(0 if verdict.is_sound else 1)
 
@@ -103,8 +104,8 @@ def repair_command(context: click.Context, work: str, out: str, workers: int | N
         for path in repaired.deleted:
             click.echo(f"deleted  {escaped(path)}")
         _print_findings(repaired.left)
-        files = f"{len(repaired.written):,} files written, {len(repaired.deleted):,} deleted"
-        click.echo(f"repair: {files}, {_findings(len(repaired.left))} left")
+        files = f"{counted(len(repaired.written), 'file')} written, {len(repaired.deleted):,} deleted"
+        click.echo(f"repair: {files}, {counted(len(repaired.left), 'finding')} left")
         print_next([] if repaired.left else [("in21k-prep", "verify", out)])
     context.exit(1 if repaired.left else 0)
 
@@ -242,10 +243,6 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         rows.append((finding.code, finding.path, f"{CODES[finding.code]}: {finding.message}{more}"))
     for line in table_lines(("code", "file", "finding"), rows, width=terminal_width()) if rows else ():
         click.echo(line)
-
-
-def _findings(count: int) -> str:
-    return f"{count:,} finding{'' if count == 1 else 's'}"
 
 
 def _print_comparison(comparison: Comparison, same: bool) -> None:

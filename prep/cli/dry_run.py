@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from in21k.shards_manifest.command.declared import fact_of
-from in21k.shards_manifest.command.numbers import bytes_text, count_text, seconds_text
+from in21k.shards_manifest.command.numbers import bytes_text, count_text, counted, seconds_text
 from in21k.shards_manifest.command.summary import print_next, print_summary
 from in21k.shards_manifest.errors import escaped, without_secrets
 
@@ -28,22 +28,22 @@ def print_dry_run(summary: Mapping[str, Any], as_json: bool, then: Sequence[obje
 def dry_run_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a dry run found, in words."""
     yield from _needs(found)
-    classes = f"{count_text(found['classes_kept'])} of {_counted(found['classes'], 'class')}"
-    images = f"{count_text(found['images_kept'])} of {_counted(found['images'], 'image')}"
+    classes = f"{count_text(found['classes_kept'])} of {counted(found['classes'], 'class')}"
+    images = f"{count_text(found['images_kept'])} of {counted(found['images'], 'image')}"
     yield f"  keeps   {classes} with {images}: {count_text(found['train'])} train and {count_text(found['val'])} val"
     for key, count in found.items():
         if key.startswith("classes_") and key != "classes_kept":
             label = fact_of("run", key).label.removeprefix("classes ")
-            yield f"  drops   {_counted(count, 'class')} {label}: {_counted(found[f'images_{key[8:]}'], 'image')}"
+            yield f"  drops   {counted(count, 'class')} {label}: {counted(found[f'images_{key[8:]}'], 'image')}"
     if found.get("images_unselected"):
-        yield f"  leaves  {_counted(found['images_unselected'], 'image')} that are not selected"
+        yield f"  leaves  {counted(found['images_unselected'], 'image')} that are not selected"
     if found["rejected"]:
-        yield f"  rejects {_counted(found['rejected'], 'file')} by name or place"
+        yield f"  rejects {counted(found['rejected'], 'file')} by name or place"
     damaged, sampled = found["images_sampled_damaged"], found["images_sampled"]
     if not sampled:
         return
     rest = f"{count_text(damaged)} do not decode and would be rejected" if damaged else "all decode"
-    yield f"  tried   {_counted(sampled, 'image')}: {rest}"
+    yield f"  tried   {counted(sampled, 'image')}: {rest}"
 
 
 def _needs(found: Mapping[str, Any]) -> Iterator[str]:
@@ -52,16 +52,11 @@ def _needs(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"run: nothing is left to do: {escaped(without_secrets(found['dataset']))} is finished"
         return
     free = "" if found["free_bytes"] is None else f", {bytes_text(found['free_bytes'])} free"
-    took = f", about {seconds_text(found['resize_seconds'])} on {_counted(found['workers'], 'worker')}"
+    took = f", about {seconds_text(found['resize_seconds'])} on {counted(found['workers'], 'worker')}"
     took = took if found["images_left"] else ""
     yield f"run: needs {bytes_text(found['needed_bytes'])}{free}{took}; nothing was written"
     resized = found["train"] + found["val"] - found["images_left"]
     if found["stages_done"]:
-        part = f", and of resize {_counted(resized, 'image')}" if found["images_left"] and resized > 0 else ""
+        part = f", and of resize {counted(resized, 'image')}" if found["images_left"] and resized > 0 else ""
         yield f"  done    {', '.join(found['stages_done'])}{part}"
         yield f"  left    {', '.join(found['stages_left'])}"
-
-
-def _counted(count: int, what: str) -> str:
-    many = f"{what}es" if what.endswith("s") else f"{what}s"
-    return f"{count_text(count)} {what if count == 1 else many}"

@@ -78,6 +78,7 @@ def tree_command(
       in21k-prep tree fall11-p --map-to in1k --output 21k-to-1k.csv
       python -c "import pandas; print(pandas.read_parquet('hierarchy.parquet').path_names)"
     """
+    _require_source(source, chosen["edges"])
     if map_to is not None:
         if compare is not None:
             raise click.UsageError("give --map-to or --compare, not both")
@@ -144,4 +145,10 @@ def report_command(
       in21k-prep report fall11-p --output report/
       in21k-prep report imagenet21k/ --run evaluations/r50 --output report/
     """
+    _require_source(source, edges)
     print_summary("report", write_report(source, output, ParentRule(parents), edges, budget, run), as_json)
+
+
+def _require_source(source: str | None, edges: Path | None) -> None:
+    if source is None and edges is None:
+        raise click.UsageError("SOURCE is missing, or --edges in its place")

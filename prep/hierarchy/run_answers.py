@@ -24,6 +24,7 @@ from in21k.shards_manifest.prediction_tables import (
     read_predictions,
 )
 from in21k.shards_manifest.sample_table import SampleTable
+from in21k.shards_manifest.storage.local_files import is_missing
 from in21k.shards_manifest.storage.location import Location, locate
 from in21k.tree.explorer_data import FloatArray, Overlay, Picture
 from in21k.tree.hierarchy import Hierarchy
@@ -65,6 +66,8 @@ def run_overlay(run: str, dataset: Location, manifest: Manifest, hierarchy: Hier
 def _predictions_of(run: str) -> Location:
     """Return where the table of predictions is."""
     location = locate(run)
+    if is_missing(run):
+        raise PrepError(f"{run}: there is no such file or folder")
     if location.size() is not None:
         return location
     names = location.names()

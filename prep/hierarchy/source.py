@@ -21,7 +21,7 @@ from in21k.tree.hierarchy import Hierarchy, build_hierarchy
 from in21k.tree.table import ANY_SCHEMA, READ_SCHEMA, SCHEMA, hierarchy_of, named_table
 from in21k.tree.taxonomy import EdgeTaxonomy, Taxonomy, TaxonomyKind, class_names, labels_above
 
-SOURCES = "a prepared dataset, a class list (a text file, one class per line), or " + " or ".join(PublishedList)
+SOURCES = f"a prepared dataset, a text file with one class per line, or a published list: {', '.join(PublishedList)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def read_source(source: str | Sequence[str] | None, taxonomy: Taxonomy) -> Sourc
     if isinstance(taxonomy, EdgeTaxonomy):
         return _of_edges(source, taxonomy)
     if source is None:
-        raise PrepError(f"name a source ({SOURCES}), or pass --edges")
+        raise PrepError(f"name a source, or pass --edges; a source is {SOURCES}")
     if taxonomy.kind is TaxonomyKind.WORDNET:
         if isinstance(source, str) and (own := _own_tree(locate(source))) is not None:
             return own

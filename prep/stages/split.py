@@ -45,6 +45,7 @@ from in21k.prep.stages.reject_rows import RejectRows
 from in21k.prep.stages.select import ImageSelection, spares
 from in21k.prep.stages.split_lists import SplitLists, read_split_lists
 from in21k.prep.tables import table_writer, write_table
+from in21k.shards_manifest.command.numbers import counted
 from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.key_hashes import SELECTION, SHUFFLE, keyed_hash
 from in21k.shards_manifest.storage.location import Location
@@ -177,7 +178,7 @@ def _kept_classes(work: Location, val_per_class: int) -> dict[str, tuple[int, in
     if kept[smallest][1] <= val_per_class:
         raise PrepError(
             f"{work.text}: --val-per-class {val_per_class} leaves no training images of {smallest}, which has "
-            f"{kept[smallest][1]} images; lower it, or filter with a higher --min-images"
+            f"{counted(kept[smallest][1], 'image')}; lower it, or filter with a higher --min-images"
         )
     return kept
 

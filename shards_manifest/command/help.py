@@ -24,6 +24,8 @@ class HelpOption(click.Option):
     def get_help_extra(self, ctx: click.Context) -> Any:
         """Return what stands in the brackets, by kind."""
         extra = super().get_help_extra(ctx)
+        if "range" in extra:
+            extra["range"] = _range(self.type)
         if self.required or (self.is_flag and not self.secondary_opts):
             extra.pop("default", None)
         elif isinstance(self.show_default, str):
@@ -33,13 +35,38 @@ class HelpOption(click.Option):
         return extra
 
 
+def _range(kind: click.ParamType[Any]) -> str:
+    """Return a range of numbers in words."""
+    least, most = getattr(kind, "min", None), getattr(kind, "max", None)
+    if least is None:
+        return f"at most {most}"
+    return f"{least} or more" if most is None else f"{least} to {most}"
+
+
 def option(*names: str, **given: Any) -> Callable[[Command], Command]:
     """Return the decorator that gives a command an option, as `click.option` does."""
     return click.option(*names, cls=HelpOption, **given)
 
 
 class HelpCommand(click.Command):
-    """A command whose help lists its options by subject."""
+    """A command whose help lists its options by subject, and which names all that is missing at once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line.
+
+        Raises:
+            click.UsageError: something is wrong; of what is missing, it names all.
+        """
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.MissingParameter as error:
+            given, _, _ = self.make_parser(ctx).parse_args(list(args))
+            missing = [
+                each for each in self.get_params(ctx) if each.required and _is_missing(given.get(each.name or ""))
+            ]
+            *most, last = [_name(each) for each in missing] or [_name(error.param or self.params[0])]
+            names = f"{', '.join(most)} and {last} are" if most else f"{last} is"
+            raise click.UsageError(f"{names} missing", ctx) from error
 
     def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the arguments."""
@@ -103,6 +130,18 @@ def first_sentence(command: click.Command) -> str:
 def command(name: str | None = None, **given: Any) -> Callable[[Callable[..., Any]], HelpCommand]:
     """Return the decorator that makes a command of a function, as `click.command` does."""
     return click.command(name, cls=HelpCommand, **given)
+
+
+def _is_missing(given: Any) -> bool:
+    """Return whether the parser found nothing for a parameter."""
+    return not isinstance(given, (str, bool)) and not (isinstance(given, (list, tuple)) and any(given))
+
+
+def _name(parameter: click.Parameter) -> str:
+    """Return what users call an argument or an option."""
+    if isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len)
+    return parameter.human_readable_name.rstrip("…")
 
 
 def _write(caption: str, rows: Sequence[tuple[str, str]], formatter: click.HelpFormatter) -> None:

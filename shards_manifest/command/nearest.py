@@ -15,6 +15,9 @@ _LEAST = 0.6
 _BEGINS, _HOLDS = 0.9, 0.7
 """The least likeness of a name that begins as the mistyped one does, and of one that holds it."""
 
+_SWAPPED = 0.95
+"""The likeness of a name that two neighboring letters make of the mistyped one, once they change places."""
+
 _BETWEEN = str.maketrans("", "", "-_/. ")
 """Marks between words, which do not count; case does not, either."""
 
@@ -50,7 +53,17 @@ def _letters(name: str) -> str:
 def _likeness(matcher: "difflib.SequenceMatcher[str]", wanted: str, known: str) -> float:
     """Return how like a known name is to the one that is wanted, the matcher's second, 0 to 1; 0 if too little."""
     least = (_BEGINS if known.startswith(wanted) else _HOLDS if wanted in known else 0.0) if len(wanted) > 2 else 0.0
+    if _is_swapped(wanted, known):
+        least = _SWAPPED
     matcher.set_seq1(known)
     if least or (matcher.real_quick_ratio() >= _LEAST and matcher.quick_ratio() >= _LEAST):
         return max(matcher.ratio(), least)
     return 0.0
+
+
+def _is_swapped(wanted: str, known: str) -> bool:
+    """Return whether two neighboring letters that change places make one name of the other."""
+    if len(wanted) != len(known) or wanted == known:
+        return False
+    at = next(place for place, (one, other) in enumerate(zip(wanted, known, strict=True)) if one != other)
+    return wanted[at : at + 2] == known[at : at + 2][::-1] and wanted[at + 2 :] == known[at + 2 :]

@@ -9,6 +9,18 @@ def count_text(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things, given the name of one: `1 image`, `1,234 images`, `2 classes`."""
+    return f"{count_text(count)} {what if count == 1 else plural(what)}"
+
+
+def plural(what: str) -> str:
+    """Return the name of several things, given that of one."""
+    if what.endswith("y"):
+        return f"{what[:-1]}ies"
+    return f"{what}es" if what.endswith(("s", "x")) else f"{what}s"
+
+
 def bytes_text(size: float) -> str:
     """Return a number of bytes in powers of 1,000, with two figures at least: `1.1 GB`, `646 GB`."""
     amount, at = float(size), 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from in21k.shards_manifest.command.numbers import bytes_text, count_text, rate_text, seconds_text, share_text
+from in21k.shards_manifest.command.numbers import bytes_text, count_text, plural, rate_text, seconds_text, share_text
 
 BYTES = "B"
 """The unit whose amounts are shown as sizes."""
@@ -110,7 +110,7 @@ class Progress:
             current.is_begun = True
             if self._speaks:
                 before = f"{self._amount(done)} of " if done else ""
-                self._tell(f"{self.what}: {before}{self._amount(total)}{self._units}")
+                self._tell(f"{self.what}: {before}{self._amount(total)}{self._units(total)}")
 
     @property
     def is_bar(self) -> bool:
@@ -160,7 +160,7 @@ class Progress:
 
     def line(self) -> str:
         """Return the line that says how far the work has come."""
-        facts = [f"{self._amount(self.done)} of {self._amount(self.total)}{self._units}"]
+        facts = [f"{self._amount(self.done)} of {self._amount(self.total)}{self._units(self.total)}"]
         if self.total:
             facts[0] += f" ({share_text(self.done / self.total)})"
         if self._rate:
@@ -178,7 +178,9 @@ class Progress:
             self._bar.close()
         if ends and self._has_spoken:
             rate = f", {self._rate}" if self._rate else ""
-            tell(f"{self.what}: {self._amount(self.done)}{self._units} in {seconds_text(self._seconds)}{rate}")
+            tell(
+                f"{self.what}: {self._amount(self.done)}{self._units(self.done)} in {seconds_text(self._seconds)}{rate}"
+            )
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -194,7 +196,7 @@ class Progress:
         is_bytes = self.unit == BYTES
         return tqdm(
             desc=self.what,
-            unit=BYTES if is_bytes else self._units,
+            unit=BYTES if is_bytes else self._units(),
             total=self.total,
             initial=self.done,
             leave=self.stays,
@@ -216,15 +218,14 @@ class Progress:
         if self.done <= self._before or self._seconds <= 0:
             return ""
         rate = (self.done - self._before) / self._seconds
-        return f"{bytes_text(rate)}/s" if self.unit == BYTES else f"{rate_text(rate)}{self._units}/s"
+        return f"{bytes_text(rate)}/s" if self.unit == BYTES else f"{rate_text(rate)}{self._units()}/s"
 
     def _amount(self, units: int) -> str:
         return bytes_text(units) if self.unit == BYTES else count_text(units)
 
-    @property
-    def _units(self) -> str:
-        """The unit's name behind an amount of it."""
-        return "" if self.unit == BYTES else f" {_plural(self.unit)}"
+    def _units(self, amount: int = 2) -> str:
+        """Return the unit's name behind an amount of it."""
+        return "" if self.unit == BYTES else f" {self.unit if amount == 1 else plural(self.unit)}"
 
 
 def _width() -> dict[str, Any]:
@@ -233,9 +234,3 @@ def _width() -> dict[str, Any]:
         if os.get_terminal_size(sys.stderr.fileno()).columns:
             return {"dynamic_ncols": True}
     return {"ncols": _COLUMNS}
-
-
-def _plural(unit: str) -> str:
-    if unit.endswith("y"):
-        return f"{unit[:-1]}ies"
-    return f"{unit}es" if unit.endswith("s") else f"{unit}s"

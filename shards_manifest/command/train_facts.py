@@ -12,7 +12,7 @@ FACTS: Mapping[str, Fact] = {
         Kind.COUNT,
         {
             "processes": "processes",
-            "workers": "loader processes per process",
+            "throughput.workers": "loader processes per process",
             "batch_size": "images per step",
             "epochs": "epochs",
             "steps": "steps",

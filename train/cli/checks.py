@@ -4,8 +4,8 @@ from pathlib import Path
 
 from in21k.shards_manifest.storage.local_files import is_missing
 from in21k.train.errors import TrainError, no_checkpoint
-from in21k.train.model.architectures import TIMM_PREFIX, is_published
-from in21k.train.model.timm_names import require_architecture
+from in21k.train.model.architectures import TIMM_PREFIX, find_architecture, is_published
+from in21k.train.model.timm_names import require_architecture, timm_models
 
 
 def check_data(*paths: str) -> None:
@@ -27,6 +27,19 @@ def check_there(checkpoint: Path) -> None:
     """
     if not checkpoint.exists():
         raise no_checkpoint(checkpoint)
+
+
+def check_no_model(checkpoint: str) -> None:
+    """Refuse a checkpoint that is the bare name of a model, where timm's weights are named otherwise.
+
+    Raises:
+        TrainError: there is such a model, and nothing at a path of that name.
+    """
+    named = find_architecture(checkpoint)
+    if (named is None and checkpoint.partition(".")[0] not in timm_models()) or Path(checkpoint).exists():
+        return
+    weights = checkpoint if named is None else named.authors or named.timm_weights
+    raise TrainError(f"{checkpoint}: there is no checkpoint of that name; for timm's weights give timm:{weights}")
 
 
 def check_named(*data: str, checkpoint: str = "", model: str = "") -> None:

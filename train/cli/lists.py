@@ -8,6 +8,7 @@ import click
 
 from in21k.shards_manifest.command.columns import table_lines
 from in21k.shards_manifest.command.help import command, option
+from in21k.shards_manifest.command.numbers import count_text
 from in21k.shards_manifest.command.options import json_option
 from in21k.shards_manifest.command.summary import print_summary
 from in21k.train.cli.known import RECIPES
@@ -66,4 +67,4 @@ def settings_command(recipe: str, as_json: bool) -> None:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     sizes = (f"{row['parameters'] / 1e6:.1f} M", f"{row['macs'] / 1e6:,.0f} M")
-    return [row["name"], row["timm"], *sizes, str(row["v100_train_speed"]), str(row["v100_batch_size"])]
+    return [row["name"], row["timm"], *sizes, count_text(row["v100_train_speed"]), count_text(row["v100_batch_size"])]

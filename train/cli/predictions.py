@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from in21k.shards_manifest.command.numbers import counted
 from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import escaped, one_line
@@ -101,7 +102,7 @@ def _text_of(prediction: "Prediction | BoxPrediction") -> Iterator[str]:
 
 
 def _box_lines(prediction: "BoxPrediction") -> Iterator[str]:
-    yield escaped(f"{prediction.image}: {len(prediction.boxes)} boxes")
+    yield escaped(f"{prediction.image}: {counted(len(prediction.boxes), 'box')}")
     for each in prediction.boxes:
         sides = " ".join(f"{value:.1f}" for value in each.box)
         yield f"  {each.score:6.3f}  {escaped(each.name)}  {sides}"

@@ -66,10 +66,10 @@ def pretrain(
 
     \b
     Examples:
-      in21k-train pretrain out --model TResNet-M --pretrained --output runs/tresnet_m --batch-size 512
-      in21k-train pretrain out --model resnet18 --scratch --output runs/r18 --set loss.label_smoothing=0.1
-      in21k-train pretrain out --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
-      in21k-train pretrain out --recipe semantic-distillation --teacher runs/a --model resnet50 --pretrained --output b
+      in21k-train pretrain imagenet21k/ --model TResNet-M --pretrained --output runs/tresnet_m --batch-size 512
+      in21k-train pretrain imagenet21k/ --model resnet18 --scratch --output runs/r18 --set loss.label_smoothing=0.1
+      in21k-train pretrain imagenet21k/ --model resnet50 --pretrained --output runs/r50 --batch-size 512 --resume
+      in21k-train pretrain in21k/ --recipe semantic-distillation --teacher a --model resnet50 --pretrained --output b
       in21k-train pretrain s3://bucket/in21k --recipe mine.toml --model resnet50 --init r50.safetensors --output runs/m
       in21k-train pretrain oi --layout openimages --recipe multi-label --model resnet50 --pretrained --output runs/oi
     """
@@ -164,13 +164,13 @@ def evaluate(
 
     \b
     Examples:
-      in21k-train evaluate out --checkpoint runs/r50/checkpoints/step-00001234 --json
-      in21k-train evaluate out --checkpoint runs/r50 --output evaluations/r50
-      in21k-train evaluate out --checkpoint runs/r50 --predictions r50.parquet
+      in21k-train evaluate imagenet21k/ --checkpoint runs/r50/checkpoints/step-00001234 --json
+      in21k-train evaluate imagenet21k/ --checkpoint runs/r50 --output evaluations/r50
+      in21k-train evaluate imagenet21k/ --checkpoint runs/r50 --predictions r50.parquet
       in21k-train evaluate cars/ --layout imagefolder --checkpoint runs/r50-cars --worst 20
       in21k-train evaluate videos/ --layout video --checkpoint runs/r50-videos --clips 3
-      in21k-train evaluate out --model TResNet-M
-      in21k-train evaluate out --model mobilenetv3_large_100.miil_in21k --weights mobilenetv3_large_100_miil_21k.pth
+      in21k-train evaluate imagenet21k/ --model TResNet-M
+      in21k-train evaluate in21k/ --model mobilenetv3_large_100.miil_in21k --weights mobilenetv3_large_100_miil_21k.pth
     """
     if (checkpoint is None) == (model is None):
         raise click.UsageError("give either --checkpoint or --model")

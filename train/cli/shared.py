@@ -244,6 +244,8 @@ def print_result(summary: Mapping[str, Any] | None, as_json: bool, then: Sequenc
         return
     skipped = {split: summary.get(key) for split, key in _SKIPPED.items()}
     if any(skipped.values()):
-        counts = " and ".join(f"{count} {split}" for split, count in skipped.items() if count)
-        click.echo(f"{PROGRAM.name}: {counts} images did not decode and were skipped", err=True)
+        counts = " and ".join(f"{count:,} {split}" for split, count in skipped.items() if count)
+        is_one = sum(count or 0 for count in skipped.values()) == 1
+        told = "image did not decode and was skipped" if is_one else "images did not decode and were skipped"
+        click.echo(f"{PROGRAM.name}: {counts} {told}", err=True)
     print_summary(click.get_current_context().info_name or "", summary, as_json, then=then)

@@ -1,5 +1,6 @@
 """The command that uses a trained model: predict."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from in21k.train.use.image_files import ImageFiles
 
 STDIN = Path("-")
+_LONGEST_PATH = 4096
 
 _checkpoint_help = (
     "A run's, a checkpoint's or an exported model's folder, a model.safetensors, or a model.onnx; timm:NAME for timm's "
@@ -155,7 +157,7 @@ def predict(
       find /archive -name '*.jpg' | in21k-train predict --images-from - --checkpoint runs/r50 --jsonl --batch-size 256
       in21k-train predict dog.jpg --checkpoint exported/model.onnx
       in21k-train predict street.jpg --checkpoint runs/r50-boxes --confidence 0.7 --draw boxes/
-      in21k-train predict dog.jpg --checkpoint model.safetensors --hierarchy out/hierarchy.parquet --json
+      in21k-train predict dog.jpg --checkpoint model.safetensors --hierarchy imagenet21k/hierarchy.parquet --json
     """
     _check_asked(images, images_from, output, picture, form)
     check_value("data.eval_batch_size", batch_size, "--batch-size")
@@ -223,11 +225,20 @@ def _files(
     from in21k.train.use.trained_model import is_of_videos
 
     if STDIN in images:
-        return GivenImages([sys.stdin.buffer.read()], [str(STDIN)])
+        return GivenImages([_image_of_stdin()], [str(STDIN)])
     files = _found(images, images_from, is_video=checkpoint is not None and is_of_videos(checkpoint))
     if picture is not None:
         check_picture(picture, files)
     return files
+
+
+def _image_of_stdin() -> bytes:
+    """Return what standard input holds; refuse a list of paths, which is asked for otherwise."""
+    content = sys.stdin.buffer.read()
+    first = content.partition(b"\n")[0]
+    if first and b"\0" not in first and len(first) < _LONGEST_PATH and Path(os.fsdecode(first)).is_file():
+        raise click.UsageError("standard input is a list of paths; give --images-from - in the place of -")
+    return content
 
 
 def _found(images: tuple[Path, ...], images_from: Path | None, *, is_video: bool = False) -> "ImageFiles":

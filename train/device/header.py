@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
+from in21k.shards_manifest.command.numbers import counted
 from in21k.shards_manifest.command.progress import tell
 from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import RunConfig
@@ -32,7 +33,7 @@ def print_header(ranks: Ranks, run: RunConfig, facts: Mapping[str, str]) -> None
 def header_lines(ranks: Ranks, run: RunConfig, facts: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines that `print_header` prints."""
     dtype = str(compute_dtype(ranks.device, run.amp, run.amp_dtype)).removeprefix("torch.")
-    loaders = "1 loader process" if run.workers == 1 else f"{run.workers} loader processes"
+    loaders = counted(run.workers, "loader process")
     each = " each" if ranks.world_size > 1 else ""
     computes = {
         "device": f"{device_name(ranks.device)}, in {dtype}",
@@ -64,7 +65,7 @@ def step_text(batch: int, ranks: Ranks, accumulate: int = 1, unit: str = "images
 def data_text(name: str, classes: int, images: Mapping[str, int], unit: str = "images") -> str:
     """Return what data are: their name, the number of their classes, and of the images of each split."""
     splits = " and ".join(f"{count:,} {split}" for split, count in images.items())
-    return f"{name}: {classes:,} classes, {splits} {unit}"
+    return f"{name}: {counted(classes, 'class')}, {splits} {unit}"
 
 
 def model_text(name: str, module: nn.Module) -> str:

@@ -185,8 +185,11 @@ def require_predictions_place(path: Path) -> None:
     """Make the folder of a table of predictions, and refuse a place where another file would be lost.
 
     Raises:
-        DatasetError: there is something else than a Parquet file, or the classes beside it are those of another table.
+        DatasetError: its name is no .parquet, there is something else than a Parquet file, or the classes beside it are
+            those of another table.
     """
+    if path.suffix.lower() != ".parquet":
+        raise DatasetError(f"--predictions {path}: give a name that ends in .parquet")
     if path.name == PER_CLASS:
         raise DatasetError(
             f"{path}: {PER_CLASS} is the table of classes, which is written beside it; name another file"

@@ -116,6 +116,8 @@ def read_curves(run: Path, name: str) -> RunCurves:
                     epochs, values = curves.points.setdefault((row["split"], column), ([], []))
                     epochs.append(float(row["epoch"]))
                     values.append(float(row[column]))
+    except FileNotFoundError as error:
+        raise TrainError(f"{run}: no {METRICS} there; name the folder of a run that has begun to train") from error
     except (OSError, ValueError, KeyError) as error:
         raise TrainError(f"{path} cannot be read as the curves of a run: {one_line(error)}") from error
     if not curves.points:

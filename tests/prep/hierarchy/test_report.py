@@ -104,5 +104,5 @@ def test_the_report_needs_no_matplotlib(tmp_path):
 
 
 def test_a_missing_source_is_reported(tmp_path):
-    with pytest.raises(RefusedError, match="name a source"):
+    with pytest.raises(RefusedError, match="SOURCE is missing"):
         call("report", "--output", tmp_path / "r")

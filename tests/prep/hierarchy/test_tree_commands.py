@@ -80,7 +80,7 @@ def test_a_rule_is_compared_with_the_table_of_another(tmp_path, output, wnids):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "name a source"),
+        ((), "SOURCE is missing"),
         (("no-such-thing",), "no-such-thing does not exist"),
         (("fall11-p", "--edges", "nothing.csv"), "nothing.csv"),
     ],

@@ -22,6 +22,7 @@ MODELS = [*(architecture.name for architecture in ARCHITECTURES), *timm_models()
         ("efficentnet_b0", "efficientnet_b0"),
         ("vit_base", "vit_base_mci_224"),
         ("mixer_b16", "Mixer-B/16"),
+        ("resnte50", "ResNet50"),
     ],
 )
 def test_slips_of_one_letter_beginnings_and_other_marks_lead_to_the_model(name, first):
@@ -31,6 +32,7 @@ def test_slips_of_one_letter_beginnings_and_other_marks_lead_to_the_model(name, 
 
 def test_names_that_are_like_none_and_names_that_are_part_of_one():
     assert nearest("xyzzy", MODELS) == []
+    assert nearest("dgo", ["dingo", "dog"]) == ["dog", "dingo"]
     assert nearest("softmax", ["single-label", "semantic-softmax"]) == ["semantic-softmax"]
     assert nearest("", MODELS) == nearest("dog", []) == nearest("dog", ["--"]) == []
     assert did_you_mean("xyzzy", MODELS, "look it up") == "look it up"

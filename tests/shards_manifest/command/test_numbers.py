@@ -5,6 +5,7 @@ import pytest
 from in21k.shards_manifest.command.numbers import (
     bytes_text,
     count_text,
+    counted,
     points_text,
     rate_text,
     score_text,
@@ -64,3 +65,18 @@ def test_scores_have_four_figures(score, text):
 def test_counts_rates_and_shares():
     assert [count_text(1234567), rate_text(12.34), rate_text(1234.4)] == ["1,234,567", "12.3", "1,234"]
     assert [share_text(0.8123), points_text(0.411), points_text(-0.05)] == ["81.2%", "+41.1", "-5.0"]
+
+
+@pytest.mark.parametrize(
+    ("count", "what", "text"),
+    [
+        (0, "image", "0 images"),
+        (1, "image", "1 image"),
+        (1234, "image", "1,234 images"),
+        (2, "class", "2 classes"),
+        (2, "box", "2 boxes"),
+        (2, "query", "2 queries"),
+    ],
+)
+def test_one_of_a_thing_is_no_plural(count, what, text):
+    assert counted(count, what) == text

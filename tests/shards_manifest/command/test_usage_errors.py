@@ -9,10 +9,11 @@ import warm
 @pytest.mark.parametrize(
     ("given", "usage", "line"),
     [
-        ("prep filter", "in21k-prep filter [OPTIONS] RAW WORK", "Missing argument 'RAW'."),
-        ("prep shard work", "in21k-prep shard [OPTIONS] WORK OUT", "Missing argument 'OUT'."),
+        ("prep filter", "in21k-prep filter [OPTIONS] RAW WORK", "RAW and WORK are missing"),
+        ("prep shard work", "in21k-prep shard [OPTIONS] WORK OUT", "OUT is missing"),
+        ("train transfer", "in21k-train transfer [OPTIONS] DATA", "DATA, --checkpoint and --output are missing"),
         ("train evaluate out", "in21k-train evaluate [OPTIONS] DATA", "give either --checkpoint or --model"),
-        ("train recipes show", "in21k-train recipes show [OPTIONS] NAME|FILE", "Missing argument 'NAME|FILE'."),
+        ("train recipes show", "in21k-train recipes show [OPTIONS] NAME|FILE", "NAME|FILE is missing"),
     ],
 )
 def test_the_usage_and_where_help_is_stand_above_the_error(tmp_path, given, usage, line):

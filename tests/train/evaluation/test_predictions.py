@@ -160,6 +160,9 @@ def test_a_table_that_is_not_ours_is_not_replaced(capsys, semantic_run, data, tm
         status, _, err = answer(capsys, "evaluate", data, *how, tmp_path / name)
         assert status == expected, err
     assert "per_class.parquet is the table of classes of a.parquet" in err
+    status, _, err = answer(capsys, "evaluate", data, *how, tmp_path / "a.csv")
+    assert (status, "a.csv: give a name that ends in .parquet" in err) == (1, True)
+    assert not (tmp_path / "a.csv").exists()
 
 
 def test_without_being_asked_for_nothing_is_written(capsys, tmp_path):

@@ -76,6 +76,10 @@ def test_one_images_bytes_come_from_standard_input(capsys, monkeypatch, run, pho
     status, out, err = asked(capsys, run, "-")
     assert (status, out) == (1, "")
     assert "error: -: not-an-image" in err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{photos / 'a' / '1.jpg'}\n".encode())))
+    status, out, err = asked(capsys, run, "-")
+    assert (status, out) == (2, "")
+    assert "standard input is a list of paths; give --images-from - in the place of -" in err
     for more in (["a/1.jpg"], ["--images-from", "list"], ["--picture", "out.png"]):
         assert asked(capsys, run, "-", *more)[0] == 2
 
