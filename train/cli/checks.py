@@ -29,7 +29,7 @@ def check_there(checkpoint: Path) -> None:
         raise no_checkpoint(checkpoint)
 
 
-def check_no_model(checkpoint: str) -> None:
+def _refuse_bare_name(checkpoint: str) -> None:
     """Refuse a checkpoint that is the bare name of a model, where timm's weights are named otherwise.
 
     Raises:
@@ -42,18 +42,21 @@ def check_no_model(checkpoint: str) -> None:
     raise TrainError(f"{checkpoint}: there is no checkpoint of that name; for timm's weights give timm:{weights}")
 
 
-def check_named(*data: str, checkpoint: str = "", model: str = "") -> None:
+def check_named(*data: str, checkpoint: str = "", model: str = "", takes_timm: bool = False) -> None:
     """Refuse data, a checkpoint or a model that there is not; an empty text is none.
 
     Args:
         data: paths, patterns or URIs.
         checkpoint: a path, timm:NAME, or a name of the paper's.
         model: timm's name, or the paper's.
+        takes_timm: whether the checkpoint may be timm:NAME, which a model's bare name is answered with.
 
     Raises:
         TrainError: there is none of that name.
     """
     require_architecture(model)
+    if takes_timm:
+        _refuse_bare_name(checkpoint)
     if checkpoint.startswith(TIMM_PREFIX):
         require_architecture(checkpoint.removeprefix(TIMM_PREFIX))
     elif checkpoint and not is_published(checkpoint):

@@ -9,7 +9,7 @@ import click
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath
 from in21k.shards_manifest.markers import EMBEDDINGS
-from in21k.train.cli.checks import check_named, check_no_model
+from in21k.train.cli.checks import check_named
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.known import CHECKPOINTS
 from in21k.train.cli.shared import print_result, quick_imports, settings_of, shared
@@ -102,8 +102,8 @@ def embed(
     asked = data_request(sources[0] if sources else "", options)
     chosen = {name: options.pop(name) for name in ("model", "layer")}
     config = with_values(Config(), settings_of(options))
-    check_no_model(checkpoint)
-    check_named(*sources[: len(sources) == 1], checkpoint=checkpoint, model=chosen["model"])  # of several, rows say it
+    alone = sources[: len(sources) == 1]  # of several, rows say it
+    check_named(*alone, checkpoint=checkpoint, model=chosen["model"], takes_timm=True)
     with quick_imports():
         from in21k.train.embed.embed import embed as core
         from in21k.train.embed.request import EmbeddingRequest

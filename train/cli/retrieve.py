@@ -7,7 +7,7 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath
-from in21k.train.cli.checks import check_named, check_no_model
+from in21k.train.cli.checks import check_named
 from in21k.train.cli.data_options import data_options, data_request
 from in21k.train.cli.known import CHECKPOINTS, RULES
 from in21k.train.cli.shared import print_result, quick_imports, settings_of, shared
@@ -89,8 +89,7 @@ def retrieve(
     chosen = {name: options.pop(name) for name in names}
     gallery = options.pop("gallery") or ""
     config = with_values(Config(), settings_of(options))
-    check_no_model(chosen["checkpoint"])
-    check_named(source, checkpoint=chosen["checkpoint"], model=chosen["model"])
+    check_named(source, checkpoint=chosen["checkpoint"], model=chosen["model"], takes_timm=True)
     with quick_imports():
         from in21k.train.retrieval.folder import SHEET
         from in21k.train.retrieval.request import RetrievalRequest

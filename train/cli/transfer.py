@@ -9,7 +9,7 @@ import click
 
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE
-from in21k.train.cli.checks import check_named, check_no_model
+from in21k.train.cli.checks import check_named
 from in21k.train.cli.data_options import data_options, data_request, typed_data
 from in21k.train.cli.known import CHECKPOINTS, MODELS, MODELS_OR_FILES, RECIPES
 from in21k.train.cli.numbers import Positive, WholeNumbers
@@ -129,8 +129,7 @@ def transfer(
     asked = data_request(data, options)
     values = read_overrides(settings) | settings_of(options)
     chosen = choose(recipe, values, run=output if resume else None).recipe if recipe else None
-    check_no_model(checkpoint)
-    check_named(data, checkpoint=checkpoint, model=values.get("model.name", ""))
+    check_named(data, checkpoint=checkpoint, model=values.get("model.name", ""), takes_timm=True)
     with quick_imports():
         from in21k.train.neighbors.knn import knn as vote
         from in21k.train.transfer.transfer import TransferRequest

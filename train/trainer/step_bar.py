@@ -44,6 +44,8 @@ class StepBar(Progress):
         """
         self._session, self._plan = session, session.plan
         self._past, self._at_last_line, self._open = Pace(), Pace(), Pace()
+        self._first = Pace()
+        """Of the first step alone, in which loaders start and networks are compiled: it does not say what is left."""
         self._facts: dict[str, str] = {}
         self._metric = ""
         self.val_seconds = 0.0
@@ -54,6 +56,8 @@ class StepBar(Progress):
     def step_done(self, meter: Meter) -> None:
         """Count a step; a bar shows the loss from the first one on."""
         self.rename(self._epoch(self.done + 1))
+        if self._speaks and not self._first.steps:
+            self._first = meter.peek()
         now = self._timing.clock()
         if self.is_bar and now - self._shown_at >= _REFRESH:
             self._shown_at = now
@@ -96,8 +100,9 @@ class StepBar(Progress):
         if pace.steps and pace.seconds > 0:
             facts += [f"{self._images_per_second(pace)} images/s", f"data wait {share_text(pace.wait / pace.seconds)}"]
         facts.append(f"memory {bytes_text(peak_memory(self._session.ranks.device))}")
-        if now.steps and self.done < self.total:
-            left = (self.total - self.done) * now.seconds / now.steps + self._passes_left() * self.val_seconds
+        steps, seconds = now.steps - self._first.steps, now.seconds - self._first.seconds
+        if steps and self.done < self.total:
+            left = (self.total - self.done) * seconds / steps + self._passes_left() * self.val_seconds
             facts.append(f"{seconds_text(left)} left")
         return ", ".join(facts)
 

@@ -35,6 +35,8 @@ MAIN = f"{warm.WITHOUT_TORCH}sys.modules.update(torch=None)\nfrom in21k.train.cl
         ("evaluate gone --model TResNet-M", DATA),
         ("transfer here --checkpoint timm:resent18 --output r", MODEL),
         ("transfer here --checkpoint gone --output r", CHECKPOINT),
+        ("transfer here --checkpoint TResNet-M --output r", "for timm's weights give timm:tresnet_m.miil_in21k"),
+        ("embed here --checkpoint resnet18 --output r", "for timm's weights give timm:resnet18"),
         ("transfer here --checkpoint here --model resent18 --output r", MODEL),
         ("transfer gone --checkpoint here --output r", DATA),
         ("embed here --checkpoint timm:resent18 --output r", MODEL),

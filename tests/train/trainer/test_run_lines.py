@@ -143,10 +143,10 @@ class Counted:
     """A meter of steps of a second each, of which a tenth is waiting, and whose loss is 2."""
 
     def __init__(self) -> None:
-        self.steps = 0
+        self.steps, self.before = 0, 0.0
 
     def peek(self) -> Pace:
-        return Pace(self.steps, 2.0 * self.steps, self.steps, 0.1 * self.steps)
+        return Pace(self.steps, 2.0 * self.steps, self.before + self.steps, 0.1 * self.steps)
 
 
 def said(capsys, minutes: float, steps: int, logged: int = 50) -> list[str]:
@@ -172,6 +172,20 @@ def test_a_log_shows_life_soon_and_then_once_an_interval_and_at_each_epochs_end(
     assert lines[0].startswith("epoch 1/10, step 10/1,000, loss 2.0000, 64.0 images/s, data wait 10.0%, memory ")
     assert lines[0].endswith(", 24 min 50 s left")  # 990 seconds of steps, and five val passes
     assert lines[-1].startswith("epoch 2/10, step 200/1,000, loss 2.0000, 64.0 images/s, ")
+
+
+def test_a_slow_first_step_does_not_count_for_the_time_left(capsys):
+    clock, meter = Clock(), Counted()
+    meter.before = 30.0
+    bar = StepBar(session(), 0, shown=True, timing=run_timing(1, clock))
+    for seconds, steps in ((31, 1), (60, 60)):
+        clock.seconds += seconds
+        meter.steps += steps
+        bar.step_done(meter)
+        bar.after_step(meter)
+    first, second = capsys.readouterr().err.splitlines()
+    assert not first.endswith(" left")
+    assert second.endswith(", 16 min 38 s left")  # a second for each of 998 steps
 
 
 def test_without_minutes_each_epoch_has_its_line_alone(capsys):
