@@ -57,8 +57,8 @@ $(DEMO)/raw.tar: $(wildcard prep/demo/*.py) | $(VENV)/.ready
 test: setup ## the everyday test suite
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -q
 
-test-slow: setup ## the tests that the everyday suite leaves out
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
+test-slow: setup ## the tests that the everyday suite leaves out, and more examples of every property
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "slow or property" --hypothesis-profile thorough
 
 test-guard: setup ## those of them that guard data and resume: kills, signals, restarts, faults
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m guard

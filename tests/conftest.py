@@ -22,7 +22,8 @@ from processes import started_with
 from in21k.shards_manifest.manifest import read_manifest
 from in21k.shards_manifest.storage.location import locate
 
-settings.register_profile("in21k", deadline=None)
+settings.register_profile("in21k", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=200)  # in `make test-slow`
 settings.load_profile("in21k")
 
 SLOW_TIMEOUT = 1800
@@ -31,8 +32,10 @@ os.environ["IN21K_TESTS"] = str(os.getpid())  # marks the processes that the tes
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Count guards among the slow tests, before `-m` selects, and give slow tests half an hour."""
+    """Count guards among the slow tests, before `-m` selects, mark properties, and give slow tests half an hour."""
     for item in items:
+        if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.property)
         if item.get_closest_marker("guard"):
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):

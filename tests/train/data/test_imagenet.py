@@ -134,7 +134,7 @@ def numbers_alone(root: Path) -> None:
 def bomb(root: Path) -> None:
     import gzip
 
-    (root / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(gzip.compress(bytes(80 << 20)))
+    (root / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(gzip.compress(bytes(80 << 20), 1))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import warm
 from streams import equal, remote_source, source_of, stream
 
 from in21k.shards_manifest.errors import DatasetError
@@ -51,7 +51,7 @@ SUPPORT = Path(__file__).parents[2] / "support"
 
 def reader(folder: Path, cache: Path, limit: int, rounds: int) -> "subprocess.Popen[str]":
     code = f"import sys; sys.path[:0] = {[str(SUPPORT)]!r}\n{READER}"
-    arguments = [sys.executable, "-c", code, str(folder), str(cache), str(limit), str(rounds)]
+    arguments = warm.python("-c", code, folder, cache, limit, rounds)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(arguments, text=True, **pipes)
 

@@ -132,7 +132,14 @@ def published():
     return cached()
 
 
-@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        pytest.param(torch.float64, id="float64"),
+        pytest.param(torch.float32, id="float32", marks=pytest.mark.slow),
+        pytest.param(torch.bfloat16, id="bfloat16", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("scheme", ALL)
 def test_it_equals_the_slow_version_on_the_real_tree(published, scheme, dtype):
     assert_equal(published, config_of(scheme, weight=5.0), 2, 11, dtype)
