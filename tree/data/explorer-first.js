@@ -6,7 +6,7 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
   const top1 = measures.find(({ name }) => name === "top-1 accuracy");
   if (!data.overlay || !top1) return;
   const { briefly } = model,
-    most = mostTaken(data.overlay.pairs);
+    most = mostTaken();
   const failing = (data.overlay.lists[0]?.classes ?? []).filter((i) => top1.own[i] < 1).slice(0, FIRST_CLASSES);
   const takenFor = (i) => {
     const [guess, images] = most.get(i) ?? [-1, 0];

@@ -6,40 +6,55 @@ const makeMeasures = (data, model) => {
   const known = [];
   const add = (id, name, kind, own, more = {}) => {
     const weights = more.weights ?? new Float64Array(size).fill(1);
-    // What the subtrees have: of all classes, or of those that match a filter.
+    // What subtrees have, of all classes or of those that match a filter, and what colors them on the map: the mean of
+    // their classes where the measure counts something. Nothing is summed before it is asked for.
     const totals = (matches) => {
+      if (more.isOfClass) return own;
       const some = own.map((value, i) => (matches && !matches[i] ? NaN : value));
       if (kind === "count") return sums(some);
       const whole = sums(some.map((value, i) => value * weights[i])),
         by = sums(some.map((value, i) => (Number.isNaN(value) ? NaN : weights[i])));
       return whole.map((value, i) => (by[i] ? value / by[i] : NaN));
     };
-    const total = totals(null);
-    const measure = { id, name, kind, own, total, help: "", better: "neither", hidden: false, ...more };
-    if (kind === "count" && measure.better === "low" && !measure.reason) measure.flag ??= `has ${name}`;
-    measure.text = (value) => (Number.isNaN(value) || value === undefined ? "–" : TEXTS[kind](value));
-    // What colors a class on the map: the mean of the classes of a subtree where the measure counts something.
-    measure.tint = kind === "count" ? total.map((value, i) => value / (below[i] + 1)) : total;
-    // Of all classes: counts their sum, others their mean.
-    const sumOf = (values) => values.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0);
-    measure.whole =
-      kind === "count"
-        ? sumOf(own)
-        : sumOf(own.map((value, i) => value * weights[i])) /
-          sumOf(own.map((value, i) => (Number.isNaN(value) ? 0 : weights[i])));
-    // What subtrees have and how they are colored where a filter leaves some of their classes, which is kept.
-    let filtered = null,
+    const over = (found) => {
+      const total = totals(found?.matches),
+        classes = found && kind === "count" ? sums(found.matches) : below.map((count) => count + 1);
+      return { found, total, tint: kind === "count" ? total.map((value, i) => value / classes[i]) : total };
+    };
+    let all = null,
       left = null;
     const under = (found) => {
-      if (filtered !== found) {
-        const total = id === "level" ? own : totals(found.matches),
-          shown = kind === "count" ? sums(found.matches) : null;
-        [filtered, left] = [found, { total, tint: shown ? total.map((value, i) => value / shown[i]) : total }];
-      }
+      if (!found) return (all ??= over(null));
+      if (left?.found !== found) left = over(found);
       return left;
     };
-    measure.of = (found) => (found ? under(found).total : measure.total);
-    measure.tintOf = (found) => (found ? under(found).tint : measure.tint);
+    const sumOf = (values) => values.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0);
+    const measure = {
+      id,
+      name,
+      kind,
+      own,
+      help: "",
+      better: "neither",
+      hidden: false,
+      ...more,
+      of: (found) => under(found).total,
+      tintOf: (found) => under(found).tint,
+      text: (value) => (Number.isNaN(value) || value === undefined ? "–" : TEXTS[kind](value)),
+      get total() {
+        return under(null).total;
+      },
+      get tint() {
+        return under(null).tint;
+      },
+      // Of all classes: counts their sum, others their mean.
+      get whole() {
+        if (kind === "count") return sumOf(own);
+        const by = sumOf(own.map((value, i) => (Number.isNaN(value) ? 0 : weights[i])));
+        return sumOf(own.map((value, i) => value * weights[i])) / by;
+      },
+    };
+    if (kind === "count" && measure.better === "low" && !measure.reason) measure.flag ??= `has ${name}`;
     known.push(measure);
     return measure;
   };
@@ -49,8 +64,7 @@ const makeMeasures = (data, model) => {
     add("val", "val images", "count", Float64Array.from(data.val), { hidden: true });
   }
   add("classes", "classes", "count", new Float64Array(size).fill(1), { help: "the class and those below it" });
-  const level = add("level", "level", "number", Float64Array.from(levels), { help: "the number of its ancestors" });
-  level.total = level.tint = level.own;
+  add("level", "level", "number", Float64Array.from(levels), { help: "the number of its ancestors", isOfClass: true });
   const slugs = new Set(known.map(({ id }) => id));
   const slug = (name) => {
     let id =
@@ -62,7 +76,11 @@ const makeMeasures = (data, model) => {
     slugs.add(id);
     return id;
   };
-  const column = (values) => Float64Array.from(values, (value) => value ?? NaN);
+  const column = (values) => {
+    const made = new Float64Array(size);
+    for (let i = 0; i < size; i++) made[i] = values[i] ?? NaN;
+    return made;
+  };
   for (const { name, kind, help, better, values, weights } of data.measures) {
     const more = { help, better };
     if (weights) more.weights = column(weights).map((value) => value || 0);

@@ -123,7 +123,7 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
     );
   };
 
-  const mostOf = mostTaken(pairs);
+  const mostOf = mostTaken();
   const ranked = ({ title: head, help, measure, classes }) => {
     const shown = named(measure);
     return growing(

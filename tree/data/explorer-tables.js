@@ -20,10 +20,13 @@ const tableOf = (heads, rows) =>
   );
 
 // The guess that a class is most often taken for, with its images, by class; the pairs come with the frequent first.
-const mostTaken = (pairs) => {
-  const most = new Map();
-  for (const [truth, guess, images] of pairs) if (!most.has(truth)) most.set(truth, [guess, images]);
-  return most;
+let taken = null;
+const mostTaken = () => {
+  if (!taken) {
+    taken = new Map();
+    for (const [truth, guess, images] of data.overlay.pairs) if (!taken.has(truth)) taken.set(truth, [guess, images]);
+  }
+  return taken;
 };
 
 // The figure of one: each row is made when it is shown.

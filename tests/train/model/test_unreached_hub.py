@@ -125,6 +125,8 @@ def test_only_the_first_rank_that_failed_tells_it(refusing):
 
 
 OTHER_FILE = "give their file with --checkpoint FILE --model NAME, or "
+
+
 def test_a_rank_whose_fault_another_one_tells_prints_nothing(capsys, monkeypatch, tmp_path):
     def told(*_: object) -> None:
         raise ToldElsewhereError
