@@ -174,7 +174,9 @@ def _read(location: Location, schema: pa.Schema, expected: ExpectedTables, *, mo
     """Return a table with the columns of a schema, of the dataset and with at most this many rows."""
     with open_row_groups(location, schema) as groups:
         if groups.rows > most:
-            raise DamagedTableError(f"{location.text} has {groups.rows:,} rows, where the dataset has {most:,}")
+            raise DamagedTableError(
+                f"{location.text} has {groups.rows:,} rows, where the dataset has {most:,}; evaluate the model on it"
+            )
         table = groups.read(range(len(groups)))
     found = (table.schema.metadata or {}).get(DATASET, b"").decode("ascii", "replace")
     if found != expected.digest:
