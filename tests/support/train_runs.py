@@ -80,11 +80,11 @@ def summary_of(run: Path) -> dict[str, Any]:
     return loaded
 
 
-def trained(dataset: Path, run: Path, model: str, **settings: object) -> Path:
-    """A run of one epoch by the semantic-softmax recipe, in this process."""
+def trained(dataset: Path, run: Path, model: str, recipe: str = "semantic-softmax", **settings: object) -> Path:
+    """A run of one epoch by a recipe, in this process."""
     values = {"model.name": model, "model.start": "any", "optim.epochs": 1, "data.batch_size": 20}
     values |= {"run.device": "cpu", "run.workers": 0}
-    pretrain(str(dataset), run, with_values(read_recipe("semantic-softmax"), values | settings))
+    pretrain(str(dataset), run, with_values(read_recipe(recipe), values | settings))
     return run
 
 

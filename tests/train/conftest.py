@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
 from small_dataset import write_dataset
+from train_runs import trained
 
 from in21k.shards_manifest.markers import PNG_START
 
@@ -37,6 +39,17 @@ def blank_curves() -> Iterator[None]:
 def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """93 training images in five shards and 17 val images in two: nothing divides."""
     return write_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture(scope="session")
+def short_run(dataset_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A run of one epoch of test_resnet by the recipe of a name; it is made once, and no test changes it."""
+
+    @cache
+    def run_by(recipe: str) -> Path:
+        return trained(dataset_folder, tmp_path_factory.mktemp("short") / recipe, "test_resnet", recipe)
+
+    return run_by
 
 
 @pytest.fixture(scope="session")

@@ -27,10 +27,8 @@ def checks(words: list[str]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def run(dataset_folder, tmp_path_factory) -> Path:
-    from train_runs import trained
-
-    return trained(dataset_folder, tmp_path_factory.mktemp("next") / "run", "test_resnet")
+def run(short_run) -> Path:
+    return short_run("semantic-softmax")
 
 
 def test_after_embed_the_embeddings_are_ranked_and_the_page_is_opened(capsys, run, dataset_folder, tmp_path):

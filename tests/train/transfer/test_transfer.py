@@ -43,20 +43,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(dataset_folder, tmp_path_factory) -> Path:
+def checkpoint(short_run) -> Path:
     """A run on the shards."""
-    from in21k.train.config.overrides import with_values
-    from in21k.train.recipes import read_recipe
-    from in21k.train.trainer.loop import pretrain as core
-
-    run = tmp_path_factory.mktemp("pretrained") / "run"
-    values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu"}
-    core(
-        str(dataset_folder),
-        run,
-        with_values(read_recipe("semantic-softmax"), values | {"model.start": "any", "run.workers": 0}),
-    )
-    return run
+    return short_run("semantic-softmax")
 
 
 def transfer(capsys, data, checkpoint, run, *arguments: object) -> tuple[int, str, str]:

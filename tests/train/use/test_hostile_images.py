@@ -13,10 +13,6 @@ from programs import POLYGLOTS, STARTING, plant
 from small_dataset import write_dataset
 from train_runs import fork_command, train_command
 
-from in21k.train.config.overrides import with_values
-from in21k.train.recipes import read_recipe
-from in21k.train.trainer.loop import pretrain
-
 HOSTILE = STARTING | POLYGLOTS
 COSTLY = {
     "jpeg.jpg": jpeg_of_size(65_500, 65_500),
@@ -28,15 +24,8 @@ COSTLY = {
 
 
 @pytest.fixture(scope="module")
-def run(dataset_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hostile") / "run"
-    values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu"}
-    pretrain(
-        str(dataset_folder),
-        folder,
-        with_values(read_recipe("semantic-softmax"), values | {"model.start": "any", "run.workers": 0}),
-    )
-    return folder
+def run(short_run):
+    return short_run("semantic-softmax")
 
 
 def test_evaluate_starts_no_program(run, tmp_path):

@@ -10,9 +10,6 @@ import pytest
 from small_dataset import picture
 from train_runs import answer
 
-from in21k.train.config.overrides import with_values
-from in21k.train.recipes import read_recipe
-from in21k.train.trainer.loop import pretrain
 from in21k.train.use import answer_files
 from in21k.train.use.answer_files import written
 from in21k.train.use.answer_rows import SCHEMA
@@ -22,15 +19,8 @@ FORMULA = "=1+2.jpg"
 
 
 @pytest.fixture(scope="module", params=["semantic-softmax", "single-label"])
-def run(request, dataset_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files") / request.param
-    values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu"}
-    pretrain(
-        str(dataset_folder),
-        folder,
-        with_values(read_recipe(request.param), values | {"model.start": "any", "run.workers": 0}),
-    )
-    return folder
+def run(request, short_run):
+    return short_run(request.param)
 
 
 @pytest.fixture

@@ -14,14 +14,11 @@ from image_files import damaged_in_the_middle
 from small_dataset import picture
 from train_runs import answer
 
-from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import RunConfig
 from in21k.train.data.partition import EvalPlan
 from in21k.train.device.ranks import Ranks
 from in21k.train.errors import TrainError
-from in21k.train.recipes import read_recipe
 from in21k.train.stream.worker_count import default_workers
-from in21k.train.trainer.loop import pretrain
 from in21k.train.use import predict as predicting
 from in21k.train.use.image_files import image_files
 from in21k.train.use.trained_model import TrainedModel, open_trained
@@ -32,12 +29,8 @@ BAD = {"02.jpg": "not-an-image", "05.jpg": "No such file or directory", "06.jpg"
 
 
 @pytest.fixture(scope="module")
-def run(dataset_folder, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("many") / "run"
-    values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20}
-    values |= {"model.start": "any", "run.device": "cpu", "run.workers": 0}
-    pretrain(str(dataset_folder), folder, with_values(read_recipe("semantic-softmax"), values))
-    return folder
+def run(short_run) -> Path:
+    return short_run("semantic-softmax")
 
 
 @pytest.fixture(scope="module")

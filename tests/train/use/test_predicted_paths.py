@@ -7,9 +7,6 @@ from commands import error_lines
 from small_dataset import picture
 from train_runs import answer
 
-from in21k.train.config.overrides import with_values
-from in21k.train.recipes import read_recipe
-from in21k.train.trainer.loop import pretrain
 from in21k.train.use.guesses import Guess, LevelGuesses, PathGuess, Prediction
 from in21k.train.use.trained_model import open_trained
 from in21k.tree.glosses import definition
@@ -19,15 +16,8 @@ SCHEMES = ["semantic-softmax", "single-label", "multi-label"]
 
 
 @pytest.fixture(scope="module", params=SCHEMES)
-def run(request, dataset_folder, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("paths") / request.param
-    values = {"model.name": "test_resnet", "optim.epochs": 1, "data.batch_size": 20, "run.device": "cpu"}
-    pretrain(
-        str(dataset_folder),
-        folder,
-        with_values(read_recipe(request.param), values | {"model.start": "any", "run.workers": 0}),
-    )
-    return folder
+def run(request, short_run):
+    return short_run(request.param)
 
 
 @pytest.fixture(scope="module")
