@@ -46,17 +46,18 @@ install() {
 }
 
 # The same, for many packages: says how far it has come. On a terminal that is a line that changes; in a log, a line for
-# each large package and for every twentieth. What pip has to complain of goes to stderr as it is.
+# each large package and for every twentieth. What pip has to complain of is said if it fails.
 install_lock() {
     count=$(grep -c '^[A-Za-z0-9].*==' "$1")
-    failed=$(mktemp)
+    wrong=$(mktemp)
     {
         PYTHONUNBUFFERED=1 "$python" -m pip --disable-pip-version-check --no-color install --progress-bar off \
-            --no-deps --require-hashes -r "$1" && rm "$failed"
+            --no-deps --require-hashes -r "$1" 2>"$wrong" && rm "$wrong"
     } | told "$count"
-    if [ -e "$failed" ]; then
-        rm "$failed"
-        fail "pip could not install $1; its messages are above"
+    if [ -e "$wrong" ]; then
+        cat "$wrong" >&2
+        rm "$wrong"
+        fail "pip could not install the packages of $1"
     fi
 }
 
@@ -74,7 +75,13 @@ told() {
             file=${file##*[ /]}
             progress "$at of $1: ${file%%-*} (${size%)})" "$size"
             ;;
-        "Installing collected packages"*) progress "unpacking what was downloaded (another minute or more)" all ;;
+        "Processing "*)
+            at=$((at + 1))
+            file=${line%% (from *}
+            file=${file##*/}
+            progress "$at of $1: ${file%%-*}" small
+            ;;
+        "Installing collected packages"*) progress "unpacking them, of which pip says nothing" all ;;
         esac
     done
     [ ! -t 1 ] || printf '\r\033[K'
