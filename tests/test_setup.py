@@ -32,7 +32,8 @@ def command(tmp_path) -> list[str]:
     python.write_text(PIP)
     python.chmod(0o755)
     lock = tmp_path / "lock.txt"
-    lock.write_text("".join(f"{name}==1.0 \\\n    --hash=sha256:0\n" for name in ("colorama", "numpy", "six", "torch", "tqdm")))
+    names = ("colorama", "numpy", "six", "torch", "tqdm")
+    lock.write_text("".join(f"{name}==1.0 \\\n    --hash=sha256:0\n" for name in names))
     return ["sh", str(ROOT / "scripts" / "setup.sh"), str(tmp_path / "venv"), str(lock)]
 
 

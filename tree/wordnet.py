@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 SYNSETS = 82_115
 """The number of noun synsets in WordNet 3.0."""
@@ -70,6 +69,8 @@ class Synset:
 @cache
 def load_wordnet() -> Mapping[str, Synset]:
     """Return WordNet 3.0's 82,115 noun synsets by wnid, from the packaged table."""
+    import pyarrow.parquet as pq  # here, so that the help of commands need not wait for it
+
     with resources.files("in21k.tree.data").joinpath(TABLE).open("rb") as file:
         return _Nouns(pq.read_table(file))
 
@@ -131,6 +132,8 @@ def write_wordnet_table(folder: Path, output: Path) -> int:
     Raises:
         ValueError: the folder does not contain WordNet 3.0.
     """
+    import pyarrow.parquet as pq
+
     synsets = list(read_wordnet_folder(folder))
     if len(synsets) != SYNSETS:
         raise ValueError(f"{folder} has {len(synsets)} noun synsets; WordNet 3.0 has {SYNSETS}")

@@ -3,20 +3,20 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from in21k.prep.cli.known import CLASS_LISTS, CLASSES
-from in21k.prep.cli.shared import parents_option, source_options
+from in21k.prep.cli.shared import chosen_source, parents_option, source_options
 from in21k.prep.cli.taxonomy import chosen_taxonomy, taxonomy_options
-from in21k.prep.dataset.classes import ClassRow, list_classes, write_classes
-from in21k.prep.raw.choices import SourceChoices
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option, with_options
 from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import escaped
-from in21k.tree.glosses import definition
+
+if TYPE_CHECKING:
+    from in21k.prep.dataset.classes import ClassRow
 
 
 @command("classes")
@@ -55,7 +55,10 @@ def classes_command(
       in21k-prep classes fall11-p --subtree n00007846 --export people.txt
       in21k-prep run fall11_whole.tar work/ out/ --exclude people.txt
     """
-    rows = list_classes(source, chosen_taxonomy(chosen), subtree, SourceChoices(chosen["class_list"]))
+    from in21k.prep.dataset.classes import list_classes, write_classes
+    from in21k.tree.glosses import definition
+
+    rows = list_classes(source, chosen_taxonomy(chosen), subtree, chosen_source(chosen | {"resplit": False}))
     rows = [row for row in rows if which is None or row.is_kept == (which == "kept")]
     if export is not None:
         write_classes(rows, export)
@@ -68,7 +71,7 @@ def classes_command(
     print_summary("classes", _counts(rows, export), as_json)
 
 
-def _counts(rows: list[ClassRow], export: Path | None) -> dict[str, Any]:
+def _counts(rows: "list[ClassRow]", export: Path | None) -> dict[str, Any]:
     reasons = Counter(row.reason for row in rows if row.reason)
     images = sum(row.images or 0 for row in rows)
     exported = {"exported": str(export)} if export else {}

@@ -4,34 +4,25 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from in21k.prep.cli.known import CLASSES
-from in21k.prep.dataset.compare import Comparison, compare_datasets
-from in21k.prep.dataset.inspect import (
-    SampleFacts,
-    StoredSample,
-    inspect_class,
-    inspect_dataset,
-    inspect_sample,
-    save_images,
-)
-from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
-from in21k.prep.dataset.repair import repair_dataset
-from in21k.prep.dataset.verify import check_dataset
-from in21k.prep.executor import Workers, available_cores
+from in21k.prep.cli.shared import to_pretrain
 from in21k.shards_manifest.command.columns import table_lines, terminal_width
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.numbers import counted
 from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
 from in21k.shards_manifest.command.summary import SHOWN, print_next, print_summary
 from in21k.shards_manifest.errors import escaped
-from in21k.shards_manifest.sidecars import rewrite_sidecars
 from in21k.shards_manifest.storage.location import locate
 from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
-from in21k.tree.glosses import definition
+
+if TYPE_CHECKING:
+    from in21k.prep.dataset.compare import Comparison
+    from in21k.prep.dataset.inspect import SampleFacts, StoredSample
+    from in21k.prep.executor import Workers
 
 out_argument = click.argument("out", metavar="OUT", type=PLACE, help="A prepared dataset: its folder, or an s3:// URI.")
 workers_option = option(
@@ -58,6 +49,8 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
       in21k-prep verify imagenet21k/
       in21k-prep verify imagenet21k/ --deep --json
     """
+    from in21k.prep.dataset.verify import check_dataset
+
     chosen = Depth[(depth or "digest").upper()]
     verdict = check_dataset(locate(out), chosen, _workers(workers))
     facts = {
@@ -70,7 +63,7 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
         findings = [asdict(finding) | {"meaning": CODES[finding.code]} for finding in verdict.findings]
         print_summary("verify", {**facts, "sound": verdict.is_sound, "findings": findings}, as_json)
     elif verdict.is_sound:
-        print_summary("verify", facts, as_json, head="sound, no findings")
+        print_summary("verify", facts, as_json, head="sound, no findings", then=[to_pretrain(out)])
     else:
         _print_findings(verdict.findings)
         click.echo(f"verify: {counted(len(verdict.findings), 'finding')} in {escaped(locate(out).text)}")
@@ -95,6 +88,8 @@ def repair_command(context: click.Context, work: str, out: str, workers: int | N
     Examples:
       in21k-prep repair work/ imagenet21k/
     """
+    from in21k.prep.dataset.repair import repair_dataset
+
     repaired = repair_dataset(locate(work), locate(out), _workers(workers))
     if as_json:
         print_summary("repair", asdict(repaired), as_json)
@@ -123,10 +118,14 @@ def sidecars_command(out: str, as_json: bool) -> None:
     Examples:
       in21k-prep sidecars imagenet21k/
     """
+    from in21k.shards_manifest.sidecars import rewrite_sidecars
+
     written = rewrite_sidecars(locate(out))
     files = list(written) if as_json else _counted(written)
     head = "done" if written else "none differed"
-    print_summary("sidecars", {"written": len(written), "files": files}, as_json, head=head)
+    print_summary(
+        "sidecars", {"written": len(written), "files": files}, as_json, head=head, then=[("in21k-prep", "verify", out)]
+    )
 
 
 @command("inspect")
@@ -153,6 +152,9 @@ def inspect_command(
       in21k-prep inspect imagenet21k/ --class dog --save dogs/
       in21k-prep inspect imagenet21k/ --key n02084071_1234
     """
+    from in21k.prep.dataset.inspect import inspect_class, inspect_dataset, inspect_sample, save_images
+    from in21k.tree.glosses import definition
+
     if named is not None and key is not None:
         raise click.UsageError("give --class or --key, not both")
     if save is not None and named is None and key is None:
@@ -173,7 +175,8 @@ def inspect_command(
         shows = ("key", "split", "shard", "image_bytes")
         facts["samples"] = [{name: sample[name] for name in shows} for sample in facts["samples"]]
         facts["gloss"] = definition(facts["gloss"] or "")
-    print_summary("inspect", facts, as_json, head=str(facts.get("wnid") or dataset.text))
+    then = [("in21k-prep", "report", out)] if named is None and key is None else []
+    print_summary("inspect", facts, as_json, head=str(facts.get("wnid") or dataset.text), then=then)
 
 
 @command("compare")
@@ -192,6 +195,8 @@ def compare_command(context: click.Context, first: str, second: str, workers: in
     Examples:
       in21k-prep compare imagenet21k/ s3://bucket/imagenet21k
     """
+    from in21k.prep.dataset.compare import compare_datasets
+
     comparison = compare_datasets(locate(first), locate(second), _workers(workers))
     same = not comparison.differences
     if as_json:
@@ -214,6 +219,8 @@ def rejects_command(out: str, reason: str, as_json: bool) -> None:
     Examples:
       in21k-prep rejects imagenet21k/ --reason truncated
     """
+    from in21k.prep.dataset.rejects import counts_by_reason, lines, read_rejects
+
     rows = read_rejects(locate(out), reason)
     counts = {"rejected": len(rows), "reasons": counts_by_reason(rows)}
     if as_json:
@@ -232,7 +239,9 @@ def _counted(names: Sequence[str]) -> list[str]:
     return [f"{count:,} {kind}" for kind, count in kinds.most_common()]
 
 
-def _workers(count: int | None) -> Workers:
+def _workers(count: int | None) -> "Workers":
+    from in21k.prep.executor import Workers, available_cores
+
     return Workers(available_cores() if count is None else count)
 
 
@@ -245,7 +254,7 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         click.echo(line)
 
 
-def _print_comparison(comparison: Comparison, same: bool) -> None:
+def _print_comparison(comparison: "Comparison", same: bool) -> None:
     for difference in comparison.differences:
         more = ", …" if difference.count > len(difference.examples) else ""
         click.echo(f"{difference.count:,} {difference.what}: {', '.join(map(escaped, difference.examples))}{more}")
@@ -255,6 +264,6 @@ def _print_comparison(comparison: Comparison, same: bool) -> None:
     print_summary("compare", counts, as_json=False, head="the same images" if same else "the images differ")
 
 
-def _sample_facts(found: SampleFacts) -> dict[str, Any]:
+def _sample_facts(found: "SampleFacts") -> dict[str, Any]:
     facts = {"wnid": found.wnid, "path": found.path, "label": found.label, "sha256": found.sha256}
     return asdict(found.sample) | facts | {"first_bytes": found.image[:16].hex(" ")}

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from in21k.prep.demo.dump import draw_dump
-from in21k.prep.demo.shapes import MOST_SPECIES, SPECIES, draw_shapes
+from in21k.prep.demo.species import MOST_SPECIES, SPECIES
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, json_option
 from in21k.shards_manifest.command.summary import print_summary
@@ -42,6 +41,9 @@ def demo_command(output: Path, tree: str, species: int | None, seed: int, as_jso
       in21k-prep demo shapes --tree taxonomy
       in21k-prep run shapes work/ dataset/ --edges shapes.csv --min-images 20 --val-per-class 8 --size 64
     """
+    from in21k.prep.demo.dump import draw_dump
+    from in21k.prep.demo.shapes import draw_shapes
+
     if tree == "taxonomy":
         summary = draw_shapes(output, seed=seed, species=SPECIES if species is None else species).summary()
     elif species is None:

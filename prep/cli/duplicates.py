@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from in21k.prep.cli.dataset import out_argument
-from in21k.prep.duplicates.find import SearchParameters, find_duplicates
-from in21k.prep.duplicates.image_sets import open_set
-from in21k.prep.duplicates.twins import DISTANCE
-from in21k.prep.executor import Workers, available_cores
-from in21k.prep.stages.drop import Drop, DropParameters
+from in21k.prep.cli.shared import to_open
+from in21k.prep.duplicates.parameters import DISTANCE, SearchParameters
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
-from in21k.shards_manifest.command.summary import print_summary
+from in21k.shards_manifest.command.summary import print_next, print_summary
 from in21k.shards_manifest.errors import escaped
-from in21k.shards_manifest.storage.location import Location, locate
+
+if TYPE_CHECKING:
+    from in21k.shards_manifest.storage.location import Location
 
 against_option = option(
     "--against",
@@ -46,13 +45,17 @@ drop_options = (
 )
 
 
-def chosen_against(chosen: Mapping[str, Any]) -> list[Location]:
+def chosen_against(chosen: Mapping[str, Any]) -> "list[Location]":
     """Return the sets that `--against` names, once it is clear that they are needed and hold images.
 
     Raises:
         UsageError: `--drop-duplicates against` and `--against` are not given together.
         DatasetError: one of them holds no images.
     """
+    from in21k.prep.duplicates.image_sets import open_set
+    from in21k.prep.stages.drop import Drop, DropParameters
+    from in21k.shards_manifest.storage.location import locate
+
     drops = Drop.AGAINST in DropParameters.of(chosen["drop_duplicates"], chosen["distance"]).kinds
     if drops != bool(chosen["against"]):
         raise click.UsageError("--drop-duplicates against and --against SET go together: give both or neither")
@@ -90,6 +93,10 @@ def duplicates_command(
       in21k-prep duplicates imagenet21k/
       in21k-prep duplicates imagenet21k/ --against imagenet1k/val --against customer.tar --output leaks/
     """
+    from in21k.prep.duplicates.find import find_duplicates
+    from in21k.prep.executor import Workers, available_cores
+    from in21k.shards_manifest.storage.location import locate
+
     count = available_cores() if workers is None else workers
     found = find_duplicates(
         locate(out),
@@ -102,3 +109,4 @@ def duplicates_command(
     print_summary("duplicates", found, as_json)
     for finding in findings:
         click.echo(f"finding: {escaped(finding)}")
+    print_next([] if as_json else [to_open(str(found["page"]))])

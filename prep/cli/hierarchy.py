@@ -6,14 +6,12 @@ from typing import Any
 import click
 
 from in21k.prep.cli.known import CLASS_LISTS
-from in21k.prep.cli.shared import parents_option
+from in21k.prep.cli.shared import parents_option, to_open
 from in21k.prep.cli.taxonomy import chosen_taxonomy, edges_option, print_findings, tree_source, with_taxonomy
-from in21k.prep.hierarchy.report import write_report
-from in21k.prep.hierarchy.write import write_hierarchy
-from in21k.prep.hierarchy.write_map import write_class_map
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, Size, json_option
-from in21k.shards_manifest.command.summary import print_summary
+from in21k.shards_manifest.command.summary import print_next, print_summary
+from in21k.shards_manifest.command.typed import typed_again
 from in21k.tree.errors import FindingsError
 from in21k.tree.parents import ParentRule
 
@@ -82,10 +80,10 @@ def tree_command(
     if map_to is not None:
         if compare is not None:
             raise click.UsageError("give --map-to or --compare, not both")
-        print_summary(
-            "tree", write_class_map(source, map_to, output or Path("class-map.csv"), chosen["edges"]), as_json
-        )
+        _write_map(source, map_to, output, chosen["edges"], as_json)
         return
+    from in21k.prep.hierarchy.write import write_hierarchy
+
     try:
         table, taxonomy = output or Path("hierarchy.parquet"), chosen_taxonomy(chosen)
         summary, findings = write_hierarchy(tree_source(source, taxonomy), table, taxonomy, compare)
@@ -98,6 +96,14 @@ def tree_command(
         return
     print_summary("tree", summary, as_json)
     print_findings(findings)
+    is_labels = chosen["from_folders"] or chosen["flat"]  # of which report knows nothing
+    print_next([] if is_labels else [("in21k-prep", "report", *typed_again(only={"source", "edges", "parents"}))])
+
+
+def _write_map(source: str | None, target: str, output: Path | None, edges: Path | None, as_json: bool) -> None:
+    from in21k.prep.hierarchy.write_map import write_class_map
+
+    print_summary("tree", write_class_map(source, target, output or Path("class-map.csv"), edges), as_json)
 
 
 @command("report")
@@ -146,7 +152,10 @@ def report_command(
       in21k-prep report imagenet21k/ --run evaluations/r50 --output report/
     """
     _require_source(source, edges)
-    print_summary("report", write_report(source, output, ParentRule(parents), edges, budget, run), as_json)
+    from in21k.prep.hierarchy.report import write_report
+
+    summary = write_report(source, output, ParentRule(parents), edges, budget, run)
+    print_summary("report", summary, as_json, then=[to_open(summary["page"])])
 
 
 def _require_source(source: str | None, edges: Path | None) -> None:

@@ -1,13 +1,12 @@
 """The commands from a raw dump to a dataset: filter, split, resize, shard, run."""
 
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from in21k.prep.cli.dry_run import print_dry_run
 from in21k.prep.cli.duplicates import chosen_against, drop_options
 from in21k.prep.cli.selection import chosen_filter, export_option, note_unmatched
-from in21k.prep.cli.shared import note, parents_option
+from in21k.prep.cli.shared import note, parents_option, to_pretrain
 from in21k.prep.cli.stage_options import (
     chosen_resize,
     chosen_shard,
@@ -23,34 +22,18 @@ from in21k.prep.cli.stage_options import (
     worker_options,
 )
 from in21k.prep.cli.taxonomy import print_findings, taxonomy_options
-from in21k.prep.executor import start_early
-from in21k.prep.images.resize_image import is_simd
-from in21k.prep.stages import filter as filter_stage
-from in21k.prep.stages.export_lists import write_lists
-from in21k.prep.stages.forecast import QUICK_SECONDS, THOROUGH_SECONDS, disks, forecast, require_space
-from in21k.prep.stages.forecast import summary as forecast_summary
-from in21k.prep.stages.labels import taxonomy_findings
-from in21k.prep.stages.parts import with_sound_parts
-from in21k.prep.stages.places import require_output_place
-from in21k.prep.stages.rehearsal import rehearsal
-from in21k.prep.stages.resize import resize_images
-from in21k.prep.stages.rest import Rest, rest_of_run
-from in21k.prep.stages.shard import require_same_output, write_shards
-from in21k.prep.stages.split import split_images
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import json_option, with_options
-from in21k.shards_manifest.command.progress import stage
 from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.command.typed import typed_again
-from in21k.shards_manifest.manifest import Manifest
 from in21k.shards_manifest.storage.location import locate
+
+if TYPE_CHECKING:
+    from in21k.shards_manifest.manifest import Manifest
 
 _SLOW_PILLOW = (
     "stock Pillow resizes at about 0.6 times the speed of pillow-simd; docs/choosing.md says how to install it"
 )
-
-_STAGES = 4
-"""Of `run`."""
 
 
 @command("filter")
@@ -71,7 +54,10 @@ def filter_command(raw: str, work: str, as_json: bool, **chosen: Any) -> None:
       in21k-prep filter fall11_whole.tar work/ --classes in12k --exclude-subtree n00007846
       in21k-prep filter products/ work/ --edges taxonomy.csv --min-images 50
     """
-    record = filter_stage.filter_classes(locate(raw), locate(work), chosen_filter(chosen))
+    from in21k.prep.stages.filter import filter_classes
+    from in21k.prep.stages.labels import taxonomy_findings
+
+    record = filter_classes(locate(raw), locate(work), chosen_filter(chosen))
     found = taxonomy_findings(locate(work))
     listed = {"findings": [finding.to_json() for finding in found]} if found and as_json else {}
     if not as_json:
@@ -90,6 +76,9 @@ def split_command(work: str, export_lists: Path | None, as_json: bool, **chosen:
       in21k-prep split work/ --val-per-class 50 --order hash --seed 1
       in21k-prep split work/ --export-lists lists/
     """
+    from in21k.prep.stages.export_lists import write_lists
+    from in21k.prep.stages.split import split_images
+
     record = split_images(locate(work), chosen_split(chosen))
     note_unmatched(record)
     exported = {} if export_lists is None else write_lists(locate(work), export_lists)
@@ -107,6 +96,8 @@ def resize_command(work: str, as_json: bool, **chosen: Any) -> None:
       in21k-prep resize work/ --size 224 --workers 16
       in21k-prep resize work/ --executor dask --scheduler tcp://head:8786
     """
+    from in21k.prep.stages.resize import resize_images
+
     parameters, workers = chosen_resize(chosen), chosen_workers(chosen)
     _note_backend()
     counts = resize_images(locate(work), parameters, workers, chosen["memory"]).counts
@@ -126,6 +117,8 @@ def shard_command(work: str, out: str, as_json: bool, **chosen: Any) -> None:
       in21k-prep shard work/ imagenet21k/ --drop-duplicates train-val,against --against imagenet1k/val
       in21k-prep shard work/ 's3://bucket/imagenet21k?endpoint_override=http://minio:9000'
     """
+    from in21k.prep.stages.shard import write_shards
+
     against = chosen_against(chosen)
     manifest = write_shards(locate(work), locate(out), chosen_shard(chosen), chosen_workers(chosen), against)
     _print_dataset("shard", manifest, out, as_json)
@@ -156,48 +149,36 @@ def run_command(raw: str, work: str, out: str, as_json: bool, **chosen: Any) -> 
       in21k-prep run inaturalist/ work/ inat/ --edges-from-folders --min-images 50 --val-per-class 5
       in21k-prep run photos/ work/ dataset/ --flat --min-images 50 --val-per-class 5
     """
-    filtering, split, resize = chosen_filter(chosen), chosen_split(chosen), chosen_resize(chosen)
-    shard, against, workers = chosen_shard(chosen), chosen_against(chosen), chosen_workers(chosen)
-    dump, folder, output = locate(raw), locate(work), locate(out)
-    require_output_place(dump, folder, output)
+    from in21k.prep.cli.run import Run, dry_run, whole_run
+    from in21k.prep.stages.forecast import require_space
+    from in21k.prep.stages.places import require_output_place
+
+    run = Run(
+        dump=locate(raw),
+        work=locate(work),
+        output=locate(out),
+        filter=chosen_filter(chosen),
+        split=chosen_split(chosen),
+        resize=chosen_resize(chosen),
+        shard=chosen_shard(chosen),
+        against=chosen_against(chosen),
+        workers=chosen_workers(chosen),
+        memory=chosen["memory"],
+        force=chosen["force"],
+    )
+    require_output_place(run.dump, run.work, run.output)
     _note_backend()
-    if not (is_dry := bool(chosen["dry_run"])):
-        start_early(workers)
-    with rehearsal(dump, folder) if is_dry else nullcontext(folder) as place:
-        with stage(1, _STAGES, "filter"):
-            filter_stage.filter_classes(dump, place, filtering)
-        print_findings(taxonomy_findings(place), note)
-        with stage(2, _STAGES, "split"):
-            record = split_images(place, split)
-        note_unmatched(record)
-        require_same_output(place, output, resize, shard)
-        rest = rest_of_run(folder, place, output, resize, shard, against)
-        if is_dry or (rest.images and not chosen["force"]):
-            seconds = THOROUGH_SECONDS if is_dry else QUICK_SECONDS
-            needed = forecast(dump, place, rest, resize, workers.count, seconds, chosen["memory"])
-            if is_dry:
-                found = forecast_summary(place, needed, disks(folder, output, needed), workers.count)
-                print_dry_run(found, as_json, _then(rest, out))
-            if not chosen["force"]:
-                require_space(folder, output, needed)
-    if is_dry:
+    if chosen["dry_run"]:
+        found, needed = dry_run(run)
+        again = ("in21k-prep", "run", *typed_again({"dry_run"}))
+        print_dry_run(found, as_json, again if found["stages_left"] else ("in21k-prep", "verify", out))
+        if not run.force:
+            require_space(run.work, run.output, needed)
         return
-
-    def stages() -> Manifest:
-        with stage(3, _STAGES, "resize"):
-            resize_images(folder, resize, workers, chosen["memory"], dump)
-        with stage(4, _STAGES, "shard"):
-            return write_shards(folder, output, shard, workers, against)
-
-    _print_dataset("run", with_sound_parts(stages, note), out, as_json)
+    _print_dataset("run", whole_run(run), out, as_json)
 
 
-def _then(rest: Rest, out: str) -> tuple[str, ...]:
-    """Return the words of the command after a dry run: the run itself, if it has anything left to do."""
-    return ("in21k-prep", "run", *typed_again({"dry_run"})) if rest.left else ("in21k-prep", "verify", out)
-
-
-def _print_dataset(command: str, manifest: Manifest, out: str, as_json: bool) -> None:
+def _print_dataset(command: str, manifest: "Manifest", out: str, as_json: bool) -> None:
     """Print what a dataset holds, and what it can be used for."""
     summary = {
         **manifest.counts,
@@ -205,10 +186,11 @@ def _print_dataset(command: str, manifest: Manifest, out: str, as_json: bool) ->
         "bytes": sum(manifest.size(split) for split in manifest.splits),
         "dataset": locate(out).text,
     }
-    pretrain = ("in21k-train", "pretrain", out, "--model", "resnet50", "--pretrained", "--output", "runs/resnet50")
-    print_summary(command, summary, as_json, then=[("in21k-prep", "report", out), pretrain])
+    print_summary(command, summary, as_json, then=[("in21k-prep", "report", out), to_pretrain(out)])
 
 
 def _note_backend() -> None:
+    from in21k.prep.images.resize_image import is_simd
+
     if not is_simd():
         note(_SLOW_PILLOW)

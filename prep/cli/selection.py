@@ -1,16 +1,17 @@
 """The options that choose classes and images of a dump."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from in21k.prep.cli.known import CLASS_LISTS, CLASSES, CLASSES_OR_FILE
 from in21k.prep.cli.shared import chosen_source, note
 from in21k.prep.cli.taxonomy import chosen_taxonomy
-from in21k.prep.stages.filter import FilterParameters
-from in21k.prep.stages.record import StageRecord
-from in21k.prep.stages.select import ImageSelection, select
 from in21k.shards_manifest.command.help import option
 from in21k.shards_manifest.command.options import LocalPath
+
+if TYPE_CHECKING:
+    from in21k.prep.stages.filter import FilterParameters
+    from in21k.prep.stages.record import StageRecord
 
 selection_options = (
     option(
@@ -74,18 +75,21 @@ export_option = option(
 )
 
 
-def note_unmatched(record: StageRecord) -> None:
+def note_unmatched(record: "StageRecord") -> None:
     """Print how many lines of the lists name nothing in the dump, and the first of them."""
     if named := record.notes.get("unmatched"):
         note(f"{record.counts['lines_without_image']:,} lines of --split-file name nothing in the dump: {named}")
 
 
-def chosen_filter(chosen: Mapping[str, Any]) -> FilterParameters:
+def chosen_filter(chosen: Mapping[str, Any]) -> "FilterParameters":
     """Return the parameters of `filter` that options ask for.
 
     Raises:
         DatasetError, TreeError: one has a value that it cannot have.
     """
+    from in21k.prep.stages.filter import FilterParameters
+    from in21k.prep.stages.select import ImageSelection, select
+
     taxonomy = chosen_taxonomy(chosen)
     images = ImageSelection(
         max_images_per_class=chosen["max_images_per_class"], fraction=chosen["fraction"], min_side=chosen["min_side"]

@@ -1,17 +1,23 @@
 """What commands of `in21k-prep` share among themselves: the program, its summary, options that several take."""
 
+import os
+import shutil
+import sys
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from in21k.prep.cli.known import CLASS_LISTS
 from in21k.prep.errors import USER_ERRORS
-from in21k.prep.raw.choices import SourceChoices
 from in21k.shards_manifest.command.command_end import Program
 from in21k.shards_manifest.command.help import option
 from in21k.shards_manifest.errors import one_line
 from in21k.tree.parents import ParentRule
+
+if TYPE_CHECKING:
+    from in21k.prep.raw.choices import SourceChoices
 
 PROGRAM = Program(
     name="in21k-prep",
@@ -19,6 +25,9 @@ PROGRAM = Program(
     extras={"distributed": "dask", "fsspec": "hub", "rapidgzip": "gzip", "cv2": "reference", "matplotlib": "report"},
     after_stop="run the same command again to continue",
 )
+
+_DESKTOPS = {"DISPLAY", "WAYLAND_DISPLAY"}
+"""The variables by which programs find a desktop."""
 
 parents_option = option(
     "--parents",
@@ -39,11 +48,27 @@ source_options = (
 )
 
 
+def to_pretrain(out: str) -> tuple[str, ...]:
+    """Return the words of the command that trains on a dataset."""
+    return ("in21k-train", "pretrain", out, "--model", "resnet50", "--pretrained", "--output", "runs/resnet50")
+
+
+def to_open(page: str) -> tuple[str, ...]:
+    """Return the words of the command that shows a page; on a machine without a desktop, of one that serves it."""
+    is_mac = sys.platform == "darwin"
+    opener = "open" if is_mac else "xdg-open"
+    if (is_mac or os.environ.keys() & _DESKTOPS) and shutil.which(opener):
+        return (opener, page)
+    return ("python", "-m", "http.server", "--bind", "localhost", "--directory", str(Path(page).parent))
+
+
 def note(text: str) -> None:
     """Print a note on stderr, on one line."""
     click.echo(f"note: {one_line(text, None)}", err=True)
 
 
-def chosen_source(chosen: Mapping[str, Any]) -> SourceChoices:
+def chosen_source(chosen: Mapping[str, Any]) -> "SourceChoices":
     """Return the user's choices about the dump."""
+    from in21k.prep.raw.choices import SourceChoices
+
     return SourceChoices(chosen["class_list"], chosen["resplit"])

@@ -2,23 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from in21k.prep.cli.selection import selection_options
 from in21k.prep.cli.shared import parents_option, source_options
-from in21k.prep.executor import Workers, available_cores
-from in21k.prep.images.parameters import Filter, OnWarning, ResizeParameters
-from in21k.prep.stages.drop import DropParameters
-from in21k.prep.stages.resize import DEFAULT_MEMORY
-from in21k.prep.stages.shard import ShardParameters
-from in21k.prep.stages.split import Order, SplitParameters
+from in21k.prep.images.parameters import DEFAULT_MEMORY, Filter, OnWarning, ResizeParameters
+from in21k.prep.stages.split_parameters import Order, SplitParameters
 from in21k.shards_manifest.command.help import Command, option
 from in21k.shards_manifest.command.options import PLACE, Size, json_option
 from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
 from in21k.tree.parents import ParentRule
 
+if TYPE_CHECKING:
+    from in21k.prep.executor import Workers
+    from in21k.prep.stages.shard import ShardParameters
 raw_argument = click.argument(
     "raw",
     metavar="RAW",
@@ -127,8 +126,11 @@ def chosen_resize(chosen: Mapping[str, Any]) -> ResizeParameters:
     )
 
 
-def chosen_shard(chosen: Mapping[str, Any]) -> ShardParameters:
+def chosen_shard(chosen: Mapping[str, Any]) -> "ShardParameters":
     """Return the choices about `shard`, and what is dropped before it."""
+    from in21k.prep.stages.drop import DropParameters
+    from in21k.prep.stages.shard import ShardParameters
+
     drop = DropParameters.of(chosen["drop_duplicates"], chosen["distance"])
     return ShardParameters(
         samples_per_shard=chosen["samples_per_shard"],
@@ -138,12 +140,14 @@ def chosen_shard(chosen: Mapping[str, Any]) -> ShardParameters:
     )
 
 
-def chosen_workers(chosen: Mapping[str, Any]) -> Workers:
+def chosen_workers(chosen: Mapping[str, Any]) -> "Workers":
     """Return who does the work.
 
     Raises:
         UsageError: `--executor dask` and `--scheduler` are not given together.
     """
+    from in21k.prep.executor import Workers, available_cores
+
     if (chosen["executor"] == "dask") != bool(chosen["scheduler"]):
         raise click.UsageError("--executor dask and --scheduler ADDRESS go together: give both or neither")
     count = available_cores() if chosen["workers"] is None else chosen["workers"]

@@ -2,21 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from in21k.prep.stages.labels import dump_labels
 from in21k.shards_manifest.command.columns import table_lines
 from in21k.shards_manifest.command.help import option
 from in21k.shards_manifest.command.options import LocalPath
-from in21k.shards_manifest.manifest import MANIFEST
-from in21k.shards_manifest.storage.location import locate
-from in21k.tree.class_lists import PublishedList
-from in21k.tree.edges import edge_hierarchy, read_edges
 from in21k.tree.findings import HierarchyFinding, count_codes
-from in21k.tree.parents import ParentRule
-from in21k.tree.taxonomy import EdgeTaxonomy, FlatTaxonomy, FolderTaxonomy, Taxonomy, TaxonomyKind, WordNet
+
+if TYPE_CHECKING:
+    from in21k.tree.taxonomy import Taxonomy
 
 SHOWN = 20
 """How many findings are printed; the rest are counted, and --json lists all."""
@@ -47,8 +43,14 @@ def with_taxonomy(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def tree_source(source: str | None, taxonomy: Taxonomy) -> str | list[str] | None:
+def tree_source(source: str | None, taxonomy: "Taxonomy") -> str | list[str] | None:
     """Return what `tree` reads the classes from: the labels of a dump, if labels need not be known, or the source."""
+    from in21k.prep.stages.labels import dump_labels
+    from in21k.shards_manifest.manifest import MANIFEST
+    from in21k.shards_manifest.storage.location import locate
+    from in21k.tree.class_lists import PublishedList
+    from in21k.tree.taxonomy import TaxonomyKind
+
     if source is None or taxonomy.kind not in (TaxonomyKind.FOLDERS, TaxonomyKind.FLAT):
         return source
     is_list = Path(source).is_file() and not source.lower().endswith((".tar", ".tar.gz", ".tgz"))
@@ -56,13 +58,17 @@ def tree_source(source: str | None, taxonomy: Taxonomy) -> str | list[str] | Non
     return source if is_list or is_named else dump_labels(locate(source), taxonomy)
 
 
-def chosen_taxonomy(chosen: Mapping[str, Any]) -> Taxonomy:
+def chosen_taxonomy(chosen: Mapping[str, Any]) -> "Taxonomy":
     """Return the taxonomy that the options ask for.
 
     Raises:
         UsageError: they exclude each other.
         TreeError: the file of edges is unusable.
     """
+    from in21k.tree.edges import edge_hierarchy, read_edges
+    from in21k.tree.parents import ParentRule
+    from in21k.tree.taxonomy import EdgeTaxonomy, FlatTaxonomy, FolderTaxonomy, WordNet
+
     given = {"--edges": chosen["edges"], "--edges-from-folders": chosen["from_folders"], "--flat": chosen["flat"]}
     named = [name for name, value in given.items() if value]
     if len(named) > 1:

@@ -18,22 +18,13 @@ import numpy as np
 from PIL import Image
 
 from in21k.prep.demo.pictures import encode, paint
+from in21k.prep.demo.species import FAMILIES, GENERA, KINDS, MOST_SPECIES, REALMS, SPECIES
 from in21k.prep.errors import PrepError
 from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX, atomic_path, make_folder, write_atomic
 from in21k.shards_manifest.tar import END, member_bytes
 
-REALMS = ("Wavy", "Tiled", "Misty", "Dusty")
-FAMILIES = ("disk", "triangle", "square", "trefoil", "quatrefoil", "hexagon", "cinquefoil")
-GENERA = ("striped", "ringed", "spoked", "checked")
-KINDS = ("halo, bright", "moons, bright", "halo, dark", "moons, dark")
 _RANKS = (REALMS, FAMILIES, GENERA, KINDS)
-
-MOST_SPECIES = len(REALMS) * len(FAMILIES) * len(GENERA) * len(KINDS)
-"""How many classes with pictures there can be, 448."""
-
-SPECIES = 16
-"""How many are drawn by default: two at every rank."""
 
 
 @dataclass(frozen=True)

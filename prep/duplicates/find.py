@@ -1,7 +1,6 @@
 """The search for duplicates: in a prepared dataset, and between it and other sets; it writes a table and a page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,16 @@ import pyarrow.parquet as pq
 from in21k.prep.duplicates.image_sets import open_prepared, open_set
 from in21k.prep.duplicates.page import SHOWN, EvenChoice, Section, duplicates_page
 from in21k.prep.duplicates.pairs import ImagePairs, image_pairs, large_groups
+from in21k.prep.duplicates.parameters import SearchParameters
 from in21k.prep.duplicates.search import CROWD
 from in21k.prep.duplicates.table import DUPLICATES_SCHEMA, JoinedSets, Kind
 from in21k.prep.duplicates.twins import (
-    DISTANCE,
     Groups,
     Likeness,
     NearGroups,
     find_near_groups,
     group_images,
     in_words,
-    require_distance,
 )
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
@@ -41,19 +39,6 @@ _SECTIONS = {
 _COUNTS = ("within_class", "across_classes", "train_val", "against", "same_file", "mirrored", "cropped")
 _MOST_FINDINGS = 20
 _NO_PATH = -1
-
-
-@dataclass(frozen=True)
-class SearchParameters:
-    """The user's choices for a search."""
-
-    distance: int = DISTANCE
-    """In how many bits of 64 the hashes of twins may differ."""
-    crops: bool = True
-    """Whether to look for crops, too."""
-
-    def __post_init__(self) -> None:
-        require_distance(self.distance)
 
 
 def find_duplicates(

@@ -20,7 +20,6 @@ import numpy.typing as npt
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 _Indices = npt.NDArray[np.uint32]
 
-MOST_DISTANCE = 12
 CROWD = 1 << 12
 """How many targets a hash is compared with for one choice of blocks, which bounds the time where all are alike."""
 
@@ -141,7 +140,7 @@ def near_pairs(
     Args:
         hashes: uint64 [n], n < 2^32.
         targets: what they are compared with. Where it is `hashes` itself, only pairs with left < right are found.
-        distance: 0 to `MOST_DISTANCE`.
+        distance: 0 to `parameters.MOST_DISTANCE`.
         threads: how many choices of blocks to work on at a time.
         progress: called with the number of choices done.
     """

@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from in21k.prep.duplicates.fingerprints import Fingerprints
-from in21k.prep.duplicates.search import MOST_DISTANCE, Hashes, NearPairs, Targets, choices, near_pairs
+from in21k.prep.duplicates.parameters import DISTANCE
+from in21k.prep.duplicates.search import Hashes, NearPairs, Targets, choices, near_pairs
 from in21k.prep.errors import PrepError
 from in21k.prep.images.fingerprint import CROPS, MIRRORED
 from in21k.shards_manifest.command.progress import Progress
 
 IntArray = npt.NDArray[np.int64]
 
-DISTANCE = 4
-"""In how many of its 64 bits a twin's hash may differ, unless users choose otherwise."""
 MOST_PAIRS = 1 << 25
 """Of groups, before the search gives up."""
 
@@ -95,16 +94,6 @@ class NearGroups:
     """uint8 [p]: values of Likeness."""
     crowded: int
     """The number of groups that are like so many others that they were not compared with all of them."""
-
-
-def require_distance(distance: int) -> None:
-    """Refuse a distance that the search is not made for.
-
-    Raises:
-        PrepError: it is out of range.
-    """
-    if not 0 <= distance <= MOST_DISTANCE:
-        raise PrepError(f"--distance {distance}: give 0 to {MOST_DISTANCE} bits")
 
 
 def group_images(found: Fingerprints) -> Groups:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from in21k.prep.errors import PrepError
 from in21k.prep.hierarchy.thumbnails import SamplePlace, read_samples, small_picture
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.errors import DamagedTableError, escaped
 from in21k.shards_manifest.images.thumbnail import LARGEST, thumbnail_count
 from in21k.shards_manifest.manifest import Manifest
@@ -102,13 +103,15 @@ def _pictures(
             )
     rank = {row: at for at, row in enumerate(rows.tolist())}
     found: dict[int, list[tuple[int, Picture]]] = defaultdict(list)
-    for place, image in read_samples(dataset, manifest, list(places.values())):
-        row = row_of[place.key]
-        guess, probability = int(answers.guesses[row]), round(float(answers.confidences[row]), 4)
-        picture = small_picture(manifest, place, image, side, guess=guess, probability=probability)
-        if len(picture.image) <= left:
-            found[place.class_index].append((rank[row], picture))
-            left -= len(picture.image)
+    with Progress("pictures of the run", "picture", len(places)) as bar:
+        for place, image in read_samples(dataset, manifest, list(places.values())):
+            row = row_of[place.key]
+            guess, probability = int(answers.guesses[row]), round(float(answers.confidences[row]), 4)
+            picture = small_picture(manifest, place, image, side, guess=guess, probability=probability)
+            if len(picture.image) <= left:
+                found[place.class_index].append((rank[row], picture))
+                left -= len(picture.image)
+            bar.update()
     return {index: [picture for _, picture in sorted(some, key=lambda each: each[0])] for index, some in found.items()}
 
 

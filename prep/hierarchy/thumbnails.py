@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from in21k.shards_manifest.command.progress import Progress
 from in21k.shards_manifest.errors import DatasetError
 from in21k.shards_manifest.images.decode import read_pixels
 from in21k.shards_manifest.images.faults import ImageError
@@ -100,14 +101,16 @@ def thumbnails(
     """
     per_class, side = thumbnail_plan(manifest.classes, budget, manifest.images.size or LARGEST)
     found: dict[int, list[Picture]] = defaultdict(list)
-    left = budget
-    for places in choose_samples(dataset, manifest, per_class):
-        places.sort(key=lambda place: (-importance[place.class_index], place.class_index))
-        for place, image in read_samples(dataset, manifest, places[: left // typical_bytes(side) + 1]):
-            picture = small_picture(manifest, place, image, side)
-            if len(picture.image) <= left:
-                found[place.class_index].append(picture)
-                left -= len(picture.image)
+    left, rounds = budget, choose_samples(dataset, manifest, per_class)
+    with Progress("pictures", "picture", sum(map(len, rounds))) as bar:
+        for places in rounds:
+            places.sort(key=lambda place: (-importance[place.class_index], place.class_index))
+            for place, image in read_samples(dataset, manifest, places[: left // typical_bytes(side) + 1]):
+                picture = small_picture(manifest, place, image, side)
+                if len(picture.image) <= left:
+                    found[place.class_index].append(picture)
+                    left -= len(picture.image)
+                bar.update()
     return dict(found), side
 
 

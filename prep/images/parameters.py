@@ -6,8 +6,10 @@ from typing import Any
 
 from in21k.prep.errors import PrepError
 from in21k.shards_manifest.images.limits import Limits
-from in21k.shards_manifest.images.webp import webp_writer
 from in21k.shards_manifest.manifest import ImageFormat, ResizeMode
+
+DEFAULT_MEMORY = 600 << 20
+"""Bytes that a worker may use."""
 
 
 class Filter(StrEnum):
@@ -55,7 +57,7 @@ class ResizeParameters:
             raise PrepError(
                 f"--compat {self.compat} resizes and decodes as OpenCV does; leave --filter and --on-warning out"
             )
-        if self.format is ImageFormat.WEBP and webp_writer() == "none":
+        if self.format is ImageFormat.WEBP and not _writes_webp():
             raise PrepError(
                 "--format webp: neither Pillow nor OpenCV writes WebP here; pip install 'in21k[reference]' for OpenCV"
             )
@@ -67,3 +69,9 @@ class ResizeParameters:
     def recorded(self) -> dict[str, Any]:
         """Return what the stage's record stores: without `min_side` where it is 0, as before there was one."""
         return {name: value for name, value in asdict(self).items() if name != "min_side" or value}
+
+
+def _writes_webp() -> bool:
+    from in21k.shards_manifest.images.webp import webp_writer
+
+    return webp_writer() != "none"

@@ -14,7 +14,8 @@ import pyarrow as pa
 from in21k.prep.duplicates.drop import Twins, nearest_marked, repeated_in_class
 from in21k.prep.duplicates.fingerprints import Fingerprints
 from in21k.prep.duplicates.image_sets import ListedSet, PreparedSet
-from in21k.prep.duplicates.twins import DISTANCE, IntArray, find_near_groups, group_images, require_distance
+from in21k.prep.duplicates.parameters import DISTANCE, require_distance
+from in21k.prep.duplicates.twins import IntArray, find_near_groups, group_images
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers
 from in21k.prep.records import PROVISIONAL, REJECTS_SCHEMA, SPARE, Reason

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from in21k.prep.errors import PrepError
-from in21k.prep.images.parameters import ResizeParameters
+from in21k.prep.images.parameters import DEFAULT_MEMORY, ResizeParameters
 from in21k.prep.images.resize_image import resize_image
 from in21k.prep.raw.open import open_source
 from in21k.prep.raw.read_ahead import read_ahead
@@ -22,18 +22,13 @@ from in21k.prep.stages.image_rows import open_image_rows
 from in21k.prep.stages.part_plan import memory_for_one_image
 from in21k.prep.stages.parts import sample_bytes
 from in21k.prep.stages.record import PARTS, SPLIT, required
-from in21k.prep.stages.resize import DEFAULT_MEMORY, with_selection
+from in21k.prep.stages.resize import with_selection
 from in21k.prep.stages.rest import Rest
 from in21k.prep.stages.shard import STAGE as SHARD
 from in21k.shards_manifest.command.numbers import bytes_text
 from in21k.shards_manifest.images.faults import ImageError
 from in21k.shards_manifest.manifest import SPLITS
 from in21k.shards_manifest.storage.location import Location
-
-QUICK_SECONDS = 1.0
-"""Seconds of sampling before a run."""
-THOROUGH_SECONDS = 10.0
-"""Seconds of sampling for a dry run."""
 
 _MARGIN = 1.05
 _TABLE_BYTES_PER_IMAGE = 160  # of Parquet tables in the work folder, and as much again in the dataset

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.images.fingerprint import Fingerprint, Fingerprinter
-from in21k.prep.images.parameters import ResizeParameters
+from in21k.prep.images.parameters import DEFAULT_MEMORY, ResizeParameters
 from in21k.prep.images.resize_image import Resized, decoder_versions, resize_image
 from in21k.prep.raw.dump import identity_of
 from in21k.prep.raw.open import open_raw, open_source
@@ -53,9 +53,6 @@ STAGE = "resize"
 
 _Decoded: TypeAlias = tuple[dict[str, Any], Place, bool]
 """An image's row of the split table, where the resized image is held, and whether libjpeg warned."""
-
-DEFAULT_MEMORY = 600 << 20
-"""Bytes that a worker may use."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from in21k.prep.duplicates.image_sets import ListedSet, PreparedSet, open_set
-from in21k.prep.duplicates.twins import DISTANCE
+from in21k.prep.duplicates.parameters import DISTANCE
 from in21k.prep.errors import PrepError
 from in21k.prep.executor import Workers, run_tasks
 from in21k.prep.images.parameters import ResizeParameters

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from itertools import compress, groupby, repeat
 from operator import itemgetter
 from typing import Any
@@ -44,6 +43,7 @@ from in21k.prep.stages.record import (
 from in21k.prep.stages.reject_rows import RejectRows
 from in21k.prep.stages.select import ImageSelection, spares
 from in21k.prep.stages.split_lists import SplitLists, read_split_lists
+from in21k.prep.stages.split_parameters import Order, SplitParameters
 from in21k.prep.tables import table_writer, write_table
 from in21k.shards_manifest.command.numbers import counted
 from in21k.shards_manifest.command.progress import Progress
@@ -52,32 +52,6 @@ from in21k.shards_manifest.storage.location import Location
 
 STAGE = "split"
 REJECTS = "split-rejects.parquet"
-
-
-class Order(StrEnum):
-    """How images are ranked within their class; the first ones become val."""
-
-    NAME = "name"
-    """By byte order of file names, as in the published split."""
-    HASH = "hash"
-    """By a hash keyed with the seed: unbiased even if the names have an order of their own."""
-
-
-@dataclass(frozen=True)
-class SplitParameters:
-    """The user's choices for `split`."""
-
-    val_per_class: int = 50
-    """Number of val images of each class; 50 in the paper (section 2.1)."""
-    order: Order = Order.NAME
-    seed: int = 0
-    """Seed of the global shuffle, and of the order by hash."""
-
-    def __post_init__(self) -> None:
-        if self.val_per_class < 0:
-            raise PrepError(f"--val-per-class {self.val_per_class}: give 0 or more images")
-        if not 0 <= self.seed < 1 << 63:
-            raise PrepError(f"--seed {self.seed}: give 0 to 2^63 - 1")
 
 
 def split_images(work: Location, parameters: SplitParameters) -> StageRecord:

@@ -23,7 +23,7 @@ class ProgramGroup(HelpGroup):
 
     Args:
         program: whose commands they are.
-        before: is called before a command line is parsed.
+        before: is called before a command runs.
         given: what click's group is given.
     """
 
@@ -34,7 +34,6 @@ class ProgramGroup(HelpGroup):
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command line and leave the process with its exit status."""
-        self.before()
         complete_in_shells()
         is_own_process = not args and "args" not in extra
         with self.program.ending():
@@ -55,6 +54,7 @@ class ProgramGroup(HelpGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; whatever stops it is answered here, before click can answer signals and closed pipes."""
+        self.before()
         with self.program.answers(debug=ctx.params["debug"]):
             return super().invoke(ctx)
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from summaries import problems
 
-from in21k.prep.cli import pipeline as cli_pipeline
+from in21k.prep.cli import run as cli_run
 from in21k.prep.cli.main import main
 from in21k.prep.records import Kept
 from in21k.shards_manifest.command.declared import FACTS, PROGRAMS, columns_of, keys_of
@@ -55,7 +55,7 @@ def calls(folder):
 
 
 def test_the_json_of_every_command_is_as_declared(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli_pipeline, "THOROUGH_SECONDS", 0.1)
+    monkeypatch.setattr(cli_run, "THOROUGH_SECONDS", 0.1)
     seen = {}
     for command, arguments in calls(tmp_path):
         result = CliRunner().invoke(main, [command, *map(str, arguments), "--json"])

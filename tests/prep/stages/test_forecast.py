@@ -6,7 +6,7 @@ import pytest
 from commands import RefusedError, call, one_line, prep
 from dumps import HTML, images_of, make_dump, tiny
 
-from in21k.prep.cli import pipeline as cli_pipeline
+from in21k.prep.cli import run as cli_run
 from in21k.prep.stages import forecast as forecast_module
 
 DOG, COW, SUN = "n02084071", "n01887787", "n09450163"
@@ -24,7 +24,7 @@ def dump(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(cli_pipeline, "THOROUGH_SECONDS", 1.0)
+    monkeypatch.setattr(cli_run, "THOROUGH_SECONDS", 1.0)
 
 
 def dry_run(dump, tmp_path, *more):
@@ -56,7 +56,7 @@ def test_what_is_written_already_is_not_forecast_again(dump, tmp_path):
 
 
 def test_the_time_is_that_of_all_images_over_all_workers(dump, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli_pipeline, "THOROUGH_SECONDS", 1000.0)
+    monkeypatch.setattr(cli_run, "THOROUGH_SECONDS", 1000.0)
     seconds = {}
     for workers in (1, 2):
         ticks = count(step=10)
