@@ -2,8 +2,9 @@
 
     python bench/bench_scale.py [--samples 11800000] [--scratch FOLDER]
 
-The dataset has full tables, but one shard of tiny images, to which all shard names are hard links. No command here
-notices that its keys are those of no table, since none reads more than a few samples. Needs 2 GB of disk at full size.
+The dataset has full tables, with unlike keys in the order of the shuffle, but one shard of tiny images, to which all
+shard names are hard links. No command here notices that its keys are those of no table, since none reads more than a
+few samples. Needs 2 GB of disk at full size.
 """
 
 import argparse
@@ -14,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 from processes import measure, prep, python
 
 from in21k.prep.images.encode import encode_jpeg
 from in21k.prep.records import DATASET_CLASSES_SCHEMA, rejects_table
+from in21k.shards_manifest.key_hashes import SHUFFLE, keyed_hash
 from in21k.shards_manifest.manifest import CLASSES, HIERARCHY, MANIFEST, REJECTS, SAMPLES, Manifest, Shard, TableFile
 from in21k.shards_manifest.sample_table import SCHEMA
 from in21k.shards_manifest.storage.location import locate
@@ -44,7 +45,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=11_800_000)
     parser.add_argument("--scratch", type=Path, default=None, help="a folder on a file system with hard links")
     parser.add_argument("--first-batch", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--image", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--key", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.image:
+        image_of(options.image, options.key)
+        return
     if options.first_batch:
         first_batch(options.first_batch)
         return
@@ -73,6 +79,8 @@ def commands(dataset: Path, scratch: Path) -> dict[str, list[str]]:
         "`inspect --class`": prep("inspect", dataset, "--class", "5000"),
         "`inspect --key`, in the last shard": prep("inspect", dataset, "--key", last_key(dataset)),
         "`rejects`": prep("rejects", dataset),
+        "an image by its key, in Python": python(__file__, "--image", dataset, "--key", last_key(dataset)),
+        "a key that is nowhere, in Python": python(__file__, "--image", dataset, "--key", "n00000000_1"),
         "`report`": prep("report", dataset, "--output", scratch / "report"),
         "the trainer's first batch of 256": python(__file__, "--first-batch", dataset),
     }
@@ -82,6 +90,17 @@ def last_key(dataset: Path) -> str:
     """Return the last key of the sample table."""
     file = pq.ParquetFile(dataset / SAMPLES)
     return str(file.read_row_group(file.num_row_groups - 1, columns=["key"])["key"][-1])
+
+
+def image_of(folder: Path, key: str) -> None:
+    """Look for an image by its key; that the shard holds another one there is as it must be, here."""
+    import in21k
+    from in21k.shards_manifest.errors import DatasetError
+
+    try:
+        in21k.open(folder).image(key)
+    except DatasetError as error:
+        print(error)
 
 
 def first_batch(folder: Path) -> None:
@@ -109,19 +128,25 @@ def make_dataset(folder: Path, shards: int) -> int:
     with pq.ParquetWriter(folder / SAMPLES, SCHEMA, compression="zstd") as writer:
         for split, count in splits.items():
             (folder / split).mkdir()
+            keys = keys_in_order(wnids, split, count)
             for number in range(count):
                 path = f"{split}/in21k-{split}-{number:06d}.tar"
                 (folder / path).hardlink_to(folder / "shard")
                 shard = Shard(path=path, samples=PER_SHARD, bytes=len(content), sha256=digest)
                 listed.setdefault(split, []).append(shard)
-                writer.write_table(rows_of(rows, split, number))
+                here = slice(number * PER_SHARD, (number + 1) * PER_SHARD)
+                writer.write_table(rows_of(rows, split, number, keys[here]))
     (folder / "shard").unlink()
     write_tables(folder, wnids, splits)
     manifest = Manifest(
         classes=len(wnids),
         class_list_sha256=class_list_digest(wnids),
         source={"name": "bench_scale"},
-        parameters={"filter": {"min_images": 500}, "split": {"val_per_class": VAL_PER_CLASS}, "resize": {"size": SIZE}},
+        parameters={
+            "filter": {"min_images": 500},
+            "split": {"val_per_class": VAL_PER_CLASS, "seed": 0},
+            "resize": {"size": SIZE},
+        },
         counts={split: count * PER_SHARD for split, count in splits.items()},
         versions={"in21k": "0"},
         splits={split: tuple(found) for split, found in listed.items()},
@@ -132,7 +157,7 @@ def make_dataset(folder: Path, shards: int) -> int:
 
 
 def one_shard(wnids: list[str]) -> tuple[dict[str, pa.Array], bytes]:
-    """Return the columns of a shard's rows but its split and number, with the keys' beginnings, and its bytes."""
+    """Return the columns of a shard's rows that say where its samples are, and its bytes."""
     order = np.random.default_rng(0).permutation(PER_SHARD)
     image = encode_jpeg(Image.new("RGB", (SIZE, SIZE), (90, 120, 150)), quality=90)
     samples = [
@@ -141,7 +166,6 @@ def one_shard(wnids: list[str]) -> tuple[dict[str, pa.Array], bytes]:
     ]
     sizes = np.array([len(sample) for sample in samples])
     rows = {
-        "key": pa.array([f"{wnids[label]}_" for label in order.tolist()]),
         "class_index": pa.array(order, pa.int32()),
         "offset": pa.array(np.cumsum(sizes) - sizes, pa.int64()),
         "size": pa.array(sizes, pa.int32()),
@@ -150,14 +174,20 @@ def one_shard(wnids: list[str]) -> tuple[dict[str, pa.Array], bytes]:
     return rows, b"".join(samples) + END
 
 
-def rows_of(rows: dict[str, pa.Array], split: str, number: int) -> pa.Table:
+def keys_in_order(wnids: list[str], split: str, shards: int) -> pa.Array:
+    """Return the keys of a split in the order of the shuffle: of each class one per shard."""
+    keys = [f"{wnid}_{split}{number}" for wnid in wnids for number in range(shards)]
+    hashes = np.array([keyed_hash(0, SHUFFLE, key) for key in keys], np.uint64)
+    return pa.array(keys).take(pa.array(np.argsort(hashes)))
+
+
+def rows_of(places: dict[str, pa.Array], split: str, number: int, keys: pa.Array) -> pa.Table:
     """Return a shard's rows of the sample table."""
-    keys = pc.binary_join_element_wise(rows["key"], f"{split}{number}", "")
     columns: dict[str, Any] = {
         "split": pa.array([split] * PER_SHARD).dictionary_encode().cast(SCHEMA.field("split").type),
         "shard": pa.array(np.full(PER_SHARD, number), pa.int32()),
-        **rows,
         "key": keys,
+        **places,
     }
     return pa.Table.from_arrays([columns[field.name] for field in SCHEMA], schema=SCHEMA)
 

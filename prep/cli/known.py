@@ -3,9 +3,6 @@
 from in21k.shards_manifest.command.options import Known
 from in21k.tree.class_lists import PublishedList, published_class_list
 
-_LEAST = 4
-"""Letters of a wnid for which its completions are listed; all 82,000 would be too many."""
-
 
 def _lists(_: str) -> dict[str, str]:
     """Return the names of the published lists, with how long they are."""
@@ -13,18 +10,15 @@ def _lists(_: str) -> dict[str, str]:
 
 
 def _classes(begun: str) -> dict[str, str]:
-    """Return the wnids of WordNet that begin as a text does, with their names."""
-    if len(begun) < _LEAST:
-        return {}
-    from in21k.tree.wordnet import load_wordnet
+    """Return the wnids that begin as a text does, or whose names do, with what they are."""
+    from in21k.tree.begun_names import synsets_begun
 
-    wordnet = load_wordnet()
-    return {wnid: wordnet[wnid].name for wnid in wordnet if wnid.startswith(begun)}
+    return synsets_begun(begun)
 
 
 CLASS_LISTS = Known(_lists, files=True)
 """Published lists, or paths."""
-CLASSES = Known(_classes)
+CLASSES = Known(_classes, by_name=True)
 """Classes of WordNet; those of other taxonomies are taken as they are."""
-CLASSES_OR_FILE = Known(_classes, files=True)
+CLASSES_OR_FILE = Known(_classes, files=True, by_name=True)
 """The same, or paths."""

@@ -73,18 +73,26 @@ class Known(click.ParamType[str]):
         values: returns the known values, of which those are taken that begin as a given text does; each with a word on
             what it is, which may be empty.
         files: whether it may be a path instead.
+        by_name: whether values are also found by what is said of them, and then begin otherwise than the text.
     """
 
     name = "text"
 
-    def __init__(self, values: Callable[[str], Mapping[str, str]], *, files: bool = False) -> None:
+    def __init__(
+        self, values: Callable[[str], Mapping[str, str]], *, files: bool = False, by_name: bool = False
+    ) -> None:
         self.values = values
         self.files = files
+        self.by_name = by_name
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:  # noqa: ARG002 - click passes them
         """Return the values that complete a text."""
         found = self.values(incomplete).items()
-        items = [CompletionItem(value, help=about or None) for value, about in found if value.startswith(incomplete)]
+        items = [
+            CompletionItem(value, help=about or None)
+            for value, about in found
+            if self.by_name or value.startswith(incomplete)
+        ]
         return (
             [CompletionItem(incomplete, type="file"), *items] if self.files else items
         )  # bash forgets what comes before a file

@@ -36,6 +36,37 @@ def detached(folder: Path, *command: object) -> list[str]:
     return (folder / "nohup.log").read_text(encoding="utf-8").splitlines()
 
 
+class Terminal:
+    """A program on a terminal that someone types into; its end is the block's."""
+
+    def __init__(self, *command: str, environment: dict[str, str]) -> None:
+        self._main, other = pty.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
+        self._process = subprocess.Popen(
+            command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True
+        )
+        os.close(other)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._main)
+
+    def type(self, text: str) -> None:
+        """Type a text."""
+        os.write(self._main, text.encode())
+
+    def read_until(self, wanted: str) -> str:
+        """Return what is printed up to a text; a test whose text does not come ends by its time limit."""
+        printed = b""
+        while wanted.encode() not in printed:
+            printed += os.read(self._main, 1 << 16)
+        return printed.decode(errors="replace")
+
+
 def on_terminal(*command: object, columns: int = 160) -> str:
     """Run a command on a terminal, which may not say its width (0), and return all that it prints there."""
     main, other = pty.openpty()

@@ -198,4 +198,4 @@ def test_many_sidecars_are_counted_by_kind(dataset, tmp_path):
     for path in lost:
         path.unlink()
     run = prep("sidecars", tmp_path / "out")
-    assert run.stdout.splitlines()[-1].split(None, 1) == ["files", "9 .idx, 5 .json, 2 .txt"]
+    assert run.stdout.splitlines()[-2].split(None, 1) == ["files", "9 .idx, 5 .json, 2 .txt"]

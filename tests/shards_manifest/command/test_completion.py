@@ -3,12 +3,14 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import warm
+from spoken import Terminal
 
 SCRIPTS = Path(sys.executable).parent
 PAGE = Path(__file__).parents[3] / "docs/command-line.md"
@@ -56,9 +58,12 @@ def completions(scripts: Path, typed: str) -> list[str]:
         ("in21k-prep ver", ["verify"]),
         ("in21k-prep run raw w o --min-i", ["--min-images"]),
         ("in21k-prep split w --order ", ["name", "hash"]),
+        ("in21k-prep split w --order=", ["name", "hash"]),
         ("in21k-prep classes fall", ["fall11-p"]),
         ("in21k-prep run r w o --classes in1", ["in12k", "in1k"]),
         ("in21k-prep classes fall11-p --subtree n0208407", ["n02084071"]),
+        ("in21k-prep classes fall11-p --subtree golden_ret", ["n02099601"]),
+        ("in21k-prep run r w o --exclude-subtree=golden_ret", ["n02099601"]),
         ("in21k-train pretrain out --model TRes", ["TResNet-M", "TResNet-L"]),
         (
             "in21k-train pretrain out --model resnet10",
@@ -78,6 +83,57 @@ def test_bash_completes(scripts, typed, offered):
     found = completions(scripts, typed)
     assert set(offered) <= set(found)
     assert len(found) < 12
+def test_bash_lists_the_classes_of_a_name_and_keeps_the_word(scripts):
+    first, *classes = completions(scripts, "in21k-prep classes fall11-p --subtree crane")
+    assert first == "crane…"
+    assert classes[0].startswith("crane… n02012849 crane: large long-necked wading bird")
+    assert len(classes) == 4
+
+
+def line_for(shell: str) -> str:
+    """The lines of the page that turn completion on in a shell."""
+    return "\n".join(line.replace(r"\|", "|") for line in LINES if f"{shell}_source" in line)
+
+
+OFFERED_BY_FISH = {
+    "in21k-prep ver": "verify\tCheck a dataset: files, digests, labels",
+    "in21k-prep classes fall": "fall11-p\t11,221 classes",
+    "in21k-prep classes fall11-p --subtree crane": "n02012849\tcrane: large long-necked wading bird",
+    "in21k-prep split w --order=ha": "--order=hash",
+    "in21k-train pretrain out --model TRes": "TResNet-M\t",
+    "in21k-train transfer x --layout=imagef": "--layout=imagefolder",
+}
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes(scripts):
+    script = "\n".join([line_for("fish"), *(f"complete -C '{typed}'; echo ---" for typed in OFFERED_BY_FISH)])
+    command = ["fish", "--no-config", "-c", script]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(scripts))
+    assert run.stderr == ""
+    for found, offered in zip(run.stdout.split("---\n"), OFFERED_BY_FISH.values(), strict=False):
+        assert any(line.startswith(offered) for line in found.splitlines()), (offered, found)
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_completes_names_and_what_follows_an_equals_sign(scripts):
+    with Terminal("zsh", "-f", "-i", environment=environment(scripts)) as zsh:
+        zsh.type(
+            "PS1='$ '; autoload -U compinit; compinit -u -D\n"
+            + line_for("zsh").replace("\n", "; ")
+            + "; echo re''ady\n"
+        )
+        zsh.read_until("ready")
+        for typed, completed in (
+            ("in21k-prep ver\t", "verify"),
+            ("in21k-prep classes fall11-p --subtree golden_ret\t", "n02099601"),
+            ("in21k-prep classes fall11-p --subtree crane\t", "crane: large long-necked wading bird"),
+        ):
+            zsh.type(typed)
+            zsh.read_until(completed)
+            zsh.type("\x15")  # Ctrl-U: the line is empty again
+        zsh.type("in21k-prep split work --order=ha\t\x01echo here: \n")  # Ctrl-A: at the beginning of the line
+        zsh.read_until("here: in21k-prep split work --order=hash\r\n")
 
 
 def test_every_shell_has_its_line():
