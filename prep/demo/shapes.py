@@ -9,7 +9,6 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,13 +17,11 @@ import numpy as np
 from PIL import Image
 
 from in21k.prep.demo.pictures import encode, paint
-from in21k.prep.demo.species import FAMILIES, GENERA, KINDS, MOST_SPECIES, REALMS, SPECIES
+from in21k.prep.demo.species import MOST_SPECIES, SPECIES, Species, places
 from in21k.prep.errors import PrepError
 from in21k.shards_manifest.errors import errors_naming
 from in21k.shards_manifest.storage.local_files import TEMPORARY_PREFIX, atomic_path, make_folder, write_atomic
 from in21k.shards_manifest.tar import END, member_bytes
-
-_RANKS = (REALMS, FAMILIES, GENERA, KINDS)
 
 
 @dataclass(frozen=True)
@@ -44,24 +41,6 @@ class ShapesDump:
     def summary(self) -> dict[str, Any]:
         """Return what the command prints, by name."""
         return {**asdict(self), "path": str(self.path), "edges": str(self.edges)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Species:
-    place: tuple[int, ...]
-    """Its position in each rank."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels from its realm down to its own, each unique: `Wavy`, `Wavy disk`, and so on."""
-        realm, family, genus, species = (names[at] for names, at in zip(_RANKS, self.place, strict=True))
-        shape = f"{realm} {genus} {family}"
-        return realm, f"{realm} {family}", shape, f"{shape} ({species})"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What they are called below what lies above them."""
-        return tuple(names[at] for names, at in zip(_RANKS, self.place, strict=True))
 
 
 def draw_shapes(path: Path, *, seed: int = 0, species: int = SPECIES, images_per_species: int = 40) -> ShapesDump:
@@ -86,7 +65,7 @@ def draw_shapes(path: Path, *, seed: int = 0, species: int = SPECIES, images_per
     for place in (path, edges):
         if os.path.lexists(place):
             raise PrepError(f"{place} exists; give another path")
-    drawn = [_Species(place) for place in _places(species)]
+    drawn = [Species(place) for place in places(species)]
     files = (
         (f"{'/'.join(each.labels)}/{number}.jpg", _picture(each, seed, number))
         for each in drawn
@@ -99,13 +78,7 @@ def draw_shapes(path: Path, *, seed: int = 0, species: int = SPECIES, images_per
     return ShapesDump(path, edges, species, len(labels), species * images_per_species)
 
 
-def _places(species: int) -> list[tuple[int, ...]]:
-    """Return the positions of so many species, such that few of them already branch at every rank."""
-    places = product(*(range(len(names)) for names in _RANKS))
-    return sorted(sorted(places, key=lambda place: (max(place), place))[:species])
-
-
-def _edges(drawn: list[_Species]) -> bytes:
+def _edges(drawn: list[Species]) -> bytes:
     """Return the CSV of all labels with their parents and names."""
     rows: dict[str, tuple[str, str]] = {}
     for each in drawn:
@@ -118,7 +91,7 @@ def _edges(drawn: list[_Species]) -> bytes:
     return text.getvalue().encode()
 
 
-def _picture(each: _Species, seed: int, number: int) -> bytes:
+def _picture(each: Species, seed: int, number: int) -> bytes:
     realm, family, genus, kind = each.place
     rng = np.random.default_rng([seed, *each.place, number])
     width, height = (int(side) for side in rng.integers(80, 160, size=2, endpoint=True))
