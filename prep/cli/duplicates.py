@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from in21k.prep.cli.dataset import out_argument
-from in21k.prep.cli.shared import to_open
 from in21k.prep.duplicates.parameters import DISTANCE, SearchParameters
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
-from in21k.shards_manifest.command.summary import print_next, print_summary
+from in21k.shards_manifest.command.summary import print_summary
 from in21k.shards_manifest.errors import escaped
 
 if TYPE_CHECKING:
@@ -109,4 +108,3 @@ def duplicates_command(
     print_summary("duplicates", found, as_json)
     for finding in findings:
         click.echo(f"finding: {escaped(finding)}")
-    print_next([] if as_json else [to_open(str(found["page"]))])

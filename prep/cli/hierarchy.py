@@ -1,18 +1,20 @@
 """The commands on the hierarchy: tree, report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from in21k.prep.cli.known import CLASS_LISTS
-from in21k.prep.cli.shared import parents_option, to_open
+from in21k.prep.cli.shared import parents_option
 from in21k.prep.cli.taxonomy import chosen_taxonomy, edges_option, print_findings, tree_source, with_taxonomy
 from in21k.shards_manifest.command.help import command, option
 from in21k.shards_manifest.command.options import LocalPath, Size, json_option
 from in21k.shards_manifest.command.summary import print_next, print_summary
 from in21k.shards_manifest.command.typed import typed_again
 from in21k.tree.errors import FindingsError
+from in21k.tree.findings import HierarchyFinding
 from in21k.tree.parents import ParentRule
 
 
@@ -78,8 +80,7 @@ def tree_command(
     """
     _require_source(source, chosen["edges"])
     if map_to is not None:
-        if compare is not None:
-            raise click.UsageError("give --map-to or --compare, not both")
+        _refuse_both(compare)
         _write_map(source, map_to, output, chosen["edges"], as_json)
         return
     from in21k.prep.hierarchy.write import write_hierarchy
@@ -89,15 +90,24 @@ def tree_command(
         summary, findings = write_hierarchy(tree_source(source, taxonomy), table, taxonomy, compare)
     except FindingsError as error:
         if as_json:
-            print_summary("tree", {"findings": [found.to_json() for found in error.findings]}, as_json)
+            print_summary("tree", _listed(error.findings), as_json)
         raise
     if as_json:
-        print_summary("tree", {**summary, "findings": [found.to_json() for found in findings]}, as_json)
+        print_summary("tree", summary | _listed(findings), as_json)
         return
     print_summary("tree", summary, as_json)
     print_findings(findings)
-    is_labels = chosen["from_folders"] or chosen["flat"]  # of which report knows nothing
-    print_next([] if is_labels else [("in21k-prep", "report", *typed_again(only={"source", "edges", "parents"}))])
+    if not (chosen["from_folders"] or chosen["flat"]):  # of which report knows nothing
+        print_next([("in21k-prep", "report", *typed_again(only={"source", "edges", "parents"}))])
+
+
+def _refuse_both(compare: str | None) -> None:
+    if compare is not None:
+        raise click.UsageError("give --map-to or --compare, not both")
+
+
+def _listed(findings: Sequence[HierarchyFinding]) -> dict[str, Any]:
+    return {"findings": [found.to_json() for found in findings]}
 
 
 def _write_map(source: str | None, target: str, output: Path | None, edges: Path | None, as_json: bool) -> None:
@@ -154,8 +164,7 @@ def report_command(
     _require_source(source, edges)
     from in21k.prep.hierarchy.report import write_report
 
-    summary = write_report(source, output, ParentRule(parents), edges, budget, run)
-    print_summary("report", summary, as_json, then=[to_open(summary["page"])])
+    print_summary("report", write_report(source, output, ParentRule(parents), edges, budget, run), as_json)
 
 
 def _require_source(source: str | None, edges: Path | None) -> None:

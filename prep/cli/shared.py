@@ -1,10 +1,6 @@
 """What commands of `in21k-prep` share among themselves: the program, its summary, options that several take."""
 
-import os
-import shutil
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,9 +21,6 @@ PROGRAM = Program(
     extras={"distributed": "dask", "fsspec": "hub", "rapidgzip": "gzip", "cv2": "reference", "matplotlib": "report"},
     after_stop="run the same command again to continue",
 )
-
-_DESKTOPS = {"DISPLAY", "WAYLAND_DISPLAY"}
-"""The variables by which programs find a desktop."""
 
 parents_option = option(
     "--parents",
@@ -51,15 +44,6 @@ source_options = (
 def to_pretrain(out: str) -> tuple[str, ...]:
     """Return the words of the command that trains on a dataset."""
     return ("in21k-train", "pretrain", out, "--model", "resnet50", "--pretrained", "--output", "runs/resnet50")
-
-
-def to_open(page: str) -> tuple[str, ...]:
-    """Return the words of the command that shows a page; on a machine without a desktop, of one that serves it."""
-    is_mac = sys.platform == "darwin"
-    opener = "open" if is_mac else "xdg-open"
-    if (is_mac or os.environ.keys() & _DESKTOPS) and shutil.which(opener):
-        return (opener, page)
-    return ("python", "-m", "http.server", "--bind", "localhost", "--directory", str(Path(page).parent))
 
 
 def note(text: str) -> None:

@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-from pathlib import Path
 
 import pytest
 from commands import said
@@ -42,18 +41,9 @@ def test_what_comes_next_can_be_typed(command, following, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["report", "duplicates"])
-def test_a_page_is_opened_on_a_desktop_and_served_elsewhere(command, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    typed = (command, dataset.out, "--output", tmp_path / "a folder")
-    monkeypatch.setenv("DISPLAY", ":0")
-    opener, page = words(said(*typed))
-    assert opener in ("xdg-open", "open")
-    assert Path(page) == tmp_path / "a folder" / f"{command}.html"
-    assert Path(page).is_file()
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    if opener == "xdg-open":
-        assert words(said(*typed))[-2:] == ["--directory", str(tmp_path / "a folder")]
+def test_a_page_is_said_where_it_was_written(command, dataset, tmp_path):
+    lines = said(command, dataset.out, "--output", tmp_path / "a folder")
+    assert words(lines) == ["open", str(tmp_path / "a folder" / f"{command}.html"), "in", "a", "browser"]
 
 
 def test_a_tree_of_labels_has_no_report(tmp_path):

@@ -83,6 +83,8 @@ def test_bash_completes(scripts, typed, offered):
     found = completions(scripts, typed)
     assert set(offered) <= set(found)
     assert len(found) < 12
+
+
 def test_bash_lists_the_classes_of_a_name_and_keeps_the_word(scripts):
     first, *classes = completions(scripts, "in21k-prep classes fall11-p --subtree crane")
     assert first == "crane…"
