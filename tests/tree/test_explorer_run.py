@@ -21,7 +21,7 @@ TABLES = (
     "each.querySelector('h3').textContent, [...each.querySelectorAll('tbody tr')].map("
     "row => [...row.cells].map(cell => cell.textContent).join(' | '))]))"
 )
-FACTS = "[...document.querySelectorAll('#view dl div')].map(each => each.innerText.replace('\\n', ' '))"
+FACTS = "[...document.querySelectorAll('#view .facts div')].map(each => each.innerText.replace('\\n', ' '))"
 LINKS = "[...document.querySelectorAll('#view a.bar')]"
 STRIPS = (
     "[...document.querySelectorAll('.judged')].map(each => [each.querySelector('h4').textContent,"
@@ -98,6 +98,9 @@ def test_the_page_opens_with_the_classes_that_fail_and_the_wrong_images_sorted_a
 def test_the_view_says_how_good_the_model_is_and_what_it_confuses(opened):
     page = opened("#/model")
     assert page.evaluate(FACTS)[:3] == ["network resnet", "val images 11", "top-1 accuracy 45.5 %"]
+    page.evaluate("document.querySelector('#view summary').click()")
+    said = "document.querySelector('#view .meanings').innerText"
+    assert "accuracy of answers\nimages whose answer is the class or one above it" in page.evaluate(said)
     tables = page.evaluate(TABLES)
     assert tables["Worst classes"][:2] == [f"{HOSTILE} | 2 | 0.0 % | cat 2 of 2", f"car | 1 | 0.0 % | {HOSTILE} 1 of 1"]
     assert tables["Most confused pairs below one root"] == [

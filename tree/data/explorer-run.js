@@ -21,18 +21,29 @@ extend(({ model, measures, samples, hrefOf, classLink, openPicture }) => {
   const isAcross = ([truth, guess]) => rootOf(truth) !== rootOf(guess);
 
   const overview = () => {
-    const said = [...facts];
-    for (const { better, name, text, whole } of data.overlay.measures.map(named)) {
-      if (better !== "low" && !Number.isNaN(whole)) said.push([name, text(whole)]);
-    }
+    const shown = data.overlay.measures
+      .map(named)
+      .filter(({ better, whole }) => better !== "low" && !Number.isNaN(whole));
+    const said = [...facts, ...shown.map(({ name, text, whole }) => [name, text(whole)])];
+    const list = (kind, rows) =>
+      element(
+        "dl",
+        { class: kind },
+        ...rows.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, `${value}`))),
+      );
     return element(
       "figure",
       { class: "wide" },
       element("figcaption", {}, element("h3", {}, title)),
+      list("facts", said),
       element(
-        "dl",
-        { class: "facts" },
-        ...said.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, `${value}`))),
+        "details",
+        {},
+        element("summary", {}, "What these say"),
+        list(
+          "meanings",
+          shown.map(({ name, help }) => [name, help]),
+        ),
       ),
     );
   };

@@ -72,7 +72,9 @@ def test_a_resumed_run_counts_what_is_done(capsys, dataset_folder, tmp_path):
     with pytest.raises(SystemExit):
         main([*map(str, run), "--resume"])
     lines = spoken(capsys.readouterr().err.splitlines())
-    assert any(re.fullmatch(r"weights +resumed after step 21, 3 of 4 epochs, from .*step-00000021", line) for line in lines)
+    assert any(
+        re.fullmatch(r"weights +resumed after step 21, 3 of 4 epochs, from .*step-00000021", line) for line in lines
+    )
     epochs = [line.partition(",")[0] for line in lines if line.startswith("epoch ")]
     assert epochs == ["epoch 3/4", "epoch 4/4"]
 
