@@ -29,6 +29,9 @@ class Timing:
 
 TIMING = Timing()
 
+_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
+"""tqdm's own, but always in units per second, never `s/ steps`."""
+
 _COLUMNS = 80
 """Of a terminal that does not say how many it has."""
 
@@ -158,6 +161,12 @@ class Progress:
         if self._speaks:
             self._tell(self.line())
 
+    def say_above(self) -> None:
+        """Print a line now, above the bar where that is shown."""
+        self.say()
+        if self._bar is not None:
+            self._bar.write(self.line(), file=sys.stderr)
+
     def line(self) -> str:
         """Return the line that says how far the work has come."""
         facts = [f"{self._amount(self.done)} of {self._amount(self.total)}{self._units(self.total)}"]
@@ -195,6 +204,7 @@ class Progress:
 
         is_bytes = self.unit == BYTES
         return tqdm(
+            bar_format=_BAR,
             desc=self.what,
             unit=BYTES if is_bytes else self._units(),
             total=self.total,

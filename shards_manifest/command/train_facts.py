@@ -67,6 +67,7 @@ FACTS: Mapping[str, Fact] = {
             "val_map_micro": "mean average precision, micro",
             "val_semantic_top1": "semantic top-1",
             "majority_semantic_top1": "semantic top-1 of the majority",
+            "majority_top1": "top-1 of the majority",
             "val_hierarchical_precision": "hierarchical precision",
             "val_hierarchical_recall": "hierarchical recall",
             "val_hierarchical_f1": "hierarchical F1",
@@ -214,10 +215,11 @@ FACTS: Mapping[str, Fact] = {
 }
 
 _VAL = """
-val_semantic_top1 majority_semantic_top1 val_top1 val_top5 val_map val_map_micro val_map50 val_map75 val_map_small
-val_map_medium val_map_large val_mar_1 val_mar_10 val_mar_100 val_mar_small val_mar_medium val_mar_large val_loss
-val_mistake_distance val_top1_distance val_top5_distance val_top20_distance val_hierarchical_precision
-val_hierarchical_recall val_hierarchical_f1 val_consistent_paths val_note val_images val_skipped
+val_semantic_top1 majority_semantic_top1 val_top1 majority_top1 val_top5 val_map val_map_micro val_map50 val_map75
+val_map_small val_map_medium val_map_large val_mar_1 val_mar_10 val_mar_100 val_mar_small val_mar_medium
+val_mar_large val_loss val_mistake_distance val_top1_distance val_top5_distance val_top20_distance
+val_hierarchical_precision val_hierarchical_recall val_hierarchical_f1 val_consistent_paths val_note val_images
+val_skipped
 """
 _LEVELS = "classes_by_level val_semantic_top1_by_level majority_semantic_top1_by_level"
 _RUN = f"""

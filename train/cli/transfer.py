@@ -137,11 +137,17 @@ def transfer(
     request = TransferRequest(asked, checkpoint, chosen, values, probe=probe, keep_features=keep_features)
     core = _for_detectors(voting) if task == "detection" else core
     run = partial(vote, request, output, voting) if voting else partial(core, request, output, resume=resume)
-    show_run(run, as_json, [] if voting else _next(output, asked, task), resumes=not (voting or probe))
+    show_run(run, as_json, _next(output, asked, task, checkpoint if voting else ""), resumes=not (voting or probe))
 
 
-def _next(output: Path, asked: "DataRequest", task: str) -> list[tuple[object, ...]]:
-    """Return what to type after a transfer: how the model is used, and which classes it fails at."""
+def _next(output: Path, asked: "DataRequest", task: str, voted_for: str) -> list[tuple[object, ...]]:
+    """Return what to type after a transfer: how the model is used, and which classes it fails at.
+
+    After k-NN, which keeps no model, it is the probe of the same data and checkpoint, which does.
+    """
+    if voted_for:
+        probe = ("--checkpoint", voted_for, "--output", output.with_name(f"{output.name}-probe"), "--probe")
+        return [("in21k-train", "transfer", *typed_data(), *probe)]
     with quick_imports():
         from in21k.train.data.open_data import AUTO, SHARDS, recognized
 

@@ -21,6 +21,7 @@ from in21k.train.model.on_device import evaluating
 from in21k.train.stream.decoder import check_skipped
 from in21k.train.stream.device_stream import device_stream
 from in21k.train.stream.source import val_source
+from in21k.tree.majority import majority_shares
 
 NO_VAL: dict[str, Any] = {"val_images": 0, "val_loss": None, "val_note": "there are no val images to evaluate on"}
 """What a summary says of data without a val split."""
@@ -56,6 +57,8 @@ class Evaluation:
         """Return plain values, and those of the majority guess: each level's most frequent class of the train split."""
         values: dict[str, Any] = {"val_images": self.images, "val_skipped": self.skipped, "val_loss": self.loss}
         values.update({f"val_{name}": value for name, value in self.metrics.items()})
+        if self.metrics.get("top1") is not None:
+            values.update(majority_top1(dataset))
         if self.top1 is None:
             return values
         sizes = dataset.hierarchy.level_sizes
@@ -68,6 +71,20 @@ class Evaluation:
             "val_semantic_top1_by_level": {str(level): self.top1.level(level) for level in self.top1.levels},
             "majority_semantic_top1_by_level": {str(level): guess.level(level) for level in guess.levels},
         }
+
+
+def val_metrics(metrics: Mapping[str, float | None], dataset: TrainingData) -> dict[str, float]:
+    """Return known metrics as a summary names them, and beside top-1 that of always guessing the largest class."""
+    values = {f"val_{name}": value for name, value in metrics.items() if value is not None}
+    return values | (majority_top1(dataset) if metrics.get("top1") is not None else {})
+
+
+def majority_top1(dataset: TrainingData) -> dict[str, float]:
+    """Return top-1 of always guessing the largest training class; nothing where images have several classes."""
+    if not dataset.is_single_label:
+        return {}
+    shares = majority_shares(dataset.hierarchy, dataset.images_train, dataset.images_val)
+    return {"majority_top1": shares["top1"]} if shares else {}
 
 
 Watcher = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]

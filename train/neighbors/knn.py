@@ -13,7 +13,7 @@ from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.evaluation.class_scores import write_class_scores
 from in21k.train.evaluation.scheme_metrics import Scores
-from in21k.train.evaluation.val_pass import NO_VAL
+from in21k.train.evaluation.val_pass import NO_VAL, val_metrics
 from in21k.train.neighbors.nearest import nearest
 from in21k.train.neighbors.vectors import vectors
 from in21k.train.neighbors.vote import TEMPERATURE, Votes
@@ -70,7 +70,7 @@ def knn(request: TransferRequest, run: Path, voting: Voting) -> dict[str, Any]:
             **_summary(run, frozen.config, data, train, val),
             "temperature": voting.temperature,
             "k": voting.ks[0],
-            **(_named(scores[0]) if scores else NO_VAL),
+            **(val_metrics(scores[0].metrics, data) if scores else NO_VAL),
             "knn": by_k,
             "seconds": round(time.perf_counter() - began, 2),
         }

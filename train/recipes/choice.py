@@ -27,13 +27,15 @@ class Choice:
     """Given on the command line, by dotted key."""
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
     """What follows from the checkpoint that a transfer starts with, by dotted key."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What follows from the data that a transfer is trained on, by dotted key."""
     is_named: bool = True
     """Whether the command names the recipe; it is the command's default otherwise."""
 
     @property
     def config(self) -> Config:
         """The configuration before its names and defaults are resolved."""
-        return with_values(self.recipe.config, {**self.checkpoint, **self.values})
+        return with_values(self.recipe.config, {**self.checkpoint, **self.data, **self.values})
 
     def record(self, resolved: Config) -> dict[str, Any]:
         """Return what config.json says besides the resolved values: the recipe, and where each value is from.
@@ -45,7 +47,8 @@ class Choice:
 
     def _sources(self, resolved: Config) -> dict[str, str]:
         asked, found = flatten(self.config.to_dict()), dict(self.recipe.sources)
-        found |= dict.fromkeys(self.checkpoint, "checkpoint") | dict.fromkeys(self.values, "command line")
+        found |= dict.fromkeys(self.checkpoint, "checkpoint") | dict.fromkeys(self.data, "data")
+        found |= dict.fromkeys(self.values, "command line")
         found |= {key: "resolved" for key, value in flatten(resolved.to_dict()).items() if value != asked[key]}
         return {key: found[key] for key in SETTINGS if key in found}
 
@@ -92,11 +95,11 @@ def resumed(choice: Choice, run: Path) -> tuple[Choice, list[str]]:
     if choice.is_named and is_another:
         return choice, []
     then = flatten(kept.config.to_dict())
-    told = () if is_another else choice.recipe.sources.keys() - RESUMABLE - choice.values.keys() - _RESOLVED
+    told = () if is_another else choice.recipe.sources.keys() - RESUMABLE - {*choice.values, *choice.data} - _RESOLVED
     changed = [f"{key}: {then[key]!r} → {now[key]!r}" for key in sorted(told) if then[key] != now[key]]
     config = with_values(kept.config, {key: now[key] for key in RESUMABLE - {KEY}})
     recipe = replace(kept, name=kept.name or choice.recipe.name, config=config)
-    return replace(choice, recipe=recipe), changed
+    return replace(choice, recipe=recipe, data={}), changed
 
 
 _RESOLVED = frozenset({"model.name", "model.inputs", "data.image_size"})

@@ -34,7 +34,7 @@ from in21k.train.trainer.build import open_session
 from in21k.train.trainer.finite import check_finite
 from in21k.train.trainer.header import run_facts
 from in21k.train.trainer.log import RunLog, run_summary
-from in21k.train.trainer.notes import tell_missing
+from in21k.train.trainer.notes import tell_begun
 from in21k.train.trainer.peers import peers_watched
 from in21k.train.trainer.preemption import Preempted, SaveClock, StopRequest, stop_request
 from in21k.train.trainer.session import Session
@@ -91,7 +91,7 @@ def train_on(
         with dataset.cached(read_options(config.data)):
             if ranks.is_first:
                 begin_run(run, start, config, dataset, lock, resume=resume, asked=asked)
-                tell_missing(run, start, dataset)
+                tell_begun(run, start, dataset, asked, resume=resume)
             print_header(ranks, config.run, run_facts(session, start, recipe_of(asked)))
             trainer = _train(task.trainer, session, run, start, bar=progress)
         if not trainer.stopped_by:

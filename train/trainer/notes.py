@@ -7,6 +7,7 @@ from in21k.shards_manifest.errors import one_line
 from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.ranks import Ranks
+from in21k.train.recipes.choice import Choice
 from in21k.train.run.folder import Start, log_skipped
 
 
@@ -22,10 +23,14 @@ def tell_unusable(start: Start, ranks: Ranks) -> None:
         print(f"note: {reason}; resuming from {start.checkpoint} instead", file=sys.stderr, flush=True)
 
 
-def tell_no_checkpoint(run: Path, start: Start, ranks: Ranks) -> None:
-    """Say that a run that was to go on starts anew, because its folder has no checkpoint."""
-    if start.checkpoint is None and ranks.is_first:
+def tell_begun(run: Path, start: Start, dataset: TrainingData, asked: Config | Choice, *, resume: bool) -> None:
+    """Say what to know of a run whose folder has been begun."""
+    if resume and start.checkpoint is None:
         _tell(f"no checkpoint in {run} yet: starting at step 0")
+    if isinstance(asked, Choice) and asked.data:
+        batch, recipe = asked.config.data.batch_size, asked.recipe.config.data.batch_size
+        _tell(f"there are few training images: a batch is of {batch}, not of the recipe's {recipe} (--batch-size)")
+    tell_missing(run, start, dataset)
 
 
 def tell_one_level(config: Config, dataset: TrainingData, ranks: Ranks) -> None:

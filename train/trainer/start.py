@@ -18,7 +18,7 @@ from in21k.train.recipes.choice import Choice, resumed
 from in21k.train.run.folder import Start, find_start, is_begun
 from in21k.train.run.lock import RunLock
 from in21k.train.run.resolve import require_model, resolved_name
-from in21k.train.trainer.notes import tell_changed, tell_no_checkpoint, tell_one_level, tell_unusable
+from in21k.train.trainer.notes import tell_changed, tell_one_level, tell_unusable
 
 _INSTEAD = "give a file of weights with --init FILE, start from random ones with --scratch"
 
@@ -90,8 +90,6 @@ def agreed_start(
     start = find_start(run, config, dataset, resume=resume)
     _check_same(start, ranks)
     tell_unusable(start, ranks)
-    if resume:
-        tell_no_checkpoint(run, start, ranks)
     tell_one_level(config, dataset, ranks)
     return start
 

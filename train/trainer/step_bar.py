@@ -1,4 +1,4 @@
-"""How far a run has come, for whoever watches it: a bar of its steps, or a line per interval and epoch."""
+"""How far a run has come, for whoever watches it: a bar of its steps and a line per epoch, or lines alone."""
 
 import math
 import resource
@@ -80,12 +80,13 @@ class StepBar(Progress):
         self._metric = ", ".join(loss + [f"val {each}" for each in found])
 
     def after_step(self, meter: Meter) -> None:
-        """Print a line at an epoch's end, or if one is due."""
-        if not self._speaks:
+        """Print a line at an epoch's end, also above a bar; and if one is due, where there is no bar."""
+        if not (self._speaks or self.is_bar):
             return
-        if self.done % self._plan.steps_per_epoch == 0 or self.done == self.total or self.is_due():
+        ends = self.done % self._plan.steps_per_epoch == 0 or self.done == self.total
+        if ends or (self._speaks and self.is_due()):
             self._open = meter.peek()
-            self.say()
+            self.say_above()
             self._at_last_line, self._metric = self._past + self._open, ""
 
     def line(self) -> str:

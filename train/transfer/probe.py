@@ -13,7 +13,7 @@ from in21k.train.config.settings import Config
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.precision import full_precision
 from in21k.train.evaluation.class_scores import ClassScores, write_class_scores
-from in21k.train.evaluation.val_pass import NO_VAL
+from in21k.train.evaluation.val_pass import NO_VAL, val_metrics
 from in21k.train.model.model_file import MODEL, metadata_of, save_model
 from in21k.train.model.network import Network
 from in21k.train.run.folder import SUMMARY
@@ -80,7 +80,7 @@ def _val_scores(chosen: Chosen, val: Features, frozen: FrozenRun) -> tuple[dict[
     logits = BlockLogits(chosen.linear, row_blocks(val.values, len(frozen.data.hierarchy), frozen.ranks.device))
     scores = frozen.scores(logits, val.label_ids)
     frozen.save_predictions(logits, val, scores.by_class.values)
-    return {f"val_{name}": value for name, value in scores.metrics.items() if value is not None}, scores.by_class
+    return val_metrics(scores.metrics, frozen.data), scores.by_class
 
 
 def _metric(data: TrainingData) -> str:

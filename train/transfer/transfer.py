@@ -1,7 +1,7 @@
 """Transfer: a pretrained network on new classes, by fine-tuning or by a linear probe (paper, section 5)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from in21k.train.run.checkpoint import find_model
 from in21k.train.trainer.loop import train_on
 from in21k.train.transfer.probe import probe
 
-IMAGE_SIZE = "data.image_size"
+IMAGE_SIZE, BATCH_SIZE = "data.image_size", "data.batch_size"
+STEPS = 4
+"""Steps that an epoch of few images has at least, unless the command or its recipe says their batch."""
 FOR_ONE_LABEL = {False: "transfer-single-label", True: "transfer-distillation"}
 """The recipes for one class per image, without and with a teacher."""
 FOR_VIDEOS = "transfer-video"
@@ -85,7 +87,25 @@ def _choice(request: TransferRequest, data: TrainingData) -> Choice:
     start = start_values(request, is_video=is_video)
     if recipe.config.data.image_size:  # the recipe's size counts, not the checkpoint's
         start.pop(IMAGE_SIZE, None)
-    return Choice(recipe, request.values, start, is_named=request.recipe is not None)
+    choice = Choice(recipe, request.values, start, is_named=request.recipe is not None)
+    if choice.is_named or BATCH_SIZE in request.values:
+        return choice
+    images = _train_images(data, choice.config.data.fraction)
+    return replace(choice, data=batch_for(images, choice.config.data.batch_size))
+
+
+def batch_for(images: int, batch_size: int) -> dict[str, int]:
+    """Return the batch of few training images by its dotted key: a power of two that makes `STEPS` steps an epoch.
+
+    Where the recipe's own batch makes as many, it stays, and nothing is returned.
+    """
+    if images >= STEPS * batch_size:
+        return {}
+    return {BATCH_SIZE: 1 << max((images // STEPS).bit_length() - 1, 0)}
+
+
+def _train_images(data: TrainingData, fraction: float) -> int:
+    return sum(with_fraction(data, fraction).shard_lengths("train"))
 
 
 def _recipe_for(data: TrainingData, *, is_taught: bool) -> str:

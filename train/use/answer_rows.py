@@ -39,8 +39,8 @@ def prediction_rows(prediction: "Prediction") -> Iterator[Mapping[str, Any]]:
         yield _row(image, ANSWER, 1, at, found.answer)
         yield from (_row(image, PATH, level + 1, level, guess) for level, guess in enumerate(found.path))
     else:
-        best = prediction.levels[0].guesses[0]
-        yield _row(image, ANSWER, 1, prediction.levels[0].level, best if prediction.labels else None)
+        best = prediction.levels[0].guesses[0] if prediction.labels else None
+        yield _row(image, ANSWER, 1, prediction.levels[0].level, found.answer or best)
     for each in prediction.beside:
         yield from (_row(image, LEVEL, rank, each.level, guess) for rank, guess in enumerate(each.guesses, 1))
 

@@ -57,7 +57,8 @@ class PathGuess:
     path: tuple[Guess, ...] = ()
     """From a root down, each class below the one before it; empty where the classes have no hierarchy."""
     answer: Guess | None = None
-    """The last class on the path that is as probable as the confidence asks; None if not even the root is."""
+    """The last class on the path that is as probable as the confidence asks; None if not even the root is. Where the
+    classes have no hierarchy, the most probable of all, however probable; None if each has a probability of its own."""
     stopped: bool = False
     """Whether the path goes on below the answer."""
 
@@ -68,7 +69,7 @@ class PathGuess:
     @property
     def answered(self) -> tuple[Guess, ...]:
         """The part of the path down to the answer."""
-        return self.path[: self.path.index(self.answer) + 1] if self.answer else ()
+        return self.path[: self.path.index(self.answer) + 1] if self.answer and self.path else ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +97,8 @@ class Prediction:
     def headline(self) -> str:
         """The answer with all above it, or the labels where there is no path; empty if nothing is probable enough."""
         if not self.path.path:
-            return ", ".join(self.labels)
+            unsure = f"{self.path.answer.name}, not sure" if self.path.answer else ""
+            return ", ".join(self.labels) or unsure
         names = SEPARATOR.join(guess.name for guess in self.path.answered)
         return f"{names}, not sure which" if names and self.path.stopped else names
 
@@ -138,7 +140,7 @@ class Guesser:
     def paths(self, logits: Tensor) -> Iterator[PathGuess]:
         """Yield the path for each image of a batch, given its logits, float32 [B, C] in class order."""
         if self._finder is None:
-            yield from (PathGuess() for _ in range(len(logits)))
+            yield from self._without_path(logits)
             return
         found = self._finder(self._order.to_rows(logits, dim=1))
         depths = found.answered(self._confidence).tolist()
@@ -146,6 +148,14 @@ class Guesser:
             inside = zip(rows, shares, strict=True)
             path = tuple(self._guess(int(self._order.class_of_row[row]), share) for row, share in inside if row >= 0)
             yield PathGuess(path, path[depth - 1] if depth else None, stopped=depth < len(path))
+
+    def _without_path(self, logits: Tensor) -> Iterator[PathGuess]:
+        if self._is_independent:
+            yield from (PathGuess() for _ in range(len(logits)))
+            return
+        best = logits.softmax(1).max(1)
+        for index, share in zip(best.indices.tolist(), best.values.tolist(), strict=True):
+            yield PathGuess(answer=self._guess(index, share))
 
     def _of_level(self, logits: Tensor, level: int | None, members: Tensor) -> list[LevelGuesses]:
         scores = logits[:, members]

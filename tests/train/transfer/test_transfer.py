@@ -140,6 +140,7 @@ def test_fine_tuning_learns_and_its_run_can_be_evaluated(capsys, folder, checkpo
     assert summary == {"command": "transfer"} | summary_of(run)
     assert summary["classes"] == 3
     assert summary["val_top1"] > 0.8
+    assert summary["majority_top1"] == pytest.approx(1 / 3)
 
 
 def test_the_head_is_new_even_if_the_old_one_fits(dataset_folder, checkpoint, tmp_path):
@@ -236,10 +237,13 @@ def test_the_semantic_recipe_scores_a_plain_list_by_the_top1_of_its_one_level(ca
 def test_an_empty_val_folder_trains_without_validation(capsys, checkpoint, tmp_path):
     root = write_folder(tmp_path / "data", splits=["train"])
     (root / "val").mkdir()
-    for number, how in enumerate((["--epochs", 1, "--batch-size", 24], ["--probe"])):
+    for number, how in enumerate((["--epochs", 1], ["--probe"])):
         status, out, err = transfer(capsys, root, checkpoint, tmp_path / f"{number}", *how)
-        assert (status, err) == (0, "")
+        assert status == 0
+        assert ("note: there are few training images: a batch is of 16, not of the recipe's 128" in err) == (not number)
         assert "there are no val images to evaluate on" in out
+    config = json.loads((tmp_path / "0" / "config.json").read_text())
+    assert (config["config"]["data"]["batch_size"], config["sources"]["data.batch_size"]) == (16, "data")
     assert transfer(capsys, root, checkpoint, tmp_path / "held", "--probe", "--val-share", 0.25)[0] == 0
     assert summary_of(tmp_path / "held")["val_images"] == 18
 

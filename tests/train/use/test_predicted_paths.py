@@ -1,12 +1,14 @@
 """The path that predict answers with: as text, as JSON and in a picture, and where it stops."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from commands import error_lines
 from small_dataset import picture
 from train_runs import answer
 
+from in21k.train.use.answer_rows import prediction_rows
 from in21k.train.use.guesses import Guess, LevelGuesses, PathGuess, Prediction
 from in21k.train.use.trained_model import open_trained
 from in21k.tree.glosses import definition
@@ -90,4 +92,9 @@ def test_classes_without_a_hierarchy_have_labels_and_no_path():
     assert (flat.headline, flat.beside) == ("cat", flat.levels)
     assert flat.to_dict()["path"] == ()
     assert flat.to_dict()["answer"] is None
+    unsure = replace(flat, labels=(), path=PathGuess(answer=replace(guess, probability=0.4)))
+    assert (unsure.headline, unsure.path.answered) == ("cat, not sure", ())
+    assert [(row["kind"], row["name"], row["probability"]) for row in prediction_rows(unsure)][:1] == [
+        ("answer", "cat", 0.4)
+    ]
     assert Prediction("a.jpg", path=PathGuess((guess,), None, stopped=True)).headline == ""
