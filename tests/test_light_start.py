@@ -1,11 +1,16 @@
 """What help and completion import: nothing of what a command needs to do its work."""
 
+import importlib
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+from click.testing import CliRunner
 
 HEAVY = {
     *("torch", "timm", "torchvision", "pandas", "cv2", "simplejpeg", "PIL.Image", "tqdm", "dask", "matplotlib", "nltk"),
@@ -66,3 +71,14 @@ def test_help_and_completion_import_nothing_of_the_work(program, tmp_path):
         assert found & HEAVY == set()
         work = [f"in21k.{program}.{room}" for room in WORK[program]]
         assert [name for name in found if name in work or name.startswith(tuple(f"{room}." for room in work))] == []
+
+
+@pytest.mark.parametrize("program", ["prep", "train"])
+def test_the_version_names_what_a_report_of_a_bug_needs(program):
+    main = importlib.import_module(f"in21k.{program}.cli.main").main
+    first, python, imaging, tables, training = CliRunner().invoke(main, ["--version"]).stdout.splitlines()
+    assert first == f"in21k-{program}, version {version('in21k')}"
+    assert python.startswith(f"Python {platform.python_version()}, {platform.system()} ")
+    assert re.fullmatch(r"pillow(-simd)? \S+, simplejpeg \S+(, opencv-\S+ \S+)?", imaging)
+    assert tables == f"numpy {version('numpy')}, pyarrow {version('pyarrow')}"
+    assert training.startswith(f"torch {version('torch')}")

@@ -11,6 +11,7 @@ from in21k.prep.cli import pipeline as cli_pipeline
 from in21k.prep.cli.shared import PROGRAM
 from in21k.prep.without_pandas import leave_pandas_out
 from in21k.shards_manifest.command.group import ProgramGroup
+from in21k.shards_manifest.command.version import version_option
 
 OPTION_CAPTIONS = {
     "Classes and images": (
@@ -35,7 +36,7 @@ OPTION_CAPTIONS = {
     option_captions=OPTION_CAPTIONS,
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="in21k", prog_name=PROGRAM.name)
+@version_option(PROGRAM.name)
 def main(debug: bool) -> None:
     """Turn the raw ImageNet-21K dump into shuffled WebDataset shards, without unpacking it.
 

@@ -3,6 +3,7 @@
 import click
 
 from in21k.shards_manifest.command.group import ProgramGroup
+from in21k.shards_manifest.command.version import version_option
 from in21k.train.cli import benchmark as cli_benchmark
 from in21k.train.cli import embed as cli_embed
 from in21k.train.cli import lists as cli_lists
@@ -55,7 +56,7 @@ OPTION_CAPTIONS = {
     option_captions=OPTION_CAPTIONS,
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="in21k", prog_name=PROGRAM.name)
+@version_option(PROGRAM.name)
 def main(debug: bool) -> None:
     """Pretrain vision backbones on a dataset that in21k-prep wrote, and use them.
 
