@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm
 from gpu import check as checking
 from gpu import copies
 from gpu.all_checks import CHECKS, MACHINE
@@ -35,7 +36,7 @@ time.sleep(3600)
 
 
 def gpu_check(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(BENCH / "gpu_check.py"), *map(str, arguments)]
+    command = warm.python(BENCH / "gpu_check.py", *arguments)
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
 
 

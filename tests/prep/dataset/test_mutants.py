@@ -20,7 +20,7 @@ def pristine(dataset, tmp_path_factory):
 
 
 def test_some_mutants_of_each_kind(pristine, tmp_path):
-    try_mutants(pristine, tmp_path, 0, dict.fromkeys(KINDS, 15))
+    try_mutants(pristine, tmp_path, 0, dict.fromkeys(KINDS, 5))
 
 
 @pytest.mark.slow

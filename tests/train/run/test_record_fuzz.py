@@ -11,13 +11,13 @@ from in21k.train.run.checkpoint import STATE
 
 @pytest.mark.parametrize("kind", READERS)
 def test_a_mutant_of_a_record_is_read_or_refused_in_a_line(tmp_path, kind):
-    try_records(tmp_path, kind, range(100))
+    try_records(tmp_path, kind, range(30))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
 def test_each_of_a_thousand_mutants_is_read_or_refused_in_a_line(tmp_path, kind):
-    try_records(tmp_path, kind, range(100, 1100))
+    try_records(tmp_path, kind, range(30, 1100))
 
 
 @pytest.mark.parametrize("nasty", NASTY[:14])
