@@ -17,7 +17,7 @@ from in21k.shards_manifest.command.options import PLACE, LocalPath, json_option
 from in21k.shards_manifest.command.summary import SHOWN, print_next, print_summary
 from in21k.shards_manifest.errors import escaped
 from in21k.shards_manifest.storage.location import locate
-from in21k.shards_manifest.verify.findings import CODES, Depth, Finding
+from in21k.shards_manifest.verify.findings import CODES, SIDECAR_CODES, Depth, Finding
 
 if TYPE_CHECKING:
     from in21k.prep.dataset.compare import Comparison
@@ -67,7 +67,8 @@ def verify_command(context: click.Context, out: str, depth: str | None, workers:
     else:
         _print_findings(verdict.findings)
         click.echo(f"verify: {counted(len(verdict.findings), 'finding')} in {escaped(locate(out).text)}")
-        print_next([("in21k-prep", "repair", "work/", out)])
+        are_sidecars = all(finding.code.startswith(SIDECAR_CODES) for finding in verdict.findings)
+        print_next([("in21k-prep", "sidecars", out) if are_sidecars else ("in21k-prep", "repair", "work/", out)])
     context.exit(0 if verdict.is_sound else 1)
 
 

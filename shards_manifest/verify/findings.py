@@ -37,6 +37,9 @@ CODES = {
 }
 """What each code means: E1 files, E2 tars, E3 labels and splits, E4 images, E5 hierarchy, E6 sidecars."""
 
+SIDECAR_CODES = "E6"
+"""How the codes of what `sidecars` rewrites begin."""
+
 
 class Depth(IntEnum):
     """How deep `verify` looks."""

@@ -72,9 +72,11 @@ def plot_curves(runs: Sequence[Path], output: Path) -> None:
         output: the picture's file.
 
     Raises:
-        TrainError: a run has no curves, or the picture cannot be written.
+        TrainError: a run has no curves, the name is not that of a PNG, or the picture cannot be written.
     """
     require_file_place(output, PNG_START, "a PNG", option="--output")
+    if output.suffix.lower() != ".png":
+        raise TrainError(f"--output {output}: pictures are PNGs; give a name that ends in .png")
     import matplotlib as mpl  # only the first rank draws, at the end of a run
     from matplotlib.figure import Figure
 

@@ -34,6 +34,12 @@ def test_findings_are_a_table_and_exit_1(copy):
     assert after == f"next: in21k-prep repair work/ {copy}"
 
 
+def test_sidecars_are_rewritten_without_the_work_folder(copy):
+    (copy / "_info.json").unlink()
+    result = CliRunner().invoke(main, ["verify", str(copy), "--quick"])
+    assert result.stdout.splitlines()[-1] == f"next: in21k-prep sidecars {copy}"
+
+
 def test_findings_as_json(copy):
     (copy / TRAIN).unlink()
     result = CliRunner().invoke(main, ["verify", str(copy), "--json"])

@@ -113,6 +113,11 @@ def test_a_folder_without_curves_is_one_line(tmp_path, text):
     assert not (tmp_path / "x.png").exists()
 
 
+def test_a_picture_has_the_name_of_one(tmp_path):
+    with pytest.raises(TrainError, match=r"curves.txt: pictures are PNGs; give a name that ends in .png"):
+        plot_curves([tmp_path], tmp_path / "curves.txt")
+
+
 def test_a_file_that_is_no_png_is_not_replaced(tmp_path):
     (tmp_path / "curves.csv").write_text("mine")
     with pytest.raises(DatasetError, match=r"curves.csv exists and is not a PNG; give another --output"):
