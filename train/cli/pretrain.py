@@ -1,5 +1,6 @@
 """The commands of pretraining: pretrain, evaluate, curves."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,6 +185,7 @@ def evaluate(
     if checkpoint is not None and evaluated_as_detector(asked, checkpoint, values, unfit, raw=raw, as_json=as_json):
         return
     files = output, predictions, (10 if output or predictions else 0) if worst is None else worst
+    asked = replace(asked, checkpoint=checkpoint)
     found = _evaluated(asked, (checkpoint, raw), (model, weights, inputs), config, files, clips)
     print_result(found, as_json, _next(data, asked.layout, output or predictions))
 

@@ -1,10 +1,8 @@
 """The data that a user names: prepared, or in one of the layouts in which others publish theirs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import pyarrow as pa
 
 from in21k.shards_manifest.manifest import HIERARCHY, MANIFEST
 from in21k.shards_manifest.markers import UNFINISHED
@@ -18,16 +16,15 @@ from in21k.train.data.open_datasets.image_folder import is_image_folder, open_im
 from in21k.train.data.open_datasets.imagenet import is_imagenet, open_imagenet
 from in21k.train.data.open_datasets.inaturalist import is_inaturalist, open_inaturalist
 from in21k.train.data.open_datasets.kinetics import is_kinetics, open_kinetics
-from in21k.train.data.open_datasets.listed import flat_hierarchy
+from in21k.train.data.open_datasets.listed import ListedDataset
 from in21k.train.data.open_datasets.open_images import is_open_images, open_open_images
 from in21k.train.data.open_datasets.stanford_cars import is_stanford_cars, open_stanford_cars
 from in21k.train.data.open_datasets.videos import is_video_folder, open_video_folder
 from in21k.train.data.open_datasets.voc import open_voc, voc_folder
 from in21k.train.data.open_datasets.webdataset import is_webdataset, open_webdataset
-from in21k.train.data.prepared.dataset import Dataset, open_dataset
+from in21k.train.data.prepared.dataset import open_dataset
+from in21k.train.data.prepared.plain import open_plain_dataset
 from in21k.train.errors import TrainError
-from in21k.tree.class_names import ClassNames
-from in21k.tree.table import named_table
 
 AUTO, SHARDS = "auto", "shards"
 
@@ -48,6 +45,8 @@ class DataRequest:
     """Likewise of the validation images. CSV, Kinetics: list of them. WebDataset: pattern of their tars."""
     images: str = ""
     """CSV, iNaturalist, Open Images, Kinetics: the folder in which the files are, by default that of the list."""
+    checkpoint: Path | None = None
+    """Evaluation: the model's, whose run says which share of the data it held out; None where it is nobody's."""
 
     def __post_init__(self) -> None:
         """Refuse a share that is none.
@@ -70,45 +69,6 @@ class Layout:
     """Whether a share of the training images can be held out for validation."""
     options: frozenset[str] = frozenset()
     """Which of `annotations`, `val` and `images` it has a use for."""
-
-
-class PlainDataset(Dataset):
-    """A prepared dataset whose classes are a plain list: an image is labeled with its own class alone."""
-
-    def hierarchy_table(self) -> pa.Table:
-        """Return the classes as a hierarchy table of one level, with the names in the dataset's own table.
-
-        Raises:
-            DatasetError: the dataset's table cannot be read.
-        """
-        own = super().hierarchy_table()
-        names, lemmas = (own[column].to_pylist() for column in ("name", "lemmas"))
-        class_names = ClassNames(
-            source=f"classes of {self.location.name}",
-            rule="none",
-            names=names,
-            lemmas=lemmas,
-            all_parents=[()] * len(names),
-            glosses=own["gloss"].to_pylist(),
-        )
-        return named_table(self.hierarchy, class_names, self.images_train, self.images_val)
-
-
-def open_plain_dataset(path: str) -> PlainDataset:
-    """Return a prepared dataset with its classes as a plain list.
-
-    Raises:
-        DatasetError: there is no finished dataset, or its files contradict each other.
-    """
-    dataset = open_dataset(path)
-    hierarchy = flat_hierarchy(dataset.hierarchy.wnids)
-    return PlainDataset(
-        location=dataset.location,
-        manifest=dataset.manifest,
-        hierarchy=hierarchy,
-        images_train=dataset.images_train,
-        images_val=dataset.images_val,
-    )
 
 
 def _open_videos(request: DataRequest) -> TrainingData:
@@ -199,7 +159,7 @@ def open_data(request: DataRequest) -> TrainingData:
     """
     name = _layout(request)
     _require_useful(name, request)
-    return LAYOUTS[name].open(request)
+    return _opened(name, request)
 
 
 def open_to_pretrain(request: DataRequest, run: Path) -> TrainingData:
@@ -217,7 +177,7 @@ def open_to_pretrain(request: DataRequest, run: Path) -> TrainingData:
         return _open_shards(request, "train")
     _require_useful(name, request)
     require_apart(request.path, run)
-    return LAYOUTS[name].open(request)
+    return _opened(name, request)
 
 
 def open_to_evaluate(request: DataRequest) -> TrainingData:
@@ -230,7 +190,13 @@ def open_to_evaluate(request: DataRequest) -> TrainingData:
     if name == SHARDS:
         return _open_shards(request, "evaluate")
     _require_useful(name, request)
-    return LAYOUTS[name].open(request)
+    return _opened(name, request)
+
+
+def _opened(name: str, request: DataRequest) -> TrainingData:
+    """Return data of a layout, which remember the share that was held out."""
+    data = LAYOUTS[name].open(request)
+    return replace(data, val_share=request.val_share) if isinstance(data, ListedDataset) else data
 
 
 def _open_shards(request: DataRequest, wish: str) -> TrainingData:

@@ -9,6 +9,7 @@ from in21k.shards_manifest.errors import one_line
 from in21k.train.config.detection_settings import NO_HEAD
 from in21k.train.config.overrides import with_values
 from in21k.train.config.settings import RunConfig
+from in21k.train.data.held_out import held_out_text, open_held_out
 from in21k.train.data.open_data import DataRequest
 from in21k.train.detection.box_stream import sizes_of
 from in21k.train.detection.box_val import evaluate_boxes
@@ -23,6 +24,7 @@ from in21k.train.evaluation.val_bar import ValBar
 from in21k.train.model.model_file import ModelMetadata, check_classes, load_tensors, read_metadata
 from in21k.train.model.on_device import prepare_network
 from in21k.train.run.checkpoint import find_model
+from in21k.train.run.folder import trained_on
 from in21k.train.run.resolve import with_workers
 from in21k.train.use.class_table import ClassTable, find_class_table
 
@@ -91,7 +93,8 @@ def evaluate_detector(
     config = with_values(replace(model.metadata.config, run=RunConfig()), values)
     with join_ranks(config.run.device) as ranks:
         prepare_backend(config.run, ranks.device, few_shapes=False)
-        data = open_boxes(request)
+        trained = trained_on(checkpoint)
+        data = open_held_out(open_boxes, request, trained)
         if not data.samples("val"):
             raise TrainError(f"{data.name} has no val images to evaluate on")
         check_classes(model.path, model.metadata, len(data.classes), data.class_list_sha256)
@@ -101,7 +104,8 @@ def evaluate_detector(
         facts = {
             "model": model_text(config.model.name, detector.network.module),
             "weights": str(model.path),
-            "data": data_text(data.name, len(data.classes), {"val": data.samples("val")}),
+            "data": data_text(data.name, len(data.classes), {"val": data.samples("val")})
+            + held_out_text(data, request, trained),
             "step": step_text(images * ranks.world_size, ranks),
         }
         print_header(ranks, config.run, facts)

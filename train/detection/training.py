@@ -83,7 +83,8 @@ def open_boxes(request: DataRequest, *, keep_empty: bool = False) -> BoxData:
     root = Path(request.path)
     if not root.is_dir():
         raise TrainError(f"{root}: there is no such folder; detection takes one with COCO's annotations")
-    return open_coco_boxes(root, request.annotations, request.val, request.val_share, keep_empty=keep_empty)
+    found = open_coco_boxes(root, request.annotations, request.val, request.val_share, keep_empty=keep_empty)
+    return replace(found, val_share=request.val_share)
 
 
 def check_request(request: DataRequest) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from in21k.shards_manifest.command.progress import tell
 from in21k.shards_manifest.prediction_tables import PREDICTIONS
 from in21k.train.arrays import FloatArray
 from in21k.train.config.settings import Config, DataConfig, LossConfig, RunConfig, VideoConfig
 from in21k.train.config.sizes import only_size
+from in21k.train.data.held_out import TrainedOn, held_out_text, open_held_out
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import SHARDS, DataRequest, open_to_evaluate
 from in21k.train.data.prepared.dataset import Dataset
@@ -40,6 +42,7 @@ from in21k.train.model.network import Network
 from in21k.train.model.on_device import prepare_network
 from in21k.train.model.published import PublishedModel, published_network, published_settings
 from in21k.train.run.checkpoint import find_model
+from in21k.train.run.folder import trained_on
 from in21k.train.run.resolve import resolve_size, with_workers
 from in21k.train.stream.source import read_options
 
@@ -128,17 +131,16 @@ def evaluate(
     with join_ranks(run.device) as ranks:
         prepare_backend(run, ranks.device)
         fetch_on_ranks(wanted, ranks)
-        dataset = open_to_evaluate(data if isinstance(data, DataRequest) else DataRequest(data, layout=SHARDS))
-        if not dataset.samples("val"):
-            why = " (in21k-prep made it with --val-per-class 0)" if isinstance(dataset, Dataset) else ""
-            raise TrainError(f"{data if isinstance(data, str) else data.path} has no val images to evaluate on{why}")
+        asked = data if isinstance(data, DataRequest) else DataRequest(data, layout=SHARDS)
+        trained = trained_on(asked.checkpoint) if asked.checkpoint else None
+        dataset = _opened(asked, trained)
         files.require_places()
         model = open_model(dataset, only_size(settings.image_size, "an evaluation"))
         check_labels(model.loss.scheme, dataset)
         network = prepare_network(model.network, ranks)
         config = _config(model, settings, run, ranks, clips)
         loss = build_loss(model.loss, network.order, dataset.label_sets).to(ranks.device)
-        _print_header(model, dataset, config, ranks)
+        _print_header(model, dataset, config, ranks, asked, trained)
         watched = _Watched(files, dataset, network, config.loss.scheme, ranks)
         batch = config.data.eval_batch_size * ranks.world_size
         with (
@@ -150,16 +152,35 @@ def evaluate(
         return watched.finish({**model.names, **evaluation.to_dict(dataset)}, evaluation.by_class.values)
 
 
-def _print_header(model: OpenedModel, data: TrainingData, config: Config, ranks: Ranks) -> None:
-    """Say which model is evaluated on what."""
+def _opened(asked: DataRequest, trained: TrainedOn | None) -> TrainingData:
+    """Return data with val images to evaluate on."""
+    data = open_held_out(open_to_evaluate, asked, trained)
+    if not data.samples("val"):
+        why = " (in21k-prep made it with --val-per-class 0)" if isinstance(data, Dataset) else ""
+        raise TrainError(f"{asked.path} has no val images to evaluate on{why}")
+    return data
+
+
+def _print_header(
+    model: OpenedModel,
+    data: TrainingData,
+    config: Config,
+    ranks: Ranks,
+    asked: DataRequest,
+    trained: TrainedOn | None,
+) -> None:
+    """Say which model is evaluated on what, and how its val images came to be held out."""
     names, unit = model.names, "videos" if config.video.frames else "images"
     facts = {
         "model": model_text(names["model"], model.network.module),
         "weights": str(names.get("checkpoint") or names.get("weights") or "timm's"),
-        "data": data_text(data.name, len(data.hierarchy), {"val": data.samples("val")}, unit),
+        "data": data_text(data.name, len(data.hierarchy), {"val": data.samples("val")}, unit)
+        + held_out_text(data, asked, trained),
         "step": step_text(config.data.eval_batch_size * ranks.world_size, ranks, unit=unit),
     }
     print_header(ranks, config.run, facts)
+    if ranks.is_first and trained and (warning := trained.warning(data, asked.path)):
+        tell(warning)
 
 
 class _Watched:

@@ -15,6 +15,7 @@ from in21k.shards_manifest.storage.location import locate
 from in21k.train.config.overrides import differences
 from in21k.train.config.records import read_record
 from in21k.train.config.settings import Config
+from in21k.train.data.held_out import TrainedOn, share_held_out
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.errors import TrainError
 from in21k.train.model.model_file import MODEL
@@ -28,6 +29,9 @@ METRICS = "metrics.csv"
 TENSORBOARD = "tensorboard"
 SKIPPED = "skipped.csv"
 VAL_CLASSES = "val_classes.csv"
+
+_DEEPEST_MODEL = 3
+"""Folders between a run's and its model files, and the run's: RUN/checkpoints/STEP/model.safetensors."""
 
 _START_OF_CURVES = 1 << 16
 """Bytes: more than the header of the curves."""
@@ -109,6 +113,29 @@ def read_config(path: Path) -> tuple[Config, str]:
         raise TrainError(f"{path} is damaged ({one_line(error)}); give another --output") from error
 
 
+def trained_on(checkpoint: Path) -> TrainedOn | None:
+    """Return what the run of a checkpoint says of its data; None where the checkpoint lies in no run's folder.
+
+    Args:
+        checkpoint: a run's folder, a checkpoint's folder or a model file.
+    """
+    for run in (checkpoint, *checkpoint.absolute().parents[:_DEEPEST_MODEL]):
+        try:
+            stored = read_record(run / CONFIG)
+            data, config = stored.section("dataset").values, stored.section("config").config()
+            return TrainedOn(
+                run=run,
+                path=str(data["path"]),
+                digest=str(data["manifest_sha256"]),
+                class_list_sha256=str(data["class_list_sha256"]),
+                fraction=config.data.fraction,
+                val_share=float(data.get("val_share", 0)),
+            )
+        except (OSError, ValueError, KeyError):  # an exported model's is timm's
+            continue
+    return None
+
+
 def _require_no_other_files(run: Path) -> None:
     """Refuse a folder in which no run has begun and which has a file that a run would overwrite."""
     if (run / LOCK).exists():
@@ -173,6 +200,7 @@ def begin_run(
             "path": dataset.name,
             "manifest_sha256": dataset.digest,
             "class_list_sha256": dataset.class_list_sha256,
+            "val_share": share_held_out(dataset),
         },
         **(asked.record(config) if isinstance(asked, Choice) else {}),
     }

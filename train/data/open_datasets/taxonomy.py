@@ -63,5 +63,6 @@ def in_taxonomy(data: TrainingData) -> TrainingData:
         title=data.title,
         image_size=data.image_size,
         lineages=data.lineages,
+        val_share=data.val_share,
         parents=parents,
     )
