@@ -243,9 +243,12 @@ def _image_of_stdin() -> bytes:
 
 def _found(images: tuple[Path, ...], images_from: Path | None, *, is_video: bool = False) -> "ImageFiles":
     with quick_imports():
+        from in21k.train.device.header import tell_left_out
         from in21k.train.use.image_files import found_images
 
-    return found_images(images, listed_images(images_from), is_video=is_video)
+    found = found_images(images, listed_images(images_from), is_video=is_video)
+    tell_left_out(found.left_out)
+    return found
 
 
 def _print_classes(predictions: "Iterable[Prediction]", picture: Path | None, answers: Answers) -> int:

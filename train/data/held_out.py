@@ -20,6 +20,12 @@ def share_held_out(data: TrainingData) -> float:
     return whole.val_share if isinstance(whole, ListedDataset) else 0.0
 
 
+def left_out_of(data: TrainingData) -> str:
+    """Return which files among the images are in no form that is read, in words; empty if there are none."""
+    whole = whole_of(data)
+    return whole.left_out if isinstance(whole, ListedDataset) else ""
+
+
 @dataclass(frozen=True)
 class TrainedOn:
     """What a run says of its data."""

@@ -17,6 +17,7 @@ from in21k.train.data.open_datasets.imagenet import is_imagenet, open_imagenet
 from in21k.train.data.open_datasets.inaturalist import is_inaturalist, open_inaturalist
 from in21k.train.data.open_datasets.kinetics import is_kinetics, open_kinetics
 from in21k.train.data.open_datasets.listed import ListedDataset
+from in21k.train.data.open_datasets.no_layout import no_layout
 from in21k.train.data.open_datasets.open_images import is_open_images, open_open_images
 from in21k.train.data.open_datasets.stanford_cars import is_stanford_cars, open_stanford_cars
 from in21k.train.data.open_datasets.videos import is_video_folder, open_video_folder
@@ -177,7 +178,9 @@ def open_to_pretrain(request: DataRequest, run: Path) -> TrainingData:
         return _open_shards(request, "train")
     _require_useful(name, request)
     require_apart(request.path, run)
-    return _opened(name, request)
+    data = _opened(name, request)
+    require_two_classes(data)
+    return data
 
 
 def open_to_evaluate(request: DataRequest) -> TrainingData:
@@ -221,6 +224,18 @@ def require_apart(data: str, run: Path) -> None:
         raise TrainError(f"--output {run} and DATA {data} are not apart; give another --output")
 
 
+def require_two_classes(data: TrainingData) -> None:
+    """Refuse data whose images are all of one class, between which there is nothing to learn.
+
+    Raises:
+        TrainError: they are.
+    """
+    if data.is_single_label and len(data.hierarchy) == 1:
+        raise TrainError(
+            f"{data.name} has one class alone, {data.hierarchy.wnids[0]}, which teaches nothing; add images of another"
+        )
+
+
 def _is_prepared(path: str) -> bool:
     """Return whether in21k-prep made what is at a path, or began to, so that its tars are no one else's."""
     return locate(path).child(MANIFEST).exists() or Path(path, UNFINISHED).is_dir()
@@ -251,7 +266,7 @@ def _layout(request: DataRequest) -> str:
         return name
     if "://" not in request.path and not request.path.endswith(".tar") and not Path(request.path).exists():
         raise TrainError(f"{request.path}: there is no such file or folder")
-    raise TrainError(f"{request.path} has none of the known layouts ({', '.join(LAYOUTS)}); give --layout")
+    raise no_layout(request.path, LAYOUTS)
 
 
 def _require_useful(name: str, request: DataRequest) -> None:

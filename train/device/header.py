@@ -18,16 +18,24 @@ LABELS = ("model", "weights", "teacher", "data", "recipe", "images", "step", "ep
 _WIDTH = max(map(len, LABELS)) + 2
 
 
-def print_header(ranks: Ranks, run: RunConfig, facts: Mapping[str, str]) -> None:
+def print_header(ranks: Ranks, run: RunConfig, facts: Mapping[str, str], left_out: str = "") -> None:
     """Print what a command does and on what to stderr; only the first rank does.
 
     Args:
         ranks: this rank among the others.
         run: resolved.
         facts: what it does, by label of `LABELS`; what it computes on is added.
+        left_out: which files among the images are not read, in words; nothing is said if it is empty.
     """
     if ranks.is_first:
         tell("\n".join(header_lines(ranks, run, facts)))
+        tell_left_out(left_out)
+
+
+def tell_left_out(left_out: str) -> None:
+    """Say which files among images are not read, if there are any."""
+    if left_out:
+        tell(one_line(f"note: left out: {left_out}", None))
 
 
 def header_lines(ranks: Ranks, run: RunConfig, facts: Mapping[str, str]) -> Iterator[str]:

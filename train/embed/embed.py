@@ -153,7 +153,7 @@ def _embed_all(work: _Work) -> dict[str, Any] | None:
     ranks, kept = work.ranks, finished(work.output, work.files, work.digest)
     own = [planned for planned in work.files if planned.number % ranks.world_size == ranks.rank]
     left = [planned for planned in own if planned.number not in kept]
-    print_header(ranks, work.config.run, _facts(work))
+    print_header(ranks, work.config.run, _facts(work), work.source.left_out)
     began, faults = time.perf_counter(), sum(facts.faults for facts in kept.values())
     with FileProgress([planned for planned in work.files if planned.number not in kept], ranks) as progress:
         for at in range(len(work.source.pieces)):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from in21k.train.arrays import IntArray
 from in21k.train.config.settings import Config
+from in21k.train.data.held_out import left_out_of
 from in21k.train.data.interfaces import Decoding, TrainingData
 from in21k.train.data.open_data import AUTO, DataRequest, open_data, recognized, require_apart
 from in21k.train.data.open_datasets.image_files import is_image_name
@@ -54,6 +55,8 @@ class EmbeddingSource:
     """None for image files."""
     caching: AbstractContextManager[None]
     """The context within which the images may be read."""
+    left_out: str = ""
+    """Which files among the images are in no form that is read, in words; empty if there are none."""
 
     @property
     def is_single_label(self) -> bool:
@@ -147,7 +150,7 @@ def _of_files(request: SourceRequest, config: Config, size: int) -> EmbeddingSou
     decoding = Decoding(image_size=size, wild=True, interpolation=config.data.interpolation, strict=config.data.strict)
     name = request.paths[0] if len(request.paths) == 1 and not request.is_listed else f"{len(files):,} image files"
     piece = Piece(None, len(files), StreamSource(files, decoding, names_samples=True), files)
-    return EmbeddingSource(name, files.digest, (piece,), None, nullcontext())
+    return EmbeddingSource(name, files.digest, (piece,), None, nullcontext(), files.left_out)
 
 
 def require_other_folder(paths: Iterable[str], output: Path) -> None:
@@ -184,4 +187,5 @@ def _of_data(data: TrainingData, request: SourceRequest, config: Config, size: i
         )
         for split in splits
     )
-    return EmbeddingSource(data.name, data.digest, pieces, data, data.cached(read_options(config.data)))
+    caching = data.cached(read_options(config.data))
+    return EmbeddingSource(data.name, data.digest, pieces, data, caching, left_out_of(data))

@@ -13,7 +13,7 @@ from in21k.shards_manifest.prediction_tables import PREDICTIONS
 from in21k.train.arrays import FloatArray
 from in21k.train.config.settings import Config, DataConfig, LossConfig, RunConfig, VideoConfig
 from in21k.train.config.sizes import only_size
-from in21k.train.data.held_out import TrainedOn, held_out_text, open_held_out
+from in21k.train.data.held_out import TrainedOn, held_out_text, left_out_of, open_held_out
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import SHARDS, DataRequest, open_to_evaluate
 from in21k.train.data.prepared.dataset import Dataset
@@ -178,7 +178,7 @@ def _print_header(
         + held_out_text(data, asked, trained),
         "step": step_text(config.data.eval_batch_size * ranks.world_size, ranks, unit=unit),
     }
-    print_header(ranks, config.run, facts)
+    print_header(ranks, config.run, facts, left_out_of(data))
     if ranks.is_first and trained and (warning := trained.warning(data, asked.path)):
         tell(warning)
 

@@ -11,6 +11,7 @@ from typing import Any
 from in21k.shards_manifest.storage.local_files import write_atomic
 from in21k.train.config.settings import Config, RunConfig
 from in21k.train.data.fraction import with_fraction
+from in21k.train.data.held_out import left_out_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.data.open_data import SHARDS, DataRequest, open_to_pretrain
 from in21k.train.data.open_datasets.taxonomy import in_taxonomy
@@ -92,7 +93,7 @@ def train_on(
             if ranks.is_first:
                 begin_run(run, start, config, dataset, lock, resume=resume, asked=asked)
                 tell_begun(run, start, dataset, asked, resume=resume)
-            print_header(ranks, config.run, run_facts(session, start, recipe_of(asked)))
+            print_header(ranks, config.run, run_facts(session, start, recipe_of(asked)), left_out_of(dataset))
             trainer = _train(task.trainer, session, run, start, bar=progress)
         if not trainer.stopped_by:
             summary = run_summary(session, run, start, trainer.tally, time.perf_counter() - began)

@@ -12,6 +12,7 @@ from torch import Tensor
 from in21k.train.arrays import FloatArray
 from in21k.train.config.settings import Config
 from in21k.train.config.sizes import only_size, schedule_of
+from in21k.train.data.held_out import left_out_of
 from in21k.train.data.interfaces import TrainingData
 from in21k.train.device.backend import prepare_backend
 from in21k.train.device.header import data_text, model_text, print_header, step_text
@@ -149,7 +150,7 @@ def frozen_run(
         network = prepare_network(network, ranks)
         with data.cached(read_options(config.data)):
             begin_run(run, start, config, data, lock, resume=None)
-            print_header(ranks, config.run, _facts(network, config, data, ranks))
+            print_header(ranks, config.run, _facts(network, config, data, ranks), left_out_of(data))
             if unused := [key for key in given if key not in _HEEDED]:
                 told = f"note: {what} does not train the network, so this has no effect: {', '.join(unused)}"
                 print(told, file=sys.stderr, flush=True)

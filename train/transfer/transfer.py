@@ -7,7 +7,7 @@ from typing import Any
 
 from in21k.train.data.fraction import with_fraction
 from in21k.train.data.interfaces import TrainingData
-from in21k.train.data.open_data import DataRequest, open_data, require_apart
+from in21k.train.data.open_data import DataRequest, open_data, require_apart, require_two_classes
 from in21k.train.data.prepared.dataset import Dataset
 from in21k.train.errors import TrainError
 from in21k.train.losses.schemes import FOR_ANY_LABELS
@@ -77,6 +77,7 @@ def open_request(request: TransferRequest, run: Path) -> tuple[TrainingData, Cho
     data = open_data(request.data)
     if not isinstance(data, Dataset):  # a prepared dataset is a place that markers guard
         require_apart(request.data.path, run)
+    require_two_classes(data)
     return data, _choice(request, data)
 
 

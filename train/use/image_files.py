@@ -5,7 +5,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from in21k.shards_manifest.errors import errors_naming, one_line
 from in21k.train.arrays import IntArray
 from in21k.train.data.interfaces import Sample
 from in21k.train.data.open_datasets.image_files import images_below, is_image_name, printable
+from in21k.train.data.open_datasets.left_out import LeftOut
 from in21k.train.data.open_datasets.videos import is_video_name
 from in21k.train.data.partition import PADDING
 from in21k.train.errors import TrainError
@@ -30,6 +31,8 @@ class ImageFiles(Sequence[Path]):
     """The folder that relative paths start from."""
     is_video: bool = False
     """Whether they are video files."""
+    left_out: str = ""
+    """Which files in their folders are in no form that is read, in words; empty if there are none."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -116,8 +119,10 @@ def found_images(given: Iterable[Path], listed: Iterable[Path] = (), *, is_video
         TrainError: a folder contains no images, a pattern matches none, or the list is empty and nothing is given.
         DatasetError: a folder cannot be read.
     """
-    named = (each for source in (_expanded(given, is_video=is_video), listed) for each in source)
+    left_out = LeftOut(is_video_name if is_video else is_image_name)
+    named = (each for source in (_expanded(given, left_out, is_video=is_video), listed) for each in source)
     files = image_files(named, is_video=is_video)
+    files = files if is_video else replace(files, left_out=left_out.text)
     if not files:
         raise TrainError("the list of images is empty; write one path per line")
     return files
@@ -151,15 +156,17 @@ def _matched(pattern: Path, *, is_video: bool) -> list[Path]:
     return [Path(name) for name in found]
 
 
-def _expanded(given: Iterable[Path], *, is_video: bool) -> Iterator[Path]:
+def _expanded(given: Iterable[Path], left_out: LeftOut, *, is_video: bool) -> Iterator[Path]:
     for path in given:
         if not path.is_dir():
             is_pattern = glob.has_magic(str(path)) and not path.exists()
             yield from _matched(path, is_video=is_video) if is_pattern else (path,)
             continue
         with errors_naming(str(path)):
-            found = sorted(images_below(path, "", is_named=is_video_name if is_video else is_image_name))
+            found = sorted(images_below(path, "", is_named=left_out.beside(path)))
         if not found:
             what = "videos" if is_video else "images"
+            if not is_video and left_out.photos:
+                raise TrainError(f"{path} contains no images that can be read, but {left_out.photos}")
             raise TrainError(f"{path} contains no {what}; name another folder, or files")
         yield from (path / name[1:] for name in found)

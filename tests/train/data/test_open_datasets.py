@@ -358,6 +358,7 @@ def test_a_tar_that_shrinks_ends_the_run(tmp_path):
 
 
 def test_a_path_of_unknown_layout_is_one_error(tmp_path):
+    (tmp_path / "notes.txt").write_text("no images")
     with pytest.raises(TrainError, match=re.escape(f"has none of the known layouts ({', '.join(LAYOUTS)})")):
         open_data(DataRequest(str(tmp_path)))
 

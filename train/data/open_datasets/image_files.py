@@ -126,7 +126,7 @@ def _named(
             if _is_folder(entry):
                 if (identity := _identity(entry)) not in above:
                     yield from _named(entry.path, path, above | {identity}, is_named)
-            elif is_named(entry.name):
+            elif is_named(path):
                 yield path, is_file(entry)
 
 

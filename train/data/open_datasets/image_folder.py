@@ -13,10 +13,12 @@ from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.data.open_datasets.image_files import (
     FolderImages,
     images_below,
+    is_file,
     is_image_name,
     printable,
     subfolders,
 )
+from in21k.train.data.open_datasets.left_out import LeftOut
 from in21k.train.data.open_datasets.listed import ImageStore, ListedDataset, ListedSplit, single_labels
 from in21k.train.errors import TrainError
 
@@ -66,12 +68,13 @@ def open_image_folder(root: Path, val_share: float = 0.0, kind: FileKind = IMAGE
     train_folder = root / TRAIN if (root / TRAIN).is_dir() else root
     val_folder = next((root / name for name in VAL if train_folder != root and (root / name).is_dir()), None)
     classes = _folders(train_folder)
-    train = _listed(train_folder, classes, kind)
+    left_out = LeftOut(kind.is_named)
+    train = _listed(train_folder, classes, left_out)
     if empty := sorted(set(range(len(classes))) - set(train.labels)):
-        raise TrainError(
-            f"{train_folder / classes[empty[0]]} contains no {kind.word}; remove the folder, or add {kind.word}"
-        )
-    val = _listed(val_folder, _known(val_folder, classes), kind) if val_folder is not None else FolderListing([], [])
+        raise _no_files(train_folder / classes[empty[0]], kind)
+    val = (
+        _listed(val_folder, _known(val_folder, classes), left_out) if val_folder is not None else FolderListing([], [])
+    )
     if val.names and val_share:
         raise TrainError(f"{val_folder} holds validation {kind.word}; leave --val-share out")
     if val_folder is None or val_share:
@@ -85,6 +88,7 @@ def open_image_folder(root: Path, val_share: float = 0.0, kind: FileKind = IMAGE
         splits=splits,
         label_sets=single_labels(len(names)),
         title=f"the folders of {root.name}",
+        left_out="; and ".join(filter(None, (left_out.text, _loose(train_folder)))) if kind is IMAGES else "",
     )
 
 
@@ -145,11 +149,32 @@ def _known(folder: Path, classes: Sequence[str]) -> Sequence[str]:
     return classes
 
 
-def _listed(folder: Path, classes: Sequence[str], kind: FileKind) -> FolderListing:
-    listed = FolderListing([], [])
+def _loose(folder: Path) -> str:
+    """Return, in words, which images lie beside the class folders; empty if none do."""
+    with os.scandir(folder) as entries:
+        found = sorted(entry.name for entry in entries if is_image_name(entry.name) and is_file(entry))
+    if not found:
+        return ""
+    count = "1 image" if len(found) == 1 else f"{len(found):,} images"
+    return (
+        f"{count} in no class folder, such as {printable(str(folder / found[0]))}; put photos into {folder / 'CLASS'}"
+    )
+
+
+def _no_files(folder: Path, kind: FileKind) -> TrainError:
+    """Return the error of a class folder without files that are read."""
+    left_out = LeftOut(kind.is_named)
+    list(images_below(folder, "", is_named=left_out.beside(folder)))
+    if kind is IMAGES and left_out.photos:
+        return TrainError(f"{folder} contains no images that can be read, but {left_out.photos}")
+    return TrainError(f"{folder} contains no {kind.word}; remove the folder, or add {kind.word}")
+
+
+def _listed(folder: Path, classes: Sequence[str], left_out: LeftOut) -> FolderListing:
+    listed, is_named = FolderListing([], []), left_out.beside(folder)
     for label, name in enumerate(classes):
         own = folder / name
-        named = images_below(own, name, must_exist=True, is_named=kind.is_named) if own.is_dir() else ()
+        named = images_below(own, name, must_exist=True, is_named=is_named) if own.is_dir() else ()
         found = sorted(named)
         listed.names.extend(found)
         listed.labels.extend([label] * len(found))

@@ -101,6 +101,8 @@ class ListedDataset:
     """Of each class, the names of what lies above it, the outermost first; empty where the data have no taxonomy."""
     missing: Sequence[str] = ()
     """Names of samples that a list has and the folder has not; they are in no split."""
+    left_out: str = ""
+    """Which files among the images are in no form that is read, in words; empty if there are none."""
     val_share: float = 0.0
     """The share that was held out for validation, 0 to 1; 0 where the data have a val split of their own."""
 

@@ -63,6 +63,7 @@ def in_taxonomy(data: TrainingData) -> TrainingData:
         title=data.title,
         image_size=data.image_size,
         lineages=data.lineages,
+        left_out=data.left_out,
         val_share=data.val_share,
         parents=parents,
     )
