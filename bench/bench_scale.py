@@ -4,7 +4,8 @@
 
 The dataset has full tables, with unlike keys in the order of the shuffle, but one shard of tiny images, to which all
 shard names are hard links. No command here notices that its keys are those of no table, since none reads more than a
-few samples. Needs 2 GB of disk at full size.
+few samples. The trainer, which looks at labels, has one whose rows are in the order of the shard. Needs 3 GB of disk at
+full size.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 from processes import measure, prep, python
@@ -56,7 +58,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         dataset = Path(scratch) / "dataset"
-        shards = make_dataset(dataset, max(options.samples // PER_SHARD, VAL_PER_CLASS + 1))
+        shards = max(options.samples // PER_SHARD, VAL_PER_CLASS + 1)
+        for folder in (dataset, dataset.with_name("labeled")):
+            make_dataset(folder, shards, shuffled=folder == dataset)
         print(f"{shards * PER_SHARD:,} samples in {shards:,} shards\n")
         print("| command | seconds | CPU s | peak MB |")
         print("|---|---|---|---|")
@@ -82,7 +86,7 @@ def commands(dataset: Path, scratch: Path) -> dict[str, list[str]]:
         "an image by its key, in Python": python(__file__, "--image", dataset, "--key", last_key(dataset)),
         "a key that is nowhere, in Python": python(__file__, "--image", dataset, "--key", "n00000000_1"),
         "`report`": prep("report", dataset, "--output", scratch / "report"),
-        "the trainer's first batch of 256": python(__file__, "--first-batch", dataset),
+        "the trainer's first batch of 256": python(__file__, "--first-batch", dataset.with_name("labeled")),
     }
 
 
@@ -116,8 +120,8 @@ def first_batch(folder: Path) -> None:
     print(next(iter(open_stream(source, plan, workers=1))).images.shape)
 
 
-def make_dataset(folder: Path, shards: int) -> int:
-    """Write the dataset with so many shards, without sidecars; return their number."""
+def make_dataset(folder: Path, shards: int, *, shuffled: bool) -> None:
+    """Write a dataset with so many shards, without sidecars; its keys in the shuffle's order, or its labels right."""
     wnids = published_class_list(PublishedList.FALL11)[:PER_SHARD]
     splits = {"train": shards - VAL_PER_CLASS, "val": VAL_PER_CLASS}
     folder.mkdir()
@@ -128,14 +132,17 @@ def make_dataset(folder: Path, shards: int) -> int:
     with pq.ParquetWriter(folder / SAMPLES, SCHEMA, compression="zstd") as writer:
         for split, count in splits.items():
             (folder / split).mkdir()
-            keys = keys_in_order(wnids, split, count)
+            keys, labels = keys_in_order(wnids, split, count)
             for number in range(count):
                 path = f"{split}/in21k-{split}-{number:06d}.tar"
                 (folder / path).hardlink_to(folder / "shard")
                 shard = Shard(path=path, samples=PER_SHARD, bytes=len(content), sha256=digest)
                 listed.setdefault(split, []).append(shard)
                 here = slice(number * PER_SHARD, (number + 1) * PER_SHARD)
-                writer.write_table(rows_of(rows, split, number, keys[here]))
+                named = {"key": keys[here], "class_index": labels[here]}
+                if not shuffled:
+                    named = {"key": pc.binary_join_element_wise(rows["key"], f"{split}{number}", "")}
+                writer.write_table(rows_of({**rows, **named}, split, number))
     (folder / "shard").unlink()
     write_tables(folder, wnids, splits)
     manifest = Manifest(
@@ -153,11 +160,10 @@ def make_dataset(folder: Path, shards: int) -> int:
         tables={name: table_file(folder / name) for name in (HIERARCHY, CLASSES, SAMPLES, REJECTS)},
     )
     (folder / MANIFEST).write_bytes(manifest.to_json())
-    return shards
 
 
 def one_shard(wnids: list[str]) -> tuple[dict[str, pa.Array], bytes]:
-    """Return the columns of a shard's rows that say where its samples are, and its bytes."""
+    """Return the columns of a shard's rows but its split and number, with the keys' beginnings, and its bytes."""
     order = np.random.default_rng(0).permutation(PER_SHARD)
     image = encode_jpeg(Image.new("RGB", (SIZE, SIZE), (90, 120, 150)), quality=90)
     samples = [
@@ -166,6 +172,7 @@ def one_shard(wnids: list[str]) -> tuple[dict[str, pa.Array], bytes]:
     ]
     sizes = np.array([len(sample) for sample in samples])
     rows = {
+        "key": pa.array([f"{wnids[label]}_" for label in order.tolist()]),
         "class_index": pa.array(order, pa.int32()),
         "offset": pa.array(np.cumsum(sizes) - sizes, pa.int64()),
         "size": pa.array(sizes, pa.int32()),
@@ -174,20 +181,19 @@ def one_shard(wnids: list[str]) -> tuple[dict[str, pa.Array], bytes]:
     return rows, b"".join(samples) + END
 
 
-def keys_in_order(wnids: list[str], split: str, shards: int) -> pa.Array:
-    """Return the keys of a split in the order of the shuffle: of each class one per shard."""
+def keys_in_order(wnids: list[str], split: str, shards: int) -> tuple[pa.Array, pa.Array]:
+    """Return the keys of a split in the order of the shuffle, and their classes: of each class one per shard."""
     keys = [f"{wnid}_{split}{number}" for wnid in wnids for number in range(shards)]
-    hashes = np.array([keyed_hash(0, SHUFFLE, key) for key in keys], np.uint64)
-    return pa.array(keys).take(pa.array(np.argsort(hashes)))
+    order = np.argsort(np.array([keyed_hash(0, SHUFFLE, key) for key in keys], np.uint64))
+    return pa.array(keys).take(pa.array(order)), pa.array(order // shards, pa.int32())
 
 
-def rows_of(places: dict[str, pa.Array], split: str, number: int, keys: pa.Array) -> pa.Table:
+def rows_of(rows: dict[str, pa.Array], split: str, number: int) -> pa.Table:
     """Return a shard's rows of the sample table."""
     columns: dict[str, Any] = {
         "split": pa.array([split] * PER_SHARD).dictionary_encode().cast(SCHEMA.field("split").type),
         "shard": pa.array(np.full(PER_SHARD, number), pa.int32()),
-        "key": keys,
-        **places,
+        **rows,
     }
     return pa.Table.from_arrays([columns[field.name] for field in SCHEMA], schema=SCHEMA)
 
