@@ -35,6 +35,7 @@ def test_batches_that_are_held_need_no_shared_memory(dataset_folder, tmp_path):
     assert (run.returncode, run.stderr) == (0, "")
 
 
+@pytest.mark.slow  # prep answers by the same code, below
 def test_loader_processes_that_cannot_start_for_lack_of_shared_memory_are_one_line(dataset_folder, tmp_path):
     arguments = ("--output", tmp_path / "run", *FIXED, "--workers", 1, "--epochs", 1, "--batch-size", 12)
     command = with_shared_memory("4k", *train_command("pretrain", dataset_folder, *arguments))
