@@ -46,7 +46,9 @@ def batches(source, start_step=0, workers=0, **plan):
     return list(open_stream(source, train_plan(source, **plan), start_step=start_step, workers=workers))
 
 
-@pytest.mark.parametrize("block", [1, 8, 32, 128])
+@pytest.mark.parametrize(
+    "block", [1, pytest.param(8, marks=pytest.mark.slow), 32, pytest.param(128, marks=pytest.mark.slow)]
+)
 def test_the_order_is_that_of_the_disk_for_any_block(server, folder, block):
     plan = {"epochs": 2, "batch": 24, "block": block}
     expected = batches(source_of(folder, augmentation=AUGMENTATION), **plan)
