@@ -185,6 +185,7 @@ def quick_imports() -> Iterator[None]:
     if "torch" in sys.modules or not gc.isenabled() or not is_own_process:
         yield
         return
+    os.environ.setdefault(*_WAITING)  # OpenMP reads it as PyTorch loads it
     gc.disable()
     try:
         yield
@@ -193,6 +194,9 @@ def quick_imports() -> Iterator[None]:
         atexit.register(gc.unfreeze)  # extension modules look at exit for what is still alive, and report it
         gc.enable()
 
+
+_WAITING = ("OMP_WAIT_POLICY", "PASSIVE")
+"""By default OpenMP's threads spin while they wait for each other, also for one that other work keeps from a core."""
 
 _CTRL_C = "interrupted; --resume continues from the newest checkpoint"
 
