@@ -70,7 +70,7 @@ def _split(text: str) -> tuple[str, list[str]]:
 
 def _checkpoint(text: str) -> Checkpoint:
     if text.startswith(TIMM_PREFIX):
-        require_architecture(text.removeprefix(TIMM_PREFIX))
+        require_architecture(text.removeprefix(TIMM_PREFIX), TIMM_PREFIX)
         return Checkpoint(text, hashlib.sha256(text.encode()).hexdigest())
     path = find_model(Path(text))
     with errors_naming(str(path)), path.open("rb") as file:

@@ -58,7 +58,7 @@ def check_named(*data: str, checkpoint: str = "", model: str = "", takes_timm: b
     if takes_timm:
         _refuse_bare_name(checkpoint)
     if checkpoint.startswith(TIMM_PREFIX):
-        require_architecture(checkpoint.removeprefix(TIMM_PREFIX))
+        require_architecture(checkpoint.removeprefix(TIMM_PREFIX), TIMM_PREFIX)
     elif checkpoint and not is_published(checkpoint):
         check_there(Path(checkpoint))
     check_data(*data)

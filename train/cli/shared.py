@@ -251,5 +251,13 @@ def print_result(summary: Mapping[str, Any] | None, as_json: bool, then: Sequenc
         counts = " and ".join(f"{count:,} {split}" for split, count in skipped.items() if count)
         is_one = sum(count or 0 for count in skipped.values()) == 1
         told = "image did not decode and was skipped" if is_one else "images did not decode and were skipped"
-        click.echo(f"{PROGRAM.name}: {counts} {told}", err=True)
+        click.echo(f"{PROGRAM.name}: {counts} {told}{_named_in(summary)}", err=True)
     print_summary(click.get_current_context().info_name or "", summary, as_json, then=then)
+
+
+def _named_in(summary: Mapping[str, Any]) -> str:
+    """Return where a run names the images that it skipped; empty where there is no such file."""
+    from in21k.train.run.folder import SKIPPED
+
+    names = Path(summary.get("run", ""), SKIPPED)
+    return f"; {names} names what was skipped" if "run" in summary and names.exists() else ""

@@ -36,6 +36,8 @@ class BoxEvaluation:
     """Images that decode."""
     skipped: int
     """Images that do not."""
+    skipped_keys: tuple[str, ...] = ()
+    """Those of them that this rank met."""
     loss: None = None
     """torchvision's detectors compute no loss in evaluation."""
     semantic_top1: None = None
@@ -79,24 +81,24 @@ def evaluate_boxes(
     total = data.samples("val")
     plan = EvalPlan(total, min(config.data.eval_batch_size, total), ranks.rank, ranks.world_size)
     found: dict[int, ImageBoxes] = {}
-    skipped = 0
+    keys: list[str] = []
     with (
         evaluating(detector.network, ranks.device, config.run),
         box_stream(data, plan, config, ranks.device) as batches,
     ):
         for batch in batches:
             found |= _found(batch, detect(detector, batch.images) if len(batch) else [])
-            skipped += len(batch.skipped)
+            keys += batch.skipped
             if stop():
                 raise Interrupted
-    counts = torch.tensor([len(found), skipped], dtype=torch.int64, device=ranks.device)
+    counts = torch.tensor([len(found), len(keys)], dtype=torch.int64, device=ranks.device)
     images, skipped = map(int, ranks.sum(counts).tolist())
     if not images:
         raise TrainError(f"{data.name}: none of the {skipped} val images decodes")
     check_skipped(skipped, images + skipped, passes=1, share=config.data.max_skipped, name=f"{data.name}, val")
     everything = _gathered(found, ranks, group)
     scores = coco_scores(data.boxes["val"], everything, len(data.classes)) if ranks.is_first else None
-    return BoxEvaluation(scores, images, skipped)
+    return BoxEvaluation(scores, images, skipped, tuple(keys))
 
 
 def _found(batch: BoxBatch, answers: list[Found]) -> dict[int, ImageBoxes]:

@@ -1,7 +1,7 @@
 """A val pass: the loss and metrics of a network on the val split, the same on any number of ranks."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -42,6 +42,8 @@ class Evaluation:
     """Images that decode."""
     skipped: int
     """Images that do not."""
+    skipped_keys: tuple[str, ...] = field(default=(), compare=False)
+    """Those of them that this rank met."""
 
     @property
     def semantic_top1(self) -> float | None:
@@ -100,7 +102,7 @@ class Scored(NamedTuple):
     """int64 [B]."""
     valid: torch.Tensor
     """bool [B]."""
-    skipped: int
+    skipped: tuple[str, ...]
     """Images that do not decode."""
 
 
@@ -138,6 +140,7 @@ def evaluate_val(
         ranks.broadcast(buffer)  # batch norm's running statistics differ between ranks
     metrics = SchemeMetrics(dataset, network.order, config.loss.scheme, ranks)
     totals = torch.zeros(3, dtype=torch.float64, device=ranks.device)  # loss, images, skipped
+    keys: list[str] = []
     with evaluating(network, ranks.device, config.run):
         for logits, ids, valid, skipped in _scored(network, dataset, config, ranks, stop):
             metrics.update(logits, ids, valid)
@@ -145,12 +148,14 @@ def evaluate_val(
                 watch(logits, ids, valid)
             totals[0] += loss(logits, ids, valid).double() * len(valid)
             totals[1] += valid.sum()
-            totals[2] += skipped
+            totals[2] += len(skipped)
+            keys += skipped
         if metrics.wants_second_pass:
             metrics.seal()
             for logits, ids, valid, _ in _scored(network, dataset, config, ranks, stop):
                 metrics.count_again(logits, ids, valid)
-    return _evaluation(metrics.result(), ranks.sum(totals).tolist(), dataset.name, config.data.max_skipped)
+    found = _evaluation(metrics.result(), ranks.sum(totals).tolist(), dataset.name, config.data.max_skipped)
+    return replace(found, skipped_keys=tuple(keys))
 
 
 def _evaluation(found: Scores, totals: list[float], name: str, max_skipped: float) -> Evaluation:
@@ -180,6 +185,6 @@ def _scored(
         for batch in batches:
             logits = of_videos(network.module(network.inputs(batch.images, ranks.device)), source.clips)
             labels = batch.labels
-            yield Scored(logits, labels.class_indices, labels.valid, len(labels.skipped))
+            yield Scored(logits, labels.class_indices, labels.valid, labels.skipped)
             if stop():
                 raise Interrupted

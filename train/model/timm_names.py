@@ -6,7 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from in21k.shards_manifest.command.nearest import did_you_mean
+from in21k.shards_manifest.command.nearest import nearest
 from in21k.train.errors import TrainError
 from in21k.train.model.architectures import ARCHITECTURES, find_architecture
 
@@ -31,11 +31,15 @@ def timm_weights() -> list[str]:
     return sorted({name for text in _sources() for name in _WEIGHTS.findall(text) if not name.endswith(_NONE)})
 
 
-def require_architecture(name: str) -> None:
+def require_architecture(name: str, prefix: str = "") -> None:
     """Refuse a name that is neither the paper's nor timm's, whatever the tag of its weights; an empty one is none.
 
     What timm may know under a name that this module does not find, timm is left to judge; so is all where it is not
     installed.
+
+    Args:
+        name: the name.
+        prefix: what was typed before it, where that stands for timm alone.
 
     Raises:
         TrainError: there is no such model.
@@ -44,13 +48,14 @@ def require_architecture(name: str) -> None:
     if not name or find_architecture(name) or architecture in {OFA, *timm_models()} or not _sources():
         return
     if not any(f"'{architecture}'" in text or f'"{architecture}"' in text for text in _sources()):
-        raise no_model(name, timm_models())
+        raise no_model(name, timm_models(), prefix)
 
 
-def no_model(name: str, models: Iterable[str]) -> TrainError:
-    """Return the error that timm, whose models are given, has none of a name, nor the paper."""
-    known = [*(architecture.name for architecture in ARCHITECTURES), *models]
-    hint = did_you_mean(name, known, "`in21k-train models` and timm.list_models() list some")
+def no_model(name: str, models: Iterable[str], prefix: str = "") -> TrainError:
+    """Return the error that timm, whose models are given, has none of a name, nor the paper; after a prefix, timm."""
+    known = [*([] if prefix else (architecture.name for architecture in ARCHITECTURES)), *models]
+    found = [f"{prefix}{each}" for each in nearest(name, known)]
+    hint = f"did you mean {' or '.join(found)}?" if found else "`in21k-train models` and timm.list_models() list some"
     return TrainError(f"timm has no model {name!r}; {hint}")
 
 

@@ -59,6 +59,7 @@ def knn(request: TransferRequest, run: Path, voting: Voting) -> dict[str, Any]:
     _require_enough(data, voting, data.samples("train"))
     with frozen_run(data, run, choice.config, _WHAT, request.values) as frozen:
         train, val = _features(frozen, data)
+        frozen.name_skipped(train=train, val=val)
         _require_enough(data, voting, len(train.values))
         scores = _scores(frozen, train, val, voting) if len(val.values) else []
         if request.keep_features:

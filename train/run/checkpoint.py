@@ -195,7 +195,17 @@ def find_model(path: Path, *, raw: bool = False) -> Path:
     for candidate in (path, *(folder / name for folder in folders for name in names)):
         if candidate.is_file():
             return candidate
+    if _is_knn(path):
+        raise TrainError(f"{path} is a run of k-NN, which keeps no model; transfer --probe makes one")
     raise no_checkpoint(path)
+
+
+def _is_knn(run: Path) -> bool:
+    """Return whether a folder is a finished run of k-NN."""
+    try:
+        return read_record(run / "summary.json").text("scheme") == "k-nn"
+    except (OSError, ValueError):
+        return False
 
 
 def _checkpoints(run: Path) -> list[Path]:

@@ -159,10 +159,23 @@ def is_begun(run: Path) -> bool:
         return False
 
 
-def log_skipped(run: Path, step: int, keys: Sequence[str]) -> None:
-    """Append the keys of a step's images that do not decode, a line of step and key for each; any rank may call it."""
-    with (run / SKIPPED).open("a", encoding="utf-8") as file:
-        file.write("".join(f"{step},{escaped(key)}\n" for key in keys))
+def log_skipped(run: Path, step: int, keys: Sequence[str], split: str = "train") -> None:
+    """Append images that do not decode, a line of step, key and split for each; any rank may call it.
+
+    Args:
+        run: the run's folder.
+        step: at which they were met.
+        keys: theirs.
+        split: train or val; each val pass meets the same images, which are listed once.
+    """
+    path, ends = run / SKIPPED, [f",{escaped(key)},{split}\n" for key in keys]
+    if split == "val" and ends and path.exists():
+        with path.open(encoding="utf-8") as file:
+            known = {line[line.find(",") :] for line in file}
+        ends = [end for end in ends if end not in known]
+    if ends:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{step}{end}" for end in ends))
 
 
 def begin_run(

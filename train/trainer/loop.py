@@ -251,6 +251,7 @@ class Trainer:
         except Interrupted:
             return
         self.session.train_module.train()
+        log_skipped(self.run, self.tally.step, evaluation.skipped_keys, "val")
         self.tally.evaluation = evaluation
         self._log.write_val(self.tally.step, evaluation)
 

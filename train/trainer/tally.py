@@ -35,6 +35,10 @@ class ValResult(Protocol):
     def skipped(self) -> int:
         """Images that do not decode."""
 
+    @property
+    def skipped_keys(self) -> tuple[str, ...]:
+        """Those of them that this rank met."""
+
     def to_dict(self, dataset: Any) -> dict[str, Any]:
         """Return plain values for the summary."""
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from in21k.train.model.hub import INSTEAD_OF_TRANSFERRED, Wanted, fetch
 from in21k.train.model.level_order import level_order
 from in21k.train.model.network import Network, build_network
 from in21k.train.model.on_device import prepare_network
-from in21k.train.run.folder import begin_run, find_start
+from in21k.train.run.folder import begin_run, find_start, log_skipped
 from in21k.train.run.lock import run_lock
 from in21k.train.run.resolve import resolved
 from in21k.train.stream.source import read_options
@@ -99,6 +100,13 @@ class FrozenRun:
                 saved.update(block.log() if are_shares and is_single else block, *others)
         if saved and not (are_shares and not is_single):  # of shares, no 0.5 says that a class is seen
             write_classes_beside(saved, self.data, self.network, precisions)
+
+    def name_skipped(self, **splits: Features) -> None:
+        """List the images of each split that do not decode in RUN/skipped.csv, at step 0."""
+        for split, features in splits.items():
+            if features.missing:
+                keys = self.data.listing(split).keys.take(pa.array(features.missing))
+                log_skipped(self.run, 0, keys.to_pylist(), split)
 
     @property
     def _scheme(self) -> str:

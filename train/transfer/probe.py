@@ -46,6 +46,7 @@ def probe(
         network, config, ranks = frozen.network, frozen.config, frozen.ranks
         room = workspace_bytes(*classifier_of(network).weight.flatten(1).shape)
         train, val = (extract(network, data, split, config, ranks, room) for split in ("train", "val"))
+        frozen.name_skipped(train=train, val=val)
         with full_precision(ranks.device):
             chosen = _fitted(train, frozen)
             scores, by_class = _val_scores(chosen, val, frozen)

@@ -17,6 +17,7 @@ from in21k.train.trainer.throughput import throughput
 from in21k.train.transfer import transfer
 
 MODEL = "timm has no model 'resent18'; did you mean resnet18 or "
+TIMM = "timm has no model 'resent18'; did you mean timm:resnet18 or "
 DATA = "gone: there is no such file or folder"
 CHECKPOINT = "gone: there is no checkpoint; name a run's folder"
 MAIN = f"{warm.WITHOUT_TORCH}sys.modules.update(torch=None)\nfrom in21k.train.cli.main import main\nmain(sys.argv[1:])"
@@ -33,15 +34,15 @@ MAIN = f"{warm.WITHOUT_TORCH}sys.modules.update(torch=None)\nfrom in21k.train.cl
         ("evaluate here --model resent18", MODEL),
         ("evaluate here --checkpoint gone", CHECKPOINT),
         ("evaluate gone --model TResNet-M", DATA),
-        ("transfer here --checkpoint timm:resent18 --output r", MODEL),
+        ("transfer here --checkpoint timm:resent18 --output r", TIMM),
         ("transfer here --checkpoint gone --output r", CHECKPOINT),
         ("transfer here --checkpoint TResNet-M --output r", "for timm's weights give timm:tresnet_m.miil_in21k"),
         ("embed here --checkpoint resnet18 --output r", "for timm's weights give timm:resnet18"),
         ("transfer here --checkpoint here --model resent18 --output r", MODEL),
         ("transfer gone --checkpoint here --output r", DATA),
-        ("embed here --checkpoint timm:resent18 --output r", MODEL),
+        ("embed here --checkpoint timm:resent18 --output r", TIMM),
         ("embed gone --checkpoint timm:resnet18 --output r", DATA),
-        ("retrieve here --checkpoint timm:resent18 --output r", MODEL),
+        ("retrieve here --checkpoint timm:resent18 --output r", TIMM),
         ("retrieve gone --checkpoint timm:resnet18 --output r", DATA),
         ("predict here --checkpoint gone", CHECKPOINT),
         ("predict here --checkpoint here --data gone", DATA),
@@ -62,7 +63,7 @@ def test_a_benchmark_refuses_a_model_before_it_runs_anything(tmp_path, capsys):
     (tmp_path / "tasks.toml").write_text(f"[tasks.a]\nkind = 'fine-tune'\ndata = '{tmp_path}'\n")
     given = ("timm:resent18", "--tasks", tmp_path / "tasks.toml", "--output", tmp_path / "out")
     status, _, err = answer(capsys, "benchmark", *given)
-    assert (status, MODEL in err) == (1, True), err
+    assert (status, TIMM in err) == (1, True), err
     assert not (tmp_path / "out").exists()
 
 

@@ -191,12 +191,14 @@ def test_damaged_images_are_skipped_and_damaged_boxes_counted(weights, tmp_path,
     change(data, lambda content: content["images"][5].update(height=99))  # the file's is another
     status, _, err = detect(capsys, data, weights, tmp_path / "run", *SMALL, "--epochs", 1, "--batch-size", 16)
     assert status == 0
-    assert err == "in21k-train: 2 train and 1 val images did not decode and were skipped\n"
+    named = f"{tmp_path / 'run/skipped.csv'} names what was skipped"
+    assert err == f"in21k-train: 2 train and 1 val images did not decode and were skipped; {named}\n"
     summary = summary_of(tmp_path / "run")
     assert (summary["skipped_boxes"], summary["clipped_boxes"], summary["val_images"]) == (2, 1, 3)
     assert sorted(line.split(",")[1] for line in (tmp_path / "run/skipped.csv").read_text().split()) == [
         "train2017/0003.jpg",
         "train2017/0005.jpg",
+        "val2017/0001.jpg",
     ]
 
 

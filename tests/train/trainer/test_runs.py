@@ -184,4 +184,8 @@ def test_skipped_images_are_counted_and_named(tmp_path):
     summary = pretrain_here(str(folder), tmp_path / "run", config, progress=False)
     assert (summary["skipped_images"], summary["val_skipped"], summary["val_images"]) == (4, 1, 16)
     lines = (tmp_path / "run" / "skipped.csv").read_text().splitlines()
-    assert sorted(line.split("_")[1] for line in lines) == ["train3", "train3", "train50", "train50"]
+    assert sorted(line.split("_")[1] for line in lines) == [
+        *["train3,train"] * 2,
+        *["train50,train"] * 2,
+        "val3,val",
+    ]

@@ -185,8 +185,9 @@ def test_videos_that_do_not_decode_are_counted_and_named(capsys, weights, tmp_pa
     (data / "val" / "up" / "x.mp4").write_bytes(b"no video")
     run = tmp_path / "run"
     status, _, err = answer(capsys, *arguments(data, weights, run, "--max-skipped", 0.5, batch=17, epochs=1))
-    assert (status, err) == (0, "in21k-train: 1 train and 1 val images did not decode and were skipped\n")
-    assert (run / "skipped.csv").read_text() == "1,train/up/x.mp4\n"
+    named = f"{run / 'skipped.csv'} names what was skipped"
+    assert (status, err) == (0, f"in21k-train: 1 train and 1 val images did not decode and were skipped; {named}\n")
+    assert (run / "skipped.csv").read_text() == "1,train/up/x.mp4,train\n1,val/up/x.mp4,val\n"
     assert (summary_of(run)["skipped_images"], summary_of(run)["val_skipped"]) == (1, 1)
 
 
@@ -204,7 +205,7 @@ def test_videos_that_a_list_has_and_the_folder_lacks_are_noted_and_named(capsys,
     assert err.startswith(
         f"note: {tmp_path / 'all.csv'} lists 1 videos that are not there and are left out, such as gone"
     )
-    assert list(csv.reader((run / "skipped.csv").open())) == [["0", "gone_000000_000002"]]
+    assert list(csv.reader((run / "skipped.csv").open())) == [["0", "gone_000000_000002", "train"]]
 
 
 @pytest.mark.parametrize(
