@@ -179,8 +179,10 @@ def _block(rows: Sequence[tuple[str, str, bool]], width: int | None) -> Iterator
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], width: int | None) -> Iterator[str]:
-    """Yield the table of a list of objects."""
+    """Yield the table of a list of objects; wnids that only repeat the names are left out."""
     there = [key for key in columns if any(row.get(key) not in (None, "") for row in rows)]
+    if "name" in there and all(row.get("wnid") == row.get("name") for row in rows):
+        there = [key for key in there if key != "wnid"]
     facts = {key: fact_of("", key) for key in there}
     right = [at for at, key in enumerate(there) if facts[key].kind in _NUMBERS]
     cells = [[shown(facts[key].kind, row.get(key)) for key in there] for row in rows]
