@@ -54,9 +54,13 @@ def said(command: str, *arguments) -> list[str]:
     return result.stdout.splitlines()
 
 
-def prep(*arguments, before: tuple[str, ...] = (), **options) -> subprocess.CompletedProcess[str]:
-    """Run `in21k-prep` in a process of its own, below another program where `before` names one."""
-    command = [*before, *PREP, *map(str, arguments)] if before else warm.python(*PREP[1:], *arguments)
+def prep(*arguments, before: tuple[str, ...] = (), cold: bool = False, **options) -> subprocess.CompletedProcess[str]:
+    """Run `in21k-prep` in a process of its own, below another program where `before` names one.
+
+    It starts cold where a library has to find another environment when it is imported.
+    """
+    is_cold = before or cold
+    command = [*before, *PREP, *map(str, arguments)] if is_cold else warm.python(*PREP[1:], *arguments)
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
 
 

@@ -75,17 +75,11 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
         TrainError: the folder holds a run and `resume` is off, its configuration or dataset differs, or none of its
             checkpoints can be read.
     """
+    if not (resume and is_begun(run)):
+        require_new(run, can_resume=resume is not None)
+        return Start(None, None)
     require_place_for(locate(run), FolderKind.RUN, option="--output")
-    path = run / CONFIG
-    if not path.exists():
-        _require_no_other_files(run)
-        return Start(None, None)
-    if not is_begun(run):
-        return Start(None, None)
-    if not resume:
-        way_on = "" if resume is None else "pass --resume to continue it, or "
-        raise TrainError(f"{run} already holds a run; {way_on}give another --output")
-    old, digest = read_config(path)
+    old, digest = read_config(run / CONFIG)
     if changed := differences(old, config):
         raise TrainError(
             f"{run} was started with other settings and cannot be resumed with these: {'; '.join(changed)}"
@@ -98,6 +92,25 @@ def find_start(run: Path, config: Config, dataset: TrainingData, *, resume: bool
     if not usable and (run / SUMMARY).exists():
         raise TrainError(f"{run} holds {SUMMARY} and no checkpoint, so it cannot be resumed; give another --output")
     return Start(*usable) if usable else Start(None, None)
+
+
+def require_new(run: Path, *, can_resume: bool = True) -> None:
+    """Refuse a folder in which no new run can begin; nothing is written.
+
+    Args:
+        run: the run's folder, which may be missing.
+        can_resume: whether `--resume` continues such runs.
+
+    Raises:
+        DatasetError: the folder holds what another command wrote.
+        TrainError: the folder holds a run.
+    """
+    require_place_for(locate(run), FolderKind.RUN, option="--output")
+    if not (run / CONFIG).exists():
+        _require_no_other_files(run)
+    elif is_begun(run):
+        way_on = "pass --resume to continue it, or " if can_resume else ""
+        raise TrainError(f"{run} already holds a run; {way_on}give another --output")
 
 
 def read_config(path: Path) -> tuple[Config, str]:

@@ -83,10 +83,10 @@ def train_on(
     task = task or Task(resolved, open_session, Trainer)
     with _joined(config_of(asked).run) as ranks, run_lock(run) as lock:
         resume = was_restarted(ranks) or resume
-        asked = begun_or_named(asked, run, ranks, resume=resume)
+        asked = begun_or_named(asked, run, ranks, lock, resume=resume)
         dataset = _as_asked(open_data(), config_of(asked))
         config = task.resolved(config_of(asked), dataset, ranks)
-        start = agreed_start(run, config, dataset, ranks, lock, resume=resume)
+        start = agreed_start(run, config, dataset, ranks, resume=resume)
         session = task.open_session(config, dataset, ranks, start)
         began = time.perf_counter()
         with dataset.cached(read_options(config.data)):

@@ -15,7 +15,7 @@ from in21k.train.model.architectures import find_architecture
 from in21k.train.model.hub import INSTEAD_OF_TRANSFERRED, Wanted, fetch_on_ranks
 from in21k.train.model.published import PublishedModel, wanted_of
 from in21k.train.recipes.choice import Choice, resumed
-from in21k.train.run.folder import Start, find_start, is_begun
+from in21k.train.run.folder import Start, find_start, is_begun, require_new
 from in21k.train.run.lock import RunLock
 from in21k.train.run.resolve import require_model, resolved_name
 from in21k.train.trainer.notes import tell_changed, tell_one_level, tell_unusable
@@ -36,16 +36,22 @@ def recipe_of(asked: Asked) -> str:
     return asked.recipe.name if isinstance(asked, Choice) else ""
 
 
-def begun_or_named(asked: Asked, run: Path, ranks: Ranks, *, resume: bool) -> Asked:
+def begun_or_named(asked: Asked, run: Path, ranks: Ranks, lock: RunLock, *, resume: bool) -> Asked:
     """Return what to train with: resuming a run, what it was started with, and stderr is told where the recipe changed.
+
+    The run's lock is taken if its folder is there.
 
     Raises:
         TrainError: a new run's recipe starts from weights, and none are named; or there are no such weights or model,
-            or they cannot be fetched.
+            or they cannot be fetched; or the folder holds a run.
+        DatasetError: the folder holds what another command wrote.
     """
+    if ranks.is_first:
+        lock.take_if_there()
     if not (resume and is_begun(run)):
         require_start(config_of(asked).model, recipe_of(asked))
         require_model(config_of(asked))
+        require_new(run)
         fetch_on_ranks(list(_wanted(asked)), ranks)
         return asked
     if not isinstance(asked, Choice):
@@ -68,9 +74,7 @@ def _wanted(asked: Asked) -> Iterator[Wanted]:
         yield from wanted_of(PublishedModel(teacher, option="--teacher-weights"))
 
 
-def agreed_start(
-    run: Path, config: Config, dataset: TrainingData, ranks: Ranks, lock: RunLock, *, resume: bool
-) -> Start:
+def agreed_start(run: Path, config: Config, dataset: TrainingData, ranks: Ranks, *, resume: bool) -> Start:
     """Return where a run starts, the same on all ranks, and tell the user what to know of it; every rank must call it.
 
     Args:
@@ -78,15 +82,12 @@ def agreed_start(
         config: the resolved configuration.
         dataset: to train on.
         ranks: this rank among the others.
-        lock: the run's, which is taken if its folder is there.
         resume: as for `find_start`.
 
     Raises:
         DatasetError: as `find_start`.
         TrainError: likewise, or the ranks find different checkpoints.
     """
-    if ranks.is_first:
-        lock.take_if_there()
     start = find_start(run, config, dataset, resume=resume)
     _check_same(start, ranks)
     tell_unusable(start, ranks)

@@ -40,7 +40,7 @@ def test_the_first_findings_are_printed_and_the_rest_counted(output):
     run = prep("tree", "fall11-p", "--output", output, "--compare", "winter21-p")
     assert run.returncode == 0, run.stderr
     assert "findings: 2,055 W711, 771 W712" in run.stdout
-    assert run.stdout.endswith("  and 2,806 more; --json lists all\n")
+    assert "  and 2,806 more; --json lists all\nnext: in21k-prep report fall11-p\n" in run.stdout
     assert len(run.stdout.splitlines()) < 40
 
 

@@ -29,7 +29,7 @@ def run_from_hub(folder, path, tmp_path, *, failing=0):
     with hub(folder, failing=failing) as endpoint:
         environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "hf_secret"}
         uri = f"hf://datasets/{DATASET}{path}"
-        return prep("run", uri, tmp_path / "work", tmp_path / "out", *OPTIONS, env=environment)
+        return prep("run", uri, tmp_path / "work", tmp_path / "out", *OPTIONS, cold=True, env=environment)
 
 
 @pytest.mark.parametrize("failing", [0, 5], ids=["calm", "with broken reads"])

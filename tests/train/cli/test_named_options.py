@@ -65,6 +65,7 @@ ELSEWHERE = {
     ("model/hub.py", "--model"),  # likewise
     ("trainer/start.py", "--init"),  # told to pretrain alone
     ("trainer/start.py", "--scratch"),  # likewise
+    ("run/checkpoint.py", "--probe"),  # the message names transfer
     ("run/resolve.py", "--clips"),  # of transfer, which alone can be given it for images
     ("evaluation/scores.py", "--clips"),  # only evaluate has models of images and this option
     ("run/resolve.py", "--task"),  # the message names transfer

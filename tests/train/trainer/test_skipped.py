@@ -27,7 +27,8 @@ def broken(folder: Path, train: int, val: int) -> Path:
 def test_skips_are_counted_in_one_line_on_stderr(capsys, tmp_path):
     data = broken(tmp_path / "data", 2, 1)
     status, _, err = answer(capsys, "pretrain", data, "--output", tmp_path / "run", *PLAIN)
-    assert (status, err) == (0, "in21k-train: 4 train and 1 val images did not decode and were skipped\n")
+    named = f"; {tmp_path / 'run' / 'skipped.csv'} names what was skipped"
+    assert (status, err) == (0, f"in21k-train: 4 train and 1 val images did not decode and were skipped{named}\n")
     status, _, err = answer(capsys, "evaluate", data, "--checkpoint", tmp_path / "run", "--device", "cpu")
     assert (status, err) == (0, "in21k-train: 1 val image did not decode and was skipped\n")
 
