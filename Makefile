@@ -61,7 +61,7 @@ test-slow: setup ## the tests that the everyday suite leaves out, and more examp
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "slow or property" --hypothesis-profile thorough
 
 test-guard: setup ## those of them that guard data and resume: kills, signals, restarts, faults
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -q -m guard
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -q -m guard
 
 # The tool plants the faults in a copy of the tree, and has an environment of its own: see docs/testing.md.
 mutate: setup $(MUTATE)/.deps ## plant small faults and see which the tests notice (MODULE=tree/edges.py for one module)

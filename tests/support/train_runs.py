@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import warm
+from processes import descendants, lives, until
 from spoken import without_progress
 
 from in21k.train.cli.main import main
@@ -61,8 +63,13 @@ def kill_at(step: int, run: Path, command: list[str]) -> None:
         assert process.poll() is None, "the run ended before the kill"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    below = descendants(process.pid)  # torchrun's ranks have sessions of their own
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    for each in filter(lives, below):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+    until(lambda: not any(map(lives, below)))
 
 
 def cut_at(run: Path, copy: Path, step: int) -> Path:

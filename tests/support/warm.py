@@ -139,6 +139,8 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], umask: i
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if (torch := sys.modules.get("torch")) and "OMP_NUM_THREADS" in environment:  # PyTorch has read the server's
+        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     sys.executable = environment.get(PROGRAM, sys.executable)  # programs that start programs
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         mode, buffering = ("w" if number else "r"), (1 if name == "stderr" else -1)
