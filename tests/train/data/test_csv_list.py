@@ -121,7 +121,7 @@ def test_blank_lines_byte_order_marks_and_blanks_around_fields_do_not_count(tmp_
         ("a.jpg,ant\na.jpg,bee", "", "lists the image a.jpg twice; list it once, with all its labels"),
         ("a.jpg,ant", "a.jpg,ant", r"val\.csv lists the image a\.jpg, which .*train\.csv lists, too"),
         ("a.jpg,ant", "b.jpg,gnu", r"val\.csv gives b\.jpg the label 'gnu', which no training image has"),
-        ("a.jpg,ant\nz.jpg,ant", "", r"lists 1 images that are not in .*, such as z\.jpg"),
+        ("a.jpg,ant\nz.jpg,ant", "", r"lists 1 image not to be found in .*, such as z\.jpg"),
         ("path,label", "", "lists no images"),
         ('a.jpg,"ant', "", "is not a CSV in UTF-8"),
         (b"a.jpg,\xff\xfe", "", "is not a CSV in UTF-8"),

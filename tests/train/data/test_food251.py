@@ -55,7 +55,7 @@ def test_an_epoch_scores_top1_and_top5(capsys, tmp_path):
         ("train_info.csv", "train_000000.jpg,6\n", "'train_000000.jpg,6' is not an image and a class from 0 to 5"),
         ("train_info.csv", "train_000000.jpg,0\ntrain_000001.jpg,\n", "is not an image and a class"),
         ("train_info.csv", "../x.jpg,0\n", "names the image '../x.jpg', which is outside"),
-        ("train_info.csv", "none.jpg,0\n", r"lists 1 images that are not in .*train_set, such as none\.jpg"),
+        ("train_info.csv", "none.jpg,0\n", r"lists 1 image not to be found in .*train_set, such as none\.jpg"),
         ("train_info.csv", "", "lists no images"),
         ("class_list.txt", "0 a\n2 b\n", "line 2 is '2 b', not '1 NAME'"),
         ("class_list.txt", "0 a" * 400_000, "over the limit of 1,048,576"),

@@ -124,7 +124,7 @@ def test_the_mini_training_images_and_a_folder_elsewhere(tmp_path):
     [
         ({"images": [{"id": 70, "file_name": "../x.jpg"}]}, "names the image '../x.jpg', which is outside"),
         ({"images": [{"id": 70, "file_name": "train/none.jpg"}], "annotations": [{"image_id": 70, "category_id": 1}]},
-         r"lists 1 images that are not in .*, such as train/none\.jpg"),
+         r"lists 1 image not to be found in .*, such as train/none\.jpg"),
         ({"annotations": []}, "70 is missing, an image without annotation"),
         ({"annotations": [{"image_id": 5, "category_id": 1}]}, "5 is missing, .*an annotation without image"),
         ({"annotations": [{"image_id": 70, "category_id": at} for at in (1, 2)]}, "annotates the image .* twice"),

@@ -31,7 +31,9 @@ def test_coco_names_the_first_image_that_is_missing_and_counts_them(tmp_path, sp
     root = write_coco(tmp_path)
     for number in (2, 5, 3):
         (root / f"{split}2017" / f"{number:03d}.jpg").unlink()
-    told = f"instances_{split}2017.json lists 3 images that are not in {root}/{split}2017, such as 002.jpg; copy them"
+    told = (
+        f"instances_{split}2017.json lists 3 images not to be found in {root}/{split}2017, such as 002.jpg; copy them"
+    )
     with pytest.raises(TrainError, match=re.escape(told)):
         open_coco(root)
 
@@ -40,7 +42,7 @@ def test_coco_checks_images_of_which_a_share_is_held_out(tmp_path):
     root = write_coco(tmp_path)
     (root / "annotations" / "instances_val2017.json").unlink()
     (root / "train2017" / "000.jpg").unlink()
-    with pytest.raises(TrainError, match=r"lists 1 images that are not in .*train2017, such as 000\.jpg"):
+    with pytest.raises(TrainError, match=r"lists 1 image not to be found in .*train2017, such as 000\.jpg"):
         open_coco(root, val_share=0.25)
 
 
@@ -59,7 +61,7 @@ def test_coco_refuses_to_train_on_what_it_validates_on(tmp_path):
 def test_voc_names_the_first_image_that_is_missing(tmp_path, split, number):
     root = write_voc(tmp_path)
     (root / "JPEGImages" / f"{number:06d}.jpg").unlink()
-    told = rf"Main, {split} lists 1 images that are not in .*JPEGImages, such as {number:06d}\.jpg; copy them there"
+    told = rf"Main, {split} lists 1 image not to be found in .*JPEGImages, such as {number:06d}\.jpg; copy them there"
     with pytest.raises(TrainError, match=told):
         open_voc(root)
 

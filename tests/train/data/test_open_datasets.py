@@ -203,7 +203,7 @@ def test_names_that_leave_the_folder_are_refused(tmp_path, name):
         ({"annotations": [{"image_id": 100, "category_id": 5}]}, "has the category 5, which nothing lists"),
         (
             {"images": [{"id": 1, "file_name": "none.jpg"}], "annotations": []},
-            "lists 1 images that are not in .*train2017, such as none.jpg",
+            "lists 1 image not to be found in .*train2017, such as none.jpg",
         ),
         ({"images": []}, "is missing, or an annotation refers to it"),
         ({"categories": 3}, "is not a COCO annotation file"),

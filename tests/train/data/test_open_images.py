@@ -72,7 +72,7 @@ ID = f"{0:016x}"
         ({ID: {"/m/0a": 1}}, r"has no label that is verified to be absent"),
         ({ID: {"/m/0a": 0}}, "no training image has a verified label"),
         ({ID: {"/m/0z": 1, "/m/0a": 0}}, "does not name the class '/m/0z'"),
-        ({"f" * 16: {"/m/0a": 1, "/m/0b": 0}}, r"lists 1 images that are not in .*, such as train/f{16}\.jpg"),
+        ({"f" * 16: {"/m/0a": 1, "/m/0b": 0}}, r"lists 1 image not to be found in .*, such as train/f{16}\.jpg"),
         ({"../x": {"/m/0a": 1}}, r"names the image 'train/\.\./x\.jpg', which is outside"),
     ],
 )

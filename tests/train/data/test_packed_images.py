@@ -152,7 +152,9 @@ def test_an_image_that_a_tar_lacks_or_that_is_cut_is_one_line(tmp_path):
     loaded = json.loads((root / "train.json").read_text())
     loaded["images"][3]["file_name"] = "train/none.jpg"
     (root / "train.json").write_text(json.dumps(loaded))
-    with pytest.raises(TrainError, match=r"lists 1 images that are not in .*train\.tar, such as train/none\.jpg; copy"):
+    with pytest.raises(
+        TrainError, match=r"lists 1 image not to be found in .*train\.tar, such as train/none\.jpg; copy"
+    ):
         open_inaturalist(root)
     cut = (root / "train.tar").read_bytes()[: -(20 << 10)]
     (root / "train.tar").write_bytes(cut[: int(np.floor(len(cut) / 2))])

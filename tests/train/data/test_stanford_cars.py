@@ -103,7 +103,7 @@ def rewrite(rows: list[dict]):
         (rewrite([{"fname": "00001.jpg", "class": 7}]), "has the class 7, which is none of 1 to 6"),
         (rewrite([{"fname": "00001.jpg", "class": 1.5}]), "has the class '1.5', which is no whole number"),
         (rewrite([{"fname": "../00001.jpg", "class": 1}]), "names the image '../00001.jpg', which is outside"),
-        (rewrite([{"fname": "9.jpg", "class": 1}]), "lists 1 images that are not in"),
+        (rewrite([{"fname": "9.jpg", "class": 1}]), "lists 1 image not to be found in"),
         (rewrite([{"fname": "00001.jpg"}]), "has no annotations with the field class"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from in21k.shards_manifest.command.numbers import counted
 from in21k.shards_manifest.errors import one_line
 from in21k.shards_manifest.key_hashes import hash_strings
 from in21k.train.data.open_datasets.archives import archive_of, still_packed
@@ -143,8 +144,8 @@ def _require_files(source: str, part: LabeledImages, *, movable: bool) -> None:
     missing = _missing(part)
     if missing and part.tars is not None:
         raise TrainError(
-            f"{source} lists {len(missing):,} images that are not in {' or '.join(part.tars.paths)}, such as "
-            f"{missing[0]}; copy the tar again"
+            f"{source} lists {counted(len(missing), 'image')} not to be found in {' or '.join(part.tars.paths)}, "
+            f"such as {missing[0]}; copy the tar again"
         )
     folder = Path(part.folder)
     if missing and not folder.is_dir() and (archive := archive_of(folder.parent, folder.name)):
@@ -152,7 +153,7 @@ def _require_files(source: str, part: LabeledImages, *, movable: bool) -> None:
     if missing:
         otherwise = "give their folder with --images" if movable else "leave them out of the list"
         raise TrainError(
-            f"{source} lists {len(missing):,} images that are not in {part.folder}, such as {missing[0]}; "
+            f"{source} lists {counted(len(missing), 'image')} not to be found in {part.folder}, such as {missing[0]}; "
             f"copy them there, or {otherwise}"
         )
 
