@@ -127,13 +127,14 @@ def inspect_class(dataset: Location, named: str, limit: int) -> ClassFacts:
     """
     manifest = read_manifest(dataset)
     hierarchy = read_columns(dataset / HIERARCHY, _HIERARCHY)
-    row = _class_row(dataset, hierarchy, _class_index(dataset, hierarchy, named))
+    position = _class_index(dataset, hierarchy, named)  # a damaged table may name another one in its row
+    row = _class_row(dataset, hierarchy, position)
     names = hierarchy["name"].to_pylist()
     return ClassFacts(
         class_index=row["class_index"],
         wnid=row["wnid"],
         lemmas=tuple(row["lemmas"]),
-        gloss=glosses_of(hierarchy.slice(row["class_index"], 1))[0],
+        gloss=glosses_of(hierarchy.slice(position, 1))[0],
         path=row["path_names"],
         level=row["level"],
         children=tuple(names[child] for child in row["children"]),
