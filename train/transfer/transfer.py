@@ -91,7 +91,7 @@ def _choice(request: TransferRequest, data: TrainingData) -> Choice:
     choice = Choice(recipe, request.values, start, is_named=request.recipe is not None)
     if choice.is_named or BATCH_SIZE in request.values:
         return choice
-    images = _train_images(data, choice.config.data.fraction)
+    images = int(data.samples("train") * choice.config.data.fraction)
     return replace(choice, data=batch_for(images, choice.config.data.batch_size))
 
 
@@ -103,10 +103,6 @@ def batch_for(images: int, batch_size: int) -> dict[str, int]:
     if images >= STEPS * batch_size:
         return {}
     return {BATCH_SIZE: 1 << max((images // STEPS).bit_length() - 1, 0)}
-
-
-def _train_images(data: TrainingData, fraction: float) -> int:
-    return sum(with_fraction(data, fraction).shard_lengths("train"))
 
 
 def _recipe_for(data: TrainingData, *, is_taught: bool) -> str:
