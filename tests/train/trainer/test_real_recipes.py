@@ -16,7 +16,7 @@ from in21k.train.recipes import read_recipe, recipe_names
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 STEPS = 2 * (26383 // 256)
-OPTIONS = ["--scratch", "--model", "test_resnet", "--device", "cpu", "--batch-size", 256, "--epochs", 2, "--lr", "1e-3"]
+OPTIONS = ["--scratch", "--model", "test_resnet", "--device", "cpu", "--batch-size", 256, "--epochs", 2]
 SETTINGS = ["--workers", 0, "--set", "data.randaugment_ops=0", "--set", "run.log_steps=1"]
 SETTINGS += ["--set", "run.checkpoint_steps=20", "--set", "run.eval_epochs=2"]
 RECIPES = [name for name in recipe_names() if not name.startswith(("transfer", "imagenet1k", "detection"))]
@@ -24,7 +24,8 @@ RECIPES = [name for name in recipe_names() if not name.startswith(("transfer", "
 
 def command(mini: Path, run: Path, recipe: str, teacher: Path) -> list[object]:
     teachers = ["--teacher", teacher] if read_recipe(recipe).loss.scheme in DISTILLING else []
-    return ["pretrain", mini, "--recipe", recipe, "--output", run, *OPTIONS, *SETTINGS, *teachers]
+    rate = [] if read_recipe(recipe).optim.name == "sgd" else ["--lr", "1e-3"]  # SGD's own is larger
+    return ["pretrain", mini, "--recipe", recipe, "--output", run, *OPTIONS, *rate, *SETTINGS, *teachers]
 
 
 @pytest.fixture(scope="module")
